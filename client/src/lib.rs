@@ -1,0 +1,1 @@
+//! A Kafka client: producer, consumer, admin, over TCP or in process.

@@ -1,0 +1,242 @@
+//! Files and directories.
+//!
+//! Reads and writes are synchronous (they meet the page cache); `sync` is async, because a slow disk takes time that a
+//! simulation must be able to spend. What is written is durable only after [`File::sync_data`], a created, renamed or
+//! removed name only after [`Disk::sync_dir`]. A failed sync must never be retried: the pages are lost.
+
+use std::io;
+use std::path::Path;
+
+use crate::real;
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Make it if it is not there.
+    pub create: bool,
+    /// Cut it to nothing.
+    pub truncate: bool,
+    /// Allow writes.
+    pub write: bool,
+}
+
+impl OpenOptions {
+    /// To read what is there.
+    #[must_use]
+    pub const fn read() -> Self {
+        OpenOptions { create: false, truncate: false, write: false }
+    }
+
+    /// To read and write; made if missing, kept if present.
+    #[must_use]
+    pub const fn create() -> Self {
+        OpenOptions { create: true, truncate: false, write: true }
+    }
+
+    /// To read and write; empty.
+    #[must_use]
+    pub const fn create_empty() -> Self {
+        OpenOptions { create: true, truncate: true, write: true }
+    }
+
+    /// To read and write what is there.
+    #[must_use]
+    pub const fn write() -> Self {
+        OpenOptions { create: false, truncate: false, write: true }
+    }
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The name, without the directory.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// The disk of one host. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    pub(crate) kind: DiskKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum DiskKind {
+    Real(real::RealDisk),
+}
+
+/// An open file. Cheap to clone; all clones are the same open file.
+#[derive(Clone, Debug)]
+pub struct File {
+    pub(crate) kind: FileKind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum FileKind {
+    Real(real::RealFile),
+}
+
+/// A directory that no other process may use as long as this lives.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    #[allow(dead_code, reason = "held for its drop")]
+    pub(crate) file: File,
+}
+
+impl Disk {
+    /// Makes a directory and those above it; no error if it is there.
+    ///
+    /// # Errors
+    /// What the file system says; so for all calls below.
+    pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.create_dir_all(path),
+        }
+    }
+
+    /// The names in a directory, sorted.
+    pub fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.read_dir(path),
+        }
+    }
+
+    /// Whether something has this name.
+    pub fn exists(&self, path: &Path) -> io::Result<bool> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.exists(path),
+        }
+    }
+
+    /// Renames a file or directory, replacing a file of that name.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.rename(from, to),
+        }
+    }
+
+    /// Removes a file.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.remove_file(path),
+        }
+    }
+
+    /// Removes a directory and what is in it.
+    pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.remove_dir_all(path),
+        }
+    }
+
+    /// Makes created, renamed and removed names of this directory durable.
+    pub async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.sync_dir(path).await,
+        }
+    }
+
+    /// Opens a file.
+    pub fn open(&self, path: &Path, options: OpenOptions) -> io::Result<File> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.open(path, options).map(|file| File { kind: FileKind::Real(file) }),
+        }
+    }
+
+    /// A whole file.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OpenOptions::read())?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Writes a whole file so that after a power cut either the old or the new content is there: a temporary file
+    /// beside it, synced, renamed, the directory synced.
+    pub async fn write_atomically(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = Path::new(&temporary);
+        let file = self.open(temporary, OpenOptions::create_empty())?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data().await?;
+        self.rename(temporary, path)?;
+        self.sync_dir(path.parent().unwrap_or(Path::new("."))).await
+    }
+
+    /// Locks a directory by the file `.lock` in it; the operating system lets go when the process ends.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another process holds it.
+    pub fn lock_dir(&self, path: &Path) -> io::Result<DirectoryLock> {
+        let file = self.open(&path.join(".lock"), OpenOptions::create())?;
+        match &file.kind {
+            FileKind::Real(file) => file.try_lock()?,
+        }
+        Ok(DirectoryLock { file })
+    }
+}
+
+impl File {
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// What the file system says; so for all calls below.
+    pub fn len(&self) -> io::Result<u64> {
+        match &self.kind {
+            FileKind::Real(file) => file.len(),
+        }
+    }
+
+    /// Whether the file holds nothing.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads into `buffer` from `offset`; fewer bytes than asked only at the end of the file.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.kind {
+            FileKind::Real(file) => file.read_at(buffer, offset),
+        }
+    }
+
+    /// Fills `buffer` from `offset`.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.read_at(buffer, offset)? == buffer.len() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before the bytes asked for"))
+    }
+
+    /// Writes all of `bytes` at `offset`. On an error some of them may have been written.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// Cuts the file, or fills it up with zeros.
+    pub fn set_len(&self, length: u64) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => file.set_len(length),
+        }
+    }
+
+    /// Reserves disk space for the first `length` bytes, zero-filled: writes within need no new blocks.
+    pub fn allocate(&self, length: u64) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => file.allocate(length),
+        }
+    }
+
+    /// Makes what was written durable (fdatasync).
+    ///
+    /// # Errors
+    /// After an error the unsynced bytes are of unknown state; calling again proves nothing.
+    pub async fn sync_data(&self) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => file.sync_data().await,
+        }
+    }
+}

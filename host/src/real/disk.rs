@@ -1,0 +1,133 @@
+//! The operating system's file system.
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::{DirEntry, OpenOptions};
+
+/// The file system; syncs run on the runtime's blocking threads.
+#[derive(Clone, Debug)]
+pub(crate) struct RealDisk {
+    runtime: Handle,
+}
+
+/// An open file of the operating system.
+#[derive(Clone, Debug)]
+pub(crate) struct RealFile {
+    file: Arc<std::fs::File>,
+    runtime: Handle,
+}
+
+impl RealDisk {
+    pub(crate) fn new(runtime: Handle) -> Self {
+        RealDisk { runtime }
+    }
+
+    pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
+    }
+
+    pub(crate) fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            // A name that is no text is none of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    pub(crate) fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    pub(crate) fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir_all(path)
+    }
+
+    pub(crate) async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let directory = std::fs::File::open(path)?;
+        blocking(&self.runtime, move || directory.sync_all()).await
+    }
+
+    pub(crate) fn open(&self, path: &Path, options: OpenOptions) -> io::Result<RealFile> {
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(options.write)
+            .create(options.create)
+            .truncate(options.truncate)
+            .open(path)?;
+        Ok(RealFile { file: Arc::new(file), runtime: self.runtime.clone() })
+    }
+}
+
+impl RealFile {
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    pub(crate) fn allocate(&self, length: u64) -> io::Result<()> {
+        rustix::fs::fallocate(&*self.file, rustix::fs::FallocateFlags::empty(), 0, length)
+            .map_err(io::Error::from)
+    }
+
+    pub(crate) async fn sync_data(&self) -> io::Result<()> {
+        let file = self.file.clone();
+        blocking(&self.runtime, move || file.sync_data()).await
+    }
+
+    pub(crate) fn try_lock(&self) -> io::Result<()> {
+        self.file.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another process has locked this directory")
+            }
+            std::fs::TryLockError::Error(error) => error,
+        })
+    }
+}
+
+/// Runs a call that may block for long on a thread made for such.
+async fn blocking<T: Send + 'static>(
+    runtime: &Handle,
+    call: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    runtime.spawn_blocking(call).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,184 @@
+//! The real world: a tokio runtime of our own and the operating system.
+
+mod disk;
+
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+
+pub(crate) use disk::{RealDisk, RealFile};
+
+use crate::task::panic_message;
+use crate::{ByteStream, Disk, Instant, JoinError, JoinHandle, Listener, chance};
+
+/// Owns the threads of a real world; dropping it ends their tasks without waiting.
+#[derive(Debug)]
+pub struct RealRuntime {
+    runtime: Option<Runtime>,
+    start: std::time::Instant,
+}
+
+impl RealRuntime {
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) fn start(worker_threads: usize) -> io::Result<RealRuntime> {
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+        let (map_seed, _) = seed.split_at(8);
+        chance::seed_maps(u64::from_ne_bytes(map_seed.try_into().expect("eight of sixteen bytes")));
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(worker_threads.max(1))
+            .thread_name("anabranch")
+            .enable_all()
+            .build()?;
+        Ok(RealRuntime { runtime: Some(runtime), start: std::time::Instant::now() })
+    }
+
+    pub(crate) fn handle(&self) -> Real {
+        let runtime = self.runtime.as_ref().expect("present until drop").handle().clone();
+        Real { runtime, start: self.start }
+    }
+
+    /// Runs `future` to its end on the calling thread, with this world's timers and sockets.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.as_ref().expect("present until drop").block_on(future)
+    }
+}
+
+impl Drop for RealRuntime {
+    fn drop(&mut self) {
+        // Not the runtime's own drop: it blocks, which panics inside another runtime (a user's `#[tokio::test]`).
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A handle to the runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Real {
+    runtime: Handle,
+    start: std::time::Instant,
+}
+
+impl Real {
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_start(self.start.elapsed())
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) fn wall_clock_ms(&self) -> i64 {
+        // A clock before 1970 reads as 1970.
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        let sleep = {
+            // The timer of our own runtime, whoever polls: a pinned thread or the user's executor.
+            let _guard = self.runtime.enter();
+            tokio::time::sleep(duration)
+        };
+        sleep.await;
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) fn random_u64(&self) -> u64 {
+        fastrand::u64(..)
+    }
+
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let task = self.runtime.spawn(async move {
+            let output = CatchUnwind { future: Box::pin(future) }.await;
+            // Nobody listens if the handle was dropped.
+            let _ = sender.send(output);
+        });
+        let abort = task.abort_handle();
+        JoinHandle::new(receiver, Arc::new(move || abort.abort()))
+    }
+
+    pub(crate) fn spawn_pinned<M, F>(&self, name: &str, make: M) -> io::Result<JoinHandle<F::Output>>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let (abort_sender, abort_receiver) = oneshot::channel::<()>();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name(name.to_string()).spawn(move || {
+            let output = runtime.block_on(async move {
+                tokio::select! {
+                    biased;
+                    Ok(()) = abort_receiver => Err(JoinError::Cancelled),
+                    output = async move { CatchUnwind { future: Box::pin(make()) }.await } => output,
+                }
+            });
+            let _ = sender.send(output);
+        })?;
+        let abort_sender = std::sync::Mutex::new(Some(abort_sender));
+        let abort = move || {
+            if let Ok(mut sender) = abort_sender.lock()
+                && let Some(sender) = sender.take()
+            {
+                let _ = sender.send(());
+            }
+        };
+        Ok(JoinHandle::new(receiver, Arc::new(abort)))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) async fn listen(&self, address: &str) -> io::Result<Listener> {
+        let address = address.to_string();
+        let listener = self.runtime.spawn(async move { TcpListener::bind(address).await });
+        Ok(Listener::Tcp(listener.await.map_err(io::Error::other)??))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub(crate) async fn connect(&self, address: &str) -> io::Result<ByteStream> {
+        // On our runtime, so that the socket belongs to its reactor whoever asks.
+        let address = address.to_string();
+        let stream = self.runtime.spawn(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, io::Error>(stream)
+        });
+        Ok(ByteStream::Tcp(stream.await.map_err(io::Error::other)??))
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        Disk { kind: crate::disk::DiskKind::Real(RealDisk::new(self.runtime.clone())) }
+    }
+}
+
+/// Turns a panic of `future` into an error.
+struct CatchUnwind<F> {
+    future: std::pin::Pin<Box<F>>,
+}
+
+impl<F: Future> Future for CatchUnwind<F> {
+    type Output = Result<F::Output, JoinError>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        let future = self.future.as_mut();
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => std::task::Poll::Ready(Err(JoinError::Panicked(panic_message(payload.as_ref())))),
+        }
+    }
+}

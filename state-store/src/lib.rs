@@ -1,0 +1,1 @@
+//! State stores: tables with epochs over an embedded engine.
