@@ -1,1 +1,4 @@
 //! A broker that speaks the Kafka protocol.
+
+pub mod internal_log;
+pub mod watermark;

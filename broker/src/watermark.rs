@@ -1,0 +1,245 @@
+//! An offset that only rises, and those who wait until it is high enough.
+//!
+//! Each partition has one: its high watermark, which is the end of its durable records. Whoever appended waits here for
+//! the answer to become true ([`Watermark::reached`]), whoever wants to read more waits for the next move. A partition
+//! whose disk failed says so once, and every waiter learns it. Waiting costs one entry in a small list; dropping the
+//! future (a client hung up) removes it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+/// The partition is gone: its disk failed, or it was deleted. What was appended may or may not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// A write or a sync failed; the log directory is offline until the broker starts again.
+    #[error("the log directory is offline after a failed write")]
+    Offline,
+    /// The topic was deleted.
+    #[error("the topic was deleted")]
+    Deleted,
+    /// The broker is shutting down.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+}
+
+/// The end of what is durable, shared between the log that moves it and those who wait.
+pub struct Watermark {
+    // Beside the lock, so that reading it costs no lock; written only under it.
+    value: AtomicI64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    gone: Option<Gone>,
+    next_waiter: u64,
+    waiters: Vec<Waiter>,
+}
+
+struct Waiter {
+    id: u64,
+    above: i64,
+    waker: Waker,
+}
+
+impl Watermark {
+    /// A watermark that stands at `value`.
+    #[must_use]
+    pub fn new(value: i64) -> Arc<Watermark> {
+        Arc::new(Watermark {
+            value: AtomicI64::new(value),
+            inner: Mutex::new(Inner { gone: None, next_waiter: 0, waiters: Vec::new() }),
+        })
+    }
+
+    /// The offset after the last durable record.
+    #[must_use]
+    pub fn value(&self) -> i64 {
+        self.value.load(Ordering::Acquire)
+    }
+
+    /// Why nothing will ever move any more, if so.
+    #[must_use]
+    pub fn gone(&self) -> Option<Gone> {
+        self.inner.lock().gone
+    }
+
+    /// Moves it up to `value` and wakes those who waited for no more than that. Never moves down.
+    pub fn advance(&self, value: i64) {
+        let woken = {
+            let mut inner = self.inner.lock();
+            if value <= self.value.load(Ordering::Relaxed) {
+                return;
+            }
+            self.value.store(value, Ordering::Release);
+            inner.take_waiters(|waiter| waiter.above < value)
+        };
+        // Outside the lock: a waker may run anything.
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Says that it will never move again, and wakes everybody. The first reason stays.
+    pub fn close(&self, gone: Gone) {
+        let woken = {
+            let mut inner = self.inner.lock();
+            inner.gone.get_or_insert(gone);
+            inner.take_waiters(|_| true)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until the record at `offset` is durable, that is, until the watermark stands above it.
+    pub fn reached(self: &Arc<Self>, offset: i64) -> Durable {
+        Durable { watermark: Some(self.clone()), offset, id: None }
+    }
+}
+
+impl Inner {
+    fn take_waiters(&mut self, which: impl Fn(&Waiter) -> bool) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        let mut index = 0;
+        while index < self.waiters.len() {
+            if which(&self.waiters[index]) {
+                woken.push(self.waiters.swap_remove(index).waker);
+            } else {
+                index += 1;
+            }
+        }
+        woken
+    }
+}
+
+impl fmt::Debug for Watermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watermark").field("value", &self.value()).finish_non_exhaustive()
+    }
+}
+
+/// Resolves when a record is durable, or will never be known to be. Dropping it is fine.
+#[derive(Debug)]
+#[must_use = "nothing is known to be durable before this resolves"]
+pub struct Durable {
+    watermark: Option<Arc<Watermark>>,
+    offset: i64,
+    id: Option<u64>,
+}
+
+impl Durable {
+    /// Durable already.
+    pub fn already() -> Durable {
+        Durable { watermark: None, offset: -1, id: None }
+    }
+
+    /// The outcome, if it is known by now.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Result<(), Gone>> {
+        let Some(watermark) = &self.watermark else { return Some(Ok(())) };
+        if watermark.value() > self.offset {
+            return Some(Ok(()));
+        }
+        watermark.gone().map(Err)
+    }
+}
+
+impl Future for Durable {
+    type Output = Result<(), Gone>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(watermark) = &this.watermark else { return Poll::Ready(Ok(())) };
+        let mut inner = watermark.inner.lock();
+        if watermark.value.load(Ordering::Relaxed) > this.offset {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(gone) = inner.gone {
+            return Poll::Ready(Err(gone));
+        }
+        let id = *this.id.get_or_insert_with(|| {
+            inner.next_waiter += 1;
+            inner.next_waiter
+        });
+        match inner.waiters.iter_mut().find(|waiter| waiter.id == id) {
+            Some(waiter) => waiter.waker.clone_from(context.waker()),
+            None => inner.waiters.push(Waiter { id, above: this.offset, waker: context.waker().clone() }),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Durable {
+    fn drop(&mut self) {
+        if let (Some(watermark), Some(id)) = (&self.watermark, self.id) {
+            let mut inner = watermark.inner.lock();
+            if let Some(index) = inner.waiters.iter().position(|waiter| waiter.id == id) {
+                inner.waiters.swap_remove(index);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(durable: &mut Durable, counter: &Arc<Counter>) -> Poll<Result<(), Gone>> {
+        Pin::new(durable).poll(&mut Context::from_waker(&Waker::from(counter.clone())))
+    }
+
+    #[test]
+    fn a_waiter_wakes_when_its_record_is_durable_and_not_before() {
+        let watermark = Watermark::new(5);
+        let counter = Arc::new(Counter::default());
+        let mut durable = watermark.reached(7);
+        assert_eq!(poll(&mut durable, &counter), Poll::Pending);
+        watermark.advance(7);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 0, "offset 7 is durable only when the watermark is 8");
+        watermark.advance(6);
+        assert_eq!(watermark.value(), 7, "it never moves down");
+        watermark.advance(8);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        assert_eq!(poll(&mut durable, &counter), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn what_is_durable_stays_so_when_the_disk_fails_and_the_rest_learns_it() {
+        let watermark = Watermark::new(0);
+        let counter = Arc::new(Counter::default());
+        let (mut first, mut second) = (watermark.reached(0), watermark.reached(1));
+        assert_eq!(poll(&mut first, &counter), Poll::Pending);
+        assert_eq!(poll(&mut second, &counter), Poll::Pending);
+        watermark.advance(1);
+        watermark.close(Gone::Offline);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 2);
+        assert_eq!(poll(&mut first, &counter), Poll::Ready(Ok(())));
+        assert_eq!(poll(&mut second, &counter), Poll::Ready(Err(Gone::Offline)));
+    }
+
+    #[test]
+    fn a_dropped_waiter_leaves_nothing_behind() {
+        let watermark = Watermark::new(0);
+        let counter = Arc::new(Counter::default());
+        let mut durable = watermark.reached(0);
+        assert_eq!(poll(&mut durable, &counter), Poll::Pending);
+        assert_eq!(poll(&mut durable, &counter), Poll::Pending);
+        assert_eq!(watermark.inner.lock().waiters.len(), 1);
+        drop(durable);
+        assert!(watermark.inner.lock().waiters.is_empty());
+    }
+}
