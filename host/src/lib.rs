@@ -12,6 +12,7 @@ pub mod clock;
 pub mod disk;
 pub mod network;
 mod real;
+pub mod sim;
 pub mod task;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ pub use clock::{Elapsed, Instant};
 pub use disk::{DirEntry, DirectoryLock, Disk, File, OpenOptions};
 pub use network::{ByteStream, Dialer, Listener, in_process};
 pub use real::RealRuntime;
+pub use sim::{Sim, SimOptions};
 pub use task::{JoinError, JoinHandle};
 
 /// A handle to one world. Cheap to clone.
@@ -34,6 +36,7 @@ pub struct Host {
 #[derive(Clone, Debug)]
 enum World {
     Real(real::Real),
+    Simulated(sim::SimNode),
 }
 
 impl Host {
@@ -47,11 +50,17 @@ impl Host {
         Ok((Host { world: World::Real(runtime.handle()) }, runtime))
     }
 
+    /// A node of a simulated world.
+    pub(crate) fn simulated(node: sim::SimNode) -> Host {
+        Host { world: World::Simulated(node) }
+    }
+
     /// Time since some fixed moment; never goes back.
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.world {
             World::Real(real) => real.now(),
+            World::Simulated(node) => node.now(),
         }
     }
 
@@ -60,6 +69,7 @@ impl Host {
     pub fn wall_clock_ms(&self) -> i64 {
         match &self.world {
             World::Real(real) => real.wall_clock_ms(),
+            World::Simulated(node) => node.wall_clock_ms(),
         }
     }
 
@@ -67,6 +77,7 @@ impl Host {
     pub async fn sleep(&self, duration: Duration) {
         match &self.world {
             World::Real(real) => real.sleep(duration).await,
+            World::Simulated(node) => node.sleep(duration).await,
         }
     }
 
@@ -93,6 +104,7 @@ impl Host {
     pub fn random_u64(&self) -> u64 {
         match &self.world {
             World::Real(real) => real.random_u64(),
+            World::Simulated(node) => node.random_u64(),
         }
     }
 
@@ -122,6 +134,7 @@ impl Host {
     {
         match &self.world {
             World::Real(real) => real.spawn(future),
+            World::Simulated(node) => node.spawn(future),
         }
     }
 
@@ -138,6 +151,7 @@ impl Host {
     {
         match &self.world {
             World::Real(real) => real.spawn_pinned(name, make),
+            World::Simulated(node) => Ok(node.spawn_pinned(make)),
         }
     }
 
@@ -148,6 +162,7 @@ impl Host {
     pub async fn listen(&self, address: &str) -> io::Result<Listener> {
         match &self.world {
             World::Real(real) => real.listen(address).await,
+            World::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -158,6 +173,7 @@ impl Host {
     pub async fn connect(&self, address: &str) -> io::Result<ByteStream> {
         match &self.world {
             World::Real(real) => real.connect(address).await,
+            World::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -172,6 +188,7 @@ impl Host {
     pub fn disk(&self) -> Disk {
         match &self.world {
             World::Real(real) => real.disk(),
+            World::Simulated(_) => panic!("the simulated world has no disk yet"),
         }
     }
 }

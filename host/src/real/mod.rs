@@ -4,7 +4,6 @@ mod disk;
 
 use std::future::Future;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +13,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use disk::{RealDisk, RealFile};
 
-use crate::task::panic_message;
+use crate::task::CatchUnwind;
 use crate::{ByteStream, Disk, Instant, JoinError, JoinHandle, Listener, chance};
 
 /// Owns the threads of a real world; dropping it ends their tasks without waiting.
@@ -101,7 +100,7 @@ impl Real {
     {
         let (sender, receiver) = oneshot::channel();
         let task = self.runtime.spawn(async move {
-            let output = CatchUnwind { future: Box::pin(future) }.await;
+            let output = CatchUnwind::new(future).await;
             // Nobody listens if the handle was dropped.
             let _ = sender.send(output);
         });
@@ -123,7 +122,8 @@ impl Real {
                 tokio::select! {
                     biased;
                     Ok(()) = abort_receiver => Err(JoinError::Cancelled),
-                    output = async move { CatchUnwind { future: Box::pin(make()) }.await } => output,
+                    // `make` within the future, so that its panic is caught too.
+                    output = CatchUnwind::new(async move { make().await }) => output,
                 }
             });
             let _ = sender.send(output);
@@ -160,25 +160,5 @@ impl Real {
 
     pub(crate) fn disk(&self) -> Disk {
         Disk { kind: crate::disk::DiskKind::Real(RealDisk::new(self.runtime.clone())) }
-    }
-}
-
-/// Turns a panic of `future` into an error.
-struct CatchUnwind<F> {
-    future: std::pin::Pin<Box<F>>,
-}
-
-impl<F: Future> Future for CatchUnwind<F> {
-    type Output = Result<F::Output, JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        let future = self.future.as_mut();
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => std::task::Poll::Ready(Err(JoinError::Panicked(panic_message(payload.as_ref())))),
-        }
     }
 }

@@ -1,0 +1,239 @@
+//! The simulated world: a cluster and its clients in one thread under a seed, thousands of times faster than real time.
+//!
+//! A [`Sim`] owns nodes, each with its own [`Host`], on which the very code of the real world runs. Time is virtual;
+//! which task goes on, how long the network and the disk take and what of them fails comes from the seed, so that the
+//! same seed shows the same run, event by event ([`Sim::trace_hash`]). Nothing here knows Kafka, and nothing needs a
+//! tokio runtime: `tokio::sync` and the `tokio::io` traits work, `tokio::time` and `tokio::net` do not.
+//!
+//! Reading order: `options`, `dice`, `trace`, `agenda` (virtual time), `task`, `state`, `executor`, then what a node
+//! sees of it: `node`.
+
+mod agenda;
+mod dice;
+mod executor;
+mod node;
+mod options;
+mod state;
+mod task;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use executor::Stuck;
+pub(crate) use node::SimNode;
+pub use options::SimOptions;
+
+use crate::{Host, Instant, chance};
+use executor::Executor;
+use state::{Shared, State};
+use trace::{EventKind, NodeId, Trace};
+
+/// A simulated world. It stays on the thread that made it; all of its nodes' tasks run within [`Sim::block_on`].
+pub struct Sim {
+    // Before `shared`: destructors of tasks still use the world.
+    executor: Executor,
+    shared: Arc<Shared>,
+}
+
+impl Sim {
+    /// A world under a seed.
+    #[must_use]
+    pub fn new(seed: u64, options: SimOptions) -> Sim {
+        let shared = Arc::new(Shared::new(seed, options));
+        Sim { executor: Executor::new(shared.clone()), shared }
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.shared.seed
+    }
+
+    /// The host of a node, which is made at its first mention. After [`Sim::kill`] a new life begins, on what the disk
+    /// still knows; handles of the former life can do nothing any more.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Host {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        let node = state.node(id);
+        let life = node.life;
+        if !std::mem::replace(&mut node.alive, true) {
+            state.record(EventKind::Start, id, u64::from(life));
+        }
+        drop(state);
+        Host::simulated(SimNode { shared: self.shared.clone(), id, life })
+    }
+
+    /// Runs the world until `future` is done. Tasks that are left go on at the next call. The future belongs to no node,
+    /// so nothing kills it.
+    ///
+    /// # Panics
+    /// If the run does not come to an end; the message names the seed. See [`Sim::try_block_on`].
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        match self.try_block_on(future) {
+            Ok(output) => output,
+            Err(stuck) => panic!("simulation of seed {}: {stuck}", self.seed()),
+        }
+    }
+
+    /// Runs the world until `future` is done.
+    ///
+    /// # Errors
+    /// [`Stuck`] if it waits for ever, or longer than the options allow.
+    pub fn try_block_on<F: Future>(&self, future: F) -> Result<F::Output, Stuck> {
+        let _maps = chance::SeededMaps::begin(self.seed());
+        let _name_seed = NameSeedOnPanic(self);
+        self.executor.block_on(future)
+    }
+
+    /// Runs the world for some virtual time.
+    ///
+    /// # Panics
+    /// If a task never sleeps.
+    pub fn run_for(&self, duration: Duration) {
+        self.block_on(self.sleep(duration));
+    }
+
+    /// Waits for some virtual time; for the future given to [`Sim::block_on`], which need have no node for it.
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        SimNode { shared: self.shared.clone(), id: NodeId::NONE, life: 0 }.sleep(duration)
+    }
+
+    /// Virtual time since the beginning.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.shared.state().agenda.now()
+    }
+
+    /// Polls and events so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.executor.steps()
+    }
+
+    /// Ends a node's process at once (kill -9): its tasks are dropped wherever they wait.
+    pub fn kill(&self, name: &str) {
+        let mut state = self.shared.state();
+        let Some(id) = self.end_life(&mut state, name) else { return };
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.spawned).into_iter().partition(|task| task.node == id);
+        state.spawned = kept;
+        drop(state);
+        // Destructors run without the lock.
+        drop(gone);
+        self.executor.drop_tasks_of(id);
+    }
+
+    /// Marks a node dead: nothing that its tasks' destructors do has an effect any more.
+    fn end_life(&self, state: &mut State, name: &str) -> Option<NodeId> {
+        let id = state.node_named(self.seed(), name);
+        let node = state.node(id);
+        if !node.alive {
+            return None;
+        }
+        node.alive = false;
+        node.paused = false;
+        node.parked.clear();
+        node.life += 1;
+        let life = u64::from(node.life);
+        state.record(EventKind::Stop, id, life);
+        Some(id)
+    }
+
+    /// Stops a node's tasks where they are (SIGSTOP), until [`Sim::resume`]; time goes on without them.
+    pub fn pause(&self, name: &str) {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        state.node(id).paused = true;
+        state.record(EventKind::Pause, id, 1);
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self, name: &str) {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        let node = state.node(id);
+        node.paused = false;
+        let parked = std::mem::take(&mut node.parked);
+        state.record(EventKind::Pause, id, 0);
+        parked.into_iter().for_each(|task| self.shared.ready.push(task));
+    }
+
+    /// Sets a node's wall clock wrong by so many milliseconds. Its monotonic clock stays right.
+    pub fn set_wall_clock_skew_ms(&self, name: &str, skew_ms: i64) {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        state.node(id).wall_clock_skew_ms = skew_ms;
+    }
+
+    /// Panics of tasks so far: node and message. The real world hands them to the join handle only, and so does this
+    /// one; a test looks here lest one goes unseen.
+    #[must_use]
+    pub fn panics(&self) -> Vec<(String, String)> {
+        self.shared.state().panics.clone()
+    }
+
+    /// A hash of all that happened so far: virtual times, tasks polled, bytes moved. Two runs of a seed have the same.
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.shared.state().trace.hash()
+    }
+
+    /// Events folded into [`Sim::trace_hash`].
+    #[must_use]
+    pub fn trace_events(&self) -> u64 {
+        self.shared.state().trace.count()
+    }
+
+    fn trace(&self) -> Trace {
+        self.shared.state().trace.clone()
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("seed", &self.seed()).field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// Runs `run` twice under a seed and compares the traces.
+///
+/// # Panics
+/// If they differ; the message names the first event that does.
+pub fn assert_same_trace(seed: u64, options: &SimOptions, run: impl Fn(&Sim)) {
+    let trace = |record: Range<u64>| {
+        let sim = Sim::new(seed, SimOptions { record, ..options.clone() });
+        run(&sim);
+        sim.trace()
+    };
+    let (first, second) = (trace(0..0), trace(0..0));
+    let Some(window) = first.differs_within(&second) else { return };
+    let (first, second) = (trace(window.clone()), trace(window.clone()));
+    match first.first_difference(&second) {
+        Some((ours, theirs)) => {
+            let show = |event: Option<trace::TraceEvent>| {
+                event.map_or("the end".to_string(), |event| event.to_string())
+            };
+            panic!("two runs of seed {seed} differ: first {}; then {}", show(ours), show(theirs));
+        }
+        None => panic!("two runs of seed {seed} differ within events {window:?}, two more there do not"),
+    }
+}
+
+/// Says which seed it was when a test panics within a run.
+struct NameSeedOnPanic<'a>(&'a Sim);
+
+impl Drop for NameSeedOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let now = self.0.now().since_start();
+            eprintln!("simulation of seed {} panicked at {now:?} of virtual time", self.0.seed());
+        }
+    }
+}
