@@ -1,0 +1,38 @@
+//! How frames are cut out of a stream: four bytes of length, then as many bytes.
+//!
+//! The buffer grows as bytes arrive, never to a claimed length: four hostile bytes cost nothing.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+const LENGTH_BYTES: usize = 4;
+
+/// A length that cannot be a frame's. The stream cannot be read any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// Below zero.
+    #[error("frame of negative length {0}")]
+    NegativeLength(i32),
+    /// Above what the reader allows.
+    #[error("frame of {length} bytes, at most {max_bytes} are allowed")]
+    TooLong {
+        /// What the stream claims.
+        length: usize,
+        /// What the reader allows.
+        max_bytes: usize,
+    },
+}
+
+/// Cuts the first frame out of what has arrived, without its length; `None` if it is not yet complete.
+pub fn take_frame(arrived: &mut BytesMut, max_bytes: usize) -> Result<Option<Bytes>, FrameError> {
+    let Some(length) = arrived.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+    let length = i32::from_be_bytes(*length);
+    let length = usize::try_from(length).map_err(|_| FrameError::NegativeLength(length))?;
+    if length > max_bytes {
+        return Err(FrameError::TooLong { length, max_bytes });
+    }
+    if arrived.len() - LENGTH_BYTES < length {
+        return Ok(None);
+    }
+    arrived.advance(LENGTH_BYTES);
+    Ok(Some(arrived.split_to(length).freeze()))
+}
