@@ -6,6 +6,7 @@
 //! - [`api`]: the APIs, their versions, and which of these are flexible; [`error_code`]: what a broker answers;
 //! - [`header`]: what stands before each message; [`frame`]: how frames are cut out of a stream;
 //! - [`messages`]: one file per API;
+//! - [`versioned`]: messages with their version in front, outside of requests;
 //! - [`records`]: record batches and what is in them.
 
 pub mod api;
@@ -16,6 +17,7 @@ pub mod header;
 pub mod message;
 pub mod messages;
 pub mod records;
+pub mod versioned;
 pub mod wire;
 
 pub use api::ApiKey;
@@ -24,4 +26,5 @@ pub use error_code::ErrorCode;
 pub use frame::FrameError;
 pub use header::{RequestHeader, ResponseHeader, encode_request, encode_response};
 pub use message::{Message, Request};
+pub use versioned::{decode_versioned, decode_versioned_growing, encode_versioned};
 pub use wire::{Decoder, Encoder, Segments, Uuid};

@@ -1,15 +1,21 @@
-//! One file per API, in the order in which a client comes to need them, and one per format of records.
+//! One file per API, named as Kafka names it, and one per format of records.
 
 pub mod api_versions;
+pub mod describe_cluster;
+pub mod describe_topic_partitions;
 pub mod metadata;
 
-pub mod produce;
-
+pub mod delete_records;
 pub mod fetch;
 pub mod list_offsets;
+pub mod offset_for_leader_epoch;
+pub mod produce;
 
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
+pub mod describe_configs;
+pub mod incremental_alter_configs;
 
 pub mod init_producer_id;
 
@@ -20,3 +26,12 @@ pub mod leave_group;
 pub mod offset_commit;
 pub mod offset_fetch;
 pub mod sync_group;
+
+pub mod delete_groups;
+pub mod describe_groups;
+pub mod list_groups;
+
+pub mod cluster_metadata;
+pub mod consumer_offsets;
+pub mod consumer_protocol;
+pub mod transaction_state;
