@@ -1,5 +1,23 @@
 //! A broker that speaks the Kafka protocol.
+//!
+//! Reading order, from the bottom: [`config`] and the data directory; [`watermark`], what is durable and who waits for
+//! it; [`internal_log`], how coordinators keep their records; then the way of a request from above: the server reads a
+//! frame, a handler (one file per API) makes a reply of it, now or later. [`broker`] puts it all together.
 
+pub mod broker;
 pub mod config;
+pub mod error;
 pub mod internal_log;
 pub mod watermark;
+
+#[allow(dead_code, reason = "the log layer uses the rest")]
+mod data_dir;
+mod handlers;
+mod node;
+#[allow(dead_code, reason = "the handlers to come use the rest")]
+mod reply;
+mod server;
+
+pub use broker::Broker;
+pub use config::BrokerConfig;
+pub use error::{Error, ErrorKind, Result};

@@ -4,7 +4,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-const LENGTH_BYTES: usize = 4;
+/// Bytes of the length before a frame.
+pub const LENGTH_BYTES: usize = 4;
 
 /// A length that cannot be a frame's. The stream cannot be read any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,4 +36,12 @@ pub fn take_frame(arrived: &mut BytesMut, max_bytes: usize) -> Result<Option<Byt
     }
     arrived.advance(LENGTH_BYTES);
     Ok(Some(arrived.split_to(length).freeze()))
+}
+
+/// How many bytes are missing of the frame whose beginning has arrived; `None` if not even its length is there, or the
+/// length is none. For a reader that wants to make room: it must not believe a large one at once.
+#[must_use]
+pub fn missing_bytes(arrived: &[u8]) -> Option<usize> {
+    let length = i32::from_be_bytes(*arrived.first_chunk::<LENGTH_BYTES>()?);
+    Some((LENGTH_BYTES + usize::try_from(length).ok()?).saturating_sub(arrived.len()))
 }

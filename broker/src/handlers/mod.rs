@@ -1,0 +1,80 @@
+//! The table of what this broker serves: ApiKey -> handler. One file per API.
+//!
+//! An API stands in the table when it does what it says, and only then: clients decide by the list what to try, and
+//! fall back from what is not listed. [`handle`] checks key and version, decodes and calls; whatever is not in the
+//! table, or does not parse, ends the connection, as it does with Kafka.
+
+mod api_versions;
+
+use std::sync::Arc;
+
+use anabranch_host::Instant;
+use anabranch_protocol::{ApiKey, DecodeError, Decoder, Message, RequestHeader};
+use bytes::Bytes;
+
+use crate::config::Endpoint;
+use crate::node::Node;
+use crate::reply::{Answering, Reply, RequestContext};
+
+macro_rules! table {
+    ($($api:ident => $module:ident,)*) => {
+        /// The APIs served, in the order of their keys.
+        pub(crate) const SERVED: &[ApiKey] = &[$(ApiKey::$api,)*];
+
+        fn dispatch(
+            node: &Arc<Node>,
+            request: &RequestContext<'_>,
+            body: &mut Decoder<'_>,
+        ) -> Result<Reply, DecodeError> {
+            let version = request.api_version();
+            match request.answering.api_key {
+                $(ApiKey::$api => Ok($module::handle(node, request, Message::decode(body, version)?)),)*
+                _ => Err(DecodeError::UnsupportedVersion(version)),
+            }
+        }
+    };
+}
+
+table! {
+    ApiVersions => api_versions,
+}
+
+/// Handles the request in `frame`.
+///
+/// # Errors
+/// If it is none that can be answered; the connection is to be closed, and this is why.
+pub(crate) fn handle(
+    node: &Arc<Node>,
+    frame: &Bytes,
+    peer: &str,
+    endpoint: &Endpoint,
+    received: Instant,
+) -> Result<Reply, String> {
+    let mut decoder = Decoder::new(frame);
+    let header =
+        RequestHeader::decode(&mut decoder).map_err(|error| format!("a bad request header: {error}"))?;
+    let Some(api_key) = ApiKey::from_i16(header.api_key).filter(|api_key| SERVED.contains(api_key)) else {
+        return Err(format!("a request of API key {}, which is not served", header.api_key));
+    };
+    let version = header.api_version;
+    let answering = Answering { api_key, api_version: version, correlation_id: header.correlation_id };
+    if !api_key.versions().contains(&version) {
+        // The one question that is answered in any version: a client asks it to learn the versions.
+        if api_key == ApiKey::ApiVersions {
+            return Ok(api_versions::unsupported_version(answering));
+        }
+        return Err(format!("a request {api_key} in version {version}, which is not served"));
+    }
+    let request = RequestContext { answering, client_id: header.client_id, peer, endpoint, received };
+    dispatch(node, &request, &mut decoder).map_err(|error| format!("a bad {api_key} v{version}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_keys() {
+        assert!(SERVED.is_sorted(), "{SERVED:?}");
+    }
+}

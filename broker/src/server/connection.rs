@@ -1,0 +1,321 @@
+//! One connection: frames in, answers out in the order of the requests.
+//!
+//! A connection is one task with one loop over four steps, each of which may be possible or not: hand the answers that
+//! are ready to the socket, write, take the next request, read. Requests are taken while earlier ones wait (for a sync,
+//! for bytes), so that one connection can keep a disk busy; their number and their bytes are bounded, and nothing is
+//! read while the client does not read its answers. Bytes that are not the protocol end this connection and no other.
+//!
+//! ```text
+//!   socket --read--> buffer --take--> handler --Reply--> waiting (in order) --ready--> outgoing --write--> socket
+//! ```
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use anabranch_host::{ByteStream, Instant};
+use anabranch_protocol::{Segments, frame};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
+
+use crate::config::Endpoint;
+use crate::handlers;
+use crate::node::Node;
+use crate::reply::{PendingAnswer, Reply};
+
+/// What an idle connection reads into; small, because there may be thousands.
+const IDLE_READ_BYTES: usize = 4 * 1024;
+/// What a busy one reads into between large frames.
+const BUSY_READ_BYTES: usize = 64 * 1024;
+/// A frame up to this size gets its memory at once; a larger one as its bytes come, so that nobody gets memory for a
+/// length alone.
+const FRAME_AT_ONCE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of answers not yet written above which no further request is taken.
+const OUTGOING_BYTES: usize = 1024 * 1024;
+/// How long answers that wait get when the broker stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// The most parts handed to the socket in one call.
+const IO_SLICES: usize = 64;
+
+pub(super) struct Connection {
+    node: Arc<Node>,
+    stream: ByteStream,
+    peer: String,
+    endpoint: Arc<Endpoint>,
+    stopping: watch::Receiver<bool>,
+    incoming: BytesMut,
+    /// Requests taken and not yet answered, in order.
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    outgoing: VecDeque<Segments>,
+    outgoing_bytes: usize,
+    /// No more requests are read; the connection ends when the answers have left.
+    closing: Option<Ending>,
+    last_active: Instant,
+}
+
+/// A request that is taken and not yet answered.
+struct Waiting {
+    answer: Answer,
+    request_bytes: usize,
+}
+
+enum Answer {
+    Ready(Segments),
+    Pending(PendingAnswer),
+    /// The last: nothing was taken after it.
+    Close,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum Ending {
+    /// The client closed it.
+    Closed,
+    /// Nothing happened for `connections.max.idle.ms`.
+    Idle,
+    /// The broker stops.
+    Stopping,
+    /// The client broke the protocol, or a request without an answer failed.
+    Refused(String),
+    /// The network failed.
+    Failed(io::Error),
+}
+
+impl Connection {
+    pub(super) fn new(
+        node: Arc<Node>,
+        stream: ByteStream,
+        peer: String,
+        endpoint: Arc<Endpoint>,
+        stopping: watch::Receiver<bool>,
+    ) -> Connection {
+        let last_active = node.host.now();
+        Connection {
+            node,
+            stream,
+            peer,
+            endpoint,
+            stopping,
+            incoming: BytesMut::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            closing: None,
+            last_active,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        tracing::debug!(peer = %self.peer, "connected");
+        let host = self.node.host.clone();
+        let mut stopping = self.stopping.clone();
+        // A stop ends the loop early; then answers under way get some time to leave.
+        let ending = tokio::select! {
+            biased;
+            ending = self.serve() => Some(ending),
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        };
+        let ending = match ending {
+            Some(ending) => ending,
+            None => {
+                self.closing = Some(Ending::Stopping);
+                host.timeout(STOP_GRACE, self.serve()).await.unwrap_or(Ending::Stopping)
+            }
+        };
+        match ending {
+            Ending::Refused(reason) => tracing::warn!(peer = %self.peer, %reason, "closed the connection"),
+            Ending::Failed(error) => tracing::debug!(peer = %self.peer, %error, "lost the connection"),
+            ending => tracing::debug!(peer = %self.peer, ?ending, "the connection ended"),
+        }
+    }
+
+    async fn serve(&mut self) -> Ending {
+        let Some(idle_ms) = self.node.config.connections_max_idle_ms else {
+            return std::future::poll_fn(|context| self.poll(context)).await;
+        };
+        let idle = Duration::from_millis(idle_ms);
+        let host = self.node.host.clone();
+        loop {
+            let deadline = self.last_active + idle;
+            let mut sleep = pin!(host.sleep_until(deadline));
+            let step = std::future::poll_fn(|context| match self.poll(context) {
+                Poll::Ready(ending) => Poll::Ready(Some(ending)),
+                Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
+            });
+            match step.await {
+                Some(ending) => return ending,
+                // A request that waits is no idleness.
+                None if !self.waiting.is_empty() => self.last_active = host.now(),
+                None if self.last_active + idle <= host.now() => return Ending::Idle,
+                None => {}
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            let mut progress = self.poll_answers(context);
+            match self.poll_write(context) {
+                Poll::Ready(Ok(written)) => progress |= written,
+                Poll::Ready(Err(error)) => return Poll::Ready(Ending::Failed(error)),
+                Poll::Pending => {}
+            }
+            if self.closing.is_none() {
+                if self.may_take() {
+                    match self.take() {
+                        Ok(taken) => progress |= taken,
+                        Err(reason) => self.close(Ending::Refused(reason)),
+                    }
+                }
+                if self.closing.is_none() && self.may_take() && !progress {
+                    match self.poll_read(context) {
+                        Poll::Ready(Ok(0)) => {
+                            // Whoever hangs up does not wait for answers; what they hold is let go.
+                            return Poll::Ready(Ending::Closed);
+                        }
+                        Poll::Ready(Ok(_)) => progress = true,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Ending::Failed(error)),
+                        Poll::Pending => {}
+                    }
+                }
+            }
+            if self.waiting.is_empty()
+                && self.outgoing.is_empty()
+                && let Some(ending) = self.closing.take()
+            {
+                return Poll::Ready(ending);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether one more request may be taken. At least one always may.
+    fn may_take(&self) -> bool {
+        self.outgoing_bytes < OUTGOING_BYTES
+            && (self.waiting.is_empty()
+                || (self.waiting.len() < self.node.config.queued_max_requests
+                    && self.waiting_bytes < self.node.config.queued_max_request_bytes))
+    }
+
+    /// Moves the answers that are ready, in order, to those that are written.
+    fn poll_answers(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.outgoing_bytes < OUTGOING_BYTES
+            && let Some(first) = self.waiting.front_mut()
+        {
+            let segments = match &mut first.answer {
+                Answer::Ready(segments) => std::mem::take(segments),
+                Answer::Pending(future) => match future.as_mut().poll(context) {
+                    Poll::Ready(segments) => segments,
+                    Poll::Pending => break,
+                },
+                Answer::Close => Segments::default(),
+            };
+            self.waiting_bytes -= first.request_bytes;
+            self.waiting.pop_front();
+            if !segments.is_empty() {
+                self.outgoing_bytes += segments.len();
+                self.outgoing.push_back(segments);
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Writes what can be written; whether anything was.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut written = false;
+        while !self.outgoing.is_empty() {
+            let mut slices = [io::IoSlice::new(&[]); IO_SLICES];
+            let mut count = 0;
+            for segments in &self.outgoing {
+                count += segments.chunks_vectored(&mut slices[count..]);
+                if count == IO_SLICES {
+                    break;
+                }
+            }
+            let mut bytes = match Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..count]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(bytes)) => bytes,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return if written { Poll::Ready(Ok(true)) } else { Poll::Pending },
+            };
+            written = true;
+            self.outgoing_bytes -= bytes;
+            while let Some(first) = self.outgoing.front_mut()
+                && bytes > 0
+            {
+                let step = bytes.min(first.len());
+                first.advance(step);
+                bytes -= step;
+                if first.is_empty() {
+                    self.outgoing.pop_front();
+                }
+            }
+        }
+        if written {
+            self.last_active = self.node.host.now();
+            // An in-process stream has nothing to flush, TCP neither; a stream with a buffer of its own would.
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Takes the next whole frame from the buffer and handles it; whether there was one.
+    fn take(&mut self) -> Result<bool, String> {
+        let limit = self.node.config.socket_request_max_bytes;
+        let Some(frame) = frame::take_frame(&mut self.incoming, limit).map_err(|error| error.to_string())?
+        else {
+            return Ok(false);
+        };
+        let request_bytes = frame.len();
+        let answer = match self.handle(frame)? {
+            Reply::Now(segments) => Answer::Ready(segments),
+            Reply::Later(future) => Answer::Pending(future),
+            Reply::Silent => return Ok(true),
+            Reply::Close(reason) => {
+                self.close(Ending::Refused(reason));
+                Answer::Close
+            }
+        };
+        self.waiting_bytes += request_bytes;
+        self.waiting.push_back(Waiting { answer, request_bytes });
+        Ok(true)
+    }
+
+    fn handle(&mut self, frame: Bytes) -> Result<Reply, String> {
+        self.last_active = self.node.host.now();
+        handlers::handle(&self.node, &frame, &self.peer, &self.endpoint, self.last_active)
+    }
+
+    fn close(&mut self, ending: Ending) {
+        self.incoming = BytesMut::new();
+        self.closing = Some(ending);
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match frame::missing_bytes(&self.incoming) {
+            // In the middle of a frame: room for the rest of it.
+            Some(missing) if missing <= FRAME_AT_ONCE_BYTES => self.incoming.reserve(missing.max(1)),
+            Some(_) => self.incoming.reserve(self.incoming.len().max(FRAME_AT_ONCE_BYTES)),
+            None if !self.incoming.is_empty() => self.incoming.reserve(IDLE_READ_BYTES),
+            // Between frames. Nothing is held while nothing comes: the memory of a large frame is let go.
+            None if self.incoming.capacity() == 0 || self.incoming.capacity() > BUSY_READ_BYTES => {
+                let fresh = if self.waiting.is_empty() { IDLE_READ_BYTES } else { BUSY_READ_BYTES };
+                self.incoming = BytesMut::with_capacity(fresh);
+            }
+            None => self.incoming.reserve(IDLE_READ_BYTES / 4),
+        }
+        pin!(self.stream.read_buf(&mut self.incoming)).poll(context)
+    }
+}
