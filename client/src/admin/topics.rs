@@ -1,0 +1,283 @@
+//! Topics: create, delete, list, describe.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_protocol::messages::create_topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatableTopicResult,
+    CreateTopicsRequest, CreateTopicsResponse,
+};
+use anabranch_protocol::messages::delete_topics::{
+    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use anabranch_protocol::{ErrorCode, Uuid};
+
+use super::Admin;
+use crate::cluster::describe_topic;
+use crate::error::{ClientError, Result};
+use crate::metadata::TopicMetadata;
+
+/// A topic to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; -1 for the broker's default.
+    pub partitions: i32,
+    /// How many replicas of each; -1 for the broker's default.
+    pub replication_factor: i16,
+    /// Which brokers hold which partition, if that is to be said; then the two above are not used.
+    pub assignments: Vec<(i32, Vec<i32>)>,
+    /// Settings by Kafka's keys.
+    pub configs: Vec<(String, String)>,
+}
+
+impl NewTopic {
+    /// A topic of so many partitions, with the broker's default of replicas.
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        NewTopic {
+            name: name.into(),
+            partitions,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        }
+    }
+
+    /// With so many replicas.
+    #[must_use]
+    pub fn replication_factor(mut self, replication_factor: i16) -> Self {
+        self.replication_factor = replication_factor;
+        self
+    }
+
+    /// With a setting.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.configs.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// A topic that was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreatedTopic {
+    /// Its id; zero if the broker does not tell.
+    pub id: Uuid,
+    /// Its partitions; -1 if the broker does not tell.
+    pub partitions: i32,
+    /// Its replicas; -1 if the broker does not tell.
+    pub replication_factor: i16,
+}
+
+impl Admin {
+    /// Creates topics; answers for each.
+    ///
+    /// # Errors
+    /// Retriable, if no broker took the request in time. A topic's own result is Invalid, if it cannot be created.
+    pub async fn create_topics(&self, topics: &[NewTopic]) -> Result<BTreeMap<String, Result<CreatedTopic>>> {
+        self.create(topics, false).await
+    }
+
+    /// As [`Admin::create_topics`], but the broker checks only.
+    ///
+    /// # Errors
+    /// As [`Admin::create_topics`].
+    pub async fn check_topics(&self, topics: &[NewTopic]) -> Result<BTreeMap<String, Result<CreatedTopic>>> {
+        self.create(topics, true).await
+    }
+
+    async fn create(
+        &self,
+        topics: &[NewTopic],
+        validate_only: bool,
+    ) -> Result<BTreeMap<String, Result<CreatedTopic>>> {
+        let mut results = BTreeMap::new();
+        let mut missing: Vec<&NewTopic> = topics.iter().collect();
+        let mut retry = self.client.retry();
+        while !missing.is_empty() {
+            let request = CreateTopicsRequest {
+                topics: missing.iter().map(|topic| creatable(topic)).collect(),
+                timeout_ms: self.broker_timeout_ms(),
+                validate_only,
+            };
+            let answers = async {
+                let connection = self.client.controller_connection().await?;
+                let answer = connection.call(&request).await?;
+                let response: CreateTopicsResponse<'_> = answer.decode()?;
+                Ok::<Vec<_>, ClientError>(response.topics.iter().map(created).collect())
+            };
+            let reason = settle(answers.await, &mut results);
+            missing.retain(|topic| !results.contains_key(&topic.name));
+            if let Some(error) = reason {
+                self.before_next(&mut retry, error).await?;
+            } else if !missing.is_empty() {
+                return Err(ClientError::corrupt(format!(
+                    "creating topics: the broker did not answer for {}",
+                    missing[0].name
+                )));
+            }
+        }
+        Ok(results)
+    }
+
+    /// Deletes topics by name; answers for each.
+    ///
+    /// # Errors
+    /// Retriable, if no broker took the request in time.
+    pub async fn delete_topics(&self, names: &[&str]) -> Result<BTreeMap<String, Result<()>>> {
+        let mut results = BTreeMap::new();
+        let mut missing: Vec<&str> = names.to_vec();
+        let mut retry = self.client.retry();
+        while !missing.is_empty() {
+            let request = DeleteTopicsRequest {
+                topics: missing.iter().map(|name| by_name(name)).collect(),
+                topic_names: missing.clone(),
+                timeout_ms: self.broker_timeout_ms(),
+            };
+            let answers = async {
+                let connection = self.client.controller_connection().await?;
+                let answer = connection.call(&request).await?;
+                let response: DeleteTopicsResponse<'_> = answer.decode()?;
+                let mut answers = Vec::new();
+                for topic in &response.responses {
+                    let Some(name) = topic.name else { continue };
+                    let what = format!("deleting topic {name}");
+                    answers
+                        .push((name.to_string(), outcome(&what, topic.error_code, topic.error_message, ())));
+                }
+                Ok::<_, ClientError>(answers)
+            };
+            let reason = settle(answers.await, &mut results);
+            missing.retain(|name| !results.contains_key(*name));
+            if let Some(error) = reason {
+                self.before_next(&mut retry, error).await?;
+            } else if !missing.is_empty() {
+                return Err(ClientError::corrupt(format!(
+                    "deleting topics: the broker did not answer for {}",
+                    missing[0]
+                )));
+            }
+        }
+        Ok(results)
+    }
+
+    /// All topics of the cluster, by name.
+    ///
+    /// # Errors
+    /// Retriable, if no broker answers in time.
+    pub async fn list_topics(&self) -> Result<Vec<TopicMetadata>> {
+        let mut retry = self.client.retry();
+        loop {
+            match self.client.refresh_all().await {
+                Ok(metadata) => return Ok(metadata.topics().cloned().collect()),
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    /// Topics by name, freshly asked for; each is described or has its own error.
+    ///
+    /// # Errors
+    /// Retriable, if no broker answers in time.
+    pub async fn describe_topics(&self, names: &[&str]) -> Result<BTreeMap<String, Result<TopicMetadata>>> {
+        let wanted: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+        let mut retry = self.client.retry();
+        loop {
+            let now = self.client.host().now();
+            match self.client.refresh_topics(&wanted, now, false).await {
+                Ok(metadata) => {
+                    let describe = |name: &&str| (name.to_string(), describe_topic(&metadata, name).cloned());
+                    return Ok(names.iter().map(describe).collect());
+                }
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
+    /// How long a broker may take over a change.
+    pub(super) fn broker_timeout_ms(&self) -> i32 {
+        i32::try_from(self.client.config().request_timeout_ms).unwrap_or(i32::MAX)
+    }
+
+    /// Waits after a failure; where the controller had moved, asks who it is.
+    pub(super) async fn before_next(
+        &self,
+        retry: &mut crate::retry::Retry<'_>,
+        error: ClientError,
+    ) -> Result<()> {
+        retry.after(error).await?;
+        let refresh = self.client.refresh_topics(&[], self.client.host().now(), false);
+        // If this fails too, the next attempt says so.
+        let _ = self.client.host().timeout(Duration::from_secs(1).min(retry.time_left()), refresh).await;
+        Ok(())
+    }
+}
+
+fn creatable(topic: &NewTopic) -> CreatableTopic<'_> {
+    // Brokers refuse to be told both the assignment and the numbers that follow from it.
+    let assigned = !topic.assignments.is_empty();
+    let assignment = |(partition, brokers): &(i32, Vec<i32>)| CreatableReplicaAssignment {
+        partition_index: *partition,
+        broker_ids: brokers.clone(),
+    };
+    CreatableTopic {
+        name: &topic.name,
+        num_partitions: if assigned { -1 } else { topic.partitions },
+        replication_factor: if assigned { -1 } else { topic.replication_factor },
+        assignments: topic.assignments.iter().map(assignment).collect(),
+        configs: topic
+            .configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig { name, value: Some(value) })
+            .collect(),
+    }
+}
+
+fn created(topic: &CreatableTopicResult<'_>) -> (String, Result<CreatedTopic>) {
+    let what = format!("creating topic {}", topic.name);
+    let created = CreatedTopic {
+        id: topic.topic_id,
+        partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+    };
+    (topic.name.to_string(), outcome(&what, topic.error_code, topic.error_message, created))
+}
+
+fn by_name(name: &str) -> DeleteTopicState<'_> {
+    DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO }
+}
+
+/// One item's result.
+pub(super) fn outcome<T>(what: &str, code: ErrorCode, text: Option<&str>, value: T) -> Result<T> {
+    if code == ErrorCode::NONE { Ok(value) } else { Err(ClientError::from_code_and_text(what, code, text)) }
+}
+
+/// Keeps what is settled: successes and what no retry mends. Gives back why another attempt is needed.
+pub(super) fn settle<K: Ord, T>(
+    answers: Result<Vec<(K, Result<T>)>>,
+    results: &mut BTreeMap<K, Result<T>>,
+) -> Option<ClientError> {
+    let mut reason = None;
+    match answers {
+        Err(error) => reason = Some(error),
+        Ok(answers) => {
+            for (key, result) in answers {
+                match result {
+                    // A topic that is not there will not come by waiting, whatever its code says of clients in general.
+                    Err(error)
+                        if error.is_retriable()
+                            && error.code() != Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) =>
+                    {
+                        reason = Some(error);
+                    }
+                    result => {
+                        results.insert(key, result);
+                    }
+                }
+            }
+        }
+    }
+    reason
+}

@@ -1,0 +1,114 @@
+//! Administration: topics, offsets.
+
+use std::collections::BTreeMap;
+
+use anabranch_client::{
+    Client, ClientConfig, ErrorKind, IsolationLevel, NewTopic, OffsetAndMetadata, OffsetSpec, TopicPartition,
+};
+use anabranch_host::Host;
+use anabranch_protocol::ErrorCode;
+
+use super::on_each_cluster;
+
+#[test]
+fn topics_are_created_described_and_deleted() {
+    on_each_cluster(async |cluster| {
+        let admin = cluster.client().await.admin();
+        let (good, bad) = (cluster.name("created"), "no/such/name");
+        let topics = [NewTopic::new(&good, 3).config("cleanup.policy", "compact"), NewTopic::new(bad, 1)];
+        let results = admin.create_topics(&topics).await.unwrap();
+        assert_eq!(results[&good].as_ref().unwrap().partitions, 3);
+        assert!(!results[&good].as_ref().unwrap().id.is_zero());
+        let refusal = results[bad].as_ref().unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Invalid);
+        assert_eq!(refusal.code(), Some(ErrorCode::INVALID_TOPIC_EXCEPTION));
+
+        let again = admin.create_topics(&topics[..1]).await.unwrap();
+        let refusal = again[&good].as_ref().unwrap_err();
+        assert_eq!(refusal.code(), Some(ErrorCode::TOPIC_ALREADY_EXISTS));
+
+        cluster
+            .until("the topic is shown", async || {
+                admin.describe_topics(&[&good]).await.unwrap()[&good].as_ref().is_ok()
+            })
+            .await;
+        let described = admin.describe_topics(&[&good, "missing"]).await.unwrap();
+        let topic = described[&good].as_ref().unwrap();
+        assert_eq!(topic.partitions.len(), 3);
+        assert!(topic.partitions.iter().all(|partition| partition.leader.is_some()));
+        let refusal = described["missing"].as_ref().unwrap_err();
+        assert_eq!(refusal.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        assert!(admin.list_topics().await.unwrap().iter().any(|topic| *topic.name == *good));
+
+        let results = admin.delete_topics(&[&good, "missing"]).await.unwrap();
+        assert!(results[&good].is_ok());
+        let refusal = results["missing"].as_ref().unwrap_err();
+        assert_eq!(refusal.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        cluster
+            .until("the topic is gone", async || {
+                admin.describe_topics(&[&good]).await.unwrap()[&good].is_err()
+            })
+            .await;
+    });
+}
+
+#[test]
+fn an_empty_partition_begins_and_ends_at_nothing() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let (admin, topic) = (client.admin(), cluster.topic(&client, "empty", 2).await);
+        let specs = [(0, OffsetSpec::Earliest), (1, OffsetSpec::Latest), (2, OffsetSpec::Latest)];
+        let wanted = specs
+            .into_iter()
+            .map(|(number, spec)| (TopicPartition::new(topic.as_str(), number), spec))
+            .collect();
+        let found = admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        for number in 0..2 {
+            assert_eq!(found[&TopicPartition::new(topic.as_str(), number)].as_ref().unwrap().offset, 0);
+        }
+        let refusal = found[&TopicPartition::new(topic.as_str(), 2)].as_ref().unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Invalid, "{refusal}");
+        admin.delete_topics(&[&topic]).await.unwrap()[&topic].as_ref().unwrap();
+    });
+}
+
+#[test]
+fn offsets_of_a_group_without_members_are_committed_and_read() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let admin = client.admin();
+        let (topic, group) = (cluster.topic(&client, "committed", 2).await, cluster.name("group"));
+        assert_eq!(admin.committed_offsets(&group, None).await.unwrap(), BTreeMap::new());
+        let partition = TopicPartition::new(topic.as_str(), 1);
+        let offset = OffsetAndMetadata::new(42).with_metadata("remember");
+        let offsets = BTreeMap::from([(partition.clone(), offset)]);
+        admin.commit_offsets(&group, &offsets).await.unwrap()[&partition].as_ref().unwrap();
+        assert_eq!(admin.committed_offsets(&group, None).await.unwrap(), offsets);
+        let asked = [TopicPartition::new(topic.as_str(), 0), partition];
+        assert_eq!(admin.committed_offsets(&group, Some(&asked)).await.unwrap(), offsets);
+        admin.delete_topics(&[&topic]).await.unwrap()[&topic].as_ref().unwrap();
+    });
+}
+
+#[test]
+fn a_server_that_is_not_there_is_one_clear_line_in_bounded_time() {
+    let (host, runtime) = Host::real(1).unwrap();
+    let started = host.now();
+    let port = runtime.block_on(async {
+        // A port that was free a moment ago.
+        let listener = host.listen("127.0.0.1:0").await.unwrap();
+        listener.port().unwrap()
+    });
+    let server = format!("127.0.0.1:{port}");
+    let keys = [("bootstrap.servers", server.as_str()), ("socket.connection.setup.timeout.ms", "300")];
+    let config = ClientConfig::from_pairs(keys).unwrap();
+    let error = runtime.block_on(Client::connect(&host, host.dialer(), config)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Retriable);
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("no Kafka broker reached at {server} within 300 ms: cannot connect")),
+        "{text}"
+    );
+    assert!(!text.contains('\n'));
+    assert!((host.now() - started).as_secs() < 5);
+}

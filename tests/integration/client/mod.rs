@@ -1,0 +1,78 @@
+//! The client against a real broker: one suite, run on every cluster there is.
+//!
+//! Clusters: Apache Kafka, if `ANABRANCH_KAFKA=host:port` names one. Topics and groups have names of their own per run,
+//! so that a cluster can be used again.
+
+mod admin;
+
+use std::time::Duration;
+
+use anabranch_client::{Client, ClientConfig, NewTopic};
+use anabranch_host::{Dialer, Host};
+
+/// A cluster to test against.
+pub(crate) struct Cluster {
+    pub(crate) host: Host,
+    pub(crate) name: &'static str,
+    dialer: Dialer,
+    server: String,
+    run: u64,
+}
+
+impl Cluster {
+    /// A client of it.
+    pub(crate) async fn client(&self) -> Client {
+        let pairs = [("bootstrap.servers", self.server.as_str()), ("client.id", "integration")];
+        let config = ClientConfig::from_pairs(pairs).expect("good keys");
+        Client::connect(&self.host, self.dialer.clone(), config).await.expect("the cluster is there")
+    }
+
+    /// A name for a topic or group that nobody else uses.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{name}-{:016x}", self.run)
+    }
+}
+
+impl Cluster {
+    /// Makes a topic and waits until brokers show it: in Kafka the answer comes before all of them know.
+    pub(crate) async fn topic(&self, client: &Client, name: &str, partitions: i32) -> String {
+        let (admin, name) = (client.admin(), self.name(name));
+        let results = admin.create_topics(&[NewTopic::new(&name, partitions)]).await.expect("an answer");
+        results[&name].as_ref().expect("a good topic");
+        self.until("the topic is shown with leaders", async || {
+            let described = admin.describe_topics(&[&name]).await.expect("an answer");
+            described[&name]
+                .as_ref()
+                .is_ok_and(|topic| topic.partitions.iter().all(|one| one.leader.is_some()))
+        })
+        .await;
+        name
+    }
+
+    /// Waits for what a cluster does in its own time.
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let deadline = self.host.now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(self.host.now() < deadline, "on {}: never was it so that {what}", self.name);
+            self.host.sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Runs `test` on each cluster.
+pub(crate) fn on_each_cluster(test: impl AsyncFn(&Cluster)) {
+    let (host, runtime) = Host::real(1).expect("a runtime");
+    match std::env::var("ANABRANCH_KAFKA") {
+        Ok(server) => {
+            let cluster = Cluster {
+                name: "Apache Kafka",
+                dialer: host.dialer(),
+                server,
+                run: host.random_u64(),
+                host: host.clone(),
+            };
+            runtime.block_on(test(&cluster));
+        }
+        Err(_) => eprintln!("not run on Apache Kafka: ANABRANCH_KAFKA names none"),
+    }
+}
