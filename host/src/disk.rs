@@ -216,6 +216,14 @@ impl File {
         }
     }
 
+    /// Writes all of `slices`, one after the other, at `offset`, as if they were one piece. On an error some of it may
+    /// have been written.
+    pub fn write_all_vectored_at(&self, slices: &mut [io::IoSlice<'_>], offset: u64) -> io::Result<()> {
+        match &self.kind {
+            FileKind::Real(file) => file.write_all_vectored_at(slices, offset),
+        }
+    }
+
     /// Cuts the file, or fills it up with zeros.
     pub fn set_len(&self, length: u64) -> io::Result<()> {
         match &self.kind {

@@ -10,6 +10,9 @@ use tokio::runtime::Handle;
 
 use crate::{DirEntry, OpenOptions};
 
+/// The most slices the operating system takes in one call (`IOV_MAX`).
+const MAX_SLICES: usize = 1024;
+
 /// The file system; syncs run on the runtime's blocking threads.
 #[derive(Clone, Debug)]
 pub(crate) struct RealDisk {
@@ -100,6 +103,28 @@ impl RealFile {
         self.file.write_all_at(bytes, offset)
     }
 
+    pub(crate) fn write_all_vectored_at(
+        &self,
+        mut slices: &mut [io::IoSlice<'_>],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        // Empty slices first, so that a write of nothing is told from a full disk.
+        io::IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let count = slices.len().min(MAX_SLICES);
+            match rustix::io::pwritev(&*self.file, &slices[..count], offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    offset += written as u64;
+                    io::IoSlice::advance_slices(&mut slices, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
@@ -130,4 +155,24 @@ async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     runtime.spawn_blocking(call).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Host, OpenOptions};
+
+    #[test]
+    fn many_slices_are_written_as_one_piece() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, _runtime) = Host::real(1).unwrap();
+        let file = host.disk().open(&directory.path().join("file"), OpenOptions::create()).unwrap();
+        let pieces: Vec<Vec<u8>> = (0..3000u32).map(|n| vec![n as u8; (n % 5) as usize]).collect();
+        let mut slices: Vec<_> = pieces.iter().map(|piece| std::io::IoSlice::new(piece)).collect();
+        file.write_all_vectored_at(&mut slices, 7).unwrap();
+        let expected = [vec![0; 7], pieces.concat()].concat();
+        assert_eq!(host.disk().read(&directory.path().join("file")).unwrap(), expected);
+        file.write_all_vectored_at(&mut [], 0).unwrap();
+        file.write_all_vectored_at(&mut [std::io::IoSlice::new(&[])], 0).unwrap();
+        assert_eq!(file.len().unwrap(), expected.len() as u64);
+    }
 }
