@@ -162,7 +162,7 @@ impl Host {
     pub async fn listen(&self, address: &str) -> io::Result<Listener> {
         match &self.world {
             World::Real(real) => real.listen(address).await,
-            World::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+            World::Simulated(node) => node.listen(address).await.map(Listener::Simulated),
         }
     }
 
@@ -173,7 +173,7 @@ impl Host {
     pub async fn connect(&self, address: &str) -> io::Result<ByteStream> {
         match &self.world {
             World::Real(real) => real.connect(address).await,
-            World::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+            World::Simulated(node) => node.connect(address).await.map(ByteStream::Simulated),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::Host;
+use crate::sim::{SimListener, SimStream};
 
 /// Bytes held in each direction of an in-process stream before the writer waits.
 const IN_PROCESS_BUFFER_BYTES: usize = 256 * 1024;
@@ -27,6 +28,8 @@ pub enum ByteStream {
     Tcp(TcpStream),
     /// Within this process.
     InProcess(DuplexStream),
+    /// Between nodes of a simulated world.
+    Simulated(SimStream),
 }
 
 impl ByteStream {
@@ -45,6 +48,10 @@ macro_rules! on_each {
                 $call
             }
             ByteStream::InProcess(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            ByteStream::Simulated(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -95,6 +102,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// The other end of an in-process [`Dialer`].
     InProcess(Arc<Mutex<mpsc::Receiver<ByteStream>>>),
+    /// A port of a simulated node.
+    Simulated(SimListener),
 }
 
 impl Listener {
@@ -114,6 +123,10 @@ impl Listener {
                 Some(stream) => Ok((stream, "in-process".to_string())),
                 None => Err(io::Error::new(io::ErrorKind::NotConnected, "every in-process dialer is gone")),
             },
+            Listener::Simulated(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((ByteStream::Simulated(stream), peer))
+            }
         }
     }
 
@@ -125,6 +138,7 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => Ok(listener.local_addr()?.port()),
             Listener::InProcess(_) => Ok(0),
+            Listener::Simulated(listener) => Ok(listener.port()),
         }
     }
 }

@@ -7,11 +7,21 @@ use std::time::Duration;
 use super::trace::NodeId;
 use crate::Instant;
 
+/// Names a connection, in the order of their making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConnectionId(pub(super) u64);
+
 /// Something that will happen.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A timer runs out.
     Wake { node: NodeId, waker: Waker },
+    /// Bytes, or the end of the stream, arrive at an end of a connection.
+    Arrive { connection: ConnectionId, end: usize },
+    /// A reset arrives at an end of a connection.
+    Reset { connection: ConnectionId, end: usize },
+    /// What an end has written could not be delivered for too long.
+    GiveUp { connection: ConnectionId, end: usize },
 }
 
 /// Names an entry of the agenda; entries of one moment happen in the order they were made.

@@ -2,8 +2,8 @@
 //!
 //! Each purpose has dice of its own, so that one draw more for the network does not shift the disk's.
 
-#[cfg(test)]
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A stream of random numbers (SplitMix64: every seed is as good as any other).
 #[derive(Clone, Debug)]
@@ -30,18 +30,25 @@ impl Dice {
     }
 
     /// Whether something of this probability happens. What never happens costs no draw.
-    #[cfg(test)]
     pub(super) fn happens(&mut self, probability: f64) -> bool {
         // 53 bits, as many as a double holds exactly.
         probability > 0.0 && ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
     /// A number within the range.
-    #[cfg(test)]
     pub(super) fn within(&mut self, range: &RangeInclusive<u64>) -> u64 {
         let span = range.end().saturating_sub(*range.start());
         range.start() + self.below(span.saturating_add(1))
     }
+
+    /// A duration within the range.
+    pub(super) fn duration(&mut self, range: &RangeInclusive<Duration>) -> Duration {
+        Duration::from_nanos(self.within(&(nanos(*range.start())..=nanos(*range.end()))))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// One step of a hash: spreads every bit of `value` over the result.

@@ -5,15 +5,18 @@
 //! same seed shows the same run, event by event ([`Sim::trace_hash`]). Nothing here knows Kafka, and nothing needs a
 //! tokio runtime: `tokio::sync` and the `tokio::io` traits work, `tokio::time` and `tokio::net` do not.
 //!
-//! Reading order: `options`, `dice`, `trace`, `agenda` (virtual time), `task`, `state`, `executor`, then what a node
-//! sees of it: `node`.
+//! Reading order: `options`, `dice`, `trace`, `agenda` (virtual time), `connection`, `network`, `task`, `state`,
+//! `executor`, then what a node sees of it: `node`, `stream`.
 
 mod agenda;
+mod connection;
 mod dice;
 mod executor;
+mod network;
 mod node;
 mod options;
 mod state;
+mod stream;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,14 +26,18 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 pub use executor::Stuck;
 pub(crate) use node::SimNode;
-pub use options::SimOptions;
+pub use options::{NetworkOptions, SimOptions};
+pub use stream::{SimListener, SimStream};
 
 use crate::{Host, Instant, chance};
+use agenda::Agenda;
 use executor::Executor;
+use network::{Death, Network};
 use state::{Shared, State};
 use trace::{EventKind, NodeId, Trace};
 
@@ -63,6 +70,7 @@ impl Sim {
         let id = state.node_named(self.seed(), name);
         let node = state.node(id);
         let life = node.life;
+        node.power_off = false;
         if !std::mem::replace(&mut node.alive, true) {
             state.record(EventKind::Start, id, u64::from(life));
         }
@@ -117,33 +125,91 @@ impl Sim {
         self.executor.steps()
     }
 
-    /// Ends a node's process at once (kill -9): its tasks are dropped wherever they wait.
+    /// Ends a node's process at once (kill -9): its tasks are dropped wherever they wait, and its peers are told as the
+    /// operating system would.
     pub fn kill(&self, name: &str) {
+        self.end_life(name, Death::Killed);
+    }
+
+    /// Cuts a node's power: as [`Sim::kill`], but its peers may learn nothing for long.
+    pub fn crash(&self, name: &str) {
+        self.end_life(name, Death::PowerLost);
+    }
+
+    fn end_life(&self, name: &str, death: Death) {
         let mut state = self.shared.state();
-        let Some(id) = self.end_life(&mut state, name) else { return };
+        let id = state.node_named(self.seed(), name);
+        let node = state.node(id);
+        node.power_off |= death == Death::PowerLost;
+        if !std::mem::replace(&mut node.alive, false) {
+            return;
+        }
+        // From here on nothing that its tasks' destructors do has an effect.
+        node.life += 1;
+        node.paused = false;
+        node.parked.clear();
+        let life = u64::from(node.life);
+        state.record(EventKind::Stop, id, life);
+        let mut wakers = Vec::new();
+        let State { network, agenda, spawned, .. } = &mut *state;
+        network.die(agenda, id, death, &mut wakers);
         let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.spawned).into_iter().partition(|task| task.node == id);
-        state.spawned = kept;
+            std::mem::take(spawned).into_iter().partition(|task| task.node == id);
+        *spawned = kept;
+        // Wakers and destructors run without the lock.
         drop(state);
-        // Destructors run without the lock.
+        wakers.into_iter().for_each(Waker::wake);
         drop(gone);
         self.executor.drop_tasks_of(id);
     }
 
-    /// Marks a node dead: nothing that its tasks' destructors do has an effect any more.
-    fn end_life(&self, state: &mut State, name: &str) -> Option<NodeId> {
-        let id = state.node_named(self.seed(), name);
-        let node = state.node(id);
-        if !node.alive {
-            return None;
+    /// Takes the links between two nodes down, in both directions. What was on its way waits, as TCP would try again
+    /// and again; connections that find no way for long (`NetworkOptions::give_up`) break.
+    pub fn partition(&self, a: &str, b: &str) {
+        self.partition_one_way(a, b);
+        self.partition_one_way(b, a);
+    }
+
+    /// Takes the link from one node to another down, in this direction only.
+    pub fn partition_one_way(&self, from: &str, to: &str) {
+        self.on_network(|network, agenda, [from, to]| network.take_down(agenda, from, to), [from, to]);
+    }
+
+    /// Takes the links of a node to all others (those known by now) down.
+    pub fn isolate(&self, name: &str) {
+        let others = self.shared.state().node_names();
+        for other in others {
+            self.partition(name, &other);
         }
-        node.alive = false;
-        node.paused = false;
-        node.parked.clear();
-        node.life += 1;
-        let life = u64::from(node.life);
-        state.record(EventKind::Stop, id, life);
-        Some(id)
+    }
+
+    /// Takes all links up again.
+    pub fn heal(&self) {
+        self.on_network(|network, agenda, []| network.heal(agenda), []);
+    }
+
+    /// Cuts a node's connections to others.
+    pub fn reset_connections(&self, name: &str) {
+        self.on_network(|network, agenda, [node]| network.reset_connections(agenda, Some(node)), [name]);
+    }
+
+    /// Changes how the network behaves from now on.
+    pub fn set_network(&self, options: NetworkOptions) {
+        self.shared.state().network.set_options(options);
+    }
+
+    fn on_network<const N: usize>(
+        &self,
+        change: impl FnOnce(&mut Network, &mut Agenda, [NodeId; N]),
+        names: [&str; N],
+    ) {
+        let mut state = self.shared.state();
+        let nodes = names.map(|name| state.node_named(self.seed(), name));
+        for node in nodes {
+            state.record(EventKind::Link, node, N as u64);
+        }
+        let State { network, agenda, .. } = &mut *state;
+        change(network, agenda, nodes);
     }
 
     /// Stops a node's tasks where they are (SIGSTOP), until [`Sim::resume`]; time goes on without them.

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::agenda::{Agenda, Event};
+use super::agenda::{Agenda, ConnectionId, Event};
 use super::dice::Dice;
+use super::network::Network;
 use super::options::SimOptions;
 use super::task::{ReadyTasks, Spawned, TaskId};
 use super::trace::{EventKind, NodeId, Trace};
@@ -26,6 +27,7 @@ impl Shared {
             agenda: Agenda::default(),
             trace: Trace::new(options.record.clone()),
             scheduling: Dice::new(seed, "scheduling"),
+            network: Network::new(seed, options.network.clone()),
             nodes: Vec::new(),
             names: BTreeMap::new(),
             spawned: Vec::new(),
@@ -48,6 +50,7 @@ pub(super) struct State {
     pub(super) agenda: Agenda,
     pub(super) trace: Trace,
     pub(super) scheduling: Dice,
+    pub(super) network: Network,
     nodes: Vec<Node>,
     names: BTreeMap<String, NodeId>,
     /// Tasks that the executor has not taken in yet.
@@ -63,6 +66,8 @@ pub(super) struct Node {
     /// How often it has died. A handle of an earlier life can do nothing any more.
     pub(super) life: u32,
     pub(super) alive: bool,
+    /// Whether its machine is off: nobody answers there, not even with a refusal.
+    pub(super) power_off: bool,
     pub(super) paused: bool,
     /// Ready tasks that wait for the end of the pause.
     pub(super) parked: Vec<TaskId>,
@@ -83,6 +88,7 @@ impl State {
             name: name.to_string(),
             life: 0,
             alive: false,
+            power_off: false,
             paused: false,
             parked: Vec::new(),
             dice: Dice::new(seed, name),
@@ -94,6 +100,15 @@ impl State {
     /// A node that was made before: ids come from [`State::node_named`] only.
     pub(super) fn node(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize]
+    }
+
+    pub(super) fn node_names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// The node of this name, if there is one.
+    pub(super) fn find(&self, name: &str) -> Option<NodeId> {
+        self.names.get(name).copied()
     }
 
     pub(super) fn is_alive(&self, id: NodeId, life: u32) -> bool {
@@ -118,7 +133,26 @@ impl State {
                     self.record(EventKind::Timer, node, 0);
                     wakers.push(waker);
                 }
+                Event::Arrive { connection, end } => {
+                    let node = self.network.arrive(connection, end, wakers);
+                    self.record_at(EventKind::Arrive, node, connection);
+                }
+                Event::Reset { connection, end } => {
+                    let node = self.network.reset(self.agenda.now(), connection, end, wakers);
+                    self.record_at(EventKind::Reset, node, connection);
+                }
+                Event::GiveUp { connection, end } => {
+                    let node = self.network.give_up(self.agenda.now(), connection, end, wakers);
+                    self.record_at(EventKind::Reset, node, connection);
+                }
             }
+        }
+    }
+
+    /// Records what has come to a node over a connection, if it has.
+    fn record_at(&mut self, kind: EventKind, node: Option<NodeId>, connection: ConnectionId) {
+        if let Some(node) = node {
+            self.record(kind, node, connection.0);
         }
     }
 }

@@ -33,6 +33,13 @@ pub(super) enum EventKind {
     Start,
     Stop,
     Pause,
+    Connect,
+    Accept,
+    Send,
+    Arrive,
+    Receive,
+    Reset,
+    Link,
 }
 
 /// One event of a trace.
@@ -113,6 +120,12 @@ impl Trace {
             .map(|index| (self.recorded.get(index).copied(), other.recorded.get(index).copied()))
             .find(|(ours, theirs)| ours != theirs)
     }
+}
+
+/// A number that stands for some bytes in a trace.
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::with_seed(0).hash_one(bytes)
 }
 
 #[cfg(test)]

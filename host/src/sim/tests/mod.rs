@@ -1,3 +1,4 @@
 //! Tests of the simulated world, by subject.
 
+mod network;
 mod tasks;
