@@ -172,3 +172,36 @@ impl fmt::Display for ApiKey {
         f.pad(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_back_from_numbers() {
+        for key in ApiKey::ALL {
+            assert_eq!(ApiKey::from_i16(i16::from(*key)), Some(*key));
+            assert!(!key.versions().is_empty(), "{key}");
+        }
+        // Those of ZooKeeper's time, those of Kafka 4.4, and nonsense.
+        for key in [-1, 4, 5, 6, 7, 93, 94, 1000, i16::MAX] {
+            assert_eq!(ApiKey::from_i16(key), None);
+        }
+    }
+
+    #[test]
+    fn headers_follow_the_flexible_versions() {
+        let cases = [
+            (ApiKey::Produce, 8, 1, 0),
+            (ApiKey::Produce, 9, 2, 1),
+            (ApiKey::ApiVersions, 2, 1, 0),
+            (ApiKey::ApiVersions, 4, 2, 0),
+            (ApiKey::SaslHandshake, 1, 1, 0),
+            (ApiKey::DescribeCluster, 0, 2, 1),
+        ];
+        for (key, version, request, response) in cases {
+            assert_eq!(key.request_header_version(version), request, "{key} {version}");
+            assert_eq!(key.response_header_version(version), response, "{key} {version}");
+        }
+    }
+}

@@ -334,3 +334,33 @@ impl fmt::Debug for ErrorCode {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_there_once_and_in_order() {
+        let codes: Vec<i16> = ErrorCode::ALL.iter().map(|code| code.0).collect();
+        assert_eq!(codes, (-1..=133).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn codes_have_names() {
+        let cases = [
+            (ErrorCode::NONE, "NONE (0)", false),
+            (ErrorCode::UNKNOWN_SERVER_ERROR, "UNKNOWN_SERVER_ERROR (-1)", false),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "UNKNOWN_TOPIC_OR_PARTITION (3)", true),
+            (ErrorCode::NOT_LEADER_OR_FOLLOWER, "NOT_LEADER_OR_FOLLOWER (6)", true),
+            (ErrorCode::REBALANCE_IN_PROGRESS, "REBALANCE_IN_PROGRESS (27)", false),
+            (ErrorCode::CONCURRENT_TRANSACTIONS, "CONCURRENT_TRANSACTIONS (51)", true),
+            (ErrorCode::SHARE_SESSION_LIMIT_REACHED, "SHARE_SESSION_LIMIT_REACHED (133)", true),
+            (ErrorCode(9999), "UNKNOWN (9999)", false),
+        ];
+        for (code, text, retriable) in cases {
+            assert_eq!(code.to_string(), text);
+            assert_eq!(code.is_retriable(), retriable, "{code}");
+            assert_eq!(code.is_error(), code.0 != 0);
+        }
+    }
+}

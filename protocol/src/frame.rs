@@ -45,3 +45,51 @@ pub fn missing_bytes(arrived: &[u8]) -> Option<usize> {
     let length = i32::from_be_bytes(*arrived.first_chunk::<LENGTH_BYTES>()?);
     Some((LENGTH_BYTES + usize::try_from(length).ok()?).saturating_sub(arrived.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arrived: &[u8], expected: Result<Option<&[u8]>, FrameError>, left: &[u8]) {
+        let mut buffer = BytesMut::from(arrived);
+        let taken = take_frame(&mut buffer, 100);
+        assert_eq!(taken, expected.map(|frame| frame.map(Bytes::copy_from_slice)), "{arrived:?}");
+        assert_eq!(buffer, left, "{arrived:?}");
+    }
+
+    #[test]
+    fn frames_are_cut_one_by_one() {
+        check(&[], Ok(None), &[]);
+        check(&[0, 0, 0], Ok(None), &[0, 0, 0]);
+        check(&[0, 0, 0, 2, 7], Ok(None), &[0, 0, 0, 2, 7]);
+        check(&[0, 0, 0, 2, 7, 8], Ok(Some(&[7, 8])), &[]);
+        check(&[0, 0, 0, 2, 7, 8, 0, 0], Ok(Some(&[7, 8])), &[0, 0]);
+        check(&[0, 0, 0, 0, 9], Ok(Some(&[])), &[9]);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        for (arrived, expected) in [
+            (&[][..], None),
+            (&[0, 0, 0], None),
+            (&[0, 0, 1, 0], Some(256)),
+            (&[0, 0, 0, 2, 7], Some(1)),
+            (&[0, 0, 0, 2, 7, 8, 9], Some(0)),
+            (&[0xff; 4], None),
+        ] {
+            assert_eq!(missing_bytes(arrived), expected, "{arrived:?}");
+        }
+    }
+
+    #[test]
+    fn an_impossible_length_is_an_error_at_once() {
+        let long = [0, 0, 0, 101];
+        check(&long, Err(FrameError::TooLong { length: 101, max_bytes: 100 }), &long);
+        check(&[0xff; 4], Err(FrameError::NegativeLength(-1)), &[0xff; 4]);
+        check(
+            &[0x7f, 0xff, 0xff, 0xff],
+            Err(FrameError::TooLong { length: 0x7fff_ffff, max_bytes: 100 }),
+            &[0x7f, 0xff, 0xff, 0xff],
+        );
+    }
+}

@@ -103,3 +103,59 @@ pub fn encode_response<'a>(
     response.encode(&mut out, api_version);
     out.finish_frame()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+
+    fn check_request<'a, R: Request<'a>>(version: i16, request: &R, expected: &[&[u8]]) {
+        let header = RequestHeader::new(R::KEY, version, 0x0102_0304, Some("me"));
+        let frame = encode_request(&header, request).into_bytes();
+        let expected = expected.concat();
+        assert_eq!(frame, [&(expected.len() as i32).to_be_bytes()[..], &expected].concat());
+        let frame = frame.slice(4..);
+        assert_eq!(RequestHeader::decode(&mut Decoder::new(&frame)), Ok(header));
+    }
+
+    #[test]
+    fn a_request_has_its_header() {
+        let heartbeat = HeartbeatRequest { group_id: "g", member_id: "m", ..HeartbeatRequest::default() };
+        let plain: &[u8] = &[0, 12, 0, 3, 1, 2, 3, 4, 0, 2, b'm', b'e'];
+        check_request(3, &heartbeat, &[plain, &[0, 1, b'g', 0, 0, 0, 0, 0, 1, b'm', 0xff, 0xff]]);
+        // Tagged fields behind the client id, which keeps its two bytes of length.
+        let flexible: &[u8] = &[0, 12, 0, 4, 1, 2, 3, 4, 0, 2, b'm', b'e', 0];
+        check_request(4, &heartbeat, &[flexible, &[2, b'g', 0, 0, 0, 0, 2, b'm', 0, 0]]);
+        let header: &[u8] = &[0, 18, 0, 3, 1, 2, 3, 4, 0, 2, b'm', b'e', 0];
+        check_request(3, &ApiVersionsRequest::default(), &[header, &[1, 1, 0]]);
+    }
+
+    #[test]
+    fn the_header_of_an_unknown_request_is_read() {
+        let frame = Bytes::from_static(&[0x7f, 0, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 5, 5, 5]);
+        let header = RequestHeader::decode(&mut Decoder::new(&frame));
+        let expected = RequestHeader { api_key: 0x7f00, api_version: 9, correlation_id: 1, client_id: None };
+        assert_eq!(header, Ok(expected));
+    }
+
+    fn check_response<'a, M: Message<'a>>(key: ApiKey, version: i16, response: &M, expected: &[u8]) {
+        let frame = encode_response(key, version, 0x0102_0304, response).into_bytes();
+        assert_eq!(frame, [&(expected.len() as i32).to_be_bytes()[..], expected].concat());
+        let frame = frame.slice(4..);
+        let header = ResponseHeader::decode(&mut Decoder::new(&frame), key, version);
+        assert_eq!(header, Ok(ResponseHeader { correlation_id: 0x0102_0304 }));
+    }
+
+    #[test]
+    fn a_response_has_its_header() {
+        let heartbeat = HeartbeatResponse { throttle_time_ms: 5, ..HeartbeatResponse::default() };
+        check_response(ApiKey::Heartbeat, 3, &heartbeat, &[1, 2, 3, 4, 0, 0, 0, 5, 0, 0]);
+        check_response(ApiKey::Heartbeat, 4, &heartbeat, &[1, 2, 3, 4, 0, 0, 0, 0, 5, 0, 0, 0]);
+        // Flexible, but the client does not know yet whom it talks to.
+        let versions = ApiVersionsResponse::default();
+        check_response(ApiKey::ApiVersions, 3, &versions, &[1, 2, 3, 4, 0, 0, 1, 0, 0, 0, 0, 0]);
+    }
+}

@@ -17,6 +17,8 @@ pub mod header;
 pub mod message;
 pub mod messages;
 pub mod records;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
 pub mod versioned;
 pub mod wire;
 

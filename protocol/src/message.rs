@@ -162,6 +162,16 @@ macro_rules! message {
                 $crate::wire::Wire::read(from, version).map(Some)
             }
         }
+
+        #[cfg(any(test, feature = "sample"))]
+        impl<$life> $crate::sample::Sample<$life> for $ty {
+            #[allow(unused_variables)]
+            fn sample(chance: &mut $crate::sample::Chance, version: $crate::wire::Version) -> Self {
+                $name { $(
+                    $field: message!(@sample chance, version, $field_ty, [$in] [$($null)?] $($default)?),
+                )* }
+            }
+        }
     };
 
     // A struct that is a message as a whole.
@@ -262,6 +272,23 @@ macro_rules! message {
         if $tag_read == $tag && ($in).contains(&$version.number) {
             $field = $crate::wire::Wire::read($from, $version)?;
             return Ok(true);
+        }
+    };
+
+    (@sample $chance:ident, $version:ident, $ty:ty, [$in:expr] [] $($default:expr)?) => {
+        if ($in).contains(&$version.number) {
+            $crate::sample::Sample::sample($chance, $version)
+        } else {
+            message!(@default $ty, $($default)?)
+        }
+    };
+    (@sample $chance:ident, $version:ident, $ty:ty, [$in:expr] [$null:expr] $($default:expr)?) => {
+        if !($in).contains(&$version.number) {
+            message!(@default $ty, $($default)?)
+        } else if ($null).contains(&$version.number) {
+            $crate::sample::Sample::sample($chance, $version)
+        } else {
+            Some($crate::sample::Sample::sample($chance, $version))
         }
     };
 }

@@ -183,3 +183,60 @@ metadata_records! {
     /// A block of producer ids is given to a broker.
     ProducerIds(ProducerIdsRecord) = 15;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(record: MetadataRecord<'_>, version: i16, expected: &[&[u8]]) {
+        let value = record.encode(version);
+        assert_eq!(value, expected.concat());
+        assert_eq!(MetadataRecord::decode(&value), Ok(record));
+    }
+
+    #[test]
+    fn records_are_framed() {
+        let topic_id = Uuid([9; 16]);
+        check(
+            MetadataRecord::Topic(TopicRecord { name: "t", topic_id }),
+            0,
+            &[&[1, 2, 0, 2, b't'], &[9; 16], &[0]],
+        );
+        check(MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id }), 0, &[&[1, 9, 0], &[9; 16], &[0]]);
+        check(
+            MetadataRecord::Config(ConfigRecord {
+                resource_type: 2,
+                resource_name: "t",
+                name: "k",
+                value: None,
+            }),
+            0,
+            &[&[1, 4, 0, 2, 2, b't', 2, b'k', 0, 0]],
+        );
+        let change = PartitionChangeRecord {
+            partition_id: 1,
+            topic_id,
+            leader: -1,
+            directories: Some(vec![topic_id]),
+            ..PartitionChangeRecord::default()
+        };
+        check(
+            MetadataRecord::PartitionChange(change),
+            1,
+            &[&[1, 5, 1, 0, 0, 0, 1], &[9; 16], &[2, 1, 4, 255, 255, 255, 255, 8, 17, 2], &[9; 16]],
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error() {
+        let cases: [(&'static [u8], DecodeError); 4] = [
+            (&[0, 2, 0], DecodeError::UnsupportedVersion(0)),
+            (&[1, 99, 0], DecodeError::UnknownRecordType(99)),
+            (&[1, 12, 1, 2, b'f', 0, 0, 0], DecodeError::UnsupportedVersion(1)),
+            (&[1, 12, 0, 2, b'f', 0, 0, 0, 0], DecodeError::TrailingBytes(1)),
+        ];
+        for (value, error) in cases {
+            assert_eq!(MetadataRecord::decode(&Bytes::from_static(value)), Err(error), "{value:?}");
+        }
+    }
+}

@@ -97,3 +97,26 @@ impl<'a> Key<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versioned::encode_versioned;
+
+    #[test]
+    fn the_version_of_a_key_tells_its_kind() {
+        let offset = OffsetCommitKey { group: "g", topic: "t", partition: 3 };
+        for version in 0..=1 {
+            let key = encode_versioned(&offset, version);
+            assert_eq!(key[..], [0, version as u8, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 3]);
+            assert_eq!(Key::decode(&key), Ok(Key::Offset(offset.clone())));
+        }
+        let group = GroupMetadataKey { group: "g" };
+        let key = encode_versioned(&group, 2);
+        assert_eq!(key[..], [0, 2, 0, 1, b'g']);
+        assert_eq!(Key::decode(&key), Ok(Key::Group(group)));
+        // A member of a consumer group.
+        let key = Bytes::from_static(&[0, 5, 0, 1, b'g', 0, 1, b'm']);
+        assert_eq!(Key::decode(&key), Err(DecodeError::UnknownRecordType(5)));
+    }
+}

@@ -35,3 +35,6 @@ pub mod cluster_metadata;
 pub mod consumer_offsets;
 pub mod consumer_protocol;
 pub mod transaction_state;
+
+#[cfg(test)]
+mod tests;

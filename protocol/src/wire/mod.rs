@@ -18,3 +18,6 @@ pub use uuid::{InvalidUuid, Uuid};
 
 /// Kafka's bound of a string, in either encoding.
 pub const MAX_STRING_BYTES: usize = 0x7fff;
+
+#[cfg(test)]
+mod tests;
