@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::real;
+use crate::{real, sim};
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub struct Disk {
 #[derive(Clone, Debug)]
 pub(crate) enum DiskKind {
     Real(real::RealDisk),
+    Simulated(sim::SimDisk),
 }
 
 /// An open file. Cheap to clone; all clones are the same open file.
@@ -75,6 +76,7 @@ pub struct File {
 #[derive(Clone, Debug)]
 pub(crate) enum FileKind {
     Real(real::RealFile),
+    Simulated(sim::SimFile),
 }
 
 /// A directory that no other process may use as long as this lives.
@@ -92,6 +94,7 @@ impl Disk {
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         match &self.kind {
             DiskKind::Real(disk) => disk.create_dir_all(path),
+            DiskKind::Simulated(disk) => disk.create_dir_all(path),
         }
     }
 
@@ -99,6 +102,7 @@ impl Disk {
     pub fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         match &self.kind {
             DiskKind::Real(disk) => disk.read_dir(path),
+            DiskKind::Simulated(disk) => disk.read_dir(path),
         }
     }
 
@@ -106,6 +110,7 @@ impl Disk {
     pub fn exists(&self, path: &Path) -> io::Result<bool> {
         match &self.kind {
             DiskKind::Real(disk) => disk.exists(path),
+            DiskKind::Simulated(disk) => disk.exists(path),
         }
     }
 
@@ -113,6 +118,7 @@ impl Disk {
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         match &self.kind {
             DiskKind::Real(disk) => disk.rename(from, to),
+            DiskKind::Simulated(disk) => disk.rename(from, to),
         }
     }
 
@@ -120,6 +126,7 @@ impl Disk {
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         match &self.kind {
             DiskKind::Real(disk) => disk.remove_file(path),
+            DiskKind::Simulated(disk) => disk.remove_file(path),
         }
     }
 
@@ -127,6 +134,7 @@ impl Disk {
     pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         match &self.kind {
             DiskKind::Real(disk) => disk.remove_dir_all(path),
+            DiskKind::Simulated(disk) => disk.remove_dir_all(path),
         }
     }
 
@@ -134,6 +142,7 @@ impl Disk {
     pub async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         match &self.kind {
             DiskKind::Real(disk) => disk.sync_dir(path).await,
+            DiskKind::Simulated(disk) => disk.sync_dir(path).await,
         }
     }
 
@@ -141,6 +150,9 @@ impl Disk {
     pub fn open(&self, path: &Path, options: OpenOptions) -> io::Result<File> {
         match &self.kind {
             DiskKind::Real(disk) => disk.open(path, options).map(|file| File { kind: FileKind::Real(file) }),
+            DiskKind::Simulated(disk) => {
+                disk.open(path, options).map(|file| File { kind: FileKind::Simulated(file) })
+            }
         }
     }
 
@@ -173,6 +185,7 @@ impl Disk {
         let file = self.open(&path.join(".lock"), OpenOptions::create())?;
         match &file.kind {
             FileKind::Real(file) => file.try_lock()?,
+            FileKind::Simulated(file) => file.try_lock()?,
         }
         Ok(DirectoryLock { file })
     }
@@ -186,6 +199,7 @@ impl File {
     pub fn len(&self) -> io::Result<u64> {
         match &self.kind {
             FileKind::Real(file) => file.len(),
+            FileKind::Simulated(file) => file.len(),
         }
     }
 
@@ -198,6 +212,7 @@ impl File {
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.kind {
             FileKind::Real(file) => file.read_at(buffer, offset),
+            FileKind::Simulated(file) => file.read_at(buffer, offset),
         }
     }
 
@@ -213,6 +228,7 @@ impl File {
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match &self.kind {
             FileKind::Real(file) => file.write_all_at(bytes, offset),
+            FileKind::Simulated(file) => file.write_all_at(bytes, offset),
         }
     }
 
@@ -221,6 +237,7 @@ impl File {
     pub fn write_all_vectored_at(&self, slices: &mut [io::IoSlice<'_>], offset: u64) -> io::Result<()> {
         match &self.kind {
             FileKind::Real(file) => file.write_all_vectored_at(slices, offset),
+            FileKind::Simulated(file) => file.write_all_vectored_at(slices, offset),
         }
     }
 
@@ -228,6 +245,7 @@ impl File {
     pub fn set_len(&self, length: u64) -> io::Result<()> {
         match &self.kind {
             FileKind::Real(file) => file.set_len(length),
+            FileKind::Simulated(file) => file.set_len(length),
         }
     }
 
@@ -235,6 +253,7 @@ impl File {
     pub fn allocate(&self, length: u64) -> io::Result<()> {
         match &self.kind {
             FileKind::Real(file) => file.allocate(length),
+            FileKind::Simulated(file) => file.allocate(length),
         }
     }
 
@@ -245,6 +264,7 @@ impl File {
     pub async fn sync_data(&self) -> io::Result<()> {
         match &self.kind {
             FileKind::Real(file) => file.sync_data().await,
+            FileKind::Simulated(file) => file.sync_data().await,
         }
     }
 }

@@ -188,7 +188,7 @@ impl Host {
     pub fn disk(&self) -> Disk {
         match &self.world {
             World::Real(real) => real.disk(),
-            World::Simulated(_) => panic!("the simulated world has no disk yet"),
+            World::Simulated(node) => node.disk(),
         }
     }
 }

@@ -5,13 +5,17 @@
 //! same seed shows the same run, event by event ([`Sim::trace_hash`]). Nothing here knows Kafka, and nothing needs a
 //! tokio runtime: `tokio::sync` and the `tokio::io` traits work, `tokio::time` and `tokio::net` do not.
 //!
-//! Reading order: `options`, `dice`, `trace`, `agenda` (virtual time), `connection`, `network`, `task`, `state`,
-//! `executor`, then what a node sees of it: `node`, `stream`.
+//! Reading order: `options`, `dice`, `trace`, `agenda` (virtual time), `connection`, `network`, `content`,
+//! `inode`, `file_system`, `task`, `state`, `executor`, then what a node sees of it: `node`, `stream`, `disk`.
 
 mod agenda;
 mod connection;
+mod content;
 mod dice;
+mod disk;
 mod executor;
+mod file_system;
+mod inode;
 mod network;
 mod node;
 mod options;
@@ -24,14 +28,17 @@ mod trace;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+pub(crate) use disk::{SimDisk, SimFile};
 pub use executor::Stuck;
 pub(crate) use node::SimNode;
-pub use options::{NetworkOptions, SimOptions};
+pub use options::{DiskOptions, NetworkOptions, SimOptions};
 pub use stream::{SimListener, SimStream};
 
 use crate::{Host, Instant, chance};
@@ -126,12 +133,13 @@ impl Sim {
     }
 
     /// Ends a node's process at once (kill -9): its tasks are dropped wherever they wait, and its peers are told as the
-    /// operating system would.
+    /// operating system would. Its disk keeps what was written.
     pub fn kill(&self, name: &str) {
         self.end_life(name, Death::Killed);
     }
 
-    /// Cuts a node's power: as [`Sim::kill`], but its peers may learn nothing for long.
+    /// Cuts a node's power: as [`Sim::kill`], but its peers may learn nothing for long, and of what was not synced the
+    /// disk keeps some, or nothing. What a sync has made durable stays.
     pub fn crash(&self, name: &str) {
         self.end_life(name, Death::PowerLost);
     }
@@ -148,6 +156,10 @@ impl Sim {
         node.life += 1;
         node.paused = false;
         node.parked.clear();
+        match death {
+            Death::Killed => node.disk.end_process(),
+            Death::PowerLost => node.disk.lose_power(),
+        }
         let life = u64::from(node.life);
         state.record(EventKind::Stop, id, life);
         let mut wakers = Vec::new();
@@ -196,6 +208,31 @@ impl Sim {
     /// Changes how the network behaves from now on.
     pub fn set_network(&self, options: NetworkOptions) {
         self.shared.state().network.set_options(options);
+    }
+
+    /// Changes how a node's disk behaves from now on.
+    pub fn set_disk(&self, name: &str, options: DiskOptions) {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        state.node(id).disk.set_options(options);
+    }
+
+    /// Flips a bit of a file on a node's disk; tells at which offset.
+    ///
+    /// # Errors
+    /// If there is no such file, or nothing in it.
+    pub fn corrupt_file(&self, name: &str, path: &Path) -> io::Result<u64> {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        let offset = state.node(id).disk.corrupt(path)?;
+        state.record(EventKind::Write, id, offset);
+        Ok(offset)
+    }
+
+    /// Kills a node and puts an empty disk into it.
+    pub fn wipe(&self, name: &str) {
+        self.kill(name);
+        self.shared.state().new_disk(self.seed(), name);
     }
 
     fn on_network<const N: usize>(

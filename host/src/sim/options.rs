@@ -19,6 +19,8 @@ pub struct SimOptions {
     pub max_time: Duration,
     /// The network.
     pub network: NetworkOptions,
+    /// The disks.
+    pub disk: DiskOptions,
     /// Events of the trace to keep by number, for `assert_same_trace`.
     pub(super) record: Range<u64>,
 }
@@ -30,8 +32,9 @@ impl SimOptions {
     pub fn chaos(seed: u64) -> SimOptions {
         let mut dice = Dice::new(seed, "options");
         let network = NetworkOptions::chaos(&mut dice);
+        let disk = DiskOptions::chaos(&mut dice);
         let poll_time = Duration::from_nanos(dice.within(&(200..=20_000)));
-        SimOptions { network, poll_time, ..SimOptions::default() }
+        SimOptions { network, disk, poll_time, ..SimOptions::default() }
     }
 }
 
@@ -44,6 +47,7 @@ impl Default for SimOptions {
             max_steps: 100_000_000,
             max_time: Duration::from_secs(24 * 3600),
             network: NetworkOptions::default(),
+            disk: DiskOptions::default(),
             record: 0..0,
         }
     }
@@ -108,6 +112,61 @@ impl NetworkOptions {
             buffer_bytes,
             ..calm
         }
+    }
+}
+
+/// How a disk behaves. The default fails nothing; but a loss of power always loses what was not synced.
+#[derive(Clone, Debug)]
+pub struct DiskOptions {
+    /// How long a sync takes.
+    pub sync: RangeInclusive<Duration>,
+    /// How often a sync is slow.
+    pub slow_sync_probability: f64,
+    /// How long it takes then.
+    pub slow_sync: RangeInclusive<Duration>,
+    /// How often a sync fails (`EIO`). A part of what it should have made durable is lost then, for good; a later sync
+    /// of the file fails too, or, as on Linux, succeeds and proves nothing.
+    pub sync_failure_probability: f64,
+    /// How often a write fails (`EIO`) and leaves a part of its bytes.
+    pub write_failure_probability: f64,
+    /// How often a read fails (`EIO`).
+    pub read_failure_probability: f64,
+    /// Bytes the disk holds; writes beyond them fail (`ENOSPC`).
+    pub capacity_bytes: Option<u64>,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions {
+            sync: Duration::from_micros(300)..=Duration::from_millis(3),
+            slow_sync_probability: 0.0,
+            slow_sync: Duration::from_millis(20)..=Duration::from_secs(1),
+            sync_failure_probability: 0.0,
+            write_failure_probability: 0.0,
+            read_failure_probability: 0.0,
+            capacity_bytes: None,
+        }
+    }
+}
+
+impl DiskOptions {
+    /// Slow syncs at most: a disk that fails stops who uses it, so a test asks for that itself.
+    fn chaos(dice: &mut Dice) -> DiskOptions {
+        let sync_max = Duration::from_micros(dice.within(&(200..=20_000)));
+        DiskOptions {
+            sync: sync_max / 10..=sync_max,
+            slow_sync_probability: sometimes(dice, 0.02),
+            ..DiskOptions::default()
+        }
+    }
+
+    pub(super) fn sync_time(&self, dice: &mut Dice) -> Duration {
+        let slow = dice.happens(self.slow_sync_probability);
+        dice.duration(if slow { &self.slow_sync } else { &self.sync })
+    }
+
+    pub(super) fn sync_fails(&self, dice: &mut Dice) -> bool {
+        dice.happens(self.sync_failure_probability)
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::Waker;
 
 use super::agenda::{Agenda, ConnectionId, Event};
 use super::dice::Dice;
+use super::file_system::FileSystem;
 use super::network::Network;
 use super::options::SimOptions;
 use super::task::{ReadyTasks, Spawned, TaskId};
@@ -72,6 +73,7 @@ pub(super) struct Node {
     /// Ready tasks that wait for the end of the pause.
     pub(super) parked: Vec<TaskId>,
     pub(super) dice: Dice,
+    pub(super) disk: FileSystem,
     /// How far its wall clock is from the true one.
     pub(super) wall_clock_skew_ms: i64,
 }
@@ -84,6 +86,7 @@ impl State {
         }
         let id = NodeId(u32::try_from(self.nodes.len()).expect("far fewer nodes than 4 billion"));
         self.names.insert(name.to_string(), id);
+        let disk = self.empty_disk(seed, name);
         self.nodes.push(Node {
             name: name.to_string(),
             life: 0,
@@ -92,6 +95,7 @@ impl State {
             paused: false,
             parked: Vec::new(),
             dice: Dice::new(seed, name),
+            disk,
             wall_clock_skew_ms: 0,
         });
         id
@@ -100,6 +104,16 @@ impl State {
     /// A node that was made before: ids come from [`State::node_named`] only.
     pub(super) fn node(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize]
+    }
+
+    fn empty_disk(&self, seed: u64, name: &str) -> FileSystem {
+        FileSystem::new(self.options.disk.clone(), Dice::new(seed, &format!("{name}'s disk")))
+    }
+
+    /// Puts an empty disk into a node.
+    pub(super) fn new_disk(&mut self, seed: u64, name: &str) {
+        let id = self.node_named(seed, name);
+        self.node(id).disk = self.empty_disk(seed, name);
     }
 
     pub(super) fn node_names(&self) -> Vec<String> {

@@ -40,6 +40,9 @@ pub(super) enum EventKind {
     Receive,
     Reset,
     Link,
+    Name,
+    Write,
+    Sync,
 }
 
 /// One event of a trace.

@@ -1,4 +1,5 @@
 //! Tests of the simulated world, by subject.
 
+mod disk;
 mod network;
 mod tasks;
