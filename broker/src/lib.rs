@@ -10,6 +10,8 @@ pub mod error;
 pub mod internal_log;
 pub mod watermark;
 
+#[allow(dead_code, reason = "the handlers to come use the rest")]
+mod coordinator;
 #[allow(dead_code, reason = "the log layer uses the rest")]
 mod data_dir;
 mod handlers;
