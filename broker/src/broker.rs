@@ -7,7 +7,9 @@ use anabranch_host::{Host, Listener};
 use crate::config::{BrokerConfig, Endpoint};
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::metadata::{Metadata, quorum::LocalQuorum};
 use crate::node::Node;
+use crate::producer_ids::ProducerIds;
 use crate::server::Server;
 
 /// A running broker.
@@ -28,7 +30,18 @@ impl Broker {
         for key in config.without_effect() {
             tracing::warn!(key, "this key has no effect in this broker");
         }
-        let node = Arc::new(Node { host, config, cluster_id: data_dir.cluster_id().to_string() });
+        let quorum = LocalQuorum::new(crate::internal_log::MemoryLog::new());
+        let metadata = Metadata::load(Box::new(quorum), Box::new(Nobody))
+            .map_err(|error| Error::new(crate::error::ErrorKind::Corrupt, error.to_string()))?;
+        let node = Arc::new(Node {
+            name: config.node_id.to_string(),
+            cluster_id: data_dir.cluster_id().to_string(),
+            directory_id: data_dir.directory_id(),
+            metadata,
+            producer_ids: ProducerIds::default(),
+            host,
+            config,
+        });
         let server = Server::new(node.clone());
         Ok(Broker { node, server, data_dir })
     }
@@ -80,4 +93,14 @@ impl Broker {
 
 fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {
     Endpoint { port: if endpoint.port == 0 { port } else { endpoint.port }, ..endpoint.clone() }
+}
+
+struct Nobody;
+impl crate::metadata::MetadataListener for Nobody {
+    fn changed(
+        &self,
+        _: &crate::metadata::image::MetadataImage,
+        _: &[anabranch_protocol::messages::cluster_metadata::MetadataRecord<'_>],
+    ) {
+    }
 }

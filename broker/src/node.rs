@@ -6,8 +6,14 @@
 use std::fmt;
 
 use anabranch_host::Host;
+use anabranch_protocol::Uuid;
 
 use crate::config::BrokerConfig;
+use crate::config::topic::ConfigLayers;
+use crate::metadata::Metadata;
+use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC};
+use crate::metadata::image::{Configs, MetadataImage};
+use crate::producer_ids::ProducerIds;
 
 /// The parts of a running broker.
 pub(crate) struct Node {
@@ -15,8 +21,52 @@ pub(crate) struct Node {
     pub(crate) host: Host,
     /// What its file says.
     pub(crate) config: BrokerConfig,
+    /// Its number, as the name of a resource.
+    pub(crate) name: String,
     /// The cluster it is: 22 characters that nobody else has.
     pub(crate) cluster_id: String,
+    /// Its data directory.
+    pub(crate) directory_id: Uuid,
+    /// Topics, partitions, configurations.
+    pub(crate) metadata: Metadata,
+    /// For idempotent producers.
+    pub(crate) producer_ids: ProducerIds,
+}
+
+impl Node {
+    /// The layers of configuration, with what the metadata says.
+    pub(crate) fn layers<'a>(&'a self, image: &'a MetadataImage) -> ConfigLayers<'a> {
+        ConfigLayers {
+            dynamic_broker: image.broker_configs(&self.name),
+            dynamic_default_broker: image.broker_configs(""),
+            broker: &self.config,
+        }
+    }
+
+    /// Partitions and configuration of a coordinator's topic; `None` for any other.
+    pub(crate) fn internal_topic(&self, name: &str) -> Option<(i32, Configs)> {
+        if name != GROUP_METADATA_TOPIC {
+            return None;
+        }
+        let group = &self.config.group;
+        let configs = [
+            ("cleanup.policy", "compact".to_string()),
+            ("compression.type", "producer".to_string()),
+            ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
+        ];
+        let configs = configs.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        Some((group.offsets_topic_num_partitions, configs))
+    }
+
+    /// What a topic gets that says nothing.
+    pub(crate) fn topic_defaults(&self) -> Defaults {
+        Defaults {
+            node_id: self.config.node_id,
+            num_partitions: self.config.num_partitions,
+            replication_factor: self.config.default_replication_factor,
+            directory_id: self.directory_id,
+        }
+    }
 }
 
 impl fmt::Debug for Node {

@@ -24,7 +24,7 @@ use anabranch_host::Instant;
 use anabranch_protocol::{ApiKey, Message, Segments, encode_response};
 
 use crate::config::Endpoint;
-use crate::watermark::{Durable, Gone};
+use crate::watermark::Durable;
 
 /// An answer that comes later.
 pub(crate) type PendingAnswer = Pin<Box<dyn Future<Output = Segments> + Send>>;
@@ -103,25 +103,34 @@ impl RequestContext<'_> {
         Reply::Now(self.answering.encode(response))
     }
 
-    /// This answer when what it tells is durable. If that will never be known, `otherwise` makes the answer.
+    /// This answer when what it tells is durable; `failure` if that will never be known.
     pub(crate) fn answer_after<'r, M: Message<'r>>(
         &self,
         durable: Durable,
         response: &M,
-        otherwise: impl FnOnce(Gone) -> Segments + Send + 'static,
+        failure: impl FnOnce() -> M,
     ) -> Reply {
         match durable.outcome() {
             Some(Ok(())) => self.answer(response),
-            Some(Err(gone)) => Reply::Now(otherwise(gone)),
+            Some(Err(_)) => self.answer(&failure()),
             None => {
-                let segments = self.answering.encode(response);
-                Reply::later(async move {
-                    match durable.await {
-                        Ok(()) => segments,
-                        Err(gone) => otherwise(gone),
-                    }
-                })
+                // Both are encoded now: what they borrow does not outlive the request.
+                let (answer, failure) = (self.answering.encode(response), self.answering.encode(&failure()));
+                Reply::later(async move { if durable.await.is_ok() { answer } else { failure } })
             }
         }
+    }
+
+    /// This answer when the metadata it shows is decided.
+    pub(crate) fn answer_settled<'r>(&self, durable: Durable, response: &impl Message<'r>) -> Reply {
+        if durable.outcome().is_some() {
+            return self.answer(response);
+        }
+        let answer = self.answering.encode(response);
+        Reply::later(async move {
+            // What cannot be decided any more has been shown by nobody else either; the next change fails by itself.
+            let _ = durable.await;
+            answer
+        })
     }
 }

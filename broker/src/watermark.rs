@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use anabranch_protocol::ErrorCode;
 use parking_lot::Mutex;
 
 /// The partition is gone: its disk failed, or it was deleted. What was appended may or may not be there.
@@ -26,6 +27,18 @@ pub enum Gone {
     /// The broker is shutting down.
     #[error("the broker is shutting down")]
     ShuttingDown,
+}
+
+impl Gone {
+    /// What a client is told: an error on which it asks for metadata again and retries.
+    #[must_use]
+    pub fn error_code(self) -> ErrorCode {
+        match self {
+            Gone::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+            Gone::Deleted => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Gone::ShuttingDown => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        }
+    }
 }
 
 /// The end of what is durable, shared between the log that moves it and those who wait.

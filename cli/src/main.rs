@@ -1,2 +1,41 @@
-//! The command line of Anabranch.
-fn main() {}
+//! The command line of Anabranch: `anabranch server` runs a broker.
+//!
+//! One file per command. What goes wrong is one line on standard error that says what to do, and exit code 1; what the
+//! broker logs goes to standard error too, by `RUST_LOG` (`info` if unset).
+
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A broker that speaks the Kafka protocol, and tools for it.
+#[derive(Debug, Parser)]
+#[command(name = "anabranch", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a broker until ctrl-c or SIGTERM.
+    Server(server::ServerArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let outcome = match arguments.command {
+        Command::Server(arguments) => server::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("anabranch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

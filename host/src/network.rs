@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::Host;
-use crate::real::RealListener;
 use crate::sim::{SimListener, SimStream};
 
 /// Bytes held in each direction of an in-process stream before the writer waits.
@@ -34,6 +33,15 @@ pub enum ByteStream {
 }
 
 impl ByteStream {
+    /// The address of this end, without the port: where the peer reached us. `None` if it has none.
+    #[must_use]
+    pub fn local_host(&self) -> Option<String> {
+        match self {
+            ByteStream::Tcp(stream) => Some(stream.local_addr().ok()?.ip().to_canonical().to_string()),
+            ByteStream::InProcess(_) | ByteStream::Simulated(_) => None,
+        }
+    }
+
     /// The two directions, to be used by two tasks.
     #[must_use]
     pub fn split(self) -> (ReadHalf<ByteStream>, WriteHalf<ByteStream>) {
@@ -100,7 +108,7 @@ impl AsyncWrite for ByteStream {
 #[derive(Debug)]
 pub enum Listener {
     /// A TCP port.
-    Tcp(RealListener),
+    Tcp(TcpListener),
     /// The other end of an in-process [`Dialer`].
     InProcess(Arc<Mutex<mpsc::Receiver<ByteStream>>>),
     /// A port of a simulated node.
@@ -117,6 +125,7 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
                 Ok((ByteStream::Tcp(stream), peer.to_string()))
             }
             Listener::InProcess(receiver) => match receiver.lock().await.recv().await {
@@ -136,7 +145,7 @@ impl Listener {
     /// What the operating system says.
     pub fn port(&self) -> io::Result<u16> {
         match self {
-            Listener::Tcp(listener) => listener.port(),
+            Listener::Tcp(listener) => Ok(listener.local_addr()?.port()),
             Listener::InProcess(_) => Ok(0),
             Listener::Simulated(listener) => Ok(listener.port()),
         }

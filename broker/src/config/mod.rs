@@ -315,6 +315,13 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
+/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it.
+#[must_use]
+pub fn is_dynamic(key: &ConfigKey) -> bool {
+    let is_default = |topic_key: &ConfigKey| topic_key.synonyms.iter().any(|(name, _)| *name == key.name);
+    key.update == key::Update::Dynamic && TOPIC_KEYS.iter().any(is_default)
+}
+
 /// An error for an unknown key, with the known key that looks most like it.
 pub(crate) fn unknown(name: &str, keys: &[ConfigKey]) -> ConfigError {
     let nearest = keys.iter().map(|key| (edit_distance(name, key.name), key.name)).min();

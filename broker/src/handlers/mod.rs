@@ -5,6 +5,15 @@
 //! table, or does not parse, ends the connection, as it does with Kafka.
 
 mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod metadata;
 
 use std::sync::Arc;
 
@@ -36,7 +45,16 @@ macro_rules! table {
 }
 
 table! {
+    Metadata => metadata,
     ApiVersions => api_versions,
+    CreateTopics => create_topics,
+    DeleteTopics => delete_topics,
+    InitProducerId => init_producer_id,
+    DescribeConfigs => describe_configs,
+    CreatePartitions => create_partitions,
+    IncrementalAlterConfigs => incremental_alter_configs,
+    DescribeCluster => describe_cluster,
+    DescribeTopicPartitions => describe_topic_partitions,
 }
 
 /// Handles the request in `frame`.

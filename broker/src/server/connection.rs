@@ -96,6 +96,7 @@ impl Connection {
         stopping: watch::Receiver<bool>,
     ) -> Connection {
         let last_active = node.host.now();
+        let endpoint = reachable(&stream, endpoint);
         Connection {
             node,
             stream,
@@ -318,4 +319,13 @@ impl Connection {
         }
         pin!(self.stream.read_buf(&mut self.incoming)).poll(context)
     }
+}
+
+/// What this client is told to connect to: of a listener on all addresses, the one it came to.
+fn reachable(stream: &ByteStream, endpoint: Arc<Endpoint>) -> Arc<Endpoint> {
+    if !endpoint.is_wildcard() {
+        return endpoint;
+    }
+    let host = stream.local_host().unwrap_or_else(|| "localhost".to_string());
+    Arc::new(Endpoint { host, ..Endpoint::clone(&endpoint) })
 }

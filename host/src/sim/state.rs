@@ -4,7 +4,6 @@
 //! may run a destructor of the user's is handed out to be dropped there.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -24,11 +23,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A new world, whose trace keeps the events with these numbers.
-    pub(super) fn new(seed: u64, options: SimOptions, record: Range<u64>) -> Shared {
+    pub(super) fn new(seed: u64, options: SimOptions) -> Shared {
         let state = State {
             agenda: Agenda::default(),
-            trace: Trace::new(record),
+            trace: Trace::new(options.record.clone()),
             scheduling: Dice::new(seed, "scheduling"),
             network: Network::new(seed, options.network.clone()),
             nodes: Vec::new(),

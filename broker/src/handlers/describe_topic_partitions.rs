@@ -1,0 +1,102 @@
+//! DescribeTopicPartitions (75): the partitions of topics, page by page, in the order of the names.
+//!
+//! A page holds at most `response_partition_limit` partitions (and never more than two thousand); where the next one
+//! begins is the cursor, with which the client comes again (KIP-966).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::describe_topic_partitions::{
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+};
+
+use crate::authorization;
+use crate::metadata::creation::{check_name, is_internal};
+use crate::metadata::image::{PartitionImage, TopicImage};
+use crate::node::Node;
+use crate::reply::{Reply, RequestContext};
+
+/// `max.request.partition.size.limit`
+const MAX_PARTITIONS: usize = 2000;
+
+pub(super) fn handle(
+    node: &Arc<Node>,
+    request: &RequestContext<'_>,
+    message: DescribeTopicPartitionsRequest<'_>,
+) -> Reply {
+    let mut left = usize::try_from(message.response_partition_limit).unwrap_or(0).clamp(1, MAX_PARTITIONS);
+    let image = node.metadata.image();
+    let (first_topic, first_partition) = match &message.cursor {
+        Some(cursor) => (cursor.topic_name, usize::try_from(cursor.partition_index).unwrap_or(0)),
+        None => ("", 0),
+    };
+    // A topic of the cursor that is gone meanwhile is passed over; the page goes on behind it.
+    let names: BTreeSet<&str> = if message.topics.is_empty() {
+        image.topics_from(first_topic).map(|topic| &*topic.name).collect()
+    } else {
+        message.topics.iter().map(|topic| topic.name).filter(|name| *name >= first_topic).collect()
+    };
+    let mut topics = Vec::new();
+    let mut next_cursor = None;
+    for name in names {
+        let Some(topic) = image.topic(name) else {
+            topics.push(missing(name));
+            continue;
+        };
+        if left == 0 {
+            next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
+            break;
+        }
+        let from = if name == first_topic { first_partition.min(topic.partitions.len()) } else { 0 };
+        let to = topic.partitions.len().min(from + left);
+        left -= to - from;
+        topics.push(describe(topic, from, to));
+        if to < topic.partitions.len() {
+            next_cursor = Some(Cursor { topic_name: name, partition_index: to as i32 });
+            break;
+        }
+    }
+    let response = DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() };
+    request.answer_settled(node.metadata.settled(), &response)
+}
+
+fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
+    let error_code = match check_name(name) {
+        Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Err(refusal) => refusal.error_code,
+    };
+    DescribeTopicPartitionsResponseTopic {
+        error_code,
+        name: Some(name),
+        is_internal: is_internal(name),
+        ..Default::default()
+    }
+}
+
+fn describe(topic: &TopicImage, from: usize, to: usize) -> DescribeTopicPartitionsResponseTopic<'_> {
+    let partitions = topic.partitions[from..to].iter().zip(from as i32..);
+    DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::NONE,
+        name: Some(&topic.name),
+        topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
+        partitions: partitions.map(|(partition, index)| describe_partition(partition, index)).collect(),
+        topic_authorized_operations: authorization::TOPIC,
+    }
+}
+
+fn describe_partition(partition: &PartitionImage, index: i32) -> DescribeTopicPartitionsResponsePartition {
+    DescribeTopicPartitionsResponsePartition {
+        error_code: if partition.leader < 0 { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
+        partition_index: index,
+        leader_id: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replicas.clone(),
+        isr_nodes: partition.isr.clone(),
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
+        offline_replicas: Vec::new(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Metadata (3): the brokers, and the topics with their partitions and leaders.
+//!
+//! No topics in version 0, or null later, means all; an empty list none. A name that is not there is created if both the
+//! client and `auto.create.topics.enable` allow it, and shown at once: its creation is decided before the answer leaves.
+//! Topics are asked for by id from version 12 on. The controller is this broker; the address is the listener's by which
+//! the client came.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anabranch_protocol::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use anabranch_protocol::{ErrorCode, Uuid};
+
+use crate::authorization;
+use crate::metadata::creation::{Layout, NewTopic, Refusal, check_name, grant, is_internal};
+use crate::metadata::image::{Configs, TopicImage};
+use crate::node::Node;
+use crate::reply::{Reply, RequestContext};
+
+/// The first version that may name topics by id.
+const TOPIC_ID_VERSION: i16 = 12;
+
+pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: MetadataRequest<'_>) -> Reply {
+    let version = request.api_version();
+    let asked = message.topics.filter(|topics| version > 0 || !topics.is_empty());
+    let ask_topic = message.include_topic_authorized_operations;
+    let may_create = message.allow_auto_topic_creation && node.config.auto_create_topics_enable;
+    let refused = match &asked {
+        Some(topics) if may_create => create_missing(node, topics),
+        _ => Vec::new(),
+    };
+    let image = node.metadata.image();
+    let topics = match &asked {
+        None => image.topics().map(|topic| describe(topic, ask_topic)).collect(),
+        Some(topics) => {
+            let mut answers = Vec::with_capacity(topics.len());
+            let mut seen = BTreeSet::new();
+            for topic in topics.iter().filter(|topic| seen.insert((topic.name, topic.topic_id))) {
+                let found = match topic.name {
+                    _ if version < TOPIC_ID_VERSION
+                        && (topic.name.is_none() || !topic.topic_id.is_zero()) =>
+                    {
+                        Err(ErrorCode::INVALID_REQUEST)
+                    }
+                    // Both may be given; then the id counts.
+                    _ if !topic.topic_id.is_zero() => {
+                        image.topic_by_id(&topic.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)
+                    }
+                    Some(name) => image.topic(name).ok_or_else(|| missing(name, &refused)),
+                    None => Err(ErrorCode::INVALID_REQUEST),
+                };
+                answers.push(match found {
+                    Ok(found) => describe(found, ask_topic),
+                    Err(error_code) => failed(topic, error_code, version),
+                });
+            }
+            answers
+        }
+    };
+    let response = MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id: node.config.node_id,
+            host: &request.endpoint.host,
+            port: i32::from(request.endpoint.port),
+            rack: node.config.rack.as_deref(),
+        }],
+        cluster_id: Some(&node.cluster_id),
+        controller_id: node.config.node_id,
+        topics,
+        cluster_authorized_operations: authorization::if_asked(
+            message.include_cluster_authorized_operations,
+            authorization::CLUSTER,
+        ),
+        ..Default::default()
+    };
+    request.answer_settled(node.metadata.settled(), &response)
+}
+
+/// Creates the topics that are not there; the names that were refused, and why.
+fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> Vec<(&'a str, ErrorCode)> {
+    let mut refused = Vec::new();
+    for name in asked.iter().filter(|topic| topic.topic_id.is_zero()).filter_map(|topic| topic.name) {
+        if node.metadata.image().topic(name).is_some() {
+            continue;
+        }
+        let wish = automatic(node, name);
+        match create(node, &wish) {
+            Ok(()) => tracing::info!(topic = name, "created a topic that a client asked for"),
+            // Another connection was faster.
+            Err(refusal) if refusal.error_code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+            Err(refusal) => refused.push((name, refusal.error_code)),
+        }
+    }
+    refused
+}
+
+fn create(node: &Node, wish: &NewTopic<'_>) -> Result<(), Refusal> {
+    let change = node.metadata.begin();
+    let granted = grant(change.image(), &node.topic_defaults(), wish)?;
+    // The answer waits until everything it shows is decided.
+    change.commit(node.host.wall_clock_ms(), &granted.records)?;
+    Ok(())
+}
+
+/// What a topic gets that nobody described. An internal one is made as its coordinator makes it.
+fn automatic<'a>(node: &Node, name: &'a str) -> NewTopic<'a> {
+    let id = Uuid(node.host.random_uuid());
+    if let Some((num_partitions, configs)) = node.internal_topic(name) {
+        return NewTopic {
+            name,
+            id,
+            layout: Layout::Counts { num_partitions, replication_factor: -1 },
+            configs,
+        };
+    }
+    let layout = Layout::Counts { num_partitions: -1, replication_factor: -1 };
+    NewTopic { name, id, layout, configs: Configs::new() }
+}
+
+fn missing(name: &str, refused: &[(&str, ErrorCode)]) -> ErrorCode {
+    match refused.iter().find(|(refused, _)| *refused == name) {
+        Some((_, error_code)) => *error_code,
+        None => match check_name(name) {
+            Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Err(refusal) => refusal.error_code,
+        },
+    }
+}
+
+fn failed<'a>(
+    topic: &MetadataRequestTopic<'a>,
+    error_code: ErrorCode,
+    version: i16,
+) -> MetadataResponseTopic<'a> {
+    // A name may be null only in versions that ask by id.
+    let name = topic.name.or((version < TOPIC_ID_VERSION).then_some(""));
+    let is_internal = topic.name.is_some_and(is_internal);
+    MetadataResponseTopic { error_code, name, topic_id: topic.topic_id, is_internal, ..Default::default() }
+}
+
+fn describe(topic: &TopicImage, ask_operations: bool) -> MetadataResponseTopic<'_> {
+    let partitions = topic.partitions.iter().zip(0..).map(|(partition, index)| MetadataResponsePartition {
+        error_code: if partition.leader < 0 { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
+        partition_index: index,
+        leader_id: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replicas.clone(),
+        isr_nodes: partition.isr.clone(),
+        offline_replicas: Vec::new(),
+    });
+    MetadataResponseTopic {
+        error_code: ErrorCode::NONE,
+        name: Some(&topic.name),
+        topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
+        partitions: partitions.collect(),
+        topic_authorized_operations: authorization::if_asked(ask_operations, authorization::TOPIC),
+    }
+}
