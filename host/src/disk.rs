@@ -98,6 +98,20 @@ impl Disk {
         }
     }
 
+    /// Makes a directory and those above it, as [`Disk::create_dir_all`], so that a power cut does not undo it.
+    pub async fn create_dir_durably(&self, path: &Path) -> io::Result<()> {
+        self.create_dir_all(path)?;
+        for above in path.ancestors().skip(1) {
+            // All of them, for a process that ended between making one and syncing may have left it. What may not be
+            // read was not made here.
+            match self.sync_dir(above).await {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
     /// The names in a directory, sorted.
     pub fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         match &self.kind {

@@ -23,7 +23,7 @@ pub use chance::{HashMap, HashSet};
 pub use clock::{Elapsed, Instant};
 pub use disk::{DirEntry, DirectoryLock, Disk, File, OpenOptions};
 pub use network::{ByteStream, Dialer, Listener, in_process};
-pub use real::RealRuntime;
+pub use real::{RealListener, RealRuntime};
 pub use sim::{Sim, SimOptions};
 pub use task::{JoinError, JoinHandle};
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::Host;
+use crate::real::RealListener;
 use crate::sim::{SimListener, SimStream};
 
 /// Bytes held in each direction of an in-process stream before the writer waits.
@@ -108,7 +109,7 @@ impl AsyncWrite for ByteStream {
 #[derive(Debug)]
 pub enum Listener {
     /// A TCP port.
-    Tcp(TcpListener),
+    Tcp(RealListener),
     /// The other end of an in-process [`Dialer`].
     InProcess(Arc<Mutex<mpsc::Receiver<ByteStream>>>),
     /// A port of a simulated node.
@@ -125,7 +126,6 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
                 Ok((ByteStream::Tcp(stream), peer.to_string()))
             }
             Listener::InProcess(receiver) => match receiver.lock().await.recv().await {
@@ -145,7 +145,7 @@ impl Listener {
     /// What the operating system says.
     pub fn port(&self) -> io::Result<u16> {
         match self {
-            Listener::Tcp(listener) => Ok(listener.local_addr()?.port()),
+            Listener::Tcp(listener) => listener.port(),
             Listener::InProcess(_) => Ok(0),
             Listener::Simulated(listener) => Ok(listener.port()),
         }

@@ -1,12 +1,16 @@
 //! The real world: a tokio runtime of our own and the operating system.
 
 mod disk;
+#[cfg(test)]
+mod tests;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use socket2::TcpKeepalive;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -15,6 +19,9 @@ pub(crate) use disk::{RealDisk, RealFile};
 
 use crate::task::CatchUnwind;
 use crate::{ByteStream, Disk, Instant, JoinError, JoinHandle, Listener, chance};
+
+/// An idle connection is probed after this time.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Owns the threads of a real world; dropping it ends their tasks without waiting.
 #[derive(Debug)]
@@ -55,6 +62,37 @@ impl Drop for RealRuntime {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Sets what every connection needs: no delay for small frames, and probes that find a dead peer in minutes.
+fn tune(stream: &TcpStream) {
+    // A socket that refuses is broken already, and its first read says so.
+    let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+}
+
+/// A TCP port.
+#[derive(Debug)]
+pub struct RealListener {
+    listener: TcpListener,
+    runtime: Handle,
+}
+
+impl RealListener {
+    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = poll_fn(|context| {
+            // The socket belongs to our runtime's reactor, whoever polls.
+            let _guard = self.runtime.enter();
+            self.listener.poll_accept(context)
+        })
+        .await?;
+        tune(&stream);
+        Ok((stream, peer))
+    }
+
+    pub(crate) fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
     }
 }
 
@@ -143,7 +181,8 @@ impl Real {
     pub(crate) async fn listen(&self, address: &str) -> io::Result<Listener> {
         let address = address.to_string();
         let listener = self.runtime.spawn(async move { TcpListener::bind(address).await });
-        Ok(Listener::Tcp(listener.await.map_err(io::Error::other)??))
+        let listener = listener.await.map_err(io::Error::other)??;
+        Ok(Listener::Tcp(RealListener { listener, runtime: self.runtime.clone() }))
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
@@ -152,7 +191,7 @@ impl Real {
         let address = address.to_string();
         let stream = self.runtime.spawn(async move {
             let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            tune(&stream);
             Ok::<_, io::Error>(stream)
         });
         Ok(ByteStream::Tcp(stream.await.map_err(io::Error::other)??))

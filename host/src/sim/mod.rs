@@ -59,7 +59,11 @@ impl Sim {
     /// A world under a seed.
     #[must_use]
     pub fn new(seed: u64, options: SimOptions) -> Sim {
-        let shared = Arc::new(Shared::new(seed, options));
+        Sim::recording(seed, options, 0..0)
+    }
+
+    fn recording(seed: u64, options: SimOptions, record: Range<u64>) -> Sim {
+        let shared = Arc::new(Shared::new(seed, options, record));
         Sim { executor: Executor::new(shared.clone()), shared }
     }
 
@@ -311,7 +315,7 @@ impl fmt::Debug for Sim {
 /// If they differ; the message names the first event that does.
 pub fn assert_same_trace(seed: u64, options: &SimOptions, run: impl Fn(&Sim)) {
     let trace = |record: Range<u64>| {
-        let sim = Sim::new(seed, SimOptions { record, ..options.clone() });
+        let sim = Sim::recording(seed, options.clone(), record);
         run(&sim);
         sim.trace()
     };

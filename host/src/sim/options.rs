@@ -1,6 +1,6 @@
 //! What a simulated world is like.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::dice::Dice;
@@ -21,8 +21,6 @@ pub struct SimOptions {
     pub network: NetworkOptions,
     /// The disks.
     pub disk: DiskOptions,
-    /// Events of the trace to keep by number, for `assert_same_trace`.
-    pub(super) record: Range<u64>,
 }
 
 impl SimOptions {
@@ -48,7 +46,6 @@ impl Default for SimOptions {
             max_time: Duration::from_secs(24 * 3600),
             network: NetworkOptions::default(),
             disk: DiskOptions::default(),
-            record: 0..0,
         }
     }
 }

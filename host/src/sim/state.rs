@@ -4,6 +4,7 @@
 //! may run a destructor of the user's is handed out to be dropped there.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -23,10 +24,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(seed: u64, options: SimOptions) -> Shared {
+    /// A new world, whose trace keeps the events with these numbers.
+    pub(super) fn new(seed: u64, options: SimOptions, record: Range<u64>) -> Shared {
         let state = State {
             agenda: Agenda::default(),
-            trace: Trace::new(options.record.clone()),
+            trace: Trace::new(record),
             scheduling: Dice::new(seed, "scheduling"),
             network: Network::new(seed, options.network.clone()),
             nodes: Vec::new(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::message::{Message, message};
-use crate::wire::Decoder;
+use crate::wire::{Decoder, Uuid};
 
 message! {
     /// Whose offset a record holds. The versions do not differ; 1 is written.
@@ -32,6 +32,8 @@ message! {
         commit_timestamp: i64 [0..],
         /// When it is to be forgotten, in milliseconds, or -1; obsolete.
         expire_timestamp: i64 [1..=1] = -1,
+        /// The id of the topic, or zero if the committer named it only.
+        topic_id: Uuid [4.., tag 0],
     }
 
     /// Which group a record holds.

@@ -33,6 +33,8 @@ message! {
         next_producer_id: i64 [1.., tag 1] = -1,
         /// The level of `transaction.version` that the producer uses.
         client_transaction_version: i16 [1.., tag 2],
+        /// The epoch that belongs to `next_producer_id`, or -1.
+        next_producer_epoch: i16 [1.., tag 3] = -1,
     }
 
     /// Partitions of a topic.

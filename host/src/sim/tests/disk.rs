@@ -205,6 +205,20 @@ fn unsynced_names_may_be_undone() {
 }
 
 #[test]
+fn directories_made_durably_survive() {
+    for seed in 0..50 {
+        let sim = sim(seed, DiskOptions::default());
+        sim.block_on(async {
+            // Killed before any sync, then made again: what is there need not be durable.
+            disk(&sim).create_dir_all(path("/a/b")).expect("room");
+            sim.kill("a");
+            disk(&sim).create_dir_durably(path("/a/b/c/d")).await.expect("no fault");
+            assert!(crash(&sim).exists(path("/a/b/c/d")).expect("no fault"), "seed {seed}");
+        });
+    }
+}
+
+#[test]
 fn what_is_synced_without_its_name_is_gone() {
     let mut kept = BTreeSet::new();
     for seed in 0..100 {

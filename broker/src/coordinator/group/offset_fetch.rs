@@ -1,0 +1,73 @@
+//! OffsetFetch: what a group has committed.
+
+use std::sync::Arc;
+
+use anabranch_protocol::ErrorCode;
+
+use super::GroupCoordinator;
+use super::records::OffsetCommit;
+
+/// An offset as OffsetFetch answers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FetchedOffset {
+    pub(crate) partition: i32,
+    /// -1: none is committed, which is no error.
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: i32,
+    pub(crate) metadata: Arc<str>,
+    pub(crate) error: ErrorCode,
+}
+
+impl FetchedOffset {
+    fn new(partition: i32, commit: Option<&OffsetCommit>, error: ErrorCode) -> FetchedOffset {
+        FetchedOffset {
+            partition,
+            offset: commit.map_or(-1, |commit| commit.offset),
+            leader_epoch: commit.and_then(|commit| commit.leader_epoch).unwrap_or(-1),
+            metadata: commit.map(|commit| commit.metadata.clone()).unwrap_or_default(),
+            error,
+        }
+    }
+}
+
+impl GroupCoordinator {
+    /// The committed offset of a partition. With `require_stable`, an offset which an open transaction is about to
+    /// change is refused (KIP-447).
+    pub(crate) fn fetch_offset(
+        &self,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        require_stable: bool,
+    ) -> FetchedOffset {
+        let offsets = self.groups.get(group_id).map(|group| &group.offsets);
+        if require_stable && offsets.is_some_and(|offsets| offsets.is_pending(topic, partition)) {
+            return FetchedOffset::new(partition, None, ErrorCode::UNSTABLE_OFFSET_COMMIT);
+        }
+        FetchedOffset::new(
+            partition,
+            offsets.and_then(|offsets| offsets.get(topic, partition)),
+            ErrorCode::NONE,
+        )
+    }
+
+    /// All committed offsets of a group, by topic.
+    pub(crate) fn fetch_all_offsets(
+        &self,
+        group_id: &str,
+        require_stable: bool,
+    ) -> Vec<(Arc<str>, Vec<FetchedOffset>)> {
+        let Some(group) = self.groups.get(group_id) else { return Vec::new() };
+        let topics = group.offsets.topics().map(|(topic, partitions)| {
+            let fetched = partitions.map(|(partition, commit)| {
+                if require_stable && group.offsets.is_pending(topic, partition) {
+                    FetchedOffset::new(partition, None, ErrorCode::UNSTABLE_OFFSET_COMMIT)
+                } else {
+                    FetchedOffset::new(partition, Some(commit), ErrorCode::NONE)
+                }
+            });
+            (topic.clone(), fetched.collect())
+        });
+        topics.collect()
+    }
+}
