@@ -6,6 +6,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod embedded;
 pub mod error;
 pub mod internal_log;
 pub mod watermark;
@@ -28,4 +29,5 @@ mod server;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;
+pub use embedded::EmbeddedBroker;
 pub use error::{Error, ErrorKind, Result};

@@ -2,4 +2,5 @@
 //!
 //! The client's tests also run against Apache Kafka when `ANABRANCH_KAFKA=host:port` names one.
 
+mod broker;
 mod client;

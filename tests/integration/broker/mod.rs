@@ -1,0 +1,113 @@
+//! The broker over raw frames: what goes over the wire, byte for byte where clients are sensitive to it.
+//!
+//! Each pitfall that other brokers fell into is a test here, named after the behaviour. [`Raw`] is a connection that
+//! knows only frames; a test says which version it speaks.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod protocol;
+mod topics;
+
+use std::time::Duration;
+
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_host::{ByteStream, Host};
+use anabranch_protocol::{
+    ApiKey, Decoder, Message, Request, RequestHeader, ResponseHeader, encode_request, frame,
+};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What a test may wait for an answer before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a scenario against a broker of its own, configured by the text.
+pub(crate) fn with_broker(properties: &str, scenario: impl AsyncFnOnce(&Host, &EmbeddedBroker)) {
+    let (host, runtime) = Host::real(2).unwrap();
+    let config = BrokerConfig::from_properties(properties).unwrap();
+    runtime.block_on(async {
+        let broker = EmbeddedBroker::start(host.clone(), config).await.unwrap();
+        scenario(&host, &broker).await;
+        broker.shutdown().await;
+    });
+}
+
+/// A connection that knows only frames.
+pub(crate) struct Raw {
+    host: Host,
+    stream: ByteStream,
+    arrived: BytesMut,
+    next_correlation_id: i32,
+}
+
+impl Raw {
+    pub(crate) async fn connect(host: &Host, broker: &EmbeddedBroker) -> Raw {
+        let stream = broker.dialer().connect("broker:9092").await.unwrap();
+        Raw { host: host.clone(), stream, arrived: BytesMut::new(), next_correlation_id: 7 }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends a request and does not wait; its correlation id.
+    pub(crate) async fn send<'a, R: Request<'a>>(&mut self, version: i16, request: &R) -> i32 {
+        let correlation_id = self.next_correlation_id;
+        self.next_correlation_id += 1;
+        let header = RequestHeader::new(R::KEY, version, correlation_id, Some("raw"));
+        let frame = encode_request(&header, request).into_bytes();
+        self.send_bytes(&frame).await;
+        correlation_id
+    }
+
+    /// The next frame; `None` if the broker closed the connection.
+    pub(crate) async fn receive_frame(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = frame::take_frame(&mut self.arrived, usize::MAX).unwrap() {
+                return Some(frame);
+            }
+            let read = self.host.timeout(PATIENCE, self.stream.read_buf(&mut self.arrived)).await;
+            if read.expect("an answer in time").unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// The answer to the request with this id, which must be the next one.
+    pub(crate) async fn receive(&mut self, api_key: ApiKey, version: i16, correlation_id: i32) -> Answer {
+        let frame = self.receive_frame().await.expect("an answer, not the end");
+        let mut decoder = Decoder::new(&frame);
+        let header = ResponseHeader::decode(&mut decoder, api_key, version).unwrap();
+        assert_eq!(header.correlation_id, correlation_id, "answers come in the order of the requests");
+        let body = frame.slice(frame.len() - decoder.remaining()..);
+        Answer { body, version }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn call<'a, R: Request<'a>>(&mut self, version: i16, request: &R) -> Answer {
+        let correlation_id = self.send(version, request).await;
+        self.receive(R::KEY, version, correlation_id).await
+    }
+
+    /// Whether the broker has closed the connection, with nothing more to read.
+    pub(crate) async fn is_closed(&mut self) -> bool {
+        self.receive_frame().await.is_none()
+    }
+}
+
+/// The body of an answer.
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    version: i16,
+}
+
+impl Answer {
+    /// Reads it; all of it must be understood.
+    pub(crate) fn decode<'a, M: Message<'a>>(&'a self) -> M {
+        let mut decoder = Decoder::new(&self.body);
+        let message = M::decode(&mut decoder, self.version).unwrap();
+        decoder.finish().unwrap();
+        message
+    }
+}
