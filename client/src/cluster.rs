@@ -133,13 +133,7 @@ impl Client {
         Retry::new(&self.inner.host, self.backoff(), time)
     }
 
-    #[expect(dead_code, reason = "for the producer, which comes next")]
-    pub(crate) fn request_timeout(&self) -> Duration {
-        Duration::from_millis(self.inner.config.request_timeout_ms)
-    }
-
     /// A lane of its own for someone whose requests wait.
-    #[expect(dead_code, reason = "for the producer, which comes next")]
     pub(crate) fn new_lane(&self) -> Lane {
         self.inner.connections.lane()
     }
@@ -251,7 +245,6 @@ impl Client {
     }
 
     /// A topic, asked for until it is there or `time` has passed.
-    #[expect(dead_code, reason = "for the producer, which comes next")]
     pub(crate) async fn await_topic(
         &self,
         name: &Arc<str>,
@@ -279,7 +272,6 @@ impl Client {
     }
 
     /// Takes over what a broker said about a partition's new leader (KIP-951).
-    #[expect(dead_code, reason = "for the producer, which comes next")]
     pub(crate) fn learn_leader(&self, partition: &TopicPartition, leader: i32, epoch: i32) {
         let mut metadata = self.inner.metadata.lock();
         if let Some(next) = metadata.with_leader(partition, leader, epoch) {

@@ -284,6 +284,9 @@ config! {
     }
 }
 
+/// A batch's length is an `i32`; half of it leaves room for whatever codecs add.
+const LARGEST_BATCH_BYTES: usize = 1 << 30;
+
 fn bad_value(key: &str, value: &str, reason: &str) -> ClientError {
     ClientError::invalid(format!("configuration {key}={value}: {reason}"))
 }
@@ -329,8 +332,9 @@ impl ProducerConfig {
             in_flight,
             "an idempotent producer may have 1 to 5",
         )?;
-        require(self.batch_size > 0, "batch.size", self.batch_size, "must be above 0")?;
-        require(self.max_request_size > 0, "max.request.size", self.max_request_size, "must be above 0")?;
+        for (key, value) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
+            require((1..=LARGEST_BATCH_BYTES).contains(&value), key, value, "must be from 1 to 1073741824")?;
+        }
         require(
             self.buffer_memory >= self.batch_size,
             "buffer.memory",

@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`error`], [`config`], `retry`; [`connection`], one byte stream to a broker; `connections`, all of
 //! them; [`metadata`], what is known of the cluster; [`cluster`], which ties these together; `list_offsets` and
-//! `group_offsets`, requests that several share; [`admin`].
+//! `group_offsets`, requests that several share; [`admin`]; [`producer`].
 
 pub mod admin;
 pub mod cluster;
@@ -20,6 +20,7 @@ mod fake_broker;
 mod group_offsets;
 mod list_offsets;
 pub mod metadata;
+pub mod producer;
 mod retry;
 mod topic_partition;
 
@@ -31,4 +32,5 @@ pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;
 pub use list_offsets::{ListedOffset, OffsetSpec};
 pub use metadata::{Broker, Metadata, PartitionMetadata, TopicMetadata};
+pub use producer::{Producer, ProducerRecord, RecordMetadata};
 pub use topic_partition::TopicPartition;

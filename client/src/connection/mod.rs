@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use anabranch_host::Host;
+use anabranch_host::{Host, Instant};
 use anabranch_protocol::frame::take_frame;
 use anabranch_protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use anabranch_protocol::{
@@ -92,6 +92,8 @@ pub struct PendingAnswer {
     key: ApiKey,
     version: i16,
     timeout: Duration,
+    /// The time-out counts from the sending, whenever somebody comes to wait.
+    deadline: Instant,
     answer: oneshot::Receiver<Result<Bytes>>,
 }
 
@@ -225,7 +227,8 @@ impl Connection {
             state.open.push_back(OpenRequest { correlation_id, answer: sender, _permit: permit });
         }
         shared.to_write.notify_one();
-        Ok(PendingAnswer { shared: Arc::clone(shared), key: R::KEY, version, timeout, answer })
+        let deadline = shared.host.now() + timeout;
+        Ok(PendingAnswer { shared: Arc::clone(shared), key: R::KEY, version, timeout, deadline, answer })
     }
 
     /// Asks for the broker's versions: at our newest version of the question, or at the one that a broker who does not
@@ -355,8 +358,9 @@ impl PendingAnswer {
     /// # Errors
     /// Retriable, if the connection breaks or the answer does not come in time.
     pub async fn answer(self) -> Result<Answer> {
-        let PendingAnswer { shared, key, version, timeout, answer } = self;
-        let frame = match shared.host.timeout(timeout, answer).await {
+        let PendingAnswer { shared, key, version, timeout, deadline, answer } = self;
+        let left = deadline.saturating_duration_since(shared.host.now());
+        let frame = match shared.host.timeout(left, answer).await {
             Ok(Ok(frame)) => frame?,
             Ok(Err(_)) => return Err(shared.broken()),
             Err(_) => {

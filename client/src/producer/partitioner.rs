@@ -45,7 +45,12 @@ pub(crate) struct Sticky {
 impl Sticky {
     /// The current partition; if there is none, or it is gone, one of `available` as `random` says, or of all
     /// `partitions` if none has a leader.
-    pub(crate) fn partition(&mut self, available: &[i32], partitions: i32, random: impl FnOnce() -> u64) -> i32 {
+    pub(crate) fn partition(
+        &mut self,
+        available: &[i32],
+        partitions: i32,
+        random: impl FnOnce() -> u64,
+    ) -> i32 {
         if let Some(partition) = self.partition.filter(|partition| *partition < partitions) {
             return partition;
         }

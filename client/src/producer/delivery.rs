@@ -1,0 +1,125 @@
+//! What becomes of a batch, told to everybody who has a record in it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use crate::error::Result;
+
+/// Where a record was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset; -1 if the broker knows only that it has the record.
+    pub offset: i64,
+    /// Its timestamp: its own, or the time of the append if the topic is so configured.
+    pub timestamp: i64,
+}
+
+/// Where a batch was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMetadata {
+    /// The offset of its first record; -1 if the broker knows only that it has the batch.
+    pub base_offset: i64,
+    /// The time of the append, if it stands for the records' own timestamps, else -1.
+    pub log_append_time: i64,
+}
+
+/// The promise that a record is written, kept when all in-sync replicas have it. Await it, or drop it and rely on
+/// [`crate::Producer::flush`].
+#[must_use = "await it to know whether the record was written"]
+pub struct Delivery {
+    outcome: Arc<Outcome>,
+    index: u32,
+    timestamp: i64,
+}
+
+/// The outcome of one batch.
+pub(super) struct Outcome {
+    topic: Arc<str>,
+    partition: i32,
+    state: Mutex<State>,
+}
+
+enum State {
+    Open(SmallVec<[Waker; 1]>),
+    Settled(Result<BatchMetadata>),
+}
+
+impl Outcome {
+    pub(super) fn new(topic: Arc<str>, partition: i32) -> Arc<Self> {
+        Arc::new(Outcome { topic, partition, state: Mutex::new(State::Open(SmallVec::new())) })
+    }
+
+    /// Tells everybody; the first word counts.
+    pub(super) fn settle(&self, result: Result<BatchMetadata>) {
+        let mut state = self.state.lock();
+        if let State::Open(wakers) = &mut *state {
+            let wakers = std::mem::take(wakers);
+            *state = State::Settled(result);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn poll(&self, context: &Context<'_>) -> Poll<Result<BatchMetadata>> {
+        match &mut *self.state.lock() {
+            State::Settled(result) => Poll::Ready(result.clone()),
+            State::Open(wakers) => {
+                // Somebody who awaits a thousand records of one batch is woken once.
+                if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for the batch as a whole.
+    pub(super) async fn settled(&self) -> Result<BatchMetadata> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(outcome: Arc<Outcome>, index: u32, timestamp: i64) -> Self {
+        Delivery { outcome, index, timestamp }
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.outcome.poll(context).map(|result| {
+            let batch = result?;
+            let own_time = batch.log_append_time < 0;
+            Ok(RecordMetadata {
+                topic: Arc::clone(&self.outcome.topic),
+                partition: self.outcome.partition,
+                offset: if batch.base_offset < 0 { -1 } else { batch.base_offset + i64::from(self.index) },
+                timestamp: if own_time { self.timestamp } else { batch.log_append_time },
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Delivery({}-{})", self.outcome.topic, self.outcome.partition)
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outcome({}-{})", self.topic, self.partition)
+    }
+}

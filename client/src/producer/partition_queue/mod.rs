@@ -1,0 +1,441 @@
+//! The batches of one partition on their way, and the numbers that keep a retry from writing twice. Pure.
+//!
+//! ```text
+//!   records -> open batch -> waiting (closed, no number yet) -> numbered, in flight -> acknowledged
+//!                                                                 ^       |
+//!                                                                 +-retry-+
+//! ```
+//! A leader remembers the last five batches of a producer and takes only the one whose sequence follows. Hence:
+//! - At most so many batches are numbered at a time as the leader remembers; a batch that is sent again keeps its number.
+//! - After a failure only the oldest numbered batch is sent, one at a time, and nothing new is numbered until all that
+//!   failed are through: a younger one would be refused, or, if only the answer was lost, push the failed one out of the
+//!   leader's memory.
+//! - A refusal for the sequence means little for a younger batch (an older one is still missing: it goes again). For
+//!   the oldest it is a proof: the leader lacks what came before it and has none of what is numbered here (a batch was
+//!   given up, or a leader lost its tail). Then the producer takes a new epoch, and once nothing is in flight all that
+//!   is numbered starts again from sequence 0. Since the proof is needed, a batch of unknown fate is never renumbered,
+//!   and so never written twice.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use anabranch_host::Instant;
+use anabranch_protocol::records::BatchBuilder;
+use bytes::{Bytes, BytesMut};
+
+use super::delivery::{BatchMetadata, Outcome};
+use crate::error::{ClientError, Result};
+use crate::topic_partition::TopicPartition;
+
+/// Who a producer is to the leaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProducerIdentity {
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+}
+
+/// Called with a batch's outcome.
+pub(super) type OnAck = Box<dyn FnOnce(Result<BatchMetadata>) + Send>;
+
+/// The bytes of a batch in their states.
+#[derive(Debug)]
+pub(super) enum Payload {
+    /// Not yet finished (and compressed).
+    Builder(BatchBuilder),
+    /// Finished, without the producer's numbers.
+    Unstamped(BytesMut),
+    /// As it was sent; to be sent again like this.
+    Sealed(Bytes),
+    /// With the sender.
+    Away,
+}
+
+/// A closed batch.
+pub(super) struct Batch {
+    pub(super) id: u64,
+    pub(super) payload: Payload,
+    pub(super) records: i32,
+    /// What it takes of the producer's memory.
+    pub(super) bytes: usize,
+    /// When its first record came.
+    pub(super) created: Instant,
+    pub(super) outcome: Arc<Outcome>,
+    pub(super) on_ack: Option<OnAck>,
+    attempts: u32,
+    last_error: Option<ClientError>,
+}
+
+/// A batch that takes records.
+pub(super) struct OpenBatch {
+    pub(super) id: u64,
+    pub(super) builder: BatchBuilder,
+    pub(super) created: Instant,
+    pub(super) outcome: Arc<Outcome>,
+}
+
+struct NumberedBatch {
+    batch: Batch,
+    identity: ProducerIdentity,
+    sequence: i32,
+    in_flight: bool,
+    /// Whether an attempt has failed.
+    failed: bool,
+}
+
+/// A batch to be sent now.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) batch_id: u64,
+    pub(super) payload: Payload,
+    pub(super) identity: ProducerIdentity,
+    pub(super) sequence: i32,
+}
+
+/// What an answer says of a batch.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// It is written.
+    Written(BatchMetadata),
+    /// It may be written or not; ask again.
+    Retry(ClientError),
+    /// It is not written, for its number does not follow.
+    OutOfOrder(ClientError),
+    /// It is not written and never will be.
+    Refused(ClientError),
+}
+
+/// A batch whose fate is known, to be told.
+pub(super) struct Settled {
+    pub(super) bytes: usize,
+    outcome: Arc<Outcome>,
+    on_ack: Option<OnAck>,
+    result: Result<BatchMetadata>,
+}
+
+/// The bounds that a queue keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) max_in_flight: usize,
+    pub(super) retries: u32,
+    pub(super) linger: std::time::Duration,
+    pub(super) delivery_timeout: std::time::Duration,
+}
+
+/// The way of one partition.
+pub(super) struct PartitionQueue {
+    pub(super) name: TopicPartition,
+    open: Option<OpenBatch>,
+    waiting: VecDeque<Batch>,
+    numbered: VecDeque<NumberedBatch>,
+    /// Batches with the sender, those included that were given up meanwhile.
+    in_flight: usize,
+    identity: Option<ProducerIdentity>,
+    next_sequence: i32,
+    /// All that is numbered starts anew under a new epoch once nothing is in flight.
+    renumber: bool,
+    /// Failures in a row, and when the next attempt may be.
+    pub(super) failures: u32,
+    retry_at: Instant,
+}
+
+impl Batch {
+    pub(super) fn new(
+        id: u64,
+        payload: Payload,
+        records: i32,
+        bytes: usize,
+        created: Instant,
+        outcome: Arc<Outcome>,
+        on_ack: Option<OnAck>,
+    ) -> Self {
+        Batch { id, payload, records, bytes, created, outcome, on_ack, attempts: 0, last_error: None }
+    }
+
+    fn settle(self, result: Result<BatchMetadata>) -> Settled {
+        Settled { bytes: self.bytes, outcome: self.outcome, on_ack: self.on_ack, result }
+    }
+
+    fn expire(self, name: &TopicPartition, limit: std::time::Duration) -> Settled {
+        let text = format!("records for {name} were not acknowledged within {} ms", limit.as_millis());
+        let error = match &self.last_error {
+            Some(last) => ClientError::retriable(format!("{text}; last: {last}")),
+            None => ClientError::retriable(text),
+        };
+        self.settle(Err(error))
+    }
+}
+
+impl Settled {
+    /// Tells everybody, the callback before those who wait, so that a flush comes after all of them. Not under a lock:
+    /// it runs the user's code.
+    pub(super) fn tell(self) {
+        if let Some(on_ack) = self.on_ack {
+            on_ack(self.result.clone());
+        }
+        self.outcome.settle(self.result);
+    }
+}
+
+impl PartitionQueue {
+    pub(super) fn new(name: TopicPartition) -> Self {
+        PartitionQueue {
+            name,
+            open: None,
+            waiting: VecDeque::new(),
+            numbered: VecDeque::new(),
+            in_flight: 0,
+            identity: None,
+            next_sequence: 0,
+            renumber: false,
+            failures: 0,
+            retry_at: Instant::default(),
+        }
+    }
+
+    /// The batch that takes records, if there is one.
+    pub(super) fn open_batch(&mut self) -> Option<&mut OpenBatch> {
+        self.open.as_mut()
+    }
+
+    /// Begins a batch.
+    pub(super) fn open(&mut self, batch: OpenBatch) -> &mut OpenBatch {
+        debug_assert!(self.open.is_none(), "the one before is closed first");
+        self.open.insert(batch)
+    }
+
+    /// Closes the batch that takes records.
+    pub(super) fn close_open(&mut self) {
+        if let Some(open) = self.open.take() {
+            let records = i32::try_from(open.builder.record_count()).unwrap_or(i32::MAX);
+            let bytes = open.builder.size_bytes();
+            let payload = Payload::Builder(open.builder);
+            let batch = Batch::new(open.id, payload, records, bytes, open.created, open.outcome, None);
+            self.waiting.push_back(batch);
+        }
+    }
+
+    /// Adds a whole batch behind all that is there.
+    pub(super) fn push(&mut self, batch: Batch) {
+        self.close_open();
+        self.waiting.push_back(batch);
+    }
+
+    /// The outcomes of all that is not settled yet.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Arc<Outcome>> {
+        let numbered = self.numbered.iter().map(|numbered| &numbered.batch.outcome);
+        let waiting = self.waiting.iter().map(|batch| &batch.outcome);
+        numbered.chain(waiting).chain(self.open.iter().map(|open| &open.outcome))
+    }
+
+    /// When the oldest batch is given up.
+    pub(super) fn expires_at(&self, limits: &Limits) -> Option<Instant> {
+        let numbered = self.numbered.front().map(|numbered| numbered.batch.created);
+        let waiting = self.waiting.front().map(|batch| batch.created);
+        let open = self.open.as_ref().map(|open| open.created);
+        numbered.or(waiting).or(open).map(|created| created + limits.delivery_timeout)
+    }
+
+    /// From when on a batch can be sent; none if an answer must come first. `hurry` sends an open batch at once.
+    pub(super) fn sendable_at(
+        &self,
+        identity: Option<ProducerIdentity>,
+        hurry: bool,
+        limits: &Limits,
+    ) -> Option<Instant> {
+        let identity = identity?;
+        if self.renumber {
+            return (self.in_flight == 0).then_some(self.retry_at);
+        }
+        if let Some(failed) = self.numbered.iter().position(|numbered| !numbered.in_flight) {
+            return (failed == 0).then_some(self.retry_at);
+        }
+        let failed = self.numbered.iter().any(|numbered| numbered.failed);
+        let full = self.numbered.len().max(self.in_flight) >= limits.max_in_flight;
+        let other_identity = !self.numbered.is_empty() && self.identity != Some(identity);
+        if failed || full || other_identity {
+            return None;
+        }
+        if !self.waiting.is_empty() {
+            return Some(self.retry_at);
+        }
+        let lingered = |open: &OpenBatch| if hurry { open.created } else { open.created + limits.linger };
+        self.open.as_ref().map(|open| lingered(open).max(self.retry_at))
+    }
+
+    /// How large the batch is that would be sent next.
+    pub(super) fn next_bytes(&self) -> usize {
+        let failed = self.numbered.iter().find(|numbered| !numbered.in_flight);
+        let next = failed.map(|numbered| &numbered.batch).or(self.waiting.front());
+        next.map_or_else(
+            || self.open.as_ref().map_or(0, |open| open.builder.size_bytes()),
+            |batch| batch.bytes,
+        )
+    }
+
+    /// Takes the next batch; call it when [`PartitionQueue::sendable_at`] has come.
+    pub(super) fn take(&mut self, identity: ProducerIdentity) -> Option<Outgoing> {
+        if self.renumber {
+            self.start_anew();
+        }
+        let failed = self.numbered.front_mut().filter(|numbered| !numbered.in_flight);
+        let next = match failed {
+            Some(failed) => failed,
+            None => {
+                if self.waiting.is_empty() {
+                    self.close_open();
+                }
+                let batch = self.waiting.pop_front()?;
+                if self.numbered.is_empty() && self.identity != Some(identity) {
+                    self.identity = Some(identity);
+                    self.next_sequence = 0;
+                }
+                let sequence = self.next_sequence;
+                self.next_sequence = sequence_after(sequence, batch.records);
+                self.numbered.push_back(NumberedBatch {
+                    batch,
+                    identity,
+                    sequence,
+                    in_flight: false,
+                    failed: false,
+                });
+                self.numbered.back_mut()?
+            }
+        };
+        next.in_flight = true;
+        self.in_flight += 1;
+        Some(Outgoing {
+            batch_id: next.batch.id,
+            payload: std::mem::replace(&mut next.batch.payload, Payload::Away),
+            identity: next.identity,
+            sequence: next.sequence,
+        })
+    }
+
+    /// Takes the numbers back from all that has one, to be numbered from 0 under the new epoch.
+    fn start_anew(&mut self) {
+        while let Some(mut numbered) = self.numbered.pop_back() {
+            if let Payload::Sealed(bytes) = numbered.batch.payload {
+                let bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                numbered.batch.payload = Payload::Unstamped(bytes);
+            }
+            self.waiting.push_front(numbered.batch);
+        }
+        self.renumber = false;
+        self.identity = None;
+    }
+
+    /// Takes an answer in. Gives back what is settled, and whether the producer needs a new epoch.
+    pub(super) fn answered(
+        &mut self,
+        batch_id: u64,
+        payload: Bytes,
+        verdict: Verdict,
+        retry_at: Instant,
+        limits: &Limits,
+    ) -> (Option<Settled>, bool) {
+        self.in_flight -= 1;
+        let index = self.numbered.iter().position(|numbered| numbered.batch.id == batch_id);
+        let Some(index) = index else {
+            // Given up while it was in flight.
+            return (None, false);
+        };
+        let last = index + 1 == self.numbered.len();
+        let numbered = &mut self.numbered[index];
+        numbered.in_flight = false;
+        numbered.batch.payload = Payload::Sealed(payload);
+        let (error, out_of_order) = match verdict {
+            Verdict::Written(metadata) => {
+                self.failures = 0;
+                let batch = self.remove(index);
+                return (batch.map(|batch| batch.settle(Ok(metadata))), false);
+            }
+            Verdict::Refused(error) => {
+                // If it was never written, its numbers were not used and can be given again, unless somebody has the
+                // ones behind: those are then refused for their order, which leads to a new epoch. After more than one
+                // attempt nobody knows whether an earlier one wrote it.
+                if last && numbered.batch.attempts == 0 && !self.renumber {
+                    self.next_sequence = numbered.sequence;
+                }
+                let batch = self.remove(index);
+                return (batch.map(|batch| batch.settle(Err(error))), false);
+            }
+            Verdict::OutOfOrder(error) => (error, true),
+            Verdict::Retry(error) => (error, false),
+        };
+        numbered.failed = true;
+        let gap = out_of_order && index == 0 && !self.renumber;
+        if !out_of_order || index == 0 {
+            numbered.batch.attempts += 1;
+            self.failures += 1;
+            self.retry_at = self.retry_at.max(retry_at);
+        }
+        if numbered.batch.attempts > limits.retries {
+            let batch = self.remove(index);
+            return (batch.map(|batch| batch.settle(Err(error))), false);
+        }
+        numbered.batch.last_error = Some(error);
+        self.renumber |= gap;
+        (None, gap)
+    }
+
+    /// Under which identity the next batch is numbered, if one is settled.
+    pub(super) fn identity(&self) -> Option<ProducerIdentity> {
+        self.identity
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Batch> {
+        self.numbered.remove(index).map(|numbered| numbered.batch)
+    }
+
+    /// Gives up what is too old, with what never will be sent.
+    pub(super) fn expire(&mut self, now: Instant, limits: &Limits) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        let old = |created: Instant| created + limits.delivery_timeout <= now;
+        while self.numbered.front().is_some_and(|numbered| old(numbered.batch.created)) {
+            settled.extend(self.remove(0).map(|batch| batch.expire(&self.name, limits.delivery_timeout)));
+        }
+        while self.waiting.front().is_some_and(|batch| old(batch.created)) {
+            let batch = self.waiting.pop_front();
+            settled.extend(batch.map(|batch| batch.expire(&self.name, limits.delivery_timeout)));
+        }
+        if self.open.as_ref().is_some_and(|open| old(open.created)) {
+            self.close_open();
+            let batch = self.waiting.pop_front();
+            settled.extend(batch.map(|batch| batch.expire(&self.name, limits.delivery_timeout)));
+        }
+        settled
+    }
+
+    /// Gives up everything.
+    pub(super) fn fail_all(&mut self, error: &ClientError) -> Vec<Settled> {
+        self.close_open();
+        let numbered = self.numbered.drain(..).map(|numbered| numbered.batch);
+        numbered.chain(self.waiting.drain(..)).map(|batch| batch.settle(Err(error.clone()))).collect()
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.waiting.is_empty() && self.numbered.is_empty()
+    }
+}
+
+/// The sequence `records` after `sequence`; it wraps from 2^31-1 to 0.
+fn sequence_after(sequence: i32, records: i32) -> i32 {
+    sequence.wrapping_add(records) & i32::MAX
+}
+
+impl fmt::Debug for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Settled({:?}, {:?})", self.outcome, self.result)
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({}, {} records)", self.id, self.records)
+    }
+}
+
+#[cfg(test)]
+mod tests;
