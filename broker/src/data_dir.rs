@@ -42,7 +42,9 @@ impl DataDir {
             Some(path) => (path.to_path_buf(), false),
             None => (std::env::temp_dir().join(format!("anabranch-{:016x}", host.random_u64())), true),
         };
-        disk.create_dir_all(&path).map_err(|error| Error::disk(&path, error))?;
+        let created =
+            if ephemeral { disk.create_dir_all(&path) } else { disk.create_dir_durably(&path).await };
+        created.map_err(|error| Error::disk(&path, error))?;
         let lock = disk.lock_dir(&path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Error::new(
                 ErrorKind::InUse,
