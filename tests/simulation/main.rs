@@ -1,0 +1,12 @@
+//! Broker and clients in one simulated world, under a seed that decides what fails.
+//!
+//! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
+//! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `broker_process`,
+//! `nemesis`, then the tests.
+
+mod broker_process;
+mod checker;
+mod history;
+mod identity;
+mod nemesis;
+mod seeds;
