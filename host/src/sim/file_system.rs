@@ -25,7 +25,7 @@ pub(super) struct InodeId(pub(super) u64);
 const ROOT: InodeId = InodeId(0);
 
 /// Files and directories.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FileSystem {
     options: DiskOptions,
     dice: Dice,
@@ -40,20 +40,20 @@ pub(super) struct FileSystem {
     unlinked: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Inode {
     File(File),
     Directory(Directory),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Directory {
     live: BTreeMap<String, InodeId>,
     durable: BTreeMap<String, InodeId>,
 }
 
 /// What happens to names at once: one, or the two of a rename.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NameChange {
     number: u64,
     /// Directory, name, and what it leads to now.
@@ -83,6 +83,13 @@ impl FileSystem {
             opened: 0,
             unlinked: 0,
         }
+    }
+
+    /// Another disk with the same on it, used by nobody, with luck of its own.
+    pub(super) fn copy(&self, dice: Dice) -> FileSystem {
+        let mut copy = FileSystem { dice, ..self.clone() };
+        copy.end_process();
+        copy
     }
 
     pub(super) fn set_options(&mut self, options: DiskOptions) {

@@ -18,7 +18,7 @@ const SECTOR_BYTES: usize = 512;
 const WRITE_BACK_BYTES: usize = 4 << 20;
 
 /// A file, whatever its names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct File {
     /// What is read: the page cache.
     live: Content,

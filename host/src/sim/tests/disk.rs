@@ -270,6 +270,24 @@ fn a_killed_process_leaves_its_writes() {
     assert!(!disk(&sim).exists(path("/log")).expect("an empty disk"));
 }
 
+#[test]
+fn a_machine_without_a_process_loses_power_too() {
+    let mut kept = BTreeSet::new();
+    for seed in 0..50 {
+        let sim = sim(seed, DiskOptions::default());
+        create(&disk(&sim), "/log");
+        sim.kill("a");
+        sim.copy_disk("a", "b");
+        let there = |name| sim.node(name).disk().exists(path("/log")).expect("no fault");
+        sim.crash("b");
+        assert!(there("a"), "only the copy lost power");
+        sim.kill("a");
+        sim.crash("a");
+        kept.insert((there("a"), there("b")));
+    }
+    assert_eq!(kept.len(), 4, "a copy has luck of its own: {kept:?}");
+}
+
 // Faults.
 
 /// Writes that come while a sync is under way are not covered by it.
