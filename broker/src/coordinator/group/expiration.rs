@@ -9,7 +9,8 @@ use tracing::debug;
 
 use super::classic::GroupState;
 use super::records::{GroupRecord, OffsetCommit};
-use super::{Group, GroupCoordinator, GroupCoordinatorConfig};
+use super::{Group, GroupCoordinator};
+use crate::config::GroupConfig;
 use crate::coordinator::Now;
 
 impl GroupCoordinator {
@@ -36,7 +37,7 @@ impl GroupCoordinator {
 }
 
 impl Group {
-    fn collect_expired(&self, now: Now, config: &GroupCoordinatorConfig, records: &mut Vec<GroupRecord>) {
+    fn collect_expired(&self, now: Now, config: &GroupConfig, records: &mut Vec<GroupRecord>) {
         let group_id = &self.classic.id;
         let mut all_expired = true;
         for (topic, partitions) in self.offsets.topics() {
@@ -61,7 +62,7 @@ impl Group {
         partition: i32,
         commit: &OffsetCommit,
         now: Now,
-        config: &GroupCoordinatorConfig,
+        config: &GroupConfig,
     ) -> bool {
         let group = &self.classic;
         if group.is_subscribed_to(topic) || self.offsets.is_pending(topic, partition) {

@@ -45,44 +45,12 @@ use self::records::GroupRecord;
 use self::sync::{SyncGroup, SyncGroupReply};
 use self::timers::{Timer, Timers};
 use super::{Now, ReplyTo};
-
-/// How groups are treated; Kafka's keys and defaults.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupCoordinatorConfig {
-    /// `group.min.session.timeout.ms`
-    pub(crate) min_session_timeout_ms: i32,
-    /// `group.max.session.timeout.ms`
-    pub(crate) max_session_timeout_ms: i32,
-    /// `group.initial.rebalance.delay.ms`
-    pub(crate) initial_rebalance_delay_ms: u64,
-    /// `group.max.size`
-    pub(crate) max_size: usize,
-    /// `offsets.retention.minutes`
-    pub(crate) offsets_retention_ms: i64,
-    /// `offsets.retention.check.interval.ms`
-    pub(crate) offsets_retention_check_interval_ms: u64,
-    /// `offset.metadata.max.bytes`
-    pub(crate) offset_metadata_max_bytes: usize,
-}
-
-impl Default for GroupCoordinatorConfig {
-    fn default() -> Self {
-        GroupCoordinatorConfig {
-            min_session_timeout_ms: 6_000,
-            max_session_timeout_ms: 30 * 60 * 1000,
-            initial_rebalance_delay_ms: 3_000,
-            max_size: i32::MAX as usize,
-            offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
-            offsets_retention_check_interval_ms: 10 * 60 * 1000,
-            offset_metadata_max_bytes: 4096,
-        }
-    }
-}
+use crate::config::GroupConfig;
 
 /// The coordinator of the groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub(crate) struct GroupCoordinator {
-    config: GroupCoordinatorConfig,
+    config: GroupConfig,
     groups: BTreeMap<Arc<str>, Group>,
     timers: Timers,
     /// Counts the offset commits folded, for their order.
@@ -99,7 +67,7 @@ struct Group {
 impl GroupCoordinator {
     /// A coordinator of no groups. To load one, [replay](GroupCoordinator::replay) its records, then say that they are
     /// [all](GroupCoordinator::loaded).
-    pub(crate) fn new(config: GroupCoordinatorConfig) -> GroupCoordinator {
+    pub(crate) fn new(config: GroupConfig) -> GroupCoordinator {
         GroupCoordinator { config, groups: BTreeMap::new(), timers: Timers::default(), next_sequence: 0 }
     }
 
@@ -289,7 +257,9 @@ impl GroupCoordinator {
     }
 
     fn set_expiration_timer(&mut self, now: Now) {
-        let interval = Duration::from_millis(self.config.offsets_retention_check_interval_ms.max(1));
+        let interval = Duration::from_millis(
+            u64::try_from(self.config.offsets_retention_check_interval_ms).unwrap_or(0).max(1),
+        );
         self.timers.set(Timer::Expiration, now.monotonic + interval);
     }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anabranch_protocol::ErrorCode;
 use tracing::{debug, info};
 
-use super::GroupCoordinatorConfig;
 use super::classic::{ClassicGroup, GroupState, InitialDelay};
 use super::effects::{Effects, Reply};
 use super::join::JoinGroupReply;
@@ -18,12 +17,13 @@ use super::member::Member;
 use super::records::GroupRecord;
 use super::sync::SyncGroupReply;
 use super::timers::{Timer, Timers};
+use crate::config::GroupConfig;
 use crate::coordinator::Now;
 
 /// One call's hold on one group.
 pub(super) struct GroupTurn<'a> {
     pub(super) now: Now,
-    pub(super) config: &'a GroupCoordinatorConfig,
+    pub(super) config: &'a GroupConfig,
     pub(super) group: &'a mut ClassicGroup,
     pub(super) timers: &'a mut Timers,
     pub(super) effects: &'a mut Effects,
@@ -54,7 +54,7 @@ impl GroupTurn<'_> {
         let was_empty = self.group.state == GroupState::Empty;
         self.group.transition_to(GroupState::PreparingRebalance, self.now);
         if was_empty {
-            let delay_ms = self.config.initial_rebalance_delay_ms;
+            let delay_ms = self.initial_rebalance_delay_ms();
             let remaining_ms = self.group.rebalance_timeout_ms().saturating_sub(delay_ms);
             self.group.initial_delay = Some(InitialDelay { delay_ms, remaining_ms, new_member_added: false });
             if delay_ms == 0 {
@@ -84,12 +84,13 @@ impl GroupTurn<'_> {
         if self.group.state != GroupState::PreparingRebalance {
             return;
         }
+        let initial_rebalance_delay_ms = self.initial_rebalance_delay_ms();
         if let Some(initial) = &mut self.group.initial_delay
             && initial.new_member_added
             && initial.remaining_ms > 0
         {
             // Somebody came: wait once more for others, within the rebalance timeout.
-            let delay_ms = self.config.initial_rebalance_delay_ms.min(initial.remaining_ms);
+            let delay_ms = initial_rebalance_delay_ms.min(initial.remaining_ms);
             let remaining_ms = initial.remaining_ms.saturating_sub(initial.delay_ms);
             *initial = InitialDelay { delay_ms, remaining_ms, new_member_added: false };
             self.set_join_timer(delay_ms);
@@ -226,6 +227,10 @@ impl GroupTurn<'_> {
     pub(super) fn write_metadata(&mut self) {
         let value = Some(self.group.metadata());
         self.effects.records.push(GroupRecord::GroupMetadata { group_id: self.group.id.clone(), value });
+    }
+
+    fn initial_rebalance_delay_ms(&self) -> u64 {
+        u64::try_from(self.config.initial_rebalance_delay_ms).unwrap_or(0)
     }
 
     // ---- timers

@@ -7,11 +7,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Retention of one day, looked after every ten minutes.
 #[track_caller]
 fn check_with_a_day(story: &str) {
-    let config = GroupCoordinatorConfig {
-        offsets_retention_ms: DAY_MS as i64,
-        initial_rebalance_delay_ms: 0,
-        ..GroupCoordinatorConfig::default()
-    };
+    let config =
+        GroupConfig { offsets_retention_ms: DAY_MS as i64, initial_rebalance_delay_ms: 0, ..defaults() };
     check_with(config, story);
 }
 
@@ -54,11 +51,11 @@ fn offsets_of_a_group_without_members_are_kept_from_when_the_last_one_left() {
 
 #[test]
 fn a_stable_group_keeps_the_offsets_of_the_topics_it_reads() {
-    let mut teller = Teller::new(GroupCoordinatorConfig {
+    let mut teller = Teller::new(GroupConfig {
         offsets_retention_ms: 0,
         offsets_retention_check_interval_ms: 1000,
         initial_rebalance_delay_ms: 0,
-        ..GroupCoordinatorConfig::default()
+        ..defaults()
     });
     for step in
         ["commit - t-0=1 u-0=1", "join a v=3 session=1800000 protocols=range:topics/t", "sync a assign=a:A"]
@@ -74,11 +71,7 @@ fn a_stable_group_keeps_the_offsets_of_the_topics_it_reads() {
 #[test]
 fn what_cannot_be_read_as_a_subscription_keeps_everything() {
     check_with(
-        GroupCoordinatorConfig {
-            offsets_retention_ms: 0,
-            initial_rebalance_delay_ms: 0,
-            ..Default::default()
-        },
+        GroupConfig { offsets_retention_ms: 0, initial_rebalance_delay_ms: 0, ..defaults() },
         "commit - t-0=1 -> wrote t-0=1 | NONE
          join a v=3 session=1800000 -> a: joined 1, a leads a=M
          sync a assign=a:A -> wrote Stable 1 a | a: synced A

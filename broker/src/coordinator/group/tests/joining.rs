@@ -162,7 +162,7 @@ fn most_votes_among_protocols_all_know_decide() {
         // Said twice, counted once.
         (["x:1,x:9,y:1", "y:2,x:2", "y:3,x:3"], "y"),
     ] {
-        let mut teller = Teller::new(GroupCoordinatorConfig::default());
+        let mut teller = Teller::new(defaults());
         for (label, protocols) in ["a", "b", "c"].iter().zip(protocols) {
             teller.step(&format!("join {label} v=3 protocols={protocols}"));
         }
@@ -218,7 +218,7 @@ fn a_request_asked_twice_is_answered_twice() {
 
 #[test]
 fn a_full_group_takes_nobody_in() {
-    let config = GroupCoordinatorConfig { max_size: 2, ..GroupCoordinatorConfig::default() };
+    let config = GroupConfig { max_size: 2, ..defaults() };
     check_with(
         config.clone(),
         "join a v=3 -> wrote Empty 0
@@ -237,7 +237,7 @@ fn a_full_group_takes_nobody_in() {
          join c -> c: GROUP_MAX_SIZE_REACHED | a: joined 2, a leads a=M,b=M | b: joined 2, a leads",
     );
     // The limit was lowered while the broker was down.
-    let mut teller = Teller::new(GroupCoordinatorConfig { max_size: 3, ..config });
+    let mut teller = Teller::new(GroupConfig { max_size: 3, ..config });
     for step in ["join a v=3", "join b v=3", "join c v=3", "wait 6000", "sync a assign=a:A"] {
         teller.step(step);
     }

@@ -28,6 +28,7 @@ use anabranch_host::Instant;
 use anabranch_protocol::ErrorCode;
 use bytes::Bytes;
 
+use super::GroupCoordinator;
 use super::classic::GroupState;
 use super::effects::{Effects, Reply};
 use super::heartbeat::Heartbeat;
@@ -38,7 +39,7 @@ use super::offset_commit::{CommitOffsets, PartitionCommit};
 use super::records::{GroupRecord, OffsetCommit};
 use super::sync::SyncGroup;
 use super::timers::Timer;
-use super::{GroupCoordinator, GroupCoordinatorConfig};
+use crate::config::{BrokerConfig, GroupConfig};
 use crate::coordinator::{Now, ReplyTo};
 
 /// Far from 1970, so that a time that was forgotten shows.
@@ -47,20 +48,17 @@ const WALL_CLOCK_START_MS: i64 = 1_700_000_000_000;
 /// Tells a story with Kafka's default configuration.
 #[track_caller]
 fn check(story: &str) {
-    check_with(GroupCoordinatorConfig::default(), story);
+    check_with(defaults(), story);
 }
 
 /// Tells a story whose groups do not wait for more members at first.
 #[track_caller]
 fn check_undelayed(story: &str) {
-    check_with(
-        GroupCoordinatorConfig { initial_rebalance_delay_ms: 0, ..GroupCoordinatorConfig::default() },
-        story,
-    );
+    check_with(GroupConfig { initial_rebalance_delay_ms: 0, ..defaults() }, story);
 }
 
 #[track_caller]
-fn check_with(config: GroupCoordinatorConfig, story: &str) {
+fn check_with(config: GroupConfig, story: &str) {
     let mut teller = Teller::new(config);
     let mut told = String::new();
     for line in story.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -75,7 +73,7 @@ fn check_with(config: GroupCoordinatorConfig, story: &str) {
 struct Teller {
     core: GroupCoordinator,
     replica: GroupCoordinator,
-    config: GroupCoordinatorConfig,
+    config: GroupConfig,
     log: Vec<GroupRecord>,
     now_ms: u64,
     next_reply: u64,
@@ -86,7 +84,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(config: GroupCoordinatorConfig) -> Teller {
+    fn new(config: GroupConfig) -> Teller {
         let mut core = GroupCoordinator::new(config.clone());
         core.loaded(now_at(0), &mut Effects::default());
         Teller {
@@ -538,6 +536,11 @@ impl<'a> Step<'a> {
             Some((topic, partition.parse().ok()?, value))
         })
     }
+}
+
+/// Kafka's.
+fn defaults() -> GroupConfig {
+    BrokerConfig::default().group
 }
 
 fn now_at(ms: u64) -> Now {

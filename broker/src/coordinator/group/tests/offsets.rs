@@ -19,7 +19,7 @@ fn offsets_are_kept_with_their_metadata() {
 
 #[test]
 fn metadata_has_a_limit() {
-    let config = GroupCoordinatorConfig { offset_metadata_max_bytes: 4, ..GroupCoordinatorConfig::default() };
+    let config = GroupConfig { offset_metadata_max_bytes: 4, ..defaults() };
     check_with(
         config,
         "commit - t-0=1:1234 t-1=1:12345 t-2=1:öäüß -> wrote t-0=1 | wrote t-2=1 | NONE,OFFSET_METADATA_TOO_LARGE,NONE

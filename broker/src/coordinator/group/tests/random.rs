@@ -76,12 +76,8 @@ struct World {
     old_commits: Vec<Commit>,
 }
 
-fn config() -> GroupCoordinatorConfig {
-    GroupCoordinatorConfig {
-        initial_rebalance_delay_ms: 500,
-        max_size: 5,
-        ..GroupCoordinatorConfig::default()
-    }
+fn config() -> GroupConfig {
+    GroupConfig { initial_rebalance_delay_ms: 500, max_size: 5, ..defaults() }
 }
 
 impl World {
