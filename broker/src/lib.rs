@@ -19,6 +19,8 @@ mod coordinator;
 mod data_dir;
 #[allow(dead_code, reason = "Fetch uses it")]
 mod fetch_session;
+#[allow(dead_code, reason = "the handlers to come use it")]
+mod groups;
 mod handlers;
 mod metadata;
 mod node;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_protocol::ErrorCode;
+use anabranch_protocol::{ErrorCode, Uuid};
 
 use super::GroupCoordinator;
 use super::classic::{ClassicGroup, GroupState};
@@ -29,6 +29,8 @@ pub(crate) struct CommitOffsets<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartitionCommit<'a> {
     pub(crate) topic: &'a str,
+    /// Zero: not known.
+    pub(crate) topic_id: Uuid,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     /// Negative: unknown.
@@ -79,6 +81,7 @@ impl GroupCoordinator {
                 leader_epoch: (partition.leader_epoch >= 0).then_some(partition.leader_epoch),
                 metadata: metadata.into(),
                 commit_timestamp_ms: now.wall_clock_ms,
+                topic_id: partition.topic_id,
                 expire_timestamp_ms: request.retention_time_ms.map(|ms| now.wall_clock_ms.saturating_add(ms)),
             };
             effects.records.push(GroupRecord::OffsetCommit {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_protocol::ErrorCode;
+use anabranch_protocol::{ErrorCode, Uuid};
 
 use super::GroupCoordinator;
 use super::records::OffsetCommit;
@@ -31,12 +31,12 @@ impl FetchedOffset {
 }
 
 impl GroupCoordinator {
-    /// The committed offset of a partition. With `require_stable`, an offset which an open transaction is about to
-    /// change is refused (KIP-447).
+    /// The committed offset of a partition; if `topic_id` is not zero, only one that is not of another topic which had
+    /// the same name. With `require_stable`, an offset which an open transaction is about to change is refused (KIP-447).
     pub(crate) fn fetch_offset(
         &self,
         group_id: &str,
-        topic: &str,
+        (topic, topic_id): (&str, Uuid),
         partition: i32,
         require_stable: bool,
     ) -> FetchedOffset {
@@ -44,11 +44,9 @@ impl GroupCoordinator {
         if require_stable && offsets.is_some_and(|offsets| offsets.is_pending(topic, partition)) {
             return FetchedOffset::new(partition, None, ErrorCode::UNSTABLE_OFFSET_COMMIT);
         }
-        FetchedOffset::new(
-            partition,
-            offsets.and_then(|offsets| offsets.get(topic, partition)),
-            ErrorCode::NONE,
-        )
+        let is_same = |id: Uuid| topic_id.is_zero() || id.is_zero() || id == topic_id;
+        let commit = offsets.and_then(|offsets| offsets.get(topic, partition));
+        FetchedOffset::new(partition, commit.filter(|commit| is_same(commit.topic_id)), ErrorCode::NONE)
     }
 
     /// All committed offsets of a group, by topic.

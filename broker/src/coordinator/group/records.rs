@@ -42,6 +42,8 @@ pub(crate) struct OffsetCommit {
     pub(crate) commit_timestamp_ms: i64,
     /// When it expires, if the client said so (OffsetCommit up to version 4).
     pub(crate) expire_timestamp_ms: Option<i64>,
+    /// The topic it was meant for, since one of the same name may come after it; zero: not known.
+    pub(crate) topic_id: Uuid,
 }
 
 /// A classic group (Kafka's `GroupMetadataValue`).
@@ -70,7 +72,7 @@ pub(crate) struct MemberMetadata {
 
 /// The versions Kafka writes as of 4.3; all older ones are read.
 const OFFSET_COMMIT_KEY_VERSION: i16 = 1;
-const OFFSET_COMMIT_VALUE_VERSION: i16 = 3;
+const OFFSET_COMMIT_VALUE_VERSION: i16 = 4;
 /// The one version with an expiration time, written when a client asked for one.
 const EXPIRING_OFFSET_COMMIT_VALUE_VERSION: i16 = 1;
 const GROUP_METADATA_KEY_VERSION: i16 = 2;
@@ -95,7 +97,7 @@ impl GroupRecord {
                         metadata: &commit.metadata,
                         commit_timestamp: commit.commit_timestamp_ms,
                         expire_timestamp,
-                        topic_id: Uuid::ZERO,
+                        topic_id: commit.topic_id,
                     };
                     encode_versioned(&value, version)
                 });
@@ -139,6 +141,7 @@ impl OffsetCommit {
             metadata: value.metadata.into(),
             commit_timestamp_ms: value.commit_timestamp,
             expire_timestamp_ms: (value.expire_timestamp >= 0).then_some(value.expire_timestamp),
+            topic_id: value.topic_id,
         })
     }
 }
@@ -232,13 +235,21 @@ mod tests {
             metadata: "m".into(),
             commit_timestamp_ms: 4,
             expire_timestamp_ms: None,
+            topic_id: Uuid::ZERO,
         };
         let key = "0001 0001 67 0001 74 00000002";
         check(offset(None), key, None);
         check(
             offset(Some(commit.clone())),
             key,
-            Some("0003 0000000000000102 00000003 0001 6d 0000000000000004"),
+            Some("0004 0000000000000102 00000003 02 6d 0000000000000004 00"),
+        );
+        check(
+            offset(Some(OffsetCommit { topic_id: Uuid([0xab; 16]), ..commit.clone() })),
+            key,
+            Some(
+                "0004 0000000000000102 00000003 02 6d 0000000000000004 01 00 10 abababab abababab abababab abababab",
+            ),
         );
         check(
             offset(Some(OffsetCommit { leader_epoch: None, expire_timestamp_ms: Some(5), ..commit })),

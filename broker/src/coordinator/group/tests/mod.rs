@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::Instant;
-use anabranch_protocol::ErrorCode;
+use anabranch_protocol::{ErrorCode, Uuid};
 use bytes::Bytes;
 
 use super::GroupCoordinator;
@@ -274,6 +274,7 @@ impl Teller {
                     value.split_once(':').map_or((value, None), |(offset, rest)| (offset, Some(rest)));
                 PartitionCommit {
                     topic,
+                    topic_id: step.topic_id(),
                     partition,
                     offset: offset.parse().unwrap(),
                     leader_epoch: -1,
@@ -344,7 +345,12 @@ impl Teller {
                 let partition = partition.parse().unwrap();
                 answers.push(told(
                     topic,
-                    &self.core.fetch_offset(step.group(), topic, partition, require_stable),
+                    &self.core.fetch_offset(
+                        step.group(),
+                        (topic, step.topic_id()),
+                        partition,
+                        require_stable,
+                    ),
                 ));
             }
         }
@@ -526,6 +532,11 @@ impl<'a> Step<'a> {
 
     fn group(&self) -> &'a str {
         self.option("group").unwrap_or("g")
+    }
+
+    /// `topic=9`: by an id; as many bytes of that.
+    fn topic_id(&self) -> Uuid {
+        Uuid([self.number("topic", 0); 16])
     }
 
     /// The words `topic-partition=value`.

@@ -18,6 +18,20 @@ fn offsets_are_kept_with_their_metadata() {
 }
 
 #[test]
+fn a_topic_does_not_inherit_the_offsets_of_another_of_its_name() {
+    check(
+        "commit - topic=1 t-0=5 -> wrote t-0=5 | NONE
+         fetch topic=1 t-0 -> t-0=5
+         fetch topic=2 t-0 -> t-0=-1
+         fetch t-0 -> t-0=5
+         restart
+         fetch topic=2 t-0 -> t-0=-1
+         commit - t-0=6 -> wrote t-0=6 | NONE
+         fetch topic=2 t-0 -> t-0=6",
+    );
+}
+
+#[test]
 fn metadata_has_a_limit() {
     let config = GroupConfig { offset_metadata_max_bytes: 4, ..defaults() };
     check_with(

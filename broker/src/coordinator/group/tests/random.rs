@@ -168,7 +168,7 @@ impl World {
         client.positions.clear();
         for &partition in &reply.assignment {
             let partition = i32::from(partition);
-            let fetched = self.core.fetch_offset("g", "t", partition, false);
+            let fetched = self.core.fetch_offset("g", ("t", Uuid::ZERO), partition, false);
             client.positions.insert(partition, fetched.offset.max(0));
             let owner =
                 self.owners.entry((client.generation_id, partition)).or_insert_with(|| client.name.clone());
@@ -289,6 +289,7 @@ impl World {
             instance_id: commit.instance_id.as_deref(),
             partitions: vec![PartitionCommit {
                 topic: "t",
+                topic_id: Uuid::ZERO,
                 partition,
                 offset,
                 leader_epoch: -1,
