@@ -1,0 +1,114 @@
+//! Where a topology begins.
+
+use super::graph::{GraphRef, Output, PlanNode, Role, SerdeSlot, SourcePlan, StreamPlan};
+use super::handle::Handle;
+use super::kstream::KStream;
+use crate::data::Item;
+use crate::error::{Error, Result};
+use crate::processor::{NodeSupplier, TopicSource};
+use crate::topic::{Consumed, IntoTopic};
+use crate::topology::{Optimization, Topology};
+
+/// Reads topics as streams and tables, and builds the topology of all that was said about them.
+///
+/// ```
+/// use anabranch::prelude::*;
+///
+/// let builder = StreamsBuilder::new();
+/// builder
+///     .stream("lines")
+///     .filter(|_, line| !line.is_empty())
+///     .map_values(|line| line.to_uppercase())
+///     .to("shouted");
+/// let topology = builder.build()?;
+/// assert!(topology.describe().contains("Source: KSTREAM-SOURCE-0000000000 (topics: [lines])"));
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct StreamsBuilder {
+    graph: GraphRef,
+}
+
+impl StreamsBuilder {
+    /// A builder of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        StreamsBuilder::default()
+    }
+
+    /// Reads a topic as a stream. A name alone promises nothing about keys: they are `Option<String>`, values `String`.
+    pub fn stream<T: IntoTopic>(&self, topic: T) -> KStream<T::Key, T::Value> {
+        self.streams([topic])
+    }
+
+    /// Reads several topics of the same types as one stream. How they are read is said on the first.
+    pub fn streams<T: IntoTopic>(&self, topics: impl IntoIterator<Item = T>) -> KStream<T::Key, T::Value> {
+        let mut consumed = topics.into_iter().map(IntoTopic::into_consumed);
+        let Some(first) = consumed.next() else { return self.nothing() };
+        let mut names = vec![first.topic.name().to_owned()];
+        names.extend(consumed.map(|other| other.topic.name().to_owned()));
+        let Consumed { topic, name, extractor, offset_reset, on_error } = first;
+        let (key, value) = (topic.key_serde(), topic.value_serde());
+        let (key_serde, value_serde) = (SerdeSlot::of(key.clone()), SerdeSlot::of(value.clone()));
+        let supplier = NodeSupplier::of_source(move |init| {
+            Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
+        });
+        let operation = self.graph.record("stream", true, move |walk, call| {
+            let given = call.name.as_deref().or(name.as_deref());
+            let name = walk.name(given, "KSTREAM-SOURCE-");
+            let source = SourcePlan {
+                topics: names.clone(),
+                supplier: supplier.clone(),
+                offset_reset,
+                on_error: call.on_error.clone().or_else(|| on_error.clone()),
+            };
+            Output::Stream(StreamPlan {
+                node: walk.add(PlanNode::of(name, Role::Source(source)), &[]),
+                key_serde: key_serde.clone(),
+                value_serde: value_serde.clone(),
+                repartition_required: false,
+                topics: names.clone(),
+            })
+        });
+        KStream::of(self.handle(operation))
+    }
+
+    /// The topology of all that was said, without optimisation.
+    ///
+    /// # Errors
+    /// All that is wrong, in one error.
+    pub fn build(&self) -> Result<Topology> {
+        self.build_with(Optimization::NONE)
+    }
+
+    /// The topology of all that was said, optimised.
+    ///
+    /// # Errors
+    /// All that is wrong, in one error.
+    pub fn build_with(&self, optimization: Optimization) -> Result<Topology> {
+        self.graph.build(optimization)
+    }
+
+    /// A stream of no topic, which `build` reports.
+    fn nothing<K: Item, V: Item>(&self) -> KStream<K, V> {
+        let operation = self.graph.record("streams", true, |walk, _| {
+            walk.faults.push("`streams` reads no topic: name at least one".to_owned());
+            let supplier =
+                NodeSupplier::of_source(|_| -> Result<TopicSource<K, V>> { Err(Error::invalid("no topic")) });
+            let source = SourcePlan { topics: Vec::new(), supplier, offset_reset: None, on_error: None };
+            let name = walk.number("KSTREAM-SOURCE-");
+            Output::Stream(StreamPlan {
+                node: walk.add(PlanNode::of(name, Role::Source(source)), &[]),
+                key_serde: SerdeSlot::none(),
+                value_serde: SerdeSlot::none(),
+                repartition_required: false,
+                topics: Vec::new(),
+            })
+        });
+        KStream::of(self.handle(operation))
+    }
+
+    fn handle(&self, operation: usize) -> Handle {
+        Handle { graph: self.graph.clone(), operation }
+    }
+}

@@ -1,0 +1,23 @@
+//! From calls to a topology.
+//!
+//! A call on a handle records an *operation*. `build` walks over the operations in the order of the calls: each gives
+//! its nodes their names (so that a name said after the operator counts, and numbers are those of Kafka Streams) and
+//! adds them to the *plan*, a graph in which one node may stand for several of the topology (a repartition is a filter,
+//! a sink and a source). The plan is optimised, then *lowered* into the topology.
+//!
+//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `repartition`, `optimize`, `lower`.
+
+mod lower;
+mod operation;
+mod optimize;
+mod plan;
+mod repartition;
+mod serde_slot;
+mod walk;
+
+pub(crate) use lower::Lowering;
+pub(crate) use operation::{Call, GraphRef, Output};
+pub(crate) use plan::{PlanId, PlanNode, Role, SourcePlan, StreamPlan};
+pub(crate) use repartition::{RepartitionPlan, TypedRepartition};
+pub(crate) use serde_slot::SerdeSlot;
+pub(crate) use walk::Walk;

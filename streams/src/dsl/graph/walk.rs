@@ -1,0 +1,80 @@
+//! The walk over the operations: numbers, names, and the plan.
+
+use super::{Call, Output, PlanId, PlanNode, StreamPlan, lower, optimize};
+use crate::error::Result;
+use crate::topology::{Optimization, Topology};
+
+/// State of the walk.
+pub(crate) struct Walk {
+    /// The number that the next name consumes.
+    index: u32,
+    pub(crate) plan: Vec<PlanNode>,
+    /// By operation.
+    outputs: Vec<Output>,
+    pub(crate) faults: Vec<String>,
+    /// Topics whose partitions must be counted alike.
+    pub(crate) copartitions: Vec<Vec<String>>,
+}
+
+impl Walk {
+    pub(super) fn new(faults: Vec<String>) -> Self {
+        Walk { index: 0, plan: Vec::new(), outputs: Vec::new(), faults, copartitions: Vec::new() }
+    }
+
+    pub(super) fn finish(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    pub(super) fn into_topology(mut self, optimization: Optimization) -> Result<Topology> {
+        optimize::optimize(&mut self.plan, optimization, &mut self.faults);
+        lower::lower(self)
+    }
+
+    /// A name with the next number.
+    pub(crate) fn number(&mut self, prefix: &str) -> String {
+        let name = format!("{prefix}{:010}", self.index);
+        self.index += 1;
+        name
+    }
+
+    /// The user's name, or one with the next number. The number is used up either way, so that a name given to one node
+    /// does not shift those of the others.
+    pub(crate) fn name(&mut self, given: Option<&str>, prefix: &str) -> String {
+        let generated = self.number(prefix);
+        given.map_or(generated, str::to_owned)
+    }
+
+    /// Adds a node to the plan, below its parents.
+    pub(crate) fn add(&mut self, mut node: PlanNode, parents: &[PlanId]) -> PlanId {
+        let id = self.plan.len();
+        node.parents = parents.to_vec();
+        node.priority = id;
+        for &parent in parents {
+            self.plan[parent].children.push(id);
+        }
+        self.plan.push(node);
+        id
+    }
+
+    /// The stream that an operation gave.
+    pub(crate) fn stream(&self, operation: usize) -> &StreamPlan {
+        match &self.outputs[operation] {
+            Output::Stream(stream) => stream,
+            Output::End => unreachable!("a handle of a stream stands for an operation that gives one"),
+        }
+    }
+
+    /// Adds one processor below a stream, which keeps its partitions.
+    pub(crate) fn below(
+        &mut self,
+        parent: usize,
+        call: &Call,
+        prefix: &str,
+        node: impl FnOnce(String) -> PlanNode,
+    ) -> StreamPlan {
+        let stream = self.stream(parent).clone();
+        let name = self.name(call.name.as_deref(), prefix);
+        let node = self.add(node(name), &[stream.node]);
+        StreamPlan { node, ..stream }
+    }
+}

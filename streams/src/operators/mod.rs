@@ -1,0 +1,32 @@
+//! The operators, one a file: what happens to a record at a node of the DSL.
+//!
+//! An operator knows its closure, its stores and what lies below it; it knows nothing of names, of the graph it came
+//! from, or of the task that runs it.
+
+mod branch;
+#[cfg(test)]
+mod check;
+mod filter;
+mod flat_map;
+mod flat_map_values;
+mod map;
+mod map_values;
+mod pass;
+mod peek;
+mod present;
+mod results;
+mod select_key;
+mod widen;
+
+pub(crate) use branch::Branch;
+pub(crate) use filter::Filter;
+pub(crate) use flat_map::FlatMap;
+pub(crate) use flat_map_values::FlatMapValues;
+pub(crate) use map::Map;
+pub(crate) use map_values::MapValues;
+pub(crate) use pass::Pass;
+pub(crate) use peek::{ForEach, Peek};
+pub(crate) use present::{PresentKeys, PresentPairs, PresentValues};
+pub(crate) use results::{Errors, Successes};
+pub(crate) use select_key::SelectKey;
+pub(crate) use widen::{WidenKeys, WidenValues};

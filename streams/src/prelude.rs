@@ -1,0 +1,22 @@
+//! All that a topology and its test name: `use anabranch::prelude::*;`.
+
+pub use bytes::Bytes;
+pub use uuid::Uuid;
+
+pub use crate::data::{Data, Item, Nullable, Outcome, Present};
+pub use crate::dsl::{KStream, Named, Repartitioned, Split, StreamsBuilder};
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::headers::Headers;
+pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
+pub use crate::processor::TaskId;
+pub use crate::record::{FixedKeyRecord, Record, RecordMetadata};
+pub use crate::serdes::{
+    BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
+    nullable, postcard, raw, text, void, windowed,
+};
+pub use crate::state::{KeyValue, Sessions, Store, StoreFor, Versioned, Windows};
+pub use crate::test_driver::{RawRecord, TestConfig, TestDriver, TestInput, TestOutput};
+pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
+pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, Topic};
+pub use crate::topology::{NodeRef, Optimization, Topology};
+pub use crate::window::{SessionWindow, TimeWindow, UnlimitedWindow, Windowed};

@@ -1,0 +1,71 @@
+//! Operator state that is no row: named 64-bit values, saved with each epoch and rolled back with it.
+//!
+//! Observed stream times, the time of the last emission, sequence counters: Kafka Streams keeps most of them in memory
+//! and forgets them with a restart, after which it accepts records that were late. Ours are committed in the metadata of
+//! the offsets, so that a disturbed run equals an undisturbed one.
+
+use std::sync::Arc;
+
+/// The memos of a task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memos {
+    names: Vec<Arc<str>>,
+    values: Vec<i64>,
+}
+
+/// A memo's place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoId(usize);
+
+/// What a memo holds until something is written to it. Nothing that is kept in memos is ever lower.
+pub(crate) const UNKNOWN: i64 = -1;
+
+impl Memos {
+    /// The memo of this name, new or known.
+    pub(crate) fn register(&mut self, name: &str) -> MemoId {
+        if let Some(at) = self.names.iter().position(|known| &**known == name) {
+            return MemoId(at);
+        }
+        self.names.push(name.into());
+        self.values.push(UNKNOWN);
+        MemoId(self.names.len() - 1)
+    }
+
+    pub(crate) fn get(&self, memo: MemoId) -> i64 {
+        self.values[memo.0]
+    }
+
+    pub(crate) fn set(&mut self, memo: MemoId, value: i64) {
+        self.values[memo.0] = value;
+    }
+
+    /// Raises a memo and gives what it is then.
+    pub(crate) fn raise(&mut self, memo: MemoId, value: i64) -> i64 {
+        let memo = &mut self.values[memo.0];
+        *memo = value.max(*memo);
+        *memo
+    }
+
+    /// Takes over a committed value. Each partition's metadata carries all memos: the highest is the last.
+    pub(crate) fn merge(&mut self, name: &str, value: i64) {
+        let memo = self.register(name);
+        self.raise(memo, value);
+    }
+
+    /// What was written, by name.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, i64)> {
+        let all = self.names.iter().map(|name| &**name).zip(self.values.iter().copied());
+        all.filter(|(_, value)| *value != UNKNOWN)
+    }
+
+    /// The values, to be restored later.
+    pub(crate) fn save(&self) -> Vec<i64> {
+        self.values.clone()
+    }
+
+    /// Goes back to saved values. What was registered since then is unknown again.
+    pub(crate) fn restore(&mut self, saved: &[i64]) {
+        self.values.fill(UNKNOWN);
+        self.values[..saved.len()].copy_from_slice(saved);
+    }
+}

@@ -1,0 +1,60 @@
+//! What a node does, typed: operators and sources implement this, `erased` makes nodes of them.
+
+use super::{Forward, InFlight};
+use crate::error::Result;
+
+/// A node that takes records and forwards records.
+///
+/// An error it returns itself is a record error, which the policy of the node answers; what comes back from
+/// [`Forward`] is never one.
+pub(crate) trait Operator: Send {
+    /// Type of the keys it takes.
+    type KeyIn: 'static;
+    /// Type of the values it takes.
+    type ValueIn: 'static;
+    /// Type of the keys it forwards.
+    type KeyOut: 'static;
+    /// Type of the values it forwards.
+    type ValueOut: 'static;
+
+    /// Takes a record.
+    fn process(
+        &mut self,
+        record: InFlight<'_, Self::KeyIn, Self::ValueIn>,
+        out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>,
+    ) -> Result<()>;
+}
+
+/// A record as it came from a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawInput<'a> {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    /// Encoded, see [`crate::headers`].
+    pub(crate) headers: &'a [u8],
+}
+
+/// A node that reads records from topics. It reads several queues, one for each topic partition of its task.
+pub(crate) trait Source: Send {
+    /// Type of the keys it reads.
+    type Key: 'static;
+    /// Type of the values it reads.
+    type Value: 'static;
+
+    /// The time of a record that has become the head of `queue`. Negative: the record is dropped.
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
+
+    /// Reads and forwards the head of `queue`, whose time is `timestamp`.
+    fn emit(
+        &mut self,
+        queue: usize,
+        record: RawInput<'_>,
+        timestamp: i64,
+        out: &mut Forward<'_, '_, Self::Key, Self::Value>,
+    ) -> Result<()>;
+}
+
+/// The output of a node that forwards nothing.
+pub(crate) enum Nothing {}

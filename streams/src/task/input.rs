@@ -1,0 +1,49 @@
+//! A topic partition that a task reads: its queue, and the time of its head.
+
+use std::sync::Arc;
+
+use super::record_queue::RecordQueue;
+
+/// A topic partition of a task.
+pub(crate) struct Input {
+    /// Name on the broker.
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    /// The source node that reads it, and which of that node's queues it is.
+    pub(super) source: usize,
+    pub(super) queue_of_source: usize,
+    pub(super) queue: RecordQueue,
+    /// The time of the queue's head, once it is known.
+    pub(super) head: Option<i64>,
+    /// The highest time processed; -1 at first.
+    pub(super) partition_time: i64,
+    /// Behind the last record that was processed or dropped.
+    pub(super) next_offset: Option<i64>,
+}
+
+impl Input {
+    pub(super) fn new(topic: Arc<str>, partition: i32, source: usize, queue_of_source: usize) -> Self {
+        Input {
+            topic,
+            partition,
+            source,
+            queue_of_source,
+            queue: RecordQueue::default(),
+            head: None,
+            partition_time: -1,
+            next_offset: None,
+        }
+    }
+
+    /// The head has been dealt with.
+    pub(super) fn advance(&mut self, offset: i64) {
+        self.queue.pop();
+        self.head = None;
+        self.next_offset = Some(offset + 1);
+    }
+
+    /// How many records wait.
+    pub(crate) fn buffered(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,316 @@
+//! The task itself.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::input::Input;
+use super::offset_metadata::OffsetMetadata;
+use crate::error::{Error, Result};
+use crate::processor::{
+    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, OutTopic, OutTopics, Outbox, Policies,
+    RawInput, Stage, TaskId, TaskState,
+};
+use crate::topology::{NodeKind, Topology};
+
+/// What all tasks of an application have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskConfig {
+    pub(crate) application_id: Arc<str>,
+    pub(crate) policies: Policies,
+}
+
+/// Nodes of a topology for one partition.
+pub(crate) struct Task {
+    id: TaskId,
+    config: TaskConfig,
+    topology: Arc<Topology>,
+    /// Indexes of its nodes in the topology, parents first.
+    chosen: Vec<usize>,
+    nodes: Nodes,
+    inputs: Vec<Input>,
+    state: TaskState,
+    /// Times and memos of the last committed epoch.
+    committed: Marks,
+    /// The epochs that are sealed and not committed, oldest first.
+    sealed: VecDeque<(Epoch, Marks)>,
+    next_epoch: u64,
+    /// Something happened since the last seal.
+    dirty: bool,
+}
+
+/// What is processed between two commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch(u64);
+
+/// An epoch that was sealed: what to commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub(crate) epoch: Epoch,
+    /// For each input that has moved: its index, the offset to read from next, and the metadata.
+    pub(crate) offsets: Vec<(usize, i64, String)>,
+}
+
+/// Where a task stands, beside its stores.
+#[derive(Clone, Debug)]
+struct Marks {
+    stream_time: i64,
+    /// By input.
+    inputs: Vec<(i64, Option<i64>)>,
+    memos: Vec<i64>,
+}
+
+impl Task {
+    /// A task of these nodes of the topology (their indexes, parents first), which reads the task's partition of each
+    /// of their topics.
+    ///
+    /// # Errors
+    /// If a node cannot be made.
+    pub(crate) fn new(
+        topology: Arc<Topology>,
+        chosen: Vec<usize>,
+        id: TaskId,
+        config: TaskConfig,
+    ) -> Result<Self> {
+        let mut state = TaskState {
+            stream_time: -1,
+            wall_clock_ms: 0,
+            topics: OutTopics::default(),
+            policies: config.policies.clone(),
+            drops: Default::default(),
+            memos: Memos::default(),
+        };
+        let inputs = make_inputs(&topology, &chosen, id, &config);
+        let nodes = make_nodes(&topology, &chosen, &config, &inputs, &mut state)?;
+        let mut task = Task {
+            id,
+            config,
+            topology,
+            chosen,
+            nodes,
+            inputs,
+            state,
+            committed: Marks { stream_time: -1, inputs: Vec::new(), memos: Vec::new() },
+            sealed: VecDeque::new(),
+            next_epoch: 0,
+            dirty: false,
+        };
+        task.committed = task.marks();
+        Ok(task)
+    }
+
+    /// Sub-topology and partition.
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The topic partitions it reads; `enqueue` takes their index.
+    pub(crate) fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// The topics it writes to so far; an outbox may be prepared for them.
+    pub(crate) fn out_topics(&self) -> &[OutTopic] {
+        self.state.topics.all()
+    }
+
+    /// Takes over the metadata committed beside an input's offset, before the first record is processed.
+    pub(crate) fn resume(&mut self, input: usize, metadata: &str) {
+        let Some(metadata) = OffsetMetadata::decode(metadata) else { return };
+        let input = &mut self.inputs[input];
+        input.partition_time = input.partition_time.max(metadata.partition_time);
+        self.state.stream_time = self.state.stream_time.max(metadata.partition_time);
+        for (name, value) in &metadata.memos {
+            self.state.memos.merge(name, *value);
+        }
+        self.committed = self.marks();
+    }
+
+    /// Puts a record at the end of an input's queue. Its bytes are copied.
+    pub(crate) fn enqueue(&mut self, input: usize, record: RawInput<'_>) {
+        self.inputs[input].queue.push(record);
+    }
+
+    /// Processes one record: the one with the lowest time at the head of any queue. False if no record waits.
+    ///
+    /// # Errors
+    /// If a record fails and the policy says to stop, or the outbox fails. The task must then be aborted.
+    pub(crate) fn process(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<bool> {
+        self.state.wall_clock_ms = wall_clock_ms;
+        let Some(chosen) = self.choose(outbox)? else { return Ok(false) };
+        let Task { nodes, inputs, state, .. } = self;
+        let input = &mut inputs[chosen];
+        let (Some(timestamp), Some(record)) = (input.head, input.queue.head()) else { return Ok(false) };
+        state.stream_time = state.stream_time.max(timestamp);
+        input.partition_time = input.partition_time.max(timestamp);
+        let mut context = Context { outbox, origin: origin(&input.topic, input.partition, record), state };
+        nodes.emit(input.source, input.queue_of_source, record, timestamp, &mut context)?;
+        let offset = record.offset;
+        input.advance(offset);
+        self.dirty = true;
+        Ok(true)
+    }
+
+    /// The input whose head is next. Heads that cannot be read, or have no time, are dealt with on the way.
+    fn choose(&mut self, outbox: &mut dyn Outbox) -> Result<Option<usize>> {
+        let Task { nodes, inputs, state, dirty, .. } = self;
+        let mut chosen: Option<(i64, usize)> = None;
+        for (index, input) in inputs.iter_mut().enumerate() {
+            while input.head.is_none() {
+                let Some(record) = input.queue.head() else { break };
+                let (source, queue) = (input.source, input.queue_of_source);
+                let mut context = Context {
+                    outbox,
+                    origin: origin(&input.topic, input.partition, record),
+                    state: &mut *state,
+                };
+                let offset = record.offset;
+                match nodes.timestamp(source, queue, record, input.partition_time, &mut context)? {
+                    Some(timestamp) if timestamp >= 0 => input.head = Some(timestamp),
+                    answer => {
+                        if answer.is_some() {
+                            context.drop_record(DropReason::NegativeTimestamp);
+                        }
+                        input.advance(offset);
+                        *dirty = true;
+                    }
+                }
+            }
+            if let Some(timestamp) = input.head
+                && chosen.is_none_or(|(lowest, _)| timestamp < lowest)
+            {
+                chosen = Some((timestamp, index));
+            }
+        }
+        Ok(chosen.map(|(_, index)| index))
+    }
+
+    /// Whether anything happened since the last seal.
+    pub(crate) fn needs_commit(&self) -> bool {
+        self.dirty
+    }
+
+    /// Ends the epoch: all that it writes is in the outbox now. Says what to commit.
+    ///
+    /// # Errors
+    /// As [`process`](Task::process).
+    pub(crate) fn seal(&mut self) -> Result<Sealed> {
+        let epoch = Epoch(self.next_epoch);
+        self.next_epoch += 1;
+        self.dirty = false;
+        let memos: Vec<(String, i64)> =
+            self.state.memos.known().map(|(name, value)| (name.to_owned(), value)).collect();
+        let offset = |(index, input): (usize, &Input)| {
+            // What is buffered is not processed: reading goes on at the head.
+            let next = input.queue.head().map(|head| head.offset).filter(|_| input.next_offset.is_some());
+            let metadata = OffsetMetadata { partition_time: input.partition_time, memos: memos.clone() };
+            Some((index, next.or(input.next_offset)?, metadata.encode()))
+        };
+        let offsets = self.inputs.iter().enumerate().filter_map(offset).collect();
+        self.sealed.push_back((epoch, self.marks()));
+        Ok(Sealed { epoch, offsets })
+    }
+
+    /// The sealed epochs up to this one are safe: they will never be undone.
+    pub(crate) fn commit(&mut self, epoch: Epoch) {
+        while let Some((_, marks)) = self.sealed.pop_front_if(|(sealed, _)| *sealed <= epoch) {
+            self.committed = marks;
+        }
+    }
+
+    /// Undoes all that is not committed. Nodes are made anew, queues are empty: read again from the committed offsets.
+    ///
+    /// # Errors
+    /// If a node cannot be made.
+    pub(crate) fn abort(&mut self) -> Result<()> {
+        self.sealed.clear();
+        self.dirty = false;
+        let Marks { stream_time, inputs, memos } = &self.committed;
+        self.state.stream_time = *stream_time;
+        self.state.memos.restore(memos);
+        for (input, (partition_time, next_offset)) in self.inputs.iter_mut().zip(inputs) {
+            input.queue.clear();
+            input.head = None;
+            input.partition_time = *partition_time;
+            input.next_offset = *next_offset;
+        }
+        self.nodes = make_nodes(&self.topology, &self.chosen, &self.config, &self.inputs, &mut self.state)?;
+        Ok(())
+    }
+
+    fn marks(&self) -> Marks {
+        Marks {
+            stream_time: self.state.stream_time,
+            inputs: self.inputs.iter().map(|input| (input.partition_time, input.next_offset)).collect(),
+            memos: self.state.memos.save(),
+        }
+    }
+
+    /// The highest time of the records processed so far; -1 at first.
+    pub(crate) fn stream_time(&self) -> i64 {
+        self.state.stream_time
+    }
+
+    /// How many records were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.state.drops.total()
+    }
+}
+
+fn origin<'a>(topic: &'a Arc<str>, partition: i32, record: RawInput<'a>) -> Origin<'a> {
+    let RawInput { offset, key, value, headers, .. } = record;
+    Origin { topic, partition, offset, key, value, headers }
+}
+
+fn make_inputs(topology: &Topology, chosen: &[usize], id: TaskId, config: &TaskConfig) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for (at, &index) in chosen.iter().enumerate() {
+        if let NodeKind::Source(source) = &topology.nodes[index].kind {
+            for (queue, topic) in source.topics.iter().enumerate() {
+                let topic = topology.topic_name(topic, &config.application_id);
+                inputs.push(Input::new(topic.into(), id.partition, at, queue));
+            }
+        }
+    }
+    inputs
+}
+
+fn make_nodes(
+    topology: &Topology,
+    chosen: &[usize],
+    config: &TaskConfig,
+    inputs: &[Input],
+    state: &mut TaskState,
+) -> Result<Nodes> {
+    let place = |node: usize| chosen.iter().position(|&index| index == node);
+    let mut cells = Vec::with_capacity(chosen.len());
+    for (at, &index) in chosen.iter().enumerate() {
+        let definition = &topology.nodes[index];
+        let queues: Vec<Arc<str>> =
+            inputs.iter().filter(|input| input.source == at).map(|input| Arc::clone(&input.topic)).collect();
+        let mut init = NodeInit {
+            application_id: &config.application_id,
+            topics: &mut state.topics,
+            memos: &mut state.memos,
+            is_internal: &|topic| topology.is_internal(topic),
+            queues: &queues,
+        };
+        let node = definition.supplier.make(&mut init)?;
+        let children: Option<Vec<u32>> =
+            definition.children.iter().map(|&child| place(child).map(|at| at as u32)).collect();
+        let children = children.ok_or_else(|| {
+            Error::fatal(format_args!("a child of node `{}` is in another task", definition.name))
+        })?;
+        cells.push(Cell {
+            node,
+            name: Arc::clone(&definition.name),
+            children: children.into(),
+            stage: match definition.kind {
+                NodeKind::Source(_) => Stage::Read,
+                NodeKind::Processor => Stage::Process,
+                NodeKind::Sink(_) => Stage::Write,
+            },
+            on_error: definition.on_error.clone(),
+        });
+    }
+    Nodes::new(cells)
+}

@@ -1,0 +1,168 @@
+//! What a topology holds: nodes in topological order, stores, internal topics.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use anabranch_host::HashMap;
+
+use super::RepartitionTopic;
+use crate::error::{Error, Result};
+use crate::policy::OnError;
+use crate::processor::NodeSupplier;
+use crate::topic::OffsetReset;
+
+/// Nodes, stores and internal topics: what runs.
+///
+/// `StreamsBuilder::build` makes one; [`Topology::new`] and the `add_` methods make one by hand.
+#[derive(Clone, Default)]
+pub struct Topology {
+    /// Parents stand before their children.
+    pub(crate) nodes: Vec<NodeDefinition>,
+    pub(crate) stores: Vec<StoreDefinition>,
+    /// By their name without the application's id.
+    pub(crate) repartition_topics: BTreeMap<String, RepartitionTopic>,
+    /// Topics whose partitions must be counted alike.
+    pub(crate) copartitions: Vec<Vec<String>>,
+    pub(crate) faults: Vec<String>,
+    by_name: HashMap<Arc<str>, usize>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeDefinition {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: NodeKind,
+    pub(crate) supplier: NodeSupplier,
+    pub(crate) parents: Vec<usize>,
+    pub(crate) children: Vec<usize>,
+    /// Names of the stores it uses, in the order in which they were connected.
+    pub(crate) stores: Vec<String>,
+    pub(crate) on_error: Option<OnError>,
+}
+
+/// What a node is to the world.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeKind {
+    Source(SourceDefinition),
+    Processor,
+    Sink(SinkTopic),
+}
+
+/// What a source reads.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceDefinition {
+    /// Names without the application's id.
+    pub(crate) topics: Vec<String>,
+    pub(crate) offset_reset: Option<OffsetReset>,
+    /// It feeds a global store.
+    pub(crate) global: bool,
+}
+
+/// Where a sink writes.
+#[derive(Clone, Debug)]
+pub(crate) enum SinkTopic {
+    /// Name without the application's id.
+    Static(String),
+    /// Chosen per record.
+    Dynamic,
+}
+
+/// A store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreDefinition {
+    pub(crate) name: String,
+    pub(crate) shape: StoreShape,
+    pub(crate) in_memory: bool,
+    pub(crate) caching: bool,
+    pub(crate) logging: bool,
+    /// The topic it is restored from instead of a changelog of its own.
+    pub(crate) source_topic: Option<String>,
+    pub(crate) topic_configs: Vec<(String, String)>,
+    /// Chosen by the user: it can be asked.
+    pub(crate) named: bool,
+    pub(crate) global: bool,
+}
+
+/// How a store keeps its rows, in Kafka Streams' formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreShape {
+    /// One row a key; operators keep a timestamp with it.
+    KeyValue { timestamped: bool },
+}
+
+impl Topology {
+    /// An empty topology, to be filled by hand.
+    #[must_use]
+    pub fn new() -> Self {
+        Topology::default()
+    }
+
+    /// Adds a node behind its parents and gives its index.
+    pub(crate) fn add_node(
+        &mut self,
+        name: &str,
+        kind: NodeKind,
+        supplier: NodeSupplier,
+        parents: &[usize],
+        on_error: Option<OnError>,
+    ) -> usize {
+        let index = self.nodes.len();
+        let name: Arc<str> = name.into();
+        if self.by_name.insert(Arc::clone(&name), index).is_some() {
+            self.faults.push(format!("two nodes are named `{name}`: give one of them another name"));
+        }
+        for &parent in parents {
+            self.nodes[parent].children.push(index);
+        }
+        let parents = parents.to_vec();
+        let (children, stores) = (Vec::new(), Vec::new());
+        self.nodes.push(NodeDefinition { name, kind, supplier, parents, children, stores, on_error });
+        index
+    }
+
+    /// Adds a store, unless it is there already.
+    pub(crate) fn add_store(&mut self, store: StoreDefinition) {
+        match self.store(&store.name) {
+            None => self.stores.push(store),
+            Some(other) if other.shape == store.shape => {}
+            Some(_) => self.faults.push(format!(
+                "the store `{}` is declared in two ways: rename one, or use one constant",
+                store.name
+            )),
+        }
+    }
+
+    /// Lets a node use a store.
+    pub(crate) fn connect(&mut self, node: usize, store: &str) {
+        let stores = &mut self.nodes[node].stores;
+        if !stores.iter().any(|name| name == store) {
+            stores.push(store.to_owned());
+        }
+    }
+
+    pub(crate) fn store(&self, name: &str) -> Option<&StoreDefinition> {
+        self.stores.iter().find(|store| store.name == name)
+    }
+
+    pub(crate) fn node_index(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All faults as one error, if there are any.
+    pub(crate) fn faults_as_error(faults: &[String]) -> Result<()> {
+        match faults {
+            [] => Ok(()),
+            [fault] => Err(Error::invalid(fault)),
+            faults => {
+                Err(Error::invalid(format_args!("{} faults:\n- {}", faults.len(), faults.join("\n- "))))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}

@@ -1,0 +1,106 @@
+//! Topics that the application makes for itself: repartition topics and changelogs.
+
+use super::{StoreDefinition, StoreShape, Topology};
+
+/// A repartition topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RepartitionTopic {
+    /// Its partition count if the user has settled it; else that of what is written into it.
+    pub(crate) partitions: Option<i32>,
+}
+
+/// A topic that must exist before a sub-topology runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InternalTopic {
+    /// Its name on the broker.
+    pub(crate) name: String,
+    /// Its partition count, if settled.
+    pub(crate) partitions: Option<i32>,
+    /// Its configs, in Kafka's keys.
+    pub(crate) configs: Vec<(String, String)>,
+}
+
+/// A changelog's `cleanup.policy`, with Kafka's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cleanup {
+    Compact,
+    Delete,
+}
+
+impl Cleanup {
+    fn as_str(self) -> &'static str {
+        match self {
+            Cleanup::Compact => "compact",
+            Cleanup::Delete => "delete",
+        }
+    }
+}
+
+impl StoreDefinition {
+    /// The changelog's name on the broker; `None` if it has none of its own.
+    pub(crate) fn changelog(&self, application_id: &str) -> Option<String> {
+        (self.logging && self.source_topic.is_none() && !self.global)
+            .then(|| format!("{application_id}-{}-changelog", self.name))
+    }
+
+    fn changelog_topic(&self, application_id: &str) -> Option<InternalTopic> {
+        let name = self.changelog(application_id)?;
+        let mut configs = match self.shape {
+            StoreShape::KeyValue { .. } => vec![config("cleanup.policy", Cleanup::Compact.as_str())],
+        };
+        configs.push(config("message.timestamp.type", "CreateTime"));
+        for (key, value) in &self.topic_configs {
+            configs.retain(|(known, _)| known != key);
+            configs.push((key.clone(), value.clone()));
+        }
+        Some(InternalTopic { name, partitions: None, configs })
+    }
+}
+
+impl Topology {
+    /// Whether a topic's name is prefixed by the application's id on the broker.
+    pub(crate) fn is_internal(&self, topic: &str) -> bool {
+        self.repartition_topics.contains_key(topic)
+    }
+
+    /// The name of a topic on the broker.
+    pub(crate) fn topic_name(&self, topic: &str, application_id: &str) -> String {
+        if self.is_internal(topic) { format!("{application_id}-{topic}") } else { topic.to_owned() }
+    }
+
+    /// The repartition topics among `topics`, ready to be created.
+    pub(crate) fn repartition_topics<'a>(
+        &'a self,
+        application_id: &str,
+        topics: impl IntoIterator<Item = &'a String>,
+    ) -> Vec<InternalTopic> {
+        let known = |name: &'a String| self.repartition_topics.get(name).map(|topic| (name, topic));
+        topics
+            .into_iter()
+            .filter_map(known)
+            .map(|(name, topic)| InternalTopic {
+                name: self.topic_name(name, application_id),
+                partitions: topic.partitions,
+                configs: vec![
+                    config("cleanup.policy", Cleanup::Delete.as_str()),
+                    config("segment.bytes", "52428800"),
+                    config("retention.ms", "-1"),
+                    config("message.timestamp.type", "CreateTime"),
+                ],
+            })
+            .collect()
+    }
+
+    /// The changelogs of the stores of these names, ready to be created.
+    pub(crate) fn changelog_topics<'a>(
+        &'a self,
+        application_id: &str,
+        stores: impl IntoIterator<Item = &'a String>,
+    ) -> Vec<InternalTopic> {
+        stores.into_iter().filter_map(|name| self.store(name)?.changelog_topic(application_id)).collect()
+    }
+}
+
+fn config(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}

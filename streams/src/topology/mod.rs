@@ -1,0 +1,23 @@
+//! The topology: nodes, stores and internal topics, as the DSL writes them or as they are added by hand.
+//!
+//! Reading order: `definition` (what a topology holds), `by_hand` (adding nodes by hand), `subtopology` (what runs as
+//! one task), `internal_topics` (what must exist on the broker), `validate` (all faults at once), `java_order` and
+//! `description` (Kafka Streams' text), `drawing` (DOT and Mermaid).
+
+mod by_hand;
+mod definition;
+mod description;
+mod drawing;
+mod internal_topics;
+mod java_order;
+mod optimization;
+mod subtopology;
+mod validate;
+
+pub use by_hand::{NodeRef, Parents};
+pub use definition::Topology;
+pub use optimization::Optimization;
+
+pub(crate) use definition::{NodeKind, SinkTopic, SourceDefinition, StoreDefinition, StoreShape};
+pub(crate) use internal_topics::RepartitionTopic;
+pub(crate) use subtopology::Subtopology;
