@@ -32,5 +32,10 @@ pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;
 pub use list_offsets::{ListedOffset, OffsetSpec};
 pub use metadata::{Broker, Metadata, PartitionMetadata, TopicMetadata};
-pub use producer::{Producer, ProducerRecord, RecordMetadata};
+pub use producer::{BatchMetadata, Delivery, Producer, ProducerRecord, RecordMetadata, murmur2_partition};
 pub use topic_partition::TopicPartition;
+
+/// Record batches, for those who write and read them whole ([`Producer::send_batch`]).
+pub use anabranch_protocol::records;
+/// Kafka's error codes and ids, as they travel on the wire.
+pub use anabranch_protocol::{ErrorCode, Uuid};
