@@ -155,6 +155,17 @@ impl Host {
         }
     }
 
+    /// Waits for the wish to stop, ctrl-c or SIGTERM; in simulation it never comes.
+    ///
+    /// # Errors
+    /// If the operating system refuses to tell.
+    pub async fn interrupted(&self) -> io::Result<()> {
+        match &self.world {
+            World::Real(real) => real.interrupted().await,
+            World::Simulated(_) => std::future::pending().await,
+        }
+    }
+
     /// Listens on `address` (`host:port`; port 0 takes a free one).
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use socket2::TcpKeepalive;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 pub(crate) use disk::{RealDisk, RealFile};
@@ -124,6 +125,19 @@ impl Real {
             tokio::time::sleep(duration)
         };
         sleep.await;
+    }
+
+    pub(crate) async fn interrupted(&self) -> io::Result<()> {
+        let (mut interrupt, mut terminate) = {
+            let _guard = self.runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
