@@ -201,6 +201,7 @@ list! {
         list_offsets::ListOffsetsRequest ListOffsetsResponse;
         metadata::MetadataRequest MetadataResponse;
         offset_commit::OffsetCommitRequest OffsetCommitResponse;
+        offset_delete::OffsetDeleteRequest OffsetDeleteResponse;
         offset_fetch::OffsetFetchRequest OffsetFetchResponse;
         offset_for_leader_epoch::OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         produce::ProduceRequest ProduceResponse;

@@ -156,6 +156,8 @@ peers! {
     metadata::MetadataResponse, metadata_response::MetadataResponseData;
     offset_commit::OffsetCommitRequest, offset_commit_request::OffsetCommitRequestData;
     offset_commit::OffsetCommitResponse, offset_commit_response::OffsetCommitResponseData;
+    offset_delete::OffsetDeleteRequest, offset_delete_request::OffsetDeleteRequestData;
+    offset_delete::OffsetDeleteResponse, offset_delete_response::OffsetDeleteResponseData;
     offset_fetch::OffsetFetchRequest, offset_fetch_request::OffsetFetchRequestData;
     offset_fetch::OffsetFetchResponse, offset_fetch_response::OffsetFetchResponseData;
     offset_for_leader_epoch::OffsetForLeaderEpochRequest, offset_for_leader_epoch_request::OffsetForLeaderEpochRequestData;

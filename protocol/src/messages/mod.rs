@@ -30,6 +30,7 @@ pub mod sync_group;
 pub mod delete_groups;
 pub mod describe_groups;
 pub mod list_groups;
+pub mod offset_delete;
 
 pub mod cluster_metadata;
 pub mod consumer_offsets;
