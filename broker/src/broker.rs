@@ -7,6 +7,7 @@ use anabranch_host::{Host, Listener};
 use crate::config::{BrokerConfig, Endpoint};
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::groups::Groups;
 use crate::metadata::{Metadata, quorum::LocalQuorum};
 use crate::node::Node;
 use crate::producer_ids::ProducerIds;
@@ -31,7 +32,9 @@ impl Broker {
             tracing::warn!(key, "this key has no effect in this broker");
         }
         let quorum = LocalQuorum::new(crate::internal_log::MemoryLog::new());
-        let metadata = Metadata::load(Box::new(quorum), Box::new(Nobody))
+        let groups =
+            Groups::new(host.clone(), config.group.clone(), config.group.offsets_topic_num_partitions);
+        let metadata = Metadata::load(Box::new(quorum), Box::new(Nobody(groups.clone())))
             .map_err(|error| Error::new(crate::error::ErrorKind::Corrupt, error.to_string()))?;
         let node = Arc::new(Node {
             name: config.node_id.to_string(),
@@ -39,6 +42,7 @@ impl Broker {
             directory_id: data_dir.directory_id(),
             metadata,
             producer_ids: ProducerIds::default(),
+            groups,
             host,
             config,
         });
@@ -87,6 +91,7 @@ impl Broker {
     /// Stops: accepts nobody more, lets answers under way leave, and closes the data directory so that the next start
     /// has nothing to recover.
     pub async fn shutdown(self) {
+        self.node.groups.shut_down();
         self.server.stop().await;
     }
 }
@@ -95,12 +100,19 @@ fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {
     Endpoint { port: if endpoint.port == 0 { port } else { endpoint.port }, ..endpoint.clone() }
 }
 
-struct Nobody;
+struct Nobody(Arc<Groups>);
 impl crate::metadata::MetadataListener for Nobody {
     fn changed(
         &self,
-        _: &crate::metadata::image::MetadataImage,
-        _: &[anabranch_protocol::messages::cluster_metadata::MetadataRecord<'_>],
+        image: &crate::metadata::image::MetadataImage,
+        records: &[anabranch_protocol::messages::cluster_metadata::MetadataRecord<'_>],
     ) {
+        for record in records {
+            if let anabranch_protocol::messages::cluster_metadata::MetadataRecord::Partition(p) = record
+                && image.topic_by_id(&p.topic_id).is_some_and(|t| &*t.name == "__consumer_offsets")
+            {
+                self.0.elected(p.partition_id, crate::internal_log::MemoryLog::new());
+            }
+        }
     }
 }

@@ -11,15 +11,12 @@ pub mod error;
 pub mod internal_log;
 pub mod watermark;
 
-#[allow(dead_code, reason = "the group handlers use the rest")]
 mod authorization;
-#[allow(dead_code, reason = "the handlers to come use the rest")]
 mod coordinator;
 #[allow(dead_code, reason = "the log layer uses the rest")]
 mod data_dir;
 #[allow(dead_code, reason = "Fetch uses it")]
 mod fetch_session;
-#[allow(dead_code, reason = "the handlers to come use it")]
 mod groups;
 mod handlers;
 mod metadata;

@@ -4,12 +4,14 @@
 //! all connections, and guards itself.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anabranch_host::Host;
 use anabranch_protocol::Uuid;
 
 use crate::config::BrokerConfig;
 use crate::config::topic::ConfigLayers;
+use crate::groups::Groups;
 use crate::metadata::Metadata;
 use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC};
 use crate::metadata::image::{Configs, MetadataImage};
@@ -31,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) metadata: Metadata,
     /// For idempotent producers.
     pub(crate) producer_ids: ProducerIds,
+    /// Classic groups and their offsets.
+    pub(crate) groups: Arc<Groups>,
 }
 
 impl Node {

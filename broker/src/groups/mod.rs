@@ -99,13 +99,6 @@ impl Groups {
         }
     }
 
-    /// This broker does not lead `partition` any more, or the topic is gone.
-    pub(crate) fn resigned(&self, partition: i32) {
-        if let Some(shard) = usize::try_from(partition).ok().and_then(|index| self.shards.get(index)) {
-            shard.lock().unload(ErrorCode::NOT_COORDINATOR);
-        }
-    }
-
     /// The broker stops: whoever waits is answered.
     pub(crate) fn shut_down(&self) {
         for shard in &self.shards {

@@ -92,7 +92,7 @@ fn groups_are_served_where_their_partition_is() {
         assert_eq!(offsets(&groups).unwrap().0, 0, "an empty log needs no reading");
         assert_eq!(commit(&groups, 2).unwrap().0, [ErrorCode::NONE; 2]);
 
-        groups.resigned(partition);
+        groups.shut_down();
         assert_eq!(offsets(&groups).unwrap_err(), ErrorCode::NOT_COORDINATOR);
         groups.elected(partition, log.clone());
         assert_eq!(offsets(&groups).unwrap_err(), ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
@@ -115,7 +115,7 @@ fn a_load_that_is_overtaken_is_of_no_use() {
         groups.elected(partition, MemoryLog::new());
         host.sleep(Duration::from_millis(1)).await;
         assert_eq!(offsets(&groups).unwrap().0, 0);
-        groups.resigned(partition);
+        groups.shut_down();
         assert_eq!(offsets(&groups).unwrap_err(), ErrorCode::NOT_COORDINATOR);
     });
 }

@@ -86,15 +86,27 @@ fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> Vec<(&
         if node.metadata.image().topic(name).is_some() {
             continue;
         }
-        let wish = automatic(node, name);
-        match create(node, &wish) {
-            Ok(()) => tracing::info!(topic = name, "created a topic that a client asked for"),
-            // Another connection was faster.
-            Err(refusal) if refusal.error_code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
-            Err(refusal) => refused.push((name, refusal.error_code)),
+        if let Err(refusal) = create_missing_topic(node, name) {
+            refused.push((name, refusal.error_code));
         }
     }
     refused
+}
+
+/// Creates a topic that nobody described but somebody needs. To be told when the metadata is settled.
+///
+/// # Errors
+/// Why it cannot be.
+pub(super) fn create_missing_topic(node: &Node, name: &str) -> Result<(), Refusal> {
+    match create(node, &automatic(node, name)) {
+        Ok(()) => {
+            tracing::info!(topic = name, "created a topic that a client asked for");
+            Ok(())
+        }
+        // Another connection was faster.
+        Err(refusal) if refusal.error_code == ErrorCode::TOPIC_ALREADY_EXISTS => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 fn create(node: &Node, wish: &NewTopic<'_>) -> Result<(), Refusal> {

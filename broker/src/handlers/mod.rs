@@ -7,13 +7,24 @@
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
+mod find_coordinator;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod sync_group;
 
 use std::sync::Arc;
 
@@ -46,13 +57,24 @@ macro_rules! table {
 
 table! {
     Metadata => metadata,
+    OffsetCommit => offset_commit,
+    OffsetFetch => offset_fetch,
+    FindCoordinator => find_coordinator,
+    JoinGroup => join_group,
+    Heartbeat => heartbeat,
+    LeaveGroup => leave_group,
+    SyncGroup => sync_group,
+    DescribeGroups => describe_groups,
+    ListGroups => list_groups,
     ApiVersions => api_versions,
     CreateTopics => create_topics,
     DeleteTopics => delete_topics,
     InitProducerId => init_producer_id,
     DescribeConfigs => describe_configs,
     CreatePartitions => create_partitions,
+    DeleteGroups => delete_groups,
     IncrementalAlterConfigs => incremental_alter_configs,
+    OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
     DescribeTopicPartitions => describe_topic_partitions,
 }

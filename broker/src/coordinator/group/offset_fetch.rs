@@ -19,6 +19,11 @@ pub(crate) struct FetchedOffset {
 }
 
 impl FetchedOffset {
+    /// No offset, because of an error.
+    pub(crate) fn refused(partition: i32, error: ErrorCode) -> FetchedOffset {
+        FetchedOffset::new(partition, None, error)
+    }
+
     fn new(partition: i32, commit: Option<&OffsetCommit>, error: ErrorCode) -> FetchedOffset {
         FetchedOffset {
             partition,
@@ -42,7 +47,7 @@ impl GroupCoordinator {
     ) -> FetchedOffset {
         let offsets = self.groups.get(group_id).map(|group| &group.offsets);
         if require_stable && offsets.is_some_and(|offsets| offsets.is_pending(topic, partition)) {
-            return FetchedOffset::new(partition, None, ErrorCode::UNSTABLE_OFFSET_COMMIT);
+            return FetchedOffset::refused(partition, ErrorCode::UNSTABLE_OFFSET_COMMIT);
         }
         let is_same = |id: Uuid| topic_id.is_zero() || id.is_zero() || id == topic_id;
         let commit = offsets.and_then(|offsets| offsets.get(topic, partition));
@@ -59,7 +64,7 @@ impl GroupCoordinator {
         let topics = group.offsets.topics().map(|(topic, partitions)| {
             let fetched = partitions.map(|(partition, commit)| {
                 if require_stable && group.offsets.is_pending(topic, partition) {
-                    FetchedOffset::new(partition, None, ErrorCode::UNSTABLE_OFFSET_COMMIT)
+                    FetchedOffset::refused(partition, ErrorCode::UNSTABLE_OFFSET_COMMIT)
                 } else {
                     FetchedOffset::new(partition, Some(commit), ErrorCode::NONE)
                 }

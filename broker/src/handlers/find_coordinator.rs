@@ -1,0 +1,74 @@
+//! FindCoordinator (10): which broker coordinates a group. One key up to version 3, many from version 4 on.
+//!
+//! The first to ask for a group makes `__consumer_offsets`; the answer leaves when that is decided. There are no
+//! transactions and no share groups yet: asking for their coordinators is an invalid request, which ends a client's
+//! attempt at once where COORDINATOR_NOT_AVAILABLE would let it try for ever.
+
+use std::sync::Arc;
+
+use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
+
+use super::metadata::create_missing_topic;
+use crate::metadata::creation::GROUP_METADATA_TOPIC;
+use crate::node::Node;
+use crate::reply::{Reply, RequestContext};
+
+/// The key is a group.
+const GROUP: i8 = 0;
+/// The first version with many keys.
+const MANY_KEYS_VERSION: i16 = 4;
+
+pub(super) fn handle(
+    node: &Arc<Node>,
+    request: &RequestContext<'_>,
+    message: FindCoordinatorRequest<'_>,
+) -> Reply {
+    let find = |key: &str| if message.key_type == GROUP { find_group(node, key) } else { no_such_kind() };
+    let is_here = |error_code| error_code == ErrorCode::NONE;
+    let endpoint = |error_code| match is_here(error_code) {
+        true => (node.config.node_id, &*request.endpoint.host, i32::from(request.endpoint.port)),
+        false => (-1, "", -1),
+    };
+    let response = if request.api_version() < MANY_KEYS_VERSION {
+        let (error_code, error_message) = find(message.key);
+        let (node_id, host, port) = endpoint(error_code);
+        FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
+    } else {
+        let coordinators = message.coordinator_keys.iter().map(|key| {
+            let (error_code, error_message) = find(key);
+            let (node_id, host, port) = endpoint(error_code);
+            Coordinator { key, node_id, host, port, error_code, error_message }
+        });
+        FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() }
+    };
+    request.answer_settled(node.metadata.settled(), &response)
+}
+
+/// Whether the group is coordinated here; why not, otherwise.
+fn find_group(node: &Node, group_id: &str) -> (ErrorCode, Option<&'static str>) {
+    let unavailable = |message| (ErrorCode::COORDINATOR_NOT_AVAILABLE, Some(message));
+    if node.metadata.image().topic(GROUP_METADATA_TOPIC).is_none()
+        && let Err(refusal) = create_missing_topic(node, GROUP_METADATA_TOPIC)
+    {
+        tracing::error!(error = %refusal.message, "__consumer_offsets cannot be made");
+        return unavailable("The offsets topic cannot be created; the broker's log says why.");
+    }
+    let image = node.metadata.image();
+    let partition = image
+        .topic(GROUP_METADATA_TOPIC)
+        .and_then(|topic| topic.partitions.get(usize::try_from(node.groups.partition_for(group_id)).ok()?));
+    match partition {
+        Some(partition) if partition.leader == node.config.node_id => (ErrorCode::NONE, None),
+        _ => unavailable("The coordinator of this group is not available."),
+    }
+}
+
+fn no_such_kind() -> (ErrorCode, Option<&'static str>) {
+    (
+        ErrorCode::INVALID_REQUEST,
+        Some("This broker coordinates groups only, no transactions and no share groups."),
+    )
+}

@@ -1,0 +1,476 @@
+//! The group APIs as clients meet them: frames in, frames out, every version, on a broker in simulated time.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use anabranch_broker::BrokerConfig;
+use anabranch_broker::embedded::EmbeddedBroker;
+use anabranch_host::{ByteStream, Dialer, Host, Sim, SimOptions};
+use anabranch_protocol::messages::create_topics::{
+    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
+};
+use anabranch_protocol::messages::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+use anabranch_protocol::messages::delete_topics::{
+    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use anabranch_protocol::messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
+use anabranch_protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use anabranch_protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use anabranch_protocol::messages::join_group::{
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+};
+use anabranch_protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
+use anabranch_protocol::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
+use anabranch_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use anabranch_protocol::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+};
+use anabranch_protocol::messages::offset_delete::{
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetDeleteResponse,
+};
+use anabranch_protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+};
+use anabranch_protocol::messages::sync_group::{
+    SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
+};
+use anabranch_protocol::{
+    ApiKey, Decoder, ErrorCode, Message, Request, RequestHeader, ResponseHeader, Uuid, encode_request,
+};
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// One connection.
+struct Client(ByteStream);
+
+impl Client {
+    async fn connect(dialer: &Dialer) -> Client {
+        Client(dialer.connect("broker:9092").await.unwrap())
+    }
+
+    async fn send<'q, Q: Request<'q>>(&mut self, version: i16, request: &Q) {
+        let header = RequestHeader::new(Q::KEY, version, 7, Some("app"));
+        for part in encode_request(&header, request).parts() {
+            self.0.write_all(part).await.unwrap();
+        }
+        self.0.flush().await.unwrap();
+    }
+
+    /// The body of the next answer.
+    async fn receive(&mut self, api_key: ApiKey, version: i16) -> Bytes {
+        let mut frame = vec![0; usize::try_from(self.0.read_i32().await.unwrap()).unwrap()];
+        self.0.read_exact(&mut frame).await.unwrap();
+        let frame = Bytes::from(frame);
+        let mut decoder = Decoder::new(&frame);
+        assert_eq!(ResponseHeader::decode(&mut decoder, api_key, version).unwrap().correlation_id, 7);
+        let remaining = decoder.remaining();
+        frame.slice(frame.len() - remaining..)
+    }
+
+    async fn call<'q, Q: Request<'q>>(&mut self, version: i16, request: &Q) -> Bytes {
+        self.send(version, request).await;
+        self.receive(Q::KEY, version).await
+    }
+}
+
+fn decode<'a, M: Message<'a>>(body: &'a Bytes, version: i16) -> M {
+    let mut decoder = Decoder::new(body);
+    let message = M::decode(&mut decoder, version).unwrap();
+    decoder.finish().unwrap();
+    message
+}
+
+/// Runs `story` against a broker that does not wait for more members.
+fn with_broker<F: Future<Output = ()>>(story: impl FnOnce(Host, EmbeddedBroker) -> F) {
+    let sim = Sim::new(3, SimOptions::default());
+    let host = sim.node("broker");
+    sim.block_on(async {
+        let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.unwrap();
+        story(host, broker).await;
+    });
+    assert_eq!(sim.panics(), Vec::new());
+}
+
+async fn create_topic(client: &mut Client, name: &str) -> Uuid {
+    let topics =
+        vec![CreatableTopic { name, num_partitions: 2, replication_factor: 1, ..Default::default() }];
+    let created =
+        client.call(7, &CreateTopicsRequest { topics, timeout_ms: 1000, ..Default::default() }).await;
+    let created: CreateTopicsResponse<'_> = decode(&created, 7);
+    assert_eq!(created.topics[0].error_code, ErrorCode::NONE);
+    created.topics[0].topic_id
+}
+
+async fn find_coordinator(client: &mut Client, version: i16, group: &str) -> (ErrorCode, i32) {
+    let request = FindCoordinatorRequest { key: group, coordinator_keys: vec![group], ..Default::default() };
+    let found = client.call(version, &request).await;
+    let found: FindCoordinatorResponse<'_> = decode(&found, version);
+    match found.coordinators.first() {
+        Some(coordinator) => (coordinator.error_code, coordinator.node_id),
+        None => (found.error_code, found.node_id),
+    }
+}
+
+fn join_request<'a>(group_id: &'a str, member_id: &'a str) -> JoinGroupRequest<'a> {
+    JoinGroupRequest {
+        group_id,
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 20_000,
+        member_id,
+        protocol_type: "consumer",
+        protocols: vec![JoinGroupRequestProtocol { name: "range", metadata: Bytes::from_static(b"M") }],
+        ..Default::default()
+    }
+}
+
+/// Joins as the one member of a group; its id and generation.
+async fn join(client: &mut Client, version: i16, group: &str) -> (String, i32) {
+    let mut member_id = String::new();
+    loop {
+        let joined = client.call(version, &join_request(group, &member_id)).await;
+        let joined: JoinGroupResponse<'_> = decode(&joined, version);
+        if joined.error_code == ErrorCode::MEMBER_ID_REQUIRED {
+            assert!(version >= 4 && joined.member_id.starts_with("app-"));
+            member_id = joined.member_id.to_string();
+            continue;
+        }
+        assert_eq!(joined.error_code, ErrorCode::NONE);
+        assert_eq!((joined.leader, joined.members.len()), (joined.member_id, 1));
+        assert_eq!(joined.protocol_name, Some("range"));
+        assert_eq!(joined.members[0].metadata, "M");
+        return (joined.member_id.to_string(), joined.generation_id);
+    }
+}
+
+async fn sync(client: &mut Client, version: i16, group: &str, member_id: &str, generation_id: i32) {
+    let assignment = Bytes::from_static(b"A");
+    let request = SyncGroupRequest {
+        group_id: group,
+        generation_id,
+        member_id,
+        protocol_type: Some("consumer"),
+        protocol_name: Some("range"),
+        assignments: vec![SyncGroupRequestAssignment { member_id, assignment }],
+        ..Default::default()
+    };
+    let synced = client.call(version, &request).await;
+    let synced: SyncGroupResponse<'_> = decode(&synced, version);
+    assert_eq!((synced.error_code, &*synced.assignment), (ErrorCode::NONE, &b"A"[..]));
+    if version >= 5 {
+        assert_eq!((synced.protocol_type, synced.protocol_name), (Some("consumer"), Some("range")));
+    }
+}
+
+async fn heartbeat(
+    client: &mut Client,
+    version: i16,
+    group: &str,
+    member_id: &str,
+    generation_id: i32,
+) -> ErrorCode {
+    let request = HeartbeatRequest { group_id: group, generation_id, member_id, ..Default::default() };
+    let answer = client.call(version, &request).await;
+    decode::<HeartbeatResponse>(&answer, version).error_code
+}
+
+async fn leave(client: &mut Client, version: i16, group: &str, member_id: &str) -> ErrorCode {
+    let members = vec![MemberIdentity { member_id, ..Default::default() }];
+    let answer = client.call(version, &LeaveGroupRequest { group_id: group, member_id, members }).await;
+    let left: LeaveGroupResponse<'_> = decode(&answer, version);
+    assert_eq!(left.members.len(), usize::from(version >= 3));
+    left.members.first().map_or(left.error_code, |member| member.error_code)
+}
+
+/// Commits for partitions 0 and 9 of the topic; the errors of both.
+async fn commit(
+    client: &mut Client,
+    version: i16,
+    (group, member_id, generation): (&str, &str, i32),
+    (name, topic_id): (&str, Uuid),
+    offset: i64,
+) -> [ErrorCode; 2] {
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: offset,
+        committed_leader_epoch: 0,
+        committed_metadata: Some("note"),
+    };
+    let request = OffsetCommitRequest {
+        group_id: group,
+        generation_id_or_member_epoch: generation,
+        member_id,
+        retention_time_ms: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name,
+            topic_id,
+            partitions: vec![partition(0), partition(9)],
+        }],
+        ..Default::default()
+    };
+    let answer = client.call(version, &request).await;
+    let answer: OffsetCommitResponse<'_> = decode(&answer, version);
+    let partitions = &answer.topics[0].partitions;
+    assert_eq!((partitions[0].partition_index, partitions[1].partition_index), (0, 9));
+    [partitions[0].error_code, partitions[1].error_code]
+}
+
+/// What is committed for partition 0 of the topic (or for all there is, if it has no name), as `(offset, metadata, error)`.
+async fn fetch(
+    client: &mut Client,
+    version: i16,
+    group: &str,
+    topic: Option<(&str, Uuid)>,
+) -> Vec<(i64, String, ErrorCode)> {
+    let asked = topic.map(|(name, topic_id)| {
+        vec![OffsetFetchRequestTopics { name, topic_id, partition_indexes: vec![0] }]
+    });
+    let request = OffsetFetchRequest {
+        group_id: group,
+        topics: topic.map(|(name, _)| vec![OffsetFetchRequestTopic { name, partition_indexes: vec![0] }]),
+        groups: vec![OffsetFetchRequestGroup { group_id: group, topics: asked, ..Default::default() }],
+        require_stable: version >= 7,
+    };
+    let answer = client.call(version, &request).await;
+    let answer: OffsetFetchResponse<'_> = decode(&answer, version);
+    let told =
+        |offset, metadata: Option<&str>, error| (offset, metadata.unwrap_or("null").to_string(), error);
+    if version < 8 {
+        assert_eq!(answer.error_code, ErrorCode::NONE);
+        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        return partitions
+            .map(|found| told(found.committed_offset, found.metadata, found.error_code))
+            .collect();
+    }
+    assert_eq!((answer.groups[0].group_id, answer.groups[0].error_code), (group, ErrorCode::NONE));
+    let partitions = answer.groups[0].topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|found| told(found.committed_offset, found.metadata, found.error_code)).collect()
+}
+
+/// State and number of members, and the error.
+async fn describe(client: &mut Client, version: i16, group: &str) -> (String, usize, ErrorCode) {
+    let request = DescribeGroupsRequest { groups: vec![group], include_authorized_operations: version >= 3 };
+    let answer = client.call(version, &request).await;
+    let answer: DescribeGroupsResponse<'_> = decode(&answer, version);
+    let found = &answer.groups[0];
+    if let Some(member) = found.members.first() {
+        assert_eq!((member.client_id, member.client_host), ("app", "/in-process"));
+        assert_eq!((&*member.member_metadata, &*member.member_assignment), (&b"M"[..], &b"A"[..]));
+        assert_eq!((found.protocol_type, found.protocol_data), ("consumer", "range"));
+        assert_eq!(found.authorized_operations >= 0, version >= 3);
+    }
+    (found.group_state.to_string(), found.members.len(), found.error_code)
+}
+
+fn last_of(api_key: ApiKey) -> i16 {
+    *api_key.versions().end()
+}
+
+#[test]
+fn a_member_lives_its_life_in_every_version() {
+    with_broker(|_, broker| async move {
+        let mut client = Client::connect(&broker.dialer()).await;
+        let id = create_topic(&mut client, "t").await;
+        let topic = ("t", id);
+        // Each round takes the version of that number of every API, or its nearest.
+        for round in 0..=10 {
+            let group = &format!("group-{round}");
+            let version = |api_key: ApiKey| round.clamp(*api_key.versions().start(), last_of(api_key));
+            assert_eq!(
+                find_coordinator(&mut client, version(ApiKey::FindCoordinator), group).await,
+                (ErrorCode::NONE, 1)
+            );
+            let gone = if round >= 6 { ErrorCode::GROUP_ID_NOT_FOUND } else { ErrorCode::NONE };
+            assert_eq!(
+                describe(&mut client, version(ApiKey::DescribeGroups), group).await,
+                ("Dead".to_string(), 0, gone)
+            );
+            let offset_fetch = version(ApiKey::OffsetFetch);
+            let none = (-1, String::new(), ErrorCode::NONE);
+            assert_eq!(fetch(&mut client, offset_fetch, group, Some(topic)).await, [none]);
+
+            let (member, generation) = join(&mut client, version(ApiKey::JoinGroup), group).await;
+            assert_eq!(generation, 1);
+            let beat = version(ApiKey::Heartbeat);
+            assert_eq!(heartbeat(&mut client, beat, group, &member, 1).await, ErrorCode::NONE);
+            sync(&mut client, version(ApiKey::SyncGroup), group, &member, 1).await;
+            assert_eq!(
+                describe(&mut client, version(ApiKey::DescribeGroups), group).await,
+                ("Stable".to_string(), 1, ErrorCode::NONE)
+            );
+            assert_eq!(heartbeat(&mut client, beat, group, &member, 2).await, ErrorCode::ILLEGAL_GENERATION);
+
+            let offset_commit = version(ApiKey::OffsetCommit);
+            let committed = commit(&mut client, offset_commit, (group, &member, 1), topic, 5).await;
+            assert_eq!(committed, [ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
+            let committed = commit(&mut client, offset_commit, (group, &member, 2), topic, 6).await;
+            assert_eq!(committed, [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
+            let stranger = ("nowhere", Uuid([9; 16]));
+            let committed = commit(&mut client, offset_commit, (group, &member, 1), stranger, 5).await;
+            let unknown = if offset_commit >= 10 {
+                ErrorCode::UNKNOWN_TOPIC_ID
+            } else {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+            };
+            assert_eq!(committed, [unknown, unknown]);
+            let five = (5, "note".to_string(), ErrorCode::NONE);
+            assert_eq!(
+                fetch(&mut client, offset_fetch, group, Some(topic)).await,
+                std::slice::from_ref(&five)
+            );
+            if offset_fetch >= 2 {
+                assert_eq!(fetch(&mut client, offset_fetch, group, None).await, [five]);
+            }
+
+            let delete = version(ApiKey::DeleteGroups);
+            let groups_names = vec![&**group, "no-such-group"];
+            let deleted =
+                client.call(delete, &DeleteGroupsRequest { groups_names: groups_names.clone() }).await;
+            let deleted: DeleteGroupsResponse<'_> = decode(&deleted, delete);
+            let errors: Vec<ErrorCode> = deleted.results.iter().map(|result| result.error_code).collect();
+            assert_eq!(errors, [ErrorCode::NON_EMPTY_GROUP, ErrorCode::GROUP_ID_NOT_FOUND]);
+
+            let leaving = version(ApiKey::LeaveGroup);
+            assert_eq!(leave(&mut client, leaving, group, &member).await, ErrorCode::NONE);
+            assert_eq!(leave(&mut client, leaving, group, &member).await, ErrorCode::UNKNOWN_MEMBER_ID);
+            let list = version(ApiKey::ListGroups);
+            let listed = client.call(list, &ListGroupsRequest::default()).await;
+            let listed: ListGroupsResponse<'_> = decode(&listed, list);
+            assert_eq!((listed.error_code, listed.groups.len()), (ErrorCode::NONE, 1));
+            let found = &listed.groups[0];
+            assert_eq!((found.group_id, found.protocol_type), (&**group, "consumer"));
+            assert_eq!(
+                (found.group_state, found.group_type),
+                match list {
+                    0..4 => ("", ""),
+                    4 => ("Empty", ""),
+                    _ => ("Empty", "classic"),
+                }
+            );
+
+            let deleted = client.call(delete, &DeleteGroupsRequest { groups_names }).await;
+            let deleted: DeleteGroupsResponse<'_> = decode(&deleted, delete);
+            assert_eq!(deleted.results[0].error_code, ErrorCode::NONE);
+        }
+        broker.shutdown().await;
+    });
+}
+
+#[test]
+fn only_groups_have_coordinators_here() {
+    with_broker(|_, broker| async move {
+        let mut client = Client::connect(&broker.dialer()).await;
+        for (version, key_type) in [(1, 1), (4, 1), (6, 2), (6, 3)] {
+            let request = FindCoordinatorRequest { key: "k", key_type, coordinator_keys: vec!["k"] };
+            let found = client.call(version, &request).await;
+            let found: FindCoordinatorResponse<'_> = decode(&found, version);
+            let error =
+                found.coordinators.first().map_or(found.error_code, |coordinator| coordinator.error_code);
+            assert_eq!(error, ErrorCode::INVALID_REQUEST);
+        }
+        // Many keys at once, each with its answer.
+        let request = FindCoordinatorRequest { coordinator_keys: vec!["a", "b"], ..Default::default() };
+        let found = client.call(6, &request).await;
+        let found: FindCoordinatorResponse<'_> = decode(&found, 6);
+        let keys: Vec<(&str, ErrorCode)> =
+            found.coordinators.iter().map(|found| (found.key, found.error_code)).collect();
+        assert_eq!(keys, [("a", ErrorCode::NONE), ("b", ErrorCode::NONE)]);
+    });
+}
+
+#[test]
+fn before_anybody_asked_for_a_coordinator_there_is_none() {
+    with_broker(|_, broker| async move {
+        let mut client = Client::connect(&broker.dialer()).await;
+        let refused = client.call(9, &join_request("g", "")).await;
+        assert_eq!(decode::<JoinGroupResponse<'_>>(&refused, 9).error_code, ErrorCode::NOT_COORDINATOR);
+        assert_eq!(heartbeat(&mut client, 4, "g", "m", 1).await, ErrorCode::NOT_COORDINATOR);
+        let listed = client.call(5, &ListGroupsRequest::default()).await;
+        let listed: ListGroupsResponse<'_> = decode(&listed, 5);
+        assert_eq!((listed.error_code, listed.groups.len()), (ErrorCode::NONE, 0));
+        find_coordinator(&mut client, 6, "g").await;
+        // Its topic is internal, of fifty partitions, and can be asked for like any other.
+        let topics =
+            Some(vec![MetadataRequestTopic { name: Some("__consumer_offsets"), ..Default::default() }]);
+        let metadata = client.call(9, &MetadataRequest { topics, ..Default::default() }).await;
+        let metadata: MetadataResponse<'_> = decode(&metadata, 9);
+        assert!(metadata.topics[0].is_internal);
+        assert_eq!(metadata.topics[0].partitions.len(), 50);
+    });
+}
+
+#[test]
+fn members_wait_for_each_other_on_connections_of_their_own() {
+    with_broker(|host, broker| async move {
+        let dialer = broker.dialer();
+        let (mut first, mut second) = (Client::connect(&dialer).await, Client::connect(&dialer).await);
+        find_coordinator(&mut first, 6, "g").await;
+        let (leader, generation) = join(&mut first, 9, "g").await;
+        sync(&mut first, 5, "g", &leader, generation).await;
+
+        second.send(3, &join_request("g", "")).await;
+        host.sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            heartbeat(&mut first, 4, "g", &leader, generation).await,
+            ErrorCode::REBALANCE_IN_PROGRESS
+        );
+        first.send(9, &join_request("g", &leader)).await;
+        let joined = first.receive(ApiKey::JoinGroup, 9).await;
+        let joined: JoinGroupResponse<'_> = decode(&joined, 9);
+        assert_eq!((joined.generation_id, joined.members.len()), (2, 2));
+        let follower = second.receive(ApiKey::JoinGroup, 3).await;
+        let follower: JoinGroupResponse<'_> = decode(&follower, 3);
+        assert_eq!((follower.generation_id, follower.leader, follower.members.len()), (2, &*leader, 0));
+
+        // The leader hangs up instead of assigning: it is out at the end of its session, and the follower is told.
+        let request = SyncGroupRequest {
+            group_id: "g",
+            generation_id: 2,
+            member_id: follower.member_id,
+            ..Default::default()
+        };
+        second.send(3, &request).await;
+        drop(first);
+        let started = host.now();
+        let synced = second.receive(ApiKey::SyncGroup, 3).await;
+        let synced: SyncGroupResponse<'_> = decode(&synced, 3);
+        assert_eq!(synced.error_code, ErrorCode::REBALANCE_IN_PROGRESS);
+        assert_eq!((host.now() - started).as_secs_f64().round(), 10.0);
+        broker.shutdown().await;
+    });
+}
+
+#[test]
+fn offsets_go_when_they_are_deleted_or_their_topic_is() {
+    with_broker(|_, broker| async move {
+        let mut client = Client::connect(&broker.dialer()).await;
+        let (t, u) = (create_topic(&mut client, "t").await, create_topic(&mut client, "u").await);
+        find_coordinator(&mut client, 6, "g").await;
+        for topic in [("t", t), ("u", u)] {
+            let committed = commit(&mut client, 10, ("g", "", -1), topic, 5).await;
+            assert_eq!(committed[0], ErrorCode::NONE);
+        }
+        let partition = |partition_index| OffsetDeleteRequestPartition { partition_index };
+        let topics =
+            vec![OffsetDeleteRequestTopic { name: "t", partitions: vec![partition(0), partition(9)] }];
+        let deleted = client.call(0, &OffsetDeleteRequest { group_id: "g", topics }).await;
+        let deleted: OffsetDeleteResponse<'_> = decode(&deleted, 0);
+        let errors: Vec<ErrorCode> =
+            deleted.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+        assert_eq!(
+            (deleted.error_code, errors),
+            (ErrorCode::NONE, vec![ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION])
+        );
+        assert_eq!(fetch(&mut client, 9, "g", Some(("t", t))).await[0].0, -1);
+        assert_eq!(fetch(&mut client, 10, "g", Some(("u", u))).await[0].0, 5);
+
+        let topics = vec![DeleteTopicState { name: Some("u"), ..Default::default() }];
+        let deleted =
+            client.call(6, &DeleteTopicsRequest { topics, timeout_ms: 1000, ..Default::default() }).await;
+        assert_eq!(decode::<DeleteTopicsResponse<'_>>(&deleted, 6).responses[0].error_code, ErrorCode::NONE);
+        assert_eq!(fetch(&mut client, 9, "g", None).await, []);
+        assert_eq!(fetch(&mut client, 10, "g", Some(("u", u))).await[0].2, ErrorCode::UNKNOWN_TOPIC_ID);
+    });
+}
