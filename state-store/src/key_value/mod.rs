@@ -1,0 +1,396 @@
+//! The key-value table of one store and task: transaction, cache and store in one.
+//!
+//! An entry holds the newest row of its key. The first write of an *epoch* to a key saves the row it replaces in the undo
+//! list of the epoch; commit forgets the list, abort puts the lists back, newest first. While a commit is in flight the
+//! next epoch is open already, so there are at most two lists. Every access is one probe, whatever is uncommitted.
+//!
+//! A cached table also keeps a *pending list*: keys written but not yet emitted, in the order of their last write. It must
+//! be flushed before an epoch is sealed.
+//!
+//! ```text
+//!   put, update, flush      seal_epoch           commit_epoch
+//!   ------------------> open ---------> sealed ---------------> committed
+//!          ^               \               /
+//!          +----------------+--- abort ---+
+//! ```
+//!
+//! Who calls: the task that owns the store. The table calls nobody; what is to be forwarded, logged or stored is handed
+//! out to the caller.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::row::{Checkpoint, Context, Emission, EmissionBuffer, Row, RowBuffer, Update};
+use crate::table::entry::{MAX_BYTES, NONE};
+use crate::table::ordered::{KeyRange, Order};
+use crate::table::pending::PendingList;
+use crate::table::row_map::RowMap;
+use crate::table::rows::Rows;
+use crate::table::share::Share;
+use crate::table::undo::UndoList;
+
+/// The writes between two commits. Later epochs are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(u64);
+
+/// How a table behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Keep a pending list: writes are emitted at the flush, the last one of each key only.
+    pub cached: bool,
+}
+
+/// A key-value store's rows; see the module's text.
+#[derive(Debug)]
+pub struct KeyValueTable {
+    options: TableOptions,
+    rows: RowMap,
+    pending: PendingList,
+    /// The epoch that is written now.
+    epoch: u64,
+    /// All epochs up to this one are committed.
+    committed: u64,
+    open: Share<UndoList>,
+    /// The epoch whose commit is in flight.
+    sealed: Option<(u64, Share<UndoList>)>,
+    /// An emptied list, for its memory.
+    spare: UndoList,
+    /// Slots that were written as absent: to be removed when nothing needs them any more.
+    tombstones: Vec<u32>,
+    scratch: RowBuffer,
+}
+
+impl KeyValueTable {
+    /// A table that lives in memory alone.
+    #[must_use]
+    pub fn in_memory(options: TableOptions) -> Self {
+        KeyValueTable {
+            options,
+            rows: RowMap::new(),
+            pending: PendingList::default(),
+            epoch: 1,
+            committed: 0,
+            open: Share::default(),
+            sealed: None,
+            spare: UndoList::default(),
+            tombstones: Vec::new(),
+            scratch: RowBuffer::default(),
+        }
+    }
+
+    /// The newest row of `key`.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    #[inline]
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        let hash = self.rows.hash(key);
+        Ok(self.rows.find(hash, key).and_then(|slot| self.rows.get(slot).row()))
+    }
+
+    /// The row of `key` as of the last commit.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn get_committed(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        let hash = self.rows.hash(key);
+        Ok(self.rows.find(hash, key).and_then(|slot| self.committed_row(slot)))
+    }
+
+    /// Writes a row, or deletes it.
+    ///
+    /// # Errors
+    /// If the row is too large, or the engine cannot be read.
+    #[inline]
+    pub fn put(&mut self, key: &[u8], row: Option<Row<'_>>, context: &Context<'_>) -> Result<()> {
+        let hash = self.rows.hash(key);
+        let slot = self.rows.find(hash, key);
+        self.write(slot, hash, key, row, context)
+    }
+
+    /// Shows the newest row of `key` to `change`, which may fill the (empty) buffer with a new one: read, modify and
+    /// write by one probe.
+    ///
+    /// # Errors
+    /// If the row is too large, or the engine cannot be read.
+    #[inline]
+    pub fn update(
+        &mut self,
+        key: &[u8],
+        context: &Context<'_>,
+        change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
+    ) -> Result<()> {
+        let hash = self.rows.hash(key);
+        let slot = self.rows.find(hash, key);
+        let old = slot.and_then(|slot| self.rows.get(slot).row());
+        self.scratch.clear();
+        match change(old, &mut self.scratch) {
+            Update::Keep => Ok(()),
+            Update::Delete => self.write(slot, hash, key, None, context),
+            Update::Put => {
+                let new = std::mem::take(&mut self.scratch);
+                let written = self.write(slot, hash, key, Some(new.row()), context);
+                self.scratch = new;
+                written
+            }
+        }
+    }
+
+    /// The newest rows of a range. The iterator owns what it shows.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn range(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Rows> {
+        Ok(Rows::new(&mut self.rows, range, order))
+    }
+
+    /// All rows, by key. The iterator owns what it shows.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn all(&mut self) -> Result<Rows> {
+        self.range(&KeyRange::all(), Order::Forward)
+    }
+
+    /// Shows the newest rows of a range without a copy, until `each` breaks.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn scan(
+        &mut self,
+        range: &KeyRange<'_>,
+        order: Order,
+        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let (slab, ordered) = self.rows.ordered();
+        let show = |slot: u32| {
+            let entry = slab.get(slot);
+            entry.row().map_or(ControlFlow::Continue(()), |row| each(entry.key(), row))
+        };
+        let mut slots = ordered.range(range);
+        let _ = match order {
+            Order::Forward => slots.try_for_each(show),
+            Order::Reverse => slots.rev().try_for_each(show),
+        };
+        Ok(())
+    }
+
+    /// Takes the first pending key whose last write was before `writes` (see [`pending_writes`]) and fills `emission`;
+    /// `false` if there is none. What was neither there nor is there is left out.
+    ///
+    /// [`pending_writes`]: KeyValueTable::pending_writes
+    pub fn take_pending(&mut self, writes: usize, emission: &mut EmissionBuffer) -> bool {
+        while let Some(taken) = self.pending.take_before(writes) {
+            let entry = self.rows.slab.get_mut(taken.slot);
+            entry.pending = NONE;
+            let new = entry.row();
+            if new.is_some() || taken.old.is_some() {
+                emission.set(&Emission { key: entry.key(), new, old: taken.old, context: taken.context });
+                return true;
+            }
+        }
+        if self.pending.len() == 0 {
+            self.pending.clear();
+        }
+        false
+    }
+
+    /// The present end of the pending list: a flush takes what was written before it, so that rows which are written
+    /// while the flush forwards wait for the next one.
+    #[must_use]
+    pub fn pending_writes(&self) -> usize {
+        self.pending.writes()
+    }
+
+    /// Hands all pending keys to `each`, in the order of their last write.
+    ///
+    /// # Errors
+    /// The first one of `each`; the keys behind it stay pending.
+    pub fn flush<E>(
+        &mut self,
+        mut each: impl FnMut(Emission<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let writes = self.pending.writes();
+        let mut emission = EmissionBuffer::default();
+        while self.take_pending(writes, &mut emission) {
+            each(emission.emission())?;
+        }
+        Ok(())
+    }
+
+    /// Ends the open epoch and begins the next: what was written in it will be committed, or undone, as one.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if keys are pending, or the epoch before is neither committed nor aborted.
+    pub fn seal_epoch(&mut self) -> Result<Epoch> {
+        if self.pending.len() > 0 {
+            return Err(Error::Misuse("an epoch was sealed before the pending list was flushed"));
+        }
+        if self.sealed.is_some() {
+            return Err(Error::Misuse("an epoch was sealed while the commit of the one before is in flight"));
+        }
+        let epoch = self.epoch;
+        let list = std::mem::replace(&mut self.open, Share::Owned(std::mem::take(&mut self.spare)));
+        self.sealed = Some((epoch, list));
+        self.epoch += 1;
+        Ok(Epoch(epoch))
+    }
+
+    /// Forgets the undo list of the sealed epoch. `checkpoint` is the highest acknowledged changelog offset of the epoch,
+    /// if it wrote to the changelog.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if `epoch` is not the sealed one.
+    pub fn commit_epoch(&mut self, epoch: Epoch, checkpoint: Option<Checkpoint>) -> Result<()> {
+        let Some((sealed, list)) = self.sealed.take_if(|(sealed, _)| *sealed == epoch.0) else {
+            return Err(Error::Misuse("an epoch was committed that is not the sealed one"));
+        };
+        let _ = checkpoint;
+        self.committed = sealed;
+        let mut list = list.into_inner();
+        list.clear();
+        self.spare = list;
+        self.sweep_tombstones();
+        Ok(())
+    }
+
+    /// Puts everything back to the last commit and drops the pending list.
+    pub fn abort(&mut self) {
+        self.pending.clear();
+        let mut open = std::mem::take(&mut self.open).into_inner();
+        self.undo(&open);
+        open.clear();
+        self.open = Share::Owned(open);
+        if let Some((_, list)) = self.sealed.take() {
+            let mut list = list.into_inner();
+            self.undo(&list);
+            list.clear();
+            self.spare = list;
+        }
+        // A new number, so that no row restored above seems to be written by the epoch that begins.
+        self.epoch += 1;
+        self.sweep_tombstones();
+    }
+
+    /// Bytes held only so that an abort can put rows back.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.open.get().bytes() + self.sealed.as_ref().map_or(0, |(_, list)| list.get().bytes())
+    }
+
+    /// Bytes of the pending list.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.bytes()
+    }
+
+    /// Keys to be emitted at the next flush.
+    #[must_use]
+    pub fn pending_rows(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Bytes of the rows in memory and their indices.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// Whether anything was written since the last commit.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        !self.open.get().slots().is_empty()
+            || self.sealed.as_ref().is_some_and(|(_, list)| !list.get().slots().is_empty())
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        slot: Option<u32>,
+        hash: u32,
+        key: &[u8],
+        row: Option<Row<'_>>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        if row.is_some_and(|row| key.len() + row.value.len() + row.headers.len() > MAX_BYTES) {
+            return Err(Error::TooLarge {
+                what: "the bytes of key, value and headers",
+                limit: MAX_BYTES as u64,
+            });
+        }
+        let slot = match slot {
+            Some(slot) => slot,
+            None if row.is_none() => return Ok(()),
+            None => self.rows.insert(hash, key)?,
+        };
+        let entry = self.rows.slab.get_mut(slot);
+        if row.is_none() {
+            if entry.is_absent() && entry.pending == NONE {
+                return Ok(());
+            }
+            self.tombstones.push(slot);
+        }
+        if entry.epoch != self.epoch {
+            entry.undo = self.open.get_mut().push(slot, entry);
+            entry.epoch = self.epoch;
+        }
+        if self.options.cached {
+            if entry.pending == NONE {
+                entry.pending = self.pending.add(slot, entry, context);
+            } else {
+                self.pending.touch(entry.pending, context);
+            }
+        }
+        self.rows.set(slot, row);
+        Ok(())
+    }
+
+    /// The row as of the last commit: that of the oldest undo list which has the key, else the newest.
+    fn committed_row(&self, slot: u32) -> Option<Row<'_>> {
+        let entry = self.rows.get(slot);
+        let (mut row, mut epoch, mut undo) = (entry.row(), entry.epoch, entry.undo);
+        while epoch > self.committed {
+            let list = match &self.sealed {
+                Some((sealed, list)) if *sealed == epoch => list.get(),
+                _ => self.open.get(),
+            };
+            let previous = list.previous(undo);
+            (row, epoch, undo) = (previous.row, previous.epoch, previous.undo);
+        }
+        row
+    }
+
+    fn undo(&mut self, list: &UndoList) {
+        for (position, slot) in list.slots().iter().enumerate() {
+            let previous = list.previous(position as u32);
+            self.rows.set(*slot, previous.row);
+            let entry = self.rows.get_mut(*slot);
+            entry.epoch = previous.epoch;
+            entry.undo = previous.undo;
+            entry.pending = NONE;
+            if previous.row.is_none() {
+                self.tombstones.push(*slot);
+            }
+        }
+    }
+
+    /// Removes absent rows that no undo list knows.
+    fn sweep_tombstones(&mut self) {
+        let mut tombstones = std::mem::take(&mut self.tombstones);
+        tombstones.retain(|slot| {
+            let entry = self.rows.get(*slot);
+            if !entry.occupied || !entry.is_absent() {
+                return false;
+            }
+            if entry.epoch > self.committed {
+                return true;
+            }
+            self.rows.remove(*slot);
+            false
+        });
+        self.tombstones = tombstones;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! The parts of a table.
+
+pub(crate) mod entry;
+pub(crate) mod index;
+pub(crate) mod ordered;
+pub(crate) mod pending;
+pub(crate) mod row_map;
+pub(crate) mod rows;
+pub(crate) mod share;
+pub(crate) mod slab;
+pub(crate) mod undo;

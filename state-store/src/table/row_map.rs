@@ -1,0 +1,103 @@
+//! Key to entry: the slab, the hash index over it and, once asked for, the ordered index.
+
+use std::hash::{BuildHasher, Hasher};
+
+use anabranch_host::chance::SeededState;
+
+use super::entry::Entry;
+use super::index::Index;
+use super::ordered::OrderedIndex;
+use super::slab::Slab;
+use crate::error::Result;
+use crate::row::Row;
+
+/// The entries of a table by key.
+#[derive(Debug)]
+pub(crate) struct RowMap {
+    pub(crate) slab: Slab,
+    index: Index,
+    ordered: Option<OrderedIndex>,
+    hasher: SeededState,
+    /// Bytes of keys and rows outside of their entries.
+    heap_bytes: usize,
+}
+
+impl RowMap {
+    pub(crate) fn new() -> Self {
+        RowMap {
+            slab: Slab::default(),
+            index: Index::new(),
+            ordered: None,
+            hasher: SeededState::default(),
+            heap_bytes: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        (hasher.finish() >> 32) as u32
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |slot| self.slab.get(slot).key() == key)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: u32) -> &Entry {
+        self.slab.get(slot)
+    }
+
+    /// The entry, to change its marks; its row is changed by [`set`](RowMap::set).
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Entry {
+        self.slab.get_mut(slot)
+    }
+
+    /// Adds a key that is not there, as absent.
+    pub(crate) fn insert(&mut self, hash: u32, key: &[u8]) -> Result<u32> {
+        let entry = Entry::absent(key, hash);
+        let heap_bytes = entry.heap_bytes();
+        let slot = self.slab.insert(entry)?;
+        self.heap_bytes += heap_bytes;
+        self.index.insert(hash, slot);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.insert(key, slot);
+        }
+        Ok(slot)
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, slot: u32, row: Option<Row<'_>>) {
+        let entry = self.slab.get_mut(slot);
+        let before = entry.heap_bytes();
+        entry.set(row);
+        self.heap_bytes = self.heap_bytes + entry.heap_bytes() - before;
+    }
+
+    /// Removes a key.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let entry = self.slab.get(slot);
+        self.heap_bytes -= entry.heap_bytes();
+        self.index.remove(entry.hash, slot);
+        if let Some(ordered) = &mut self.ordered {
+            ordered.remove(entry.key());
+        }
+        self.slab.remove(slot);
+    }
+
+    /// The slab and the ordered index, which is built now if this is the first time.
+    pub(crate) fn ordered(&mut self) -> (&Slab, &OrderedIndex) {
+        let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab));
+        (&self.slab, ordered)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.slab.slots() as usize * size_of::<Entry>()
+            + self.index.bytes()
+            + self.heap_bytes
+            + self.ordered.as_ref().map_or(0, OrderedIndex::bytes)
+    }
+}

@@ -1,0 +1,76 @@
+//! The entries, in chunks that never move and that frozen views share.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use super::share::Share;
+use crate::error::{Error, Result};
+
+/// Entries a chunk: a write under a frozen view copies one chunk, 32 KiB.
+pub(crate) const CHUNK_ENTRIES: usize = 256;
+const CHUNK_BITS: u32 = CHUNK_ENTRIES.trailing_zeros();
+
+/// Entries by slot. A slot stays the same as long as its key is there.
+#[derive(Debug, Default)]
+pub(crate) struct Slab {
+    chunks: Vec<Share<Vec<Entry>>>,
+    free: Vec<u32>,
+    /// Slots ever given out.
+    slots: u32,
+}
+
+/// The chunks of a slab as they were when a view was taken.
+pub(crate) type FrozenChunks = Vec<Arc<Vec<Entry>>>;
+
+impl Slab {
+    #[inline]
+    pub(crate) fn get(&self, slot: u32) -> &Entry {
+        &self.chunks[(slot >> CHUNK_BITS) as usize].get()[slot as usize % CHUNK_ENTRIES]
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Entry {
+        &mut self.chunks[(slot >> CHUNK_BITS) as usize].get_mut()[slot as usize % CHUNK_ENTRIES]
+    }
+
+    pub(crate) fn insert(&mut self, entry: Entry) -> Result<u32> {
+        if let Some(slot) = self.free.pop() {
+            *self.get_mut(slot) = entry;
+            return Ok(slot);
+        }
+        let slot = self.slots;
+        if slot >= u32::MAX - 1 {
+            return Err(Error::TooLarge {
+                what: "the number of rows in memory",
+                limit: u64::from(u32::MAX) - 1,
+            });
+        }
+        if (slot as usize).is_multiple_of(CHUNK_ENTRIES) {
+            // The first chunk grows on demand: a task may have many small stores.
+            let capacity = if slot == 0 { 4 } else { CHUNK_ENTRIES };
+            self.chunks.push(Share::Owned(Vec::with_capacity(capacity)));
+        }
+        self.slots += 1;
+        self.chunks[(slot >> CHUNK_BITS) as usize].get_mut().push(entry);
+        Ok(slot)
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) {
+        *self.get_mut(slot) = Entry::vacant();
+        self.free.push(slot);
+    }
+
+    /// One more than the highest slot.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    pub(crate) fn freeze(&mut self) -> FrozenChunks {
+        self.chunks.iter_mut().map(Share::share).collect()
+    }
+}
+
+/// The entry of a slot in frozen chunks.
+pub(crate) fn frozen_entry(chunks: &FrozenChunks, slot: u32) -> &Entry {
+    &chunks[(slot >> CHUNK_BITS) as usize][slot as usize % CHUNK_ENTRIES]
+}
