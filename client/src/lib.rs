@@ -7,13 +7,14 @@
 //!
 //! Reading order: [`error`], [`config`], `retry`; [`connection`], one byte stream to a broker; `connections`, all of
 //! them; [`metadata`], what is known of the cluster; [`cluster`], which ties these together; `list_offsets` and
-//! `group_offsets`, requests that several share; [`admin`]; [`producer`].
+//! `group_offsets`, requests that several share; [`admin`]; [`producer`]; [`consumer`].
 
 pub mod admin;
 pub mod cluster;
 pub mod config;
 pub mod connection;
 mod connections;
+pub mod consumer;
 pub mod error;
 #[cfg(test)]
 mod fake_broker;
@@ -28,6 +29,8 @@ pub use admin::Admin;
 pub use admin::topics::{CreatedTopic, NewTopic};
 pub use cluster::Client;
 pub use config::{AutoOffsetReset, ClientConfig, ConsumerConfig, IsolationLevel, ProducerConfig};
+pub use consumer::assignor::{Assignor, RangeAssignor};
+pub use consumer::{Consumer, ConsumerRecord, FetchedBatches, GroupMetadata, Polled, RebalanceEvent};
 pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;
 pub use list_offsets::{ListedOffset, OffsetSpec};

@@ -335,6 +335,31 @@ impl Batch {
         };
         Ok(Records::new(&self.header, records))
     }
+
+    /// The records as bytes that can be shared: a part of the batch, or decompressed into memory of their own. For
+    /// readers who hand records out one by one; walk them with [`Batch::records_in`].
+    ///
+    /// # Errors
+    /// If the codec is unknown or refuses the data.
+    pub fn records_bytes(&self) -> Result<Bytes, RecordsError> {
+        let stored = self.bytes.slice(BATCH_HEADER_BYTES..);
+        match self.header.compression()? {
+            Compression::None => Ok(stored),
+            compression => {
+                let mut memory = Vec::new();
+                let length =
+                    codecs::decompress(compression, &stored, &mut memory, super::MAX_DECOMPRESSED_BYTES)?
+                        .len();
+                Ok(Bytes::from(memory).slice(..length))
+            }
+        }
+    }
+
+    /// Walks this batch's records in what [`Batch::records_bytes`] gave.
+    #[must_use]
+    pub fn records_in<'a>(&self, records: &'a [u8]) -> Records<'a> {
+        Records::new(&self.header, records)
+    }
 }
 
 /// Walks the batches in `records`, as a produce request, a fetch response or a segment holds them. A batch cut off at

@@ -240,6 +240,9 @@ proptest! {
         prop_assert!(batch.check_crc().is_ok());
         prop_assert_eq!(batch.bytes.len(), bytes.len());
         prop_assert_eq!(Some(batch.header.max_timestamp), records.iter().map(|record| record.0).max());
+        let shared = batch.records_bytes().unwrap();
+        let mut scratch = Vec::new();
+        prop_assert!(batch.records_in(&shared).eq(batch.records(&mut scratch).unwrap()));
         let expected: Vec<_> = (0..).zip(records).collect();
         prop_assert_eq!(read(&batch), Ok(expected));
     }

@@ -4,6 +4,7 @@
 //! so that a cluster can be used again.
 
 mod admin;
+mod consumer;
 mod producer;
 
 use std::time::Duration;

@@ -1,0 +1,359 @@
+//! Carries out what [`Membership`] decides: one task per consumer talks to the coordinator, so that heartbeats go on
+//! while the user works.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_host::Instant;
+use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use anabranch_protocol::messages::join_group::{
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
+};
+use anabranch_protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
+use anabranch_protocol::messages::sync_group::{
+    SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::assignor::{Assignor, GroupView, MemberAssignment, MemberSubscription};
+use super::membership::{Joined, Membership, Step};
+use crate::cluster::{Client, CoordinatorKind};
+use crate::connection::{CallOptions, Connection};
+use crate::connections::Lane;
+use crate::error::{ClientError, Result};
+use crate::group_offsets::Committer;
+
+/// What kind of members these are.
+const PROTOCOL_TYPE: &str = "consumer";
+/// How often a leader looks for a subscribed topic that does not exist yet.
+const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long leaving may take: nobody waits for it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the consumer and the group's task share.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) membership: Mutex<Membership>,
+    /// Wakes the task.
+    pub(super) wake: Notify,
+    /// Ends a join that waits for others.
+    pub(super) closing: Notify,
+    /// Tells that the task has ended.
+    pub(super) ended: tokio::sync::watch::Sender<bool>,
+}
+
+impl Group {
+    pub(super) fn new(membership: Membership) -> Arc<Self> {
+        Arc::new(Group {
+            membership: Mutex::new(membership),
+            wake: Notify::new(),
+            closing: Notify::new(),
+            ended: tokio::sync::watch::Sender::new(false),
+        })
+    }
+}
+
+struct Driver {
+    client: Client,
+    group: Arc<Group>,
+    /// Wakes the consumer's poll.
+    changed: Arc<Notify>,
+    lane: Lane,
+    create_topics: bool,
+    /// Partitions per topic when this leader last assigned.
+    assigned_with: BTreeMap<Arc<str>, Option<i32>>,
+    look_at_topics_at: Instant,
+}
+
+/// Runs until the membership is done.
+pub(super) async fn run(client: Client, group: Arc<Group>, changed: Arc<Notify>, create_topics: bool) {
+    let mut driver = Driver {
+        lane: client.new_lane(),
+        client,
+        group: Arc::clone(&group),
+        changed,
+        create_topics,
+        assigned_with: BTreeMap::new(),
+        look_at_topics_at: Instant::default(),
+    };
+    driver.run().await;
+    group.ended.send_replace(true);
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        let host = self.client.host().clone();
+        loop {
+            let step = self.group.membership.lock().next(host.now());
+            match step {
+                Step::Done => return,
+                Step::WaitUntil(time) => self.wait_until(time).await,
+                Step::FindCoordinator => {
+                    let name = Arc::clone(&self.group.membership.lock().options().group);
+                    let timeout = self.timeout();
+                    let finding = self.client.find_coordinator(CoordinatorKind::Group, &name);
+                    let found = host.timeout(timeout, finding).await;
+                    let found = found
+                        .unwrap_or_else(|_| Err(ClientError::timed_out("finding the coordinator", timeout)));
+                    let retry_at = self.retry_at();
+                    self.group.membership.lock().found(found, retry_at);
+                }
+                Step::Join { member_id, protocols, reason } => {
+                    self.join(&member_id, &protocols, &reason).await;
+                }
+                Step::Assign { assignor, members } => {
+                    let assigned = self.assign(assignor.as_ref(), &members).await;
+                    let retry_at = self.retry_at();
+                    self.group.membership.lock().assigned(assigned, retry_at);
+                }
+                Step::Sync { committer, protocol, assignments } => {
+                    self.sync(&committer, &protocol, &assignments).await;
+                }
+                Step::Heartbeat(committer) => {
+                    let answered = self.heartbeat(&committer).await;
+                    let (now, retry_at) = (host.now(), self.retry_at());
+                    let mut membership = self.group.membership.lock();
+                    match answered {
+                        Ok(code) => membership.heartbeat_answered(code, now, retry_at),
+                        Err(error) => membership.went_wrong(error, retry_at),
+                    }
+                }
+                Step::Leave(committer) => {
+                    // A member that cannot say so is missed soon enough.
+                    let left = host.timeout(LEAVE_TIMEOUT, self.leave(&committer)).await;
+                    tracing::debug!(group = %committer.group, member = %committer.member_id, ?left, "left");
+                }
+            }
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_millis(self.client.config().request_timeout_ms)
+    }
+
+    fn retry_at(&self) -> Instant {
+        let host = self.client.host();
+        let failures = self.group.membership.lock().failures() + 1;
+        host.now() + self.client.backoff().delay(failures, host.random_u64())
+    }
+
+    /// Waits, and as the leader watches the topics meanwhile.
+    async fn wait_until(&mut self, time: Instant) {
+        let host = self.client.host().clone();
+        let watches = self.group.membership.lock().watches_topics();
+        let until = if watches { time.min(self.look_at_topics_at) } else { time };
+        tokio::select! {
+            biased;
+            () = self.group.wake.notified() => {}
+            () = host.sleep_until(until) => {}
+        }
+        if watches && host.now() >= self.look_at_topics_at {
+            self.look_at_topics().await;
+        }
+    }
+
+    /// Rebalances if a topic has come, gone, or grown.
+    async fn look_at_topics(&mut self) {
+        let host = self.client.host();
+        let topics: Vec<_> = self.assigned_with.keys().cloned().collect();
+        let asked = self.client.refresh_topics(&topics, host.now(), self.create_topics);
+        if let Ok(Ok(metadata)) = host.timeout(self.timeout(), asked).await {
+            let changed = self.assigned_with.iter().any(|(topic, before)| {
+                // A topic that cannot be described right now has not changed for that.
+                let gone = metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                let now = metadata.partition_count(topic);
+                now != *before && (now.is_some() || gone)
+            });
+            if changed {
+                self.group.membership.lock().request_rejoin("topics have changed");
+            }
+        }
+        self.schedule_look();
+    }
+
+    fn schedule_look(&mut self) {
+        let missing = self.assigned_with.values().any(Option::is_none);
+        let age = Duration::from_millis(self.client.config().metadata_max_age_ms);
+        let interval = if missing { MISSING_TOPIC_INTERVAL.min(age) } else { age };
+        self.look_at_topics_at = self.client.host().now() + interval;
+    }
+
+    async fn connection(&self) -> Result<Connection> {
+        let address = self.group.membership.lock().coordinator().map(str::to_string);
+        match address {
+            Some(address) => self.lane.connection(&address).await,
+            None => Err(ClientError::retriable("the coordinator is not known")),
+        }
+    }
+
+    async fn join(&self, member_id: &str, protocols: &[(String, Bytes)], reason: &str) {
+        let (options, timeout) = {
+            let membership = self.group.membership.lock();
+            (membership.options().clone(), membership.join_timeout())
+        };
+        let milliseconds = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        let protocol =
+            |(name, metadata): &(String, Bytes)| -> (String, Bytes) { (name.clone(), metadata.clone()) };
+        let protocols: Vec<(String, Bytes)> = protocols.iter().map(protocol).collect();
+        let call = async {
+            let connection = self.connection().await?;
+            let request = JoinGroupRequest {
+                group_id: &options.group,
+                session_timeout_ms: milliseconds(options.session_timeout),
+                rebalance_timeout_ms: milliseconds(options.max_poll_interval),
+                member_id,
+                group_instance_id: options.instance_id.as_deref(),
+                protocol_type: PROTOCOL_TYPE,
+                protocols: protocols
+                    .iter()
+                    .map(|(name, metadata)| JoinGroupRequestProtocol { name, metadata: metadata.clone() })
+                    .collect(),
+                reason: (!reason.is_empty()).then_some(reason),
+            };
+            let timeout = timeout.max(self.timeout());
+            let call = CallOptions { timeout: Some(timeout), ..Default::default() };
+            let answer = connection.call_with(&request, call).await?;
+            let response: JoinGroupResponse<'_> = answer.decode()?;
+            let members = response.members.iter().map(|member| {
+                (
+                    member.member_id.to_string(),
+                    member.group_instance_id.map(str::to_string),
+                    member.metadata.clone(),
+                )
+            });
+            Ok::<_, ClientError>(Joined {
+                code: response.error_code,
+                member_id: response.member_id.to_string(),
+                generation_id: response.generation_id,
+                protocol: response.protocol_name.unwrap_or_default().to_string(),
+                leader: response.leader.to_string(),
+                skip_assignment: response.skip_assignment,
+                members: members.collect(),
+            })
+        };
+        let joined = tokio::select! {
+            biased;
+            () = self.group.closing.notified() => {
+                // The connection waits for the join: whatever is to be said now goes over another.
+                if let Ok(connection) = self.connection().await {
+                    connection.close();
+                }
+                return;
+            }
+            joined = call => joined,
+        };
+        let retry_at = self.retry_at();
+        let mut membership = self.group.membership.lock();
+        match joined {
+            Ok(joined) => membership.joined(joined, retry_at),
+            Err(error) => membership.went_wrong(error, retry_at),
+        }
+    }
+
+    /// The leader's choice, over fresh metadata of all topics that members want.
+    async fn assign(
+        &mut self,
+        assignor: &dyn Assignor,
+        members: &BTreeMap<String, MemberSubscription>,
+    ) -> Result<BTreeMap<String, MemberAssignment>> {
+        let host = self.client.host();
+        let topics: BTreeSet<_> = members.values().flat_map(|member| member.topics.iter().cloned()).collect();
+        let topics: Vec<_> = topics.into_iter().collect();
+        let timeout = self.timeout();
+        let asked = self.client.refresh_topics(&topics, host.now(), self.create_topics);
+        let metadata = host.timeout(timeout, asked).await;
+        let metadata =
+            metadata.unwrap_or_else(|_| Err(ClientError::timed_out("asking for metadata", timeout)))?;
+        let seen = |topic: &Arc<str>| (Arc::clone(topic), metadata.partition_count(topic));
+        self.assigned_with = topics.iter().map(seen).collect();
+        self.schedule_look();
+        assignor.prepare(GroupView { metadata: &metadata, members }).await?;
+        // What was prepared may have made topics.
+        assignor.assign(GroupView { metadata: &self.client.metadata(), members })
+    }
+
+    async fn sync(&self, committer: &Committer, protocol: &str, assignments: &BTreeMap<String, Bytes>) {
+        let call = async {
+            let connection = self.connection().await?;
+            let request = SyncGroupRequest {
+                group_id: &committer.group,
+                generation_id: committer.generation,
+                member_id: &committer.member_id,
+                group_instance_id: committer.instance_id.as_deref(),
+                protocol_type: Some(PROTOCOL_TYPE),
+                protocol_name: Some(protocol),
+                assignments: assignments
+                    .iter()
+                    .map(|(member_id, assignment)| SyncGroupRequestAssignment {
+                        member_id,
+                        assignment: assignment.clone(),
+                    })
+                    .collect(),
+            };
+            // Answered when the leader has assigned, which may take it as long as a join.
+            let timeout = self.group.membership.lock().join_timeout().max(self.timeout());
+            let call = CallOptions { timeout: Some(timeout), ..Default::default() };
+            let answer = connection.call_with(&request, call).await?;
+            let response: SyncGroupResponse<'_> = answer.decode()?;
+            Ok::<_, ClientError>((response.error_code, response.assignment))
+        };
+        let synced = tokio::select! {
+            biased;
+            () = self.group.closing.notified() => {
+                if let Ok(connection) = self.connection().await {
+                    connection.close();
+                }
+                return;
+            }
+            synced = call => synced,
+        };
+        let (now, retry_at) = (self.client.host().now(), self.retry_at());
+        let mut membership = self.group.membership.lock();
+        let told = match synced {
+            Ok((code, assignment)) => membership.synced(code, &assignment, now, retry_at),
+            Err(error) => {
+                membership.went_wrong(error, retry_at);
+                None
+            }
+        };
+        drop(membership);
+        if let Some((assignor, assignment, generation_id)) = told {
+            assignor.on_assignment(&assignment, generation_id);
+        }
+    }
+
+    async fn heartbeat(&self, committer: &Committer) -> Result<ErrorCode> {
+        let connection = self.connection().await?;
+        let request = HeartbeatRequest {
+            group_id: &committer.group,
+            generation_id: committer.generation,
+            member_id: &committer.member_id,
+            group_instance_id: committer.instance_id.as_deref(),
+        };
+        let answer = connection.call(&request).await?;
+        let response: HeartbeatResponse = answer.decode()?;
+        Ok(response.error_code)
+    }
+
+    async fn leave(&self, committer: &Committer) -> Result<ErrorCode> {
+        let connection = self.connection().await?;
+        let member = MemberIdentity {
+            member_id: &committer.member_id,
+            group_instance_id: None,
+            reason: Some("the consumer is closed, or polls too rarely"),
+        };
+        let request = LeaveGroupRequest {
+            group_id: &committer.group,
+            member_id: &committer.member_id,
+            members: vec![member],
+        };
+        let answer = connection.call(&request).await?;
+        let response: LeaveGroupResponse<'_> = answer.decode()?;
+        Ok(response.error_code)
+    }
+}

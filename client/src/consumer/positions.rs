@@ -1,0 +1,559 @@
+//! Where a consumer stands in each of its partitions, and what it must learn before it can read on. Pure.
+//!
+//! ```text
+//!   assigned --> Unknown --committed offset--> Reading <--seek-- anywhere
+//!                   |  none                      |  offset out of range
+//!                   +-------> Resetting <--------+
+//!                                 +--offset by auto.offset.reset--> Reading
+//! ```
+//! Answers come late: each carries the `turn` of its question, and a seek or a new assignment begins a new turn, so that
+//! what was asked before means nothing any more. Two offsets move: the *position*, up to which the caller has records,
+//! and the *fetch offset*, up to which they are here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_host::Instant;
+
+use crate::config::AutoOffsetReset;
+use crate::error::ClientError;
+use crate::group_offsets::OffsetAndMetadata;
+use crate::list_offsets::OffsetSpec;
+use crate::topic_partition::TopicPartition;
+
+/// Chunks of one partition that may lie here: one that the caller takes next and one that comes meanwhile.
+const MAX_BUFFERED: u32 = 2;
+
+/// What a partition waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Its committed offset is not known.
+    Unknown,
+    /// An offset must be looked up.
+    Resetting(OffsetSpec),
+    /// Nothing.
+    Reading,
+}
+
+/// What is known of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// The offset behind the last record that all replicas have.
+    pub high_watermark: i64,
+    /// The offset before which all transactions are decided.
+    pub last_stable_offset: i64,
+    /// The first offset.
+    pub log_start_offset: i64,
+}
+
+#[derive(Debug)]
+struct Partition {
+    turn: u64,
+    phase: Phase,
+    paused: bool,
+    /// The user lets go of it: it keeps its position for a commit, and rests.
+    revoked: bool,
+    /// A question is on its way.
+    asked: bool,
+    position: i64,
+    /// The leader epoch of the last record, -1 if unknown.
+    epoch: i32,
+    fetch_offset: i64,
+    buffered: u32,
+    bounds: Option<LogBounds>,
+    not_before: Instant,
+    /// A replica nearby that the leader pointed to, and until when that holds.
+    read_replica: Option<(i32, Instant)>,
+}
+
+/// A partition to fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fetchable {
+    pub(super) name: TopicPartition,
+    pub(super) turn: u64,
+    pub(super) offset: i64,
+    pub(super) read_replica: Option<i32>,
+}
+
+/// All partitions of a consumer.
+#[derive(Debug)]
+pub(super) struct Positions {
+    reset: AutoOffsetReset,
+    partitions: BTreeMap<TopicPartition, Partition>,
+    next_turn: u64,
+}
+
+impl Positions {
+    pub(super) fn new(reset: AutoOffsetReset) -> Self {
+        Positions { reset, partitions: BTreeMap::new(), next_turn: 0 }
+    }
+
+    fn new_turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+
+    /// Replaces the assignment; partitions that stay keep their position.
+    pub(super) fn assign(&mut self, partitions: &[TopicPartition]) {
+        self.partitions.retain(|name, _| partitions.contains(name));
+        self.add(partitions);
+    }
+
+    /// Adds partitions.
+    pub(super) fn add(&mut self, partitions: &[TopicPartition]) {
+        for name in partitions {
+            if !self.partitions.contains_key(name) {
+                let partition = Partition {
+                    turn: self.new_turn(),
+                    phase: Phase::Unknown,
+                    paused: false,
+                    revoked: false,
+                    asked: false,
+                    position: -1,
+                    epoch: -1,
+                    fetch_offset: -1,
+                    buffered: 0,
+                    bounds: None,
+                    not_before: Instant::default(),
+                    read_replica: None,
+                };
+                self.partitions.insert(name.clone(), partition);
+            }
+        }
+    }
+
+    /// Lets partitions rest until [`Positions::drop_revoked`].
+    pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
+        for name in partitions {
+            if let Some(partition) = self.partitions.get_mut(name) {
+                partition.revoked = true;
+            }
+        }
+    }
+
+    /// Takes the revoked partitions away.
+    pub(super) fn drop_revoked(&mut self) {
+        self.partitions.retain(|_, partition| !partition.revoked);
+    }
+
+    /// Takes partitions away.
+    pub(super) fn remove(&mut self, partitions: &[TopicPartition]) {
+        self.partitions.retain(|name, _| !partitions.contains(name));
+    }
+
+    /// The partitions there are.
+    pub(super) fn assigned(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().cloned().collect()
+    }
+
+    /// The topics there are partitions of.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        let mut topics: Vec<_> = self.partitions.keys().map(|name| Arc::clone(&name.topic)).collect();
+        topics.dedup();
+        topics
+    }
+
+    /// The offset of the next record that the caller gets.
+    pub(super) fn position(&self, name: &TopicPartition) -> Option<i64> {
+        self.partitions.get(name).filter(|one| one.phase == Phase::Reading).map(|one| one.position)
+    }
+
+    /// Offsets to commit: of all partitions that have a position.
+    pub(super) fn to_commit(&self) -> BTreeMap<TopicPartition, OffsetAndMetadata> {
+        let reading = self.partitions.iter().filter(|(_, one)| one.phase == Phase::Reading);
+        reading
+            .map(|(name, one)| {
+                let offset =
+                    OffsetAndMetadata { leader_epoch: one.epoch, ..OffsetAndMetadata::new(one.position) };
+                (name.clone(), offset)
+            })
+            .collect()
+    }
+
+    /// What is known of the partition's log.
+    pub(super) fn bounds(&self, name: &TopicPartition) -> Option<LogBounds> {
+        self.partitions.get(name)?.bounds
+    }
+
+    fn begin(&mut self, name: &TopicPartition, phase: Phase, offset: i64, epoch: i32) -> bool {
+        let turn = self.new_turn();
+        let Some(partition) = self.partitions.get_mut(name) else { return false };
+        partition.turn = turn;
+        partition.phase = phase;
+        partition.asked = false;
+        partition.position = offset;
+        partition.fetch_offset = offset;
+        partition.epoch = epoch;
+        partition.buffered = 0;
+        partition.not_before = Instant::default();
+        true
+    }
+
+    /// Goes to an offset. False if the partition is not assigned.
+    pub(super) fn seek(&mut self, name: &TopicPartition, offset: i64, epoch: i32) -> bool {
+        self.begin(name, Phase::Reading, offset, epoch)
+    }
+
+    /// Goes to an offset that must be looked up. False if the partition is not assigned.
+    pub(super) fn seek_to(&mut self, name: &TopicPartition, spec: OffsetSpec) -> bool {
+        self.begin(name, Phase::Resetting(spec), -1, -1)
+    }
+
+    /// Stops or continues to fetch and to hand out. False if the partition is not assigned.
+    pub(super) fn set_paused(&mut self, name: &TopicPartition, paused: bool) -> bool {
+        self.partitions.get_mut(name).map(|partition| partition.paused = paused).is_some()
+    }
+
+    pub(super) fn paused(&self) -> Vec<TopicPartition> {
+        let paused = self.partitions.iter().filter(|(_, partition)| partition.paused);
+        paused.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Partitions whose committed offsets must be asked for now; they count as asked.
+    pub(super) fn take_unknown(&mut self, now: Instant) -> BTreeMap<TopicPartition, u64> {
+        self.take_asking(now, |phase| (phase == Phase::Unknown).then_some(()))
+            .into_iter()
+            .map(|(name, turn, ())| (name, turn))
+            .collect()
+    }
+
+    /// Partitions whose offsets must be looked up now; they count as asked.
+    pub(super) fn take_resetting(&mut self, now: Instant) -> Vec<(TopicPartition, u64, OffsetSpec)> {
+        self.take_asking(now, |phase| match phase {
+            Phase::Resetting(spec) => Some(spec),
+            _ => None,
+        })
+    }
+
+    fn take_asking<T>(
+        &mut self,
+        now: Instant,
+        wanted: impl Fn(Phase) -> Option<T>,
+    ) -> Vec<(TopicPartition, u64, T)> {
+        let mut taken = Vec::new();
+        for (name, partition) in &mut self.partitions {
+            if !partition.asked
+                && !partition.revoked
+                && partition.not_before <= now
+                && let Some(what) = wanted(partition.phase)
+            {
+                partition.asked = true;
+                taken.push((name.clone(), partition.turn, what));
+            }
+        }
+        taken
+    }
+
+    fn current(&mut self, name: &TopicPartition, turn: u64) -> Option<&mut Partition> {
+        self.partitions.get_mut(name).filter(|partition| partition.turn == turn)
+    }
+
+    /// A committed offset was found, or none is there.
+    ///
+    /// # Errors
+    /// Invalid, if none is there and `auto.offset.reset` is none.
+    pub(super) fn committed(
+        &mut self,
+        name: &TopicPartition,
+        turn: u64,
+        committed: Option<&OffsetAndMetadata>,
+    ) -> Result<(), ClientError> {
+        if self.current(name, turn).is_none_or(|partition| partition.phase != Phase::Unknown) {
+            return Ok(());
+        }
+        match committed {
+            Some(committed) => {
+                self.seek(name, committed.offset, committed.leader_epoch);
+                Ok(())
+            }
+            None => self.reset_to_policy(name, "there is no committed offset"),
+        }
+    }
+
+    fn reset_to_policy(&mut self, name: &TopicPartition, reason: &str) -> Result<(), ClientError> {
+        match self.reset {
+            AutoOffsetReset::Earliest => self.seek_to(name, OffsetSpec::Earliest),
+            AutoOffsetReset::Latest => self.seek_to(name, OffsetSpec::Latest),
+            AutoOffsetReset::None => {
+                return Err(ClientError::invalid(format!("{name}: {reason}, and auto.offset.reset is none")));
+            }
+        };
+        Ok(())
+    }
+
+    /// A looked-up offset was found.
+    pub(super) fn looked_up(&mut self, name: &TopicPartition, turn: u64, offset: i64, epoch: i32) {
+        if self.current(name, turn).is_some_and(|partition| matches!(partition.phase, Phase::Resetting(_))) {
+            self.seek(name, offset, epoch);
+        }
+    }
+
+    /// A question failed; it is asked again, not before `retry_at`.
+    pub(super) fn failed(&mut self, name: &TopicPartition, turn: u64, retry_at: Instant) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.asked = false;
+            partition.not_before = retry_at;
+            partition.read_replica = None;
+        }
+    }
+
+    /// Partitions of which as much lies here as may, and which the caller may take.
+    pub(super) fn full(&self) -> Vec<TopicPartition> {
+        let full = self.partitions.iter();
+        let full = full.filter(|(_, partition)| {
+            partition.buffered >= MAX_BUFFERED && !partition.paused && !partition.revoked
+        });
+        full.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Partitions that can be fetched now.
+    pub(super) fn fetchable(&self, now: Instant) -> Vec<Fetchable> {
+        let ready = self.partitions.iter().filter(|(_, partition)| {
+            partition.phase == Phase::Reading
+                && !partition.paused
+                && !partition.revoked
+                && !partition.asked
+                && partition.buffered < MAX_BUFFERED
+                && partition.not_before <= now
+        });
+        ready
+            .map(|(name, partition)| Fetchable {
+                name: name.clone(),
+                turn: partition.turn,
+                offset: partition.fetch_offset,
+                read_replica: partition.read_replica.filter(|(_, until)| *until > now).map(|(node, _)| node),
+            })
+            .collect()
+    }
+
+    /// A fetch was sent.
+    pub(super) fn fetching(&mut self, name: &TopicPartition, turn: u64) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.asked = true;
+        }
+    }
+
+    /// A fetch has ended, with or without data.
+    pub(super) fn fetch_ended(&mut self, name: &TopicPartition, turn: u64) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.asked = false;
+        }
+    }
+
+    /// A chunk has come that leads from the fetch offset to `next_offset`. False if nobody wants it any more.
+    pub(super) fn fetched(&mut self, name: &TopicPartition, turn: u64, from: i64, next_offset: i64) -> bool {
+        match self.current(name, turn) {
+            Some(partition) if partition.phase == Phase::Reading && partition.fetch_offset == from => {
+                partition.fetch_offset = next_offset;
+                partition.buffered += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What an answer said about the partition's log.
+    pub(super) fn learn_bounds(&mut self, name: &TopicPartition, turn: u64, bounds: LogBounds) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.bounds = Some(bounds);
+        }
+    }
+
+    /// The leader points to a replica nearby.
+    pub(super) fn prefer_replica(&mut self, name: &TopicPartition, turn: u64, node: i32, until: Instant) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.read_replica = Some((node, until));
+        }
+    }
+
+    /// The offset fetched does not exist.
+    ///
+    /// # Errors
+    /// Invalid, if `auto.offset.reset` is none.
+    pub(super) fn out_of_range(
+        &mut self,
+        name: &TopicPartition,
+        turn: u64,
+        offset: i64,
+    ) -> Result<(), ClientError> {
+        let Some(partition) = self.current(name, turn) else { return Ok(()) };
+        if partition.phase != Phase::Reading || partition.fetch_offset != offset {
+            return Ok(());
+        }
+        if partition.read_replica.take().is_some() {
+            // The replica is behind; the leader knows better.
+            return Ok(());
+        }
+        if partition.buffered > 0 {
+            // What is here is still handed out; then it is asked again.
+            return Ok(());
+        }
+        self.reset_to_policy(name, &format!("offset {offset} is not in the log"))
+    }
+
+    /// Whether a chunk is wanted and the caller may have it.
+    pub(super) fn may_take(&self, name: &TopicPartition, turn: u64) -> Take {
+        match self.partitions.get(name) {
+            Some(partition) if partition.turn == turn && !partition.revoked => {
+                if partition.paused {
+                    Take::Later
+                } else {
+                    Take::Now
+                }
+            }
+            _ => Take::Never,
+        }
+    }
+
+    /// The caller has got everything before `offset`.
+    pub(super) fn advance(&mut self, name: &TopicPartition, turn: u64, offset: i64, epoch: i32) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.position = offset;
+            partition.epoch = epoch;
+        }
+    }
+
+    /// A chunk was handed out as a whole.
+    pub(super) fn chunk_taken(&mut self, name: &TopicPartition, turn: u64) {
+        if let Some(partition) = self.current(name, turn) {
+            partition.buffered = partition.buffered.saturating_sub(1);
+        }
+    }
+
+    /// The earliest time at which a pause after a failure ends.
+    pub(super) fn next_retry(&self, now: Instant) -> Option<Instant> {
+        self.partitions.values().map(|partition| partition.not_before).filter(|at| *at > now).min()
+    }
+
+    /// How long a pointer to a replica holds.
+    pub(super) fn replica_until(now: Instant, metadata_max_age_ms: u64) -> Instant {
+        now + Duration::from_millis(metadata_max_age_ms)
+    }
+}
+
+/// What to do with a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// Hand it out.
+    Now,
+    /// Keep it: the partition is paused.
+    Later,
+    /// Drop it: the consumer is elsewhere.
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
+    fn at(milliseconds: u64) -> Instant {
+        Instant::from_start(Duration::from_millis(milliseconds))
+    }
+
+    fn offsets(positions: &Positions, now: Instant) -> Vec<(i32, i64)> {
+        positions.fetchable(now).into_iter().map(|one| (one.name.partition, one.offset)).collect()
+    }
+
+    #[test]
+    fn a_partition_begins_where_it_was_committed_or_where_the_policy_says() {
+        let check = |reset, committed: Option<i64>, expected: Result<Option<OffsetSpec>, &str>| {
+            let mut positions = Positions::new(reset);
+            positions.assign(&[name(0)]);
+            let asked = positions.take_unknown(at(0));
+            assert_eq!(asked.len(), 1);
+            assert!(positions.take_unknown(at(0)).is_empty(), "asked once");
+            let committed = committed.map(OffsetAndMetadata::new);
+            let outcome = positions.committed(&name(0), asked[&name(0)], committed.as_ref());
+            let outcome = outcome.map(|()| positions.take_resetting(at(0)).first().map(|(_, _, spec)| *spec));
+            let outcome = outcome.map_err(|error| error.to_string());
+            assert_eq!(outcome, expected.map_err(str::to_string), "{reset} {committed:?}");
+        };
+        check(AutoOffsetReset::Earliest, Some(5), Ok(None));
+        check(AutoOffsetReset::Earliest, None, Ok(Some(OffsetSpec::Earliest)));
+        check(AutoOffsetReset::Latest, None, Ok(Some(OffsetSpec::Latest)));
+        let refused = "t-0: there is no committed offset, and auto.offset.reset is none";
+        check(AutoOffsetReset::None, None, Err(refused));
+        check(AutoOffsetReset::None, Some(0), Ok(None));
+    }
+
+    #[test]
+    fn answers_of_an_earlier_turn_mean_nothing() {
+        let mut positions = Positions::new(AutoOffsetReset::Earliest);
+        positions.assign(&[name(0)]);
+        let turn = positions.take_unknown(at(0))[&name(0)];
+        positions.seek(&name(0), 7, -1);
+        positions.committed(&name(0), turn, Some(&OffsetAndMetadata::new(3))).unwrap();
+        assert_eq!(positions.position(&name(0)), Some(7));
+        let turn = positions.fetchable(at(0))[0].turn;
+        positions.fetching(&name(0), turn);
+        assert_eq!(offsets(&positions, at(0)), []);
+        positions.seek(&name(0), 9, -1);
+        assert_eq!(offsets(&positions, at(0)), [(0, 9)], "a new turn asks anew");
+        assert!(!positions.fetched(&name(0), turn, 7, 8), "nobody wants it");
+        positions.remove(&[name(0)]);
+        positions.add(&[name(0)]);
+        assert_eq!(positions.position(&name(0)), None, "it comes back without a position");
+    }
+
+    #[test]
+    fn two_chunks_are_fetched_ahead() {
+        let mut positions = Positions::new(AutoOffsetReset::Earliest);
+        positions.assign(&[name(0)]);
+        positions.seek(&name(0), 0, -1);
+        let turn = positions.fetchable(at(0))[0].turn;
+        assert!(positions.fetched(&name(0), turn, 0, 10));
+        assert_eq!(offsets(&positions, at(0)), [(0, 10)]);
+        assert!(positions.fetched(&name(0), turn, 10, 20));
+        assert_eq!(offsets(&positions, at(0)), []);
+        assert_eq!(positions.position(&name(0)), Some(0), "the caller has nothing yet");
+        positions.advance(&name(0), turn, 10, 3);
+        positions.chunk_taken(&name(0), turn);
+        assert_eq!(offsets(&positions, at(0)), [(0, 20)]);
+        let committed = &positions.to_commit()[&name(0)];
+        assert_eq!((committed.offset, committed.leader_epoch), (10, 3));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_looked_up_after_what_is_here() {
+        let mut positions = Positions::new(AutoOffsetReset::Latest);
+        positions.assign(&[name(0)]);
+        positions.seek(&name(0), 0, -1);
+        let turn = positions.fetchable(at(0))[0].turn;
+        assert!(positions.fetched(&name(0), turn, 0, 10));
+        positions.out_of_range(&name(0), turn, 10).unwrap();
+        assert_eq!(positions.take_resetting(at(0)), [], "a chunk is here");
+        positions.chunk_taken(&name(0), turn);
+        positions.out_of_range(&name(0), turn, 5).unwrap();
+        assert_eq!(positions.take_resetting(at(0)), [], "not the offset that is fetched");
+        positions.out_of_range(&name(0), turn, 10).unwrap();
+        let asked = positions.take_resetting(at(0));
+        assert_eq!(asked[0].2, OffsetSpec::Latest);
+        positions.failed(&name(0), asked[0].1, at(50));
+        assert_eq!(positions.take_resetting(at(49)), []);
+        assert_eq!(positions.next_retry(at(49)), Some(at(50)));
+        let asked = positions.take_resetting(at(50));
+        positions.looked_up(&name(0), asked[0].1, 42, 1);
+        assert_eq!(positions.position(&name(0)), Some(42));
+    }
+
+    #[test]
+    fn paused_partitions_rest() {
+        let mut positions = Positions::new(AutoOffsetReset::Latest);
+        positions.assign(&[name(0), name(1)]);
+        positions.seek(&name(0), 0, -1);
+        positions.seek(&name(1), 0, -1);
+        let turn = positions.fetchable(at(0))[0].turn;
+        assert!(positions.set_paused(&name(0), true));
+        assert!(!positions.set_paused(&name(2), true));
+        assert_eq!(offsets(&positions, at(0)), [(1, 0)]);
+        assert_eq!(positions.may_take(&name(0), turn), Take::Later);
+        positions.assign(&[name(0), name(3)]);
+        assert_eq!(positions.paused(), [name(0)], "what stays stays as it was");
+        assert_eq!(positions.may_take(&name(1), turn + 1), Take::Never);
+    }
+}
