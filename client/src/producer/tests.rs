@@ -40,6 +40,8 @@ impl Log {
         assert!(walk.next().is_none(), "one batch");
         batch.check_crc().unwrap();
         let header = batch.header;
+        // As in Kafka, a producer that is not known may begin at any sequence.
+        let begins = !self.producers.contains_key(&header.producer_id);
         let known = self.producers.entry(header.producer_id).or_default();
         if header.producer_epoch < known.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
@@ -55,7 +57,7 @@ impl Log {
             return Ok(duplicate.2);
         }
         let expected = known.recent.last().map_or(0, |batch| batch.1 + 1);
-        if first != expected {
+        if first != expected && !begins {
             return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
         }
         let offset = self.values.len() as i64;

@@ -3,6 +3,8 @@
 //! Clusters: Apache Kafka, if `ANABRANCH_KAFKA=host:port` names one. Topics and groups have names of their own per run,
 //! so that a cluster can be used again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod admin;
 mod consumer;
 mod producer;

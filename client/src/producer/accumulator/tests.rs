@@ -24,6 +24,7 @@ fn accumulator(pairs: &[(&str, &str)], partitions: usize) -> Accumulator {
         learnt: at(0),
     });
     accumulator.identify(at(0), IDENTITY);
+    accumulator.queues.iter_mut().for_each(|queue| queue.way.be_known(IDENTITY));
     accumulator
 }
 

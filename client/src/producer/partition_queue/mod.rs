@@ -10,6 +10,8 @@
 //! - After a failure only the oldest numbered batch is sent, one at a time, and nothing new is numbered until all that
 //!   failed are through: a younger one would be refused, or, if only the answer was lost, push the failed one out of the
 //!   leader's memory.
+//! - A leader that does not know the producer takes any sequence. So until it has acknowledged a first batch, that one
+//!   goes alone: else, if it were lost and the second not, the second would be written before it.
 //! - A refusal for the sequence means little for a younger batch (an older one is still missing: it goes again). For
 //!   the oldest it is a proof: the leader lacks what came before it and has none of what is numbered here (a batch was
 //!   given up, or a leader lost its tail). Then the producer takes a new epoch, and once nothing is in flight all that
@@ -132,6 +134,8 @@ pub(super) struct PartitionQueue {
     in_flight: usize,
     identity: Option<ProducerIdentity>,
     next_sequence: i32,
+    /// Whether the leader has acknowledged a batch of this identity.
+    is_known: bool,
     /// All that is numbered starts anew under a new epoch once nothing is in flight.
     renumber: bool,
     /// Failures in a row, and when the next attempt may be.
@@ -187,6 +191,7 @@ impl PartitionQueue {
             in_flight: 0,
             identity: None,
             next_sequence: 0,
+            is_known: false,
             renumber: false,
             failures: 0,
             retry_at: Instant::default(),
@@ -251,9 +256,10 @@ impl PartitionQueue {
             return (failed == 0).then_some(self.retry_at);
         }
         let failed = self.numbered.iter().any(|numbered| numbered.failed);
+        let alone = !self.is_known && !self.numbered.is_empty();
         let full = self.numbered.len().max(self.in_flight) >= limits.max_in_flight;
         let other_identity = !self.numbered.is_empty() && self.identity != Some(identity);
-        if failed || full || other_identity {
+        if failed || alone || full || other_identity {
             return None;
         }
         if !self.waiting.is_empty() {
@@ -289,6 +295,7 @@ impl PartitionQueue {
                 if self.numbered.is_empty() && self.identity != Some(identity) {
                     self.identity = Some(identity);
                     self.next_sequence = 0;
+                    self.is_known = false;
                 }
                 let sequence = self.next_sequence;
                 self.next_sequence = sequence_after(sequence, batch.records);
@@ -347,6 +354,7 @@ impl PartitionQueue {
         let (error, out_of_order) = match verdict {
             Verdict::Written(metadata) => {
                 self.failures = 0;
+                self.is_known |= Some(numbered.identity) == self.identity;
                 let batch = self.remove(index);
                 return (batch.map(|batch| batch.settle(Ok(metadata))), false);
             }
@@ -377,6 +385,13 @@ impl PartitionQueue {
         numbered.batch.last_error = Some(error);
         self.renumber |= gap;
         (None, gap)
+    }
+
+    /// As if its leader had acknowledged a batch before.
+    #[cfg(test)]
+    pub(super) fn be_known(&mut self, identity: ProducerIdentity) {
+        self.identity = Some(identity);
+        self.is_known = true;
     }
 
     /// Under which identity the next batch is numbered, if one is settled.

@@ -62,8 +62,10 @@ fn answer(queue: &mut PartitionQueue, id: u64, verdict: Verdict) -> (Option<bool
     (settled.map(|settled| settled.result.is_ok()), gap)
 }
 
+/// A queue of so many batches, whose leader knows the producer.
 fn queue(batches: u64) -> PartitionQueue {
     let mut queue = PartitionQueue::new(TopicPartition::new("t", 0));
+    queue.be_known(FIRST);
     for id in 0..batches {
         queue.push(batch(id, 10, at(0)));
     }
@@ -80,6 +82,17 @@ fn five_are_numbered_at_a_time() {
     assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0), (1, 0, 10), (2, 0, 20), (3, 0, 30), (4, 0, 40)]);
     assert_eq!(answer(&mut queue, 0, written()), WELL);
     assert_eq!(take_all(&mut queue, FIRST), [(5, 0, 50)]);
+}
+
+#[test]
+fn the_first_goes_alone() {
+    let mut queue = queue(3);
+    queue.is_known = false;
+    assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0)]);
+    assert_eq!(answer(&mut queue, 0, retry()), NOTHING);
+    assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0)]);
+    assert_eq!(answer(&mut queue, 0, written()), WELL);
+    assert_eq!(take_all(&mut queue, FIRST), [(1, 0, 10), (2, 0, 20)]);
 }
 
 #[test]
@@ -121,7 +134,9 @@ fn the_oldest_out_of_order_starts_a_new_epoch_when_all_have_answered() {
     assert_eq!(answer(&mut queue, 1, out_of_order()), (None, true), "the proof of a gap");
     assert_eq!(take_all(&mut queue, SECOND), [], "one is in flight still");
     assert_eq!(answer(&mut queue, 2, out_of_order()), NOTHING, "known already");
-    assert_eq!(take_all(&mut queue, SECOND), [(1, 1, 0), (2, 1, 10)]);
+    assert_eq!(take_all(&mut queue, SECOND), [(1, 1, 0)], "the first of the new epoch goes alone");
+    assert_eq!(answer(&mut queue, 1, written()), WELL);
+    assert_eq!(take_all(&mut queue, SECOND), [(2, 1, 10)]);
 }
 
 #[test]
