@@ -26,6 +26,8 @@ mod retry;
 mod topic_partition;
 
 pub use admin::Admin;
+pub use admin::configs::{ConfigEntry, ConfigResource};
+pub use admin::groups::{GroupDescription, GroupListing, MemberDescription};
 pub use admin::topics::{CreatedTopic, NewTopic};
 pub use cluster::Client;
 pub use config::{AutoOffsetReset, ClientConfig, ConsumerConfig, IsolationLevel, ProducerConfig};

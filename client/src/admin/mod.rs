@@ -1,12 +1,22 @@
-//! Administration: topics, offsets. Every call retries what may pass for `default.api.timeout.ms`; what a broker says
+//! Administration: topics, records, settings, offsets, groups. Every call retries what may pass for `default.api.timeout.ms`; what a broker says
 //! of one topic or partition is that one's own result.
 //!
-//! Reading order: [`topics`], [`offsets`].
+//! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`].
 
+pub mod configs;
+pub mod groups;
 pub mod offsets;
+pub mod records;
 pub mod topics;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch_protocol::ErrorCode;
+
 use crate::cluster::Client;
+use crate::error::{ClientError, Result};
+use crate::retry::Retry;
 
 /// Administers a cluster; made by [`Client::admin`]. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,4 +30,53 @@ impl Client {
     pub fn admin(&self) -> Admin {
         Admin { client: self.clone() }
     }
+}
+
+impl Admin {
+    /// How long a broker may take over a change.
+    fn broker_timeout_ms(&self) -> i32 {
+        i32::try_from(self.client.config().request_timeout_ms).unwrap_or(i32::MAX)
+    }
+
+    /// Waits after a failure; where the controller had moved, asks who it is.
+    async fn before_next(&self, retry: &mut Retry<'_>, error: ClientError) -> Result<()> {
+        retry.after(error).await?;
+        let refresh = self.client.refresh_topics(&[], self.client.host().now(), false);
+        // If this fails too, the next attempt says so.
+        let _ = self.client.host().timeout(Duration::from_secs(1).min(retry.time_left()), refresh).await;
+        Ok(())
+    }
+}
+
+/// One item's result.
+fn outcome<T>(what: &str, code: ErrorCode, text: Option<&str>, value: T) -> Result<T> {
+    if code == ErrorCode::NONE { Ok(value) } else { Err(ClientError::from_code_and_text(what, code, text)) }
+}
+
+/// Keeps what is settled: successes and what no retry mends. Gives back why another attempt is needed.
+fn settle<K: Ord, T>(
+    answers: Result<Vec<(K, Result<T>)>>,
+    results: &mut BTreeMap<K, Result<T>>,
+) -> Option<ClientError> {
+    let mut reason = None;
+    match answers {
+        Err(error) => reason = Some(error),
+        Ok(answers) => {
+            for (key, result) in answers {
+                match result {
+                    // A topic that is not there will not come by waiting, whatever its code says of clients in general.
+                    Err(error)
+                        if error.is_retriable()
+                            && error.code() != Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) =>
+                    {
+                        reason = Some(error);
+                    }
+                    result => {
+                        results.insert(key, result);
+                    }
+                }
+            }
+        }
+    }
+    reason
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anabranch_protocol::ErrorCode;
 
-use super::Admin;
-use crate::cluster::CoordinatorKind;
+use super::{Admin, outcome, settle};
 use crate::config::IsolationLevel;
 use crate::error::{ClientError, Result};
 use crate::group_offsets::{self, Committer, OffsetAndMetadata};
@@ -36,8 +35,7 @@ impl Admin {
         let mut retry = self.client.retry();
         loop {
             let attempt = async {
-                let address = self.client.find_coordinator(CoordinatorKind::Group, group).await?;
-                let connection = self.client.shared_lane().connection(&address).await?;
+                let connection = self.group_connection(group).await?;
                 group_offsets::fetch(&connection, group, partitions, false).await
             };
             match attempt.await {
@@ -62,16 +60,15 @@ impl Admin {
         let mut retry = self.client.retry();
         while !missing.is_empty() {
             let attempt = async {
-                let address = self.client.find_coordinator(CoordinatorKind::Group, group).await?;
-                let connection = self.client.shared_lane().connection(&address).await?;
+                let connection = self.group_connection(group).await?;
                 let codes = group_offsets::commit(&connection, &committer, &missing).await?;
                 let answer = |(name, code): (TopicPartition, ErrorCode)| {
                     let what = format!("committing {name} for group {group}");
-                    (name, super::topics::outcome(&what, code, None, ()))
+                    (name, outcome(&what, code, None, ()))
                 };
                 Ok::<Vec<_>, ClientError>(codes.into_iter().map(answer).collect())
             };
-            let reason = super::topics::settle(attempt.await, &mut results);
+            let reason = settle(attempt.await, &mut results);
             missing.retain(|name, _| !results.contains_key(name));
             if let Some(error) = reason {
                 retry.after(error).await?;

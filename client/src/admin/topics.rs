@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use anabranch_protocol::messages::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+};
 use anabranch_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatableTopicResult,
     CreateTopicsRequest, CreateTopicsResponse,
@@ -13,7 +15,7 @@ use anabranch_protocol::messages::delete_topics::{
 };
 use anabranch_protocol::{ErrorCode, Uuid};
 
-use super::Admin;
+use super::{Admin, outcome, settle};
 use crate::cluster::describe_topic;
 use crate::error::{ClientError, Result};
 use crate::metadata::TopicMetadata;
@@ -163,6 +165,38 @@ impl Admin {
         Ok(results)
     }
 
+    /// Gives a topic so many partitions in all.
+    ///
+    /// # Errors
+    /// Retriable, if no broker took the request in time; Invalid, if the topic is not there or has as many.
+    pub async fn create_partitions(&self, topic: &str, count: i32) -> Result<()> {
+        let request = CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic { name: topic, count, assignments: None }],
+            timeout_ms: self.broker_timeout_ms(),
+            validate_only: false,
+        };
+        let mut retry = self.client.retry();
+        loop {
+            let attempt = async {
+                let answer = self.client.controller_connection().await?.call(&request).await?;
+                let response: CreatePartitionsResponse<'_> = answer.decode()?;
+                let what = format!("adding partitions to topic {topic}");
+                match response.results.iter().find(|result| result.name == topic) {
+                    Some(result) => outcome(&what, result.error_code, result.error_message, ()),
+                    None => Err(ClientError::corrupt(format!("{what}: no answer"))),
+                }
+            };
+            match attempt.await {
+                Ok(()) => return Ok(()),
+                // A topic that is not there will not come by waiting.
+                Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                    return Err(error);
+                }
+                Err(error) => self.before_next(&mut retry, error).await?,
+            }
+        }
+    }
+
     /// All topics of the cluster, by name.
     ///
     /// # Errors
@@ -194,24 +228,6 @@ impl Admin {
                 Err(error) => retry.after(error).await?,
             }
         }
-    }
-
-    /// How long a broker may take over a change.
-    pub(super) fn broker_timeout_ms(&self) -> i32 {
-        i32::try_from(self.client.config().request_timeout_ms).unwrap_or(i32::MAX)
-    }
-
-    /// Waits after a failure; where the controller had moved, asks who it is.
-    pub(super) async fn before_next(
-        &self,
-        retry: &mut crate::retry::Retry<'_>,
-        error: ClientError,
-    ) -> Result<()> {
-        retry.after(error).await?;
-        let refresh = self.client.refresh_topics(&[], self.client.host().now(), false);
-        // If this fails too, the next attempt says so.
-        let _ = self.client.host().timeout(Duration::from_secs(1).min(retry.time_left()), refresh).await;
-        Ok(())
     }
 }
 
@@ -247,37 +263,4 @@ fn created(topic: &CreatableTopicResult<'_>) -> (String, Result<CreatedTopic>) {
 
 fn by_name(name: &str) -> DeleteTopicState<'_> {
     DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO }
-}
-
-/// One item's result.
-pub(super) fn outcome<T>(what: &str, code: ErrorCode, text: Option<&str>, value: T) -> Result<T> {
-    if code == ErrorCode::NONE { Ok(value) } else { Err(ClientError::from_code_and_text(what, code, text)) }
-}
-
-/// Keeps what is settled: successes and what no retry mends. Gives back why another attempt is needed.
-pub(super) fn settle<K: Ord, T>(
-    answers: Result<Vec<(K, Result<T>)>>,
-    results: &mut BTreeMap<K, Result<T>>,
-) -> Option<ClientError> {
-    let mut reason = None;
-    match answers {
-        Err(error) => reason = Some(error),
-        Ok(answers) => {
-            for (key, result) in answers {
-                match result {
-                    // A topic that is not there will not come by waiting, whatever its code says of clients in general.
-                    Err(error)
-                        if error.is_retriable()
-                            && error.code() != Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) =>
-                    {
-                        reason = Some(error);
-                    }
-                    result => {
-                        results.insert(key, result);
-                    }
-                }
-            }
-        }
-    }
-    reason
 }

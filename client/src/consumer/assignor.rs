@@ -198,7 +198,7 @@ impl MemberAssignment {
         encode_versioned(&message, VERSION)
     }
 
-    pub(super) fn decode(bytes: &Bytes) -> Result<Self> {
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self> {
         if bytes.is_empty() {
             // So says a broker to a member that the leader left out.
             return Ok(MemberAssignment::default());

@@ -6,49 +6,43 @@
 //!                positions --> fetcher --> leaders --chunks-+
 //! ```
 //! Reading order: `positions`, `fetch_session`, `isolation`, [`assignor`], `membership`, all pure; `record`, what is handed
-//! out; `fetcher` and `group`, which talk to brokers; this file, what users call.
+//! out; `fetcher` and `group`, which talk to brokers; this file, `poll` and `commit`, what users call.
 
 pub mod assignor;
+mod commit;
 mod fetch_session;
 mod fetcher;
 mod group;
 mod isolation;
 mod membership;
+mod poll;
 mod positions;
 mod record;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anabranch_host::Instant;
-use anabranch_protocol::ErrorCode;
 
 pub use membership::RebalanceEvent;
+pub use poll::Polled;
 pub use positions::LogBounds;
 pub use record::{ConsumerRecord, FetchedBatches};
 
-use crate::cluster::{Client, CoordinatorKind};
-use crate::config::{ConsumerConfig, IsolationLevel};
+use crate::cluster::Client;
+use crate::config::ConsumerConfig;
 use crate::error::{ClientError, Result};
-use crate::group_offsets::{self, Committer, OffsetAndMetadata};
+use crate::group_offsets::Committer;
 use crate::list_offsets::OffsetSpec;
 use crate::topic_partition::TopicPartition;
 use assignor::{Assignor, RangeAssignor};
 use fetcher::Fetcher;
 use group::Group;
 use membership::{MemberOptions, Membership};
-
-/// What a poll returns.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Polled<T> {
-    /// Changes of what the consumer owns, in order. The member goes on when the consumer polls again. Records come only
-    /// with a poll that has none.
-    pub events: Vec<RebalanceEvent>,
-    /// What was read, per partition in order.
-    pub records: Vec<T>,
-}
+use poll::Open;
 
 /// As whom a consumer is known to its group: what a transaction needs in order to commit for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,18 +68,8 @@ pub struct Consumer {
     /// Decoded records that `poll` has not returned yet.
     open: VecDeque<Open>,
     auto_commit_at: Instant,
-    auto_commit_running: Arc<std::sync::atomic::AtomicBool>,
+    auto_commit_running: Arc<AtomicBool>,
     closed: bool,
-}
-
-/// A chunk that is being handed out record by record.
-struct Open {
-    name: TopicPartition,
-    turn: u64,
-    records: std::vec::IntoIter<ConsumerRecord>,
-    next_offset: i64,
-    leader_epoch: i32,
-    ends: bool,
 }
 
 impl Consumer {
@@ -324,303 +308,6 @@ impl Consumer {
         self.fetcher.state.lock().positions.bounds(partition)
     }
 
-    /// Waits for records or events, at most for `timeout`; returns up to `max.poll.records`. With `enable.auto.commit`,
-    /// what earlier polls returned counts as processed.
-    ///
-    /// # Errors
-    /// Invalid or Fenced, if the member or a partition cannot go on; Corrupt, if records do not parse; Closed.
-    pub async fn poll(&mut self, timeout: Duration) -> Result<Polled<ConsumerRecord>> {
-        let deadline = self.now() + timeout;
-        let events = self.begin_poll().await?;
-        if !events.is_empty() {
-            return Ok(Polled { events, records: Vec::new() });
-        }
-        loop {
-            let changed = Arc::clone(&self.fetcher.changed);
-            let mut changed = std::pin::pin!(changed.notified());
-            // Before looking, so that what comes after is not missed.
-            changed.as_mut().enable();
-            self.fetcher.drive();
-            let records = self.take_records()?;
-            if !records.is_empty() {
-                // The next are fetched while these are processed.
-                self.fetcher.drive();
-                return Ok(Polled { events: Vec::new(), records });
-            }
-            let events = self.wait(deadline, changed).await?;
-            if let Some(events) = events {
-                return Ok(Polled { events, records: Vec::new() });
-            }
-        }
-    }
-
-    /// As [`Consumer::poll`], but returns all that is here as raw batches, unchecked and not decompressed.
-    ///
-    /// # Errors
-    /// As [`Consumer::poll`].
-    pub async fn poll_batches(&mut self, timeout: Duration) -> Result<Polled<FetchedBatches>> {
-        let deadline = self.now() + timeout;
-        let events = self.begin_poll().await?;
-        if !events.is_empty() {
-            return Ok(Polled { events, records: Vec::new() });
-        }
-        self.drop_open();
-        loop {
-            let changed = Arc::clone(&self.fetcher.changed);
-            let mut changed = std::pin::pin!(changed.notified());
-            changed.as_mut().enable();
-            self.fetcher.drive();
-            let mut records = Vec::new();
-            while let Some(chunk) = self.fetcher.take_chunk() {
-                let mut state = self.fetcher.state.lock();
-                let (next_offset, epoch) = (chunk.batches.next_offset, chunk.batches.leader_epoch);
-                state.positions.advance(&chunk.name, chunk.turn, next_offset, epoch);
-                if chunk.ends {
-                    state.positions.chunk_taken(&chunk.name, chunk.turn);
-                }
-                records.push(chunk.batches);
-            }
-            if !records.is_empty() {
-                self.fetcher.drive();
-                return Ok(Polled { events: Vec::new(), records });
-            }
-            let events = self.wait(deadline, changed).await?;
-            if let Some(events) = events {
-                return Ok(Polled { events, records: Vec::new() });
-            }
-        }
-    }
-
-    /// What every poll begins with: the group learns that the user is there and has dealt with the events of before.
-    async fn begin_poll(&mut self) -> Result<Vec<RebalanceEvent>> {
-        self.check_open()?;
-        let now = self.now();
-        if let Some(group) = &self.group {
-            group.membership.lock().polled(now);
-            self.fetcher.state.lock().positions.drop_revoked();
-            group.wake.notify_one();
-        }
-        if self.auto_commits() && now >= self.auto_commit_at {
-            self.commit_beside();
-        }
-        self.take_events().await
-    }
-
-    /// Takes the group's events and follows them.
-    async fn take_events(&mut self) -> Result<Vec<RebalanceEvent>> {
-        let Some(group) = self.group.clone() else { return Ok(Vec::new()) };
-        let events = group.membership.lock().take_events();
-        for event in &events {
-            match event {
-                RebalanceEvent::Assigned { partitions, .. } => {
-                    self.fetcher.state.lock().positions.add(partitions);
-                }
-                RebalanceEvent::Revoked(partitions) => {
-                    let mut offsets = self.fetcher.state.lock().positions.to_commit();
-                    offsets.retain(|name, _| partitions.contains(name));
-                    if self.auto_commits() && !offsets.is_empty() {
-                        // If that fails, whoever gets the partitions reads some records again.
-                        if let Err(error) = self.commit_offsets(&offsets).await {
-                            tracing::warn!(%error, "offsets of revoked partitions are not committed");
-                        }
-                    }
-                    self.fetcher.state.lock().positions.revoke(partitions);
-                }
-                RebalanceEvent::Lost(partitions) => {
-                    self.fetcher.state.lock().positions.remove(partitions);
-                }
-            }
-        }
-        if events.is_empty()
-            && let Some(error) = group.membership.lock().failure()
-        {
-            return Err(error.clone());
-        }
-        Ok(events)
-    }
-
-    /// Waits until something changes; gives back events, or nothing at all when the time is up.
-    async fn wait(
-        &mut self,
-        deadline: Instant,
-        changed: std::pin::Pin<&mut tokio::sync::futures::Notified<'_>>,
-    ) -> Result<Option<Vec<RebalanceEvent>>> {
-        let events = self.take_events().await?;
-        if !events.is_empty() {
-            return Ok(Some(events));
-        }
-        if let Some(error) = self.fetcher.take_error() {
-            return Err(error);
-        }
-        let now = self.now();
-        if now >= deadline {
-            return Ok(Some(Vec::new()));
-        }
-        let until = self.fetcher.next_deadline(now).map_or(deadline, |at| at.max(now).min(deadline));
-        let host = self.client.host();
-        // Either way everything is looked at again.
-        let _ = host.timeout(until.saturating_duration_since(now), changed).await;
-        Ok(None)
-    }
-
-    /// Up to `max.poll.records` of what is here.
-    fn take_records(&mut self) -> Result<Vec<ConsumerRecord>> {
-        let mut taken = Vec::new();
-        let mut at = 0;
-        while taken.len() < self.config.max_poll_records {
-            if at == self.open.len() {
-                let Some(chunk) = self.fetcher.take_chunk() else { break };
-                let records = match record::decode(&chunk.batches, self.config.check_crcs) {
-                    Ok(records) => records,
-                    Err(error) if taken.is_empty() => {
-                        // It is read again: the user who polls on finds the same.
-                        let mut state = self.fetcher.state.lock();
-                        let offset = chunk.batches.fetch_offset;
-                        state.positions.seek(&chunk.name, offset, -1);
-                        return Err(error);
-                    }
-                    Err(_) => {
-                        // First what is good; the same error comes with the next poll.
-                        let mut state = self.fetcher.state.lock();
-                        let offset = chunk.batches.fetch_offset;
-                        state.positions.seek(&chunk.name, offset, -1);
-                        break;
-                    }
-                };
-                self.open.push_back(Open {
-                    name: chunk.name,
-                    turn: chunk.turn,
-                    records: records.into_iter(),
-                    next_offset: chunk.batches.next_offset,
-                    leader_epoch: chunk.batches.leader_epoch,
-                    ends: chunk.ends,
-                });
-            }
-            let mut state = self.fetcher.state.lock();
-            let open = &mut self.open[at];
-            match state.positions.may_take(&open.name, open.turn) {
-                positions::Take::Later => {
-                    at += 1;
-                    continue;
-                }
-                positions::Take::Never => {
-                    self.open.remove(at);
-                    continue;
-                }
-                positions::Take::Now => {}
-            }
-            let room = self.config.max_poll_records - taken.len();
-            taken.extend(open.records.by_ref().take(room));
-            let last = taken
-                .last()
-                .filter(|last| last.partition == open.name.partition && last.topic == open.name.topic);
-            if open.records.len() == 0 {
-                state.positions.advance(&open.name, open.turn, open.next_offset, open.leader_epoch);
-                if open.ends {
-                    state.positions.chunk_taken(&open.name, open.turn);
-                }
-                self.open.remove(at);
-            } else if let Some(last) = last {
-                state.positions.advance(&open.name, open.turn, last.offset + 1, last.leader_epoch);
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Puts decoded records back: they are fetched again.
-    fn drop_open(&mut self) {
-        let mut state = self.fetcher.state.lock();
-        for open in self.open.drain(..) {
-            if let Some(position) = state.positions.position(&open.name)
-                && state.positions.may_take(&open.name, open.turn) != positions::Take::Never
-            {
-                state.positions.seek(&open.name, position, -1);
-            }
-        }
-    }
-
-    fn auto_commits(&self) -> bool {
-        self.config.enable_auto_commit && self.config.group_id.is_some()
-    }
-
-    /// Commits the positions without waiting; at most one such commit is on its way.
-    fn commit_beside(&mut self) {
-        use std::sync::atomic::Ordering;
-        self.auto_commit_at = self.now() + Duration::from_millis(self.config.auto_commit_interval_ms);
-        let offsets = self.fetcher.state.lock().positions.to_commit();
-        let Some(commit) = self.commit_task(offsets) else { return };
-        if !self.auto_commit_running.swap(true, Ordering::Relaxed) {
-            let running = Arc::clone(&self.auto_commit_running);
-            self.client.host().spawn(async move {
-                if let Err(error) = commit.run().await {
-                    tracing::warn!(%error, "automatic commit failed");
-                }
-                running.store(false, Ordering::Relaxed);
-            });
-        }
-    }
-
-    fn commit_task(&self, offsets: BTreeMap<TopicPartition, OffsetAndMetadata>) -> Option<Commit> {
-        let group_id = self.config.group_id.as_deref()?;
-        (!offsets.is_empty()).then(|| Commit {
-            client: self.client.clone(),
-            group_id: Arc::from(group_id),
-            group: self.group.clone(),
-            offsets,
-        })
-    }
-
-    /// Commits the positions: all that polls have returned counts as processed.
-    ///
-    /// # Errors
-    /// As [`Consumer::commit_offsets`].
-    pub async fn commit(&self) -> Result<()> {
-        let offsets = self.fetcher.state.lock().positions.to_commit();
-        self.commit_offsets(&offsets).await
-    }
-
-    /// Commits these offsets, each that of the next record to read.
-    ///
-    /// # Errors
-    /// Retriable, if the coordinator does not answer in time or the group rebalances and waits for this consumer to
-    /// poll; Fenced, if the partitions may belong to somebody else; Invalid, without a `group.id` or if they are refused.
-    pub async fn commit_offsets(&self, offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>) -> Result<()> {
-        self.check_open()?;
-        if self.config.group_id.is_none() {
-            return Err(ClientError::invalid("committing needs a group.id"));
-        }
-        match self.commit_task(offsets.clone()) {
-            Some(commit) => commit.run().await,
-            None => Ok(()),
-        }
-    }
-
-    /// The group's committed offsets of these partitions; those without are left out.
-    ///
-    /// # Errors
-    /// Retriable, if the coordinator does not answer in time; Invalid, without a `group.id`.
-    pub async fn committed(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        let Some(group_id) = &self.config.group_id else {
-            return Err(ClientError::invalid("committed offsets need a group.id"));
-        };
-        let stable = self.config.isolation_level == IsolationLevel::ReadCommitted;
-        let mut retry = self.client.retry();
-        loop {
-            let attempt = async {
-                let address = self.client.find_coordinator(CoordinatorKind::Group, group_id).await?;
-                let connection = self.client.shared_lane().connection(&address).await?;
-                group_offsets::fetch(&connection, group_id, Some(partitions), stable).await
-            };
-            match attempt.await {
-                Ok(offsets) => return Ok(offsets),
-                Err(error) => retry.after(error).await?,
-            }
-        }
-    }
-
     /// Commits if `enable.auto.commit` says so, leaves the group (unless it is a static member) and ends.
     ///
     /// # Errors
@@ -657,74 +344,5 @@ impl Drop for Consumer {
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Consumer({:?}, {:?})", self.config.group_id, self.assignment())
-    }
-}
-
-/// A commit on its way.
-struct Commit {
-    client: Client,
-    group_id: Arc<str>,
-    group: Option<Arc<Group>>,
-    offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
-}
-
-impl Commit {
-    async fn run(mut self) -> Result<()> {
-        let client = self.client.clone();
-        let mut retry = client.retry();
-        loop {
-            let Err(error) = self.attempt().await else { return Ok(()) };
-            if error.code() == Some(ErrorCode::REBALANCE_IN_PROGRESS) {
-                let waits_for_us =
-                    self.group.as_ref().is_none_or(|group| !group.membership.lock().goes_on_by_itself());
-                if waits_for_us {
-                    return Err(error);
-                }
-            }
-            retry.after(error).await?;
-        }
-    }
-
-    /// One request; what is committed is taken out of `offsets`.
-    async fn attempt(&mut self) -> Result<()> {
-        let (committer, known) = match &self.group {
-            Some(group) => {
-                let membership = group.membership.lock();
-                (membership.committer(), membership.coordinator().map(str::to_string))
-            }
-            None => (Committer::outsider(&self.group_id), None),
-        };
-        let address = match known {
-            Some(address) => address,
-            None => self.client.find_coordinator(CoordinatorKind::Group, &self.group_id).await?,
-        };
-        let connection = self.client.shared_lane().connection(&address).await?;
-        let codes = group_offsets::commit(&connection, &committer, &self.offsets).await?;
-        let mut failure = None;
-        for (name, code) in codes {
-            if code == ErrorCode::NONE {
-                self.offsets.remove(&name);
-                continue;
-            }
-            let error =
-                ClientError::from_code(&format!("committing {name} for group {}", self.group_id), code);
-            // What no retry mends speaks for the whole.
-            if failure.as_ref().is_none_or(|(before, _): &(ClientError, _)| before.is_retriable()) {
-                failure = Some((error, code));
-            }
-        }
-        let Some((error, code)) = failure else { return Ok(()) };
-        if let Some(group) = &self.group {
-            let host = self.client.host();
-            let retry_at = host.now() + self.client.backoff().delay(1, host.random_u64());
-            let mut membership = group.membership.lock();
-            if matches!(code, ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE) {
-                membership.coordinator_moved();
-            }
-            membership.commit_answered(&committer, code, retry_at);
-            drop(membership);
-            group.wake.notify_one();
-        }
-        Err(error)
     }
 }

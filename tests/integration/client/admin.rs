@@ -1,9 +1,11 @@
 //! Administration: topics, offsets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anabranch_client::{
-    Client, ClientConfig, ErrorKind, IsolationLevel, NewTopic, OffsetAndMetadata, OffsetSpec, TopicPartition,
+    Client, ClientConfig, ConfigResource, Consumer, ConsumerConfig, ErrorKind, IsolationLevel, NewTopic,
+    OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig, ProducerRecord, TopicPartition,
 };
 use anabranch_host::Host;
 use anabranch_protocol::ErrorCode;
@@ -111,4 +113,94 @@ fn a_server_that_is_not_there_is_one_clear_line_in_bounded_time() {
     );
     assert!(!text.contains('\n'));
     assert!((host.now() - started).as_secs() < 5);
+}
+
+#[test]
+fn topics_grow_and_their_settings_change() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let (admin, topic) = (client.admin(), cluster.topic(&client, "settings", 1).await);
+        admin.create_partitions(&topic, 3).await.unwrap();
+        assert_eq!(admin.create_partitions(&topic, 2).await.unwrap_err().kind(), ErrorKind::Invalid);
+        assert!(admin.create_partitions("missing", 2).await.is_err());
+        cluster
+            .until("it has three partitions", async || {
+                let described = admin.describe_topics(&[&topic]).await.unwrap();
+                described[&topic].as_ref().is_ok_and(|topic| topic.partitions.len() == 3)
+            })
+            .await;
+        let resource = ConfigResource::Topic(topic.clone());
+        let retention = async || {
+            let entries = admin.describe_configs(&resource).await.unwrap();
+            let entry = entries.into_iter().find(|entry| entry.name == "retention.ms").unwrap();
+            (entry.value, entry.is_default)
+        };
+        assert_eq!(retention().await, (Some("604800000".to_string()), true));
+        admin.alter_configs(&resource, &[("retention.ms", Some("1000"))]).await.unwrap();
+        cluster
+            .until("the setting is changed", async || retention().await == (Some("1000".to_string()), false))
+            .await;
+        admin.alter_configs(&resource, &[("retention.ms", None)]).await.unwrap();
+        cluster.until("the default is back", async || retention().await.1).await;
+        let error = admin.alter_configs(&resource, &[("retention", Some("1"))]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    });
+}
+
+#[test]
+fn groups_are_listed_described_and_deleted() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let admin = client.admin();
+        let (topic, group) = (cluster.topic(&client, "described", 2).await, cluster.name("described"));
+        let keys = [("group.id", group.as_str())];
+        let mut consumer = Consumer::new(&client, ConsumerConfig::from_pairs(keys).unwrap()).unwrap();
+        consumer.subscribe([&topic]).unwrap();
+        while consumer.assignment().is_empty() {
+            consumer.poll(Duration::from_millis(20)).await.unwrap();
+        }
+        let description = admin.describe_group(&group).await.unwrap();
+        assert_eq!((description.state.as_str(), description.protocol.as_str()), ("Stable", "range"));
+        assert_eq!(description.members[0].partitions, consumer.assignment());
+        assert_eq!(description.members[0].client_id, "integration");
+        let listed = admin.list_groups().await.unwrap();
+        assert_eq!(listed.iter().find(|one| one.group_id == group).unwrap().state, "Stable");
+        let error = admin.delete_group(&group).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::NON_EMPTY_GROUP));
+
+        let name = TopicPartition::new(topic.as_str(), 0);
+        let offsets = BTreeMap::from([(name.clone(), OffsetAndMetadata::new(0))]);
+        consumer.commit_offsets(&offsets).await.unwrap();
+        let results = admin.delete_offsets(&group, std::slice::from_ref(&name)).await.unwrap();
+        let refusal = results[&name].as_ref().unwrap_err();
+        assert_eq!(refusal.code(), Some(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC));
+        consumer.close().await.unwrap();
+        assert!(admin.delete_offsets(&group, std::slice::from_ref(&name)).await.unwrap()[&name].is_ok());
+        admin.delete_group(&group).await.unwrap();
+        let error = admin.describe_group(&group).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::GROUP_ID_NOT_FOUND));
+    });
+}
+
+#[test]
+fn the_oldest_records_are_deleted() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let (admin, topic) = (client.admin(), cluster.topic(&client, "deleted", 1).await);
+        let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+        for _ in 0..10 {
+            producer.send(ProducerRecord::new(&topic).value("v")).await.unwrap().await.unwrap();
+        }
+        let name = TopicPartition::new(topic.as_str(), 0);
+        let delete = async |offset| {
+            let results = admin.delete_records(&BTreeMap::from([(name.clone(), offset)])).await.unwrap();
+            results[&name].as_ref().map(|offset| *offset).map_err(|error| error.kind())
+        };
+        assert_eq!(delete(4).await, Ok(4));
+        assert_eq!(delete(11).await, Err(ErrorKind::Invalid));
+        let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Earliest)]);
+        let found = admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        assert_eq!(found[&name].as_ref().unwrap().offset, 4);
+        assert_eq!(delete(-1).await, Ok(10));
+    });
 }

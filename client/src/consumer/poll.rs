@@ -1,0 +1,247 @@
+//! Polling: what the group says first, then what was fetched, waiting if there is neither.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_host::Instant;
+use tokio::sync::futures::Notified;
+
+use super::Consumer;
+use super::membership::RebalanceEvent;
+use super::positions::Take;
+use super::record::{self, ConsumerRecord, FetchedBatches};
+use crate::error::Result;
+use crate::topic_partition::TopicPartition;
+
+/// What a poll returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polled<T> {
+    /// Changes of what the consumer owns, in order. The member goes on when the consumer polls again. Records come only
+    /// with a poll that has none.
+    pub events: Vec<RebalanceEvent>,
+    /// What was read, per partition in order.
+    pub records: Vec<T>,
+}
+
+/// A chunk that is being handed out record by record.
+pub(super) struct Open {
+    name: TopicPartition,
+    turn: u64,
+    records: std::vec::IntoIter<ConsumerRecord>,
+    next_offset: i64,
+    leader_epoch: i32,
+    ends: bool,
+}
+
+impl Consumer {
+    /// Waits for records or events, at most for `timeout`; returns up to `max.poll.records`. With `enable.auto.commit`,
+    /// what earlier polls returned counts as processed.
+    ///
+    /// # Errors
+    /// Invalid or Fenced, if the member or a partition cannot go on; Corrupt, if records do not parse; Closed.
+    pub async fn poll(&mut self, timeout: Duration) -> Result<Polled<ConsumerRecord>> {
+        let deadline = self.now() + timeout;
+        let events = self.begin_poll().await?;
+        if !events.is_empty() {
+            return Ok(Polled { events, records: Vec::new() });
+        }
+        loop {
+            let changed = Arc::clone(&self.fetcher.changed);
+            let mut changed = std::pin::pin!(changed.notified());
+            // Before looking, so that what comes after is not missed.
+            changed.as_mut().enable();
+            self.fetcher.drive();
+            let records = self.take_records()?;
+            if !records.is_empty() {
+                // The next are fetched while these are processed.
+                self.fetcher.drive();
+                return Ok(Polled { events: Vec::new(), records });
+            }
+            let events = self.wait(deadline, changed).await?;
+            if let Some(events) = events {
+                return Ok(Polled { events, records: Vec::new() });
+            }
+        }
+    }
+
+    /// As [`Consumer::poll`], but returns all that is here as raw batches, unchecked and not decompressed.
+    ///
+    /// # Errors
+    /// As [`Consumer::poll`].
+    pub async fn poll_batches(&mut self, timeout: Duration) -> Result<Polled<FetchedBatches>> {
+        let deadline = self.now() + timeout;
+        let events = self.begin_poll().await?;
+        if !events.is_empty() {
+            return Ok(Polled { events, records: Vec::new() });
+        }
+        self.drop_open();
+        loop {
+            let changed = Arc::clone(&self.fetcher.changed);
+            let mut changed = std::pin::pin!(changed.notified());
+            changed.as_mut().enable();
+            self.fetcher.drive();
+            let mut records = Vec::new();
+            while let Some(chunk) = self.fetcher.take_chunk() {
+                let mut state = self.fetcher.state.lock();
+                let (next_offset, epoch) = (chunk.batches.next_offset, chunk.batches.leader_epoch);
+                state.positions.advance(&chunk.name, chunk.turn, next_offset, epoch);
+                if chunk.ends {
+                    state.positions.chunk_taken(&chunk.name, chunk.turn);
+                }
+                records.push(chunk.batches);
+            }
+            if !records.is_empty() {
+                self.fetcher.drive();
+                return Ok(Polled { events: Vec::new(), records });
+            }
+            let events = self.wait(deadline, changed).await?;
+            if let Some(events) = events {
+                return Ok(Polled { events, records: Vec::new() });
+            }
+        }
+    }
+
+    /// What every poll begins with: the group learns that the user is there and has dealt with the events of before.
+    async fn begin_poll(&mut self) -> Result<Vec<RebalanceEvent>> {
+        self.check_open()?;
+        let now = self.now();
+        if let Some(group) = &self.group {
+            group.membership.lock().polled(now);
+            self.fetcher.state.lock().positions.drop_revoked();
+            group.wake.notify_one();
+        }
+        if self.auto_commits() && now >= self.auto_commit_at {
+            self.commit_beside();
+        }
+        self.take_events().await
+    }
+
+    /// Takes the group's events and follows them.
+    async fn take_events(&mut self) -> Result<Vec<RebalanceEvent>> {
+        let Some(group) = self.group.clone() else { return Ok(Vec::new()) };
+        let events = group.membership.lock().take_events();
+        for event in &events {
+            match event {
+                RebalanceEvent::Assigned { partitions, .. } => {
+                    self.fetcher.state.lock().positions.add(partitions);
+                }
+                RebalanceEvent::Revoked(partitions) => {
+                    let mut offsets = self.fetcher.state.lock().positions.to_commit();
+                    offsets.retain(|name, _| partitions.contains(name));
+                    if self.auto_commits() && !offsets.is_empty() {
+                        // If that fails, whoever gets the partitions reads some records again.
+                        if let Err(error) = self.commit_offsets(&offsets).await {
+                            tracing::warn!(%error, "offsets of revoked partitions are not committed");
+                        }
+                    }
+                    self.fetcher.state.lock().positions.revoke(partitions);
+                }
+                RebalanceEvent::Lost(partitions) => {
+                    self.fetcher.state.lock().positions.remove(partitions);
+                }
+            }
+        }
+        if events.is_empty()
+            && let Some(error) = group.membership.lock().failure()
+        {
+            return Err(error.clone());
+        }
+        Ok(events)
+    }
+
+    /// Waits until something changes; gives back events, or nothing at all when the time is up.
+    async fn wait(
+        &mut self,
+        deadline: Instant,
+        changed: Pin<&mut Notified<'_>>,
+    ) -> Result<Option<Vec<RebalanceEvent>>> {
+        let events = self.take_events().await?;
+        if !events.is_empty() {
+            return Ok(Some(events));
+        }
+        if let Some(error) = self.fetcher.take_error() {
+            return Err(error);
+        }
+        let now = self.now();
+        if now >= deadline {
+            return Ok(Some(Vec::new()));
+        }
+        let until = self.fetcher.next_deadline(now).map_or(deadline, |at| at.max(now).min(deadline));
+        let host = self.client.host();
+        // Either way everything is looked at again.
+        let _ = host.timeout(until.saturating_duration_since(now), changed).await;
+        Ok(None)
+    }
+
+    /// Up to `max.poll.records` of what is here.
+    fn take_records(&mut self) -> Result<Vec<ConsumerRecord>> {
+        let mut taken = Vec::new();
+        let mut at = 0;
+        while taken.len() < self.config.max_poll_records {
+            if at == self.open.len() {
+                let Some(chunk) = self.fetcher.take_chunk() else { break };
+                let records = match record::decode(&chunk.batches, self.config.check_crcs) {
+                    Ok(records) => records,
+                    Err(error) => {
+                        // It is fetched again: whoever polls on finds the same. What is good comes first.
+                        let offset = chunk.batches.fetch_offset;
+                        self.fetcher.state.lock().positions.seek(&chunk.name, offset, -1);
+                        if taken.is_empty() {
+                            return Err(error);
+                        }
+                        break;
+                    }
+                };
+                self.open.push_back(Open {
+                    name: chunk.name,
+                    turn: chunk.turn,
+                    records: records.into_iter(),
+                    next_offset: chunk.batches.next_offset,
+                    leader_epoch: chunk.batches.leader_epoch,
+                    ends: chunk.ends,
+                });
+            }
+            let mut state = self.fetcher.state.lock();
+            let open = &mut self.open[at];
+            match state.positions.may_take(&open.name, open.turn) {
+                Take::Later => {
+                    at += 1;
+                    continue;
+                }
+                Take::Never => {
+                    self.open.remove(at);
+                    continue;
+                }
+                Take::Now => {}
+            }
+            let room = self.config.max_poll_records - taken.len();
+            taken.extend(open.records.by_ref().take(room));
+            let last = taken
+                .last()
+                .filter(|last| last.partition == open.name.partition && last.topic == open.name.topic);
+            if open.records.len() == 0 {
+                state.positions.advance(&open.name, open.turn, open.next_offset, open.leader_epoch);
+                if open.ends {
+                    state.positions.chunk_taken(&open.name, open.turn);
+                }
+                self.open.remove(at);
+            } else if let Some(last) = last {
+                state.positions.advance(&open.name, open.turn, last.offset + 1, last.leader_epoch);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Puts decoded records back: they are fetched again.
+    fn drop_open(&mut self) {
+        let mut state = self.fetcher.state.lock();
+        for open in self.open.drain(..) {
+            if let Some(position) = state.positions.position(&open.name)
+                && state.positions.may_take(&open.name, open.turn) != Take::Never
+            {
+                state.positions.seek(&open.name, position, -1);
+            }
+        }
+    }
+}
