@@ -155,14 +155,17 @@ impl Host {
         }
     }
 
-    /// Waits for the wish to stop, ctrl-c or SIGTERM; in simulation it never comes.
+    /// Waits for the wish to stop: ctrl-c or SIGTERM, in simulation [`Sim::interrupt`].
     ///
     /// # Errors
     /// If the operating system refuses to tell.
     pub async fn interrupted(&self) -> io::Result<()> {
         match &self.world {
             World::Real(real) => real.interrupted().await,
-            World::Simulated(_) => std::future::pending().await,
+            World::Simulated(node) => {
+                node.interrupted().await;
+                Ok(())
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 //! The broker's process on its node: started, watched, and started again when it has ended.
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
 use std::time::Duration;
 
 use anabranch_broker::Broker;
@@ -17,7 +16,7 @@ pub(crate) const ADDRESS: &str = "broker:9092";
 pub(crate) struct BrokerProcess<'a> {
     sim: &'a Sim,
     config: BrokerConfig,
-    /// Ends only with an error.
+    /// Ends with the reason.
     running: RefCell<Option<JoinHandle<String>>>,
     /// Whether somebody keeps it down on purpose.
     held: Cell<bool>,
@@ -57,7 +56,7 @@ impl<'a> BrokerProcess<'a> {
         loop {
             let running = self.running.borrow_mut().take();
             if let Some(running) = running {
-                // An error of its own ends the process; a crash cancels it.
+                // It may end by itself; a crash cancels it.
                 if let Ok(error) = running.await {
                     println!("{:?} the broker ended: {error}", self.sim.now().since_start());
                     self.sim.kill(NODE);
@@ -78,12 +77,19 @@ impl<'a> BrokerProcess<'a> {
 }
 
 async fn run(host: Host, config: BrokerConfig) -> String {
+    let interrupted = host.clone();
     let broker = match Broker::open(host, config).await {
         Ok(broker) => broker,
         Err(error) => return error.to_string(),
     };
-    match broker.listen().await {
-        Ok(_) => pending().await,
+    if let Err(error) = broker.listen().await {
+        return error.to_string();
+    }
+    match interrupted.interrupted().await {
+        Ok(()) => {
+            broker.shutdown().await;
+            "asked to stop".to_string()
+        }
         Err(error) => error.to_string(),
     }
 }

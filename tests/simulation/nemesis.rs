@@ -13,6 +13,8 @@ use crate::broker_process::{BrokerProcess, NODE};
 /// What can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
+    /// The broker is asked to stop, and stops.
+    Stop,
     /// The broker's process ends; what it wrote stays in the page cache.
     Kill,
     /// The broker's node loses power: what was not synced may be gone.
@@ -40,7 +42,8 @@ pub(crate) enum Fault {
 }
 
 /// All of them.
-pub(crate) const FAULTS: [Fault; 12] = [
+pub(crate) const FAULTS: [Fault; 13] = [
+    Fault::Stop,
     Fault::Kill,
     Fault::Crash,
     Fault::CrashLoop,
@@ -106,6 +109,7 @@ impl<'a> Nemesis<'a> {
     async fn bring_about(&self, fault: Fault) {
         let client = || &self.clients[self.pick(self.clients.len())];
         match fault {
+            Fault::Stop => self.sim.interrupt(NODE),
             Fault::Kill => self.sim.kill(NODE),
             Fault::Crash => {
                 self.sim.crash(NODE);

@@ -41,10 +41,11 @@ impl Sim {
         node.life += 1;
         node.paused = false;
         node.parked.clear();
+        node.interrupted = false;
         node.disk.end_process();
         let life = u64::from(node.life);
+        let mut wakers = std::mem::take(&mut node.interrupt_waiters);
         state.record(EventKind::Stop, id, life);
-        let mut wakers = Vec::new();
         let State { network, agenda, spawned, .. } = &mut *state;
         network.die(agenda, id, death, &mut wakers);
         let (gone, kept): (Vec<_>, Vec<_>) =
@@ -140,6 +141,18 @@ impl Sim {
         }
         let State { network, agenda, .. } = &mut *state;
         change(network, agenda, nodes);
+    }
+
+    /// Asks a node's process to stop (SIGTERM); see `Host::interrupted`.
+    pub fn interrupt(&self, name: &str) {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        let node = state.node(id);
+        node.interrupted = node.alive;
+        let waiters = std::mem::take(&mut node.interrupt_waiters);
+        state.record(EventKind::Stop, id, u64::MAX);
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// Stops a node's tasks where they are (SIGSTOP), until [`Sim::resume`]; time goes on without them.

@@ -1,7 +1,7 @@
 //! A host of the simulated world, in one of its lives.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -52,6 +52,24 @@ impl SimNode {
         let drawn = state.node(self.id).dice.next();
         state.record(EventKind::Random, self.id, drawn);
         drawn
+    }
+
+    /// Waits until the process is asked to stop.
+    pub(crate) async fn interrupted(&self) {
+        poll_fn(|context| {
+            let mut state = self.shared.state();
+            // What is left of a former life has no process to be asked.
+            let alive = state.is_alive(self.id, self.life);
+            let node = state.node(self.id);
+            if alive && node.interrupted {
+                return Poll::Ready(());
+            }
+            if alive && !node.interrupt_waiters.iter().any(|waker| waker.will_wake(context.waker())) {
+                node.interrupt_waiters.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>

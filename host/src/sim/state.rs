@@ -74,6 +74,9 @@ pub(super) struct Node {
     pub(super) paused: bool,
     /// Ready tasks that wait for the end of the pause.
     pub(super) parked: Vec<TaskId>,
+    /// Whether its process has been asked to stop, and who waits to hear of it.
+    pub(super) interrupted: bool,
+    pub(super) interrupt_waiters: Vec<Waker>,
     pub(super) dice: Dice,
     pub(super) disk: FileSystem,
     /// How far its wall clock is from the true one.
@@ -96,6 +99,8 @@ impl State {
             power_off: false,
             paused: false,
             parked: Vec::new(),
+            interrupted: false,
+            interrupt_waiters: Vec::new(),
             dice: Dice::new(seed, name),
             disk,
             wall_clock_skew_ms: 0,

@@ -237,6 +237,30 @@ fn a_killed_node_stops_and_comes_back() {
 }
 
 #[test]
+fn a_process_is_asked_to_stop() {
+    let sim = sim(1);
+    sim.block_on(async {
+        for _ in 0..2 {
+            let host = sim.node("a");
+            let program = host.clone();
+            let running =
+                host.spawn(async move { program.interrupted().await.map_err(|error| error.kind()) });
+            assert!(host.timeout(Duration::from_secs(1), host.interrupted()).await.is_err());
+            sim.interrupt("a");
+            assert_eq!(running.await, Ok(Ok(())));
+            host.interrupted().await.expect("it stays so");
+            sim.kill("a");
+        }
+        sim.interrupt("a");
+        let host = sim.node("a");
+        assert!(
+            host.timeout(Duration::from_secs(1), host.interrupted()).await.is_err(),
+            "nobody was there to ask"
+        );
+    });
+}
+
+#[test]
 fn a_paused_node_waits() {
     let sim = sim(1);
     sim.block_on(async {
