@@ -346,3 +346,6 @@ impl fmt::Debug for Consumer {
         write!(f, "Consumer({:?}, {:?})", self.config.group_id, self.assignment())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use tokio::sync::futures::Notified;
 use super::Consumer;
 use super::membership::RebalanceEvent;
 use super::positions::Take;
-use super::record::{self, ConsumerRecord, FetchedBatches};
+use super::record::{ConsumerRecord, Decoding, FetchedBatches};
 use crate::error::Result;
 use crate::topic_partition::TopicPartition;
 
@@ -28,9 +28,7 @@ pub struct Polled<T> {
 pub(super) struct Open {
     name: TopicPartition,
     turn: u64,
-    records: std::vec::IntoIter<ConsumerRecord>,
-    next_offset: i64,
-    leader_epoch: i32,
+    decoding: Decoding,
     ends: bool,
 }
 
@@ -181,30 +179,13 @@ impl Consumer {
         while taken.len() < self.config.max_poll_records {
             if at == self.open.len() {
                 let Some(chunk) = self.fetcher.take_chunk() else { break };
-                let records = match record::decode(&chunk.batches, self.config.check_crcs) {
-                    Ok(records) => records,
-                    Err(error) => {
-                        // It is fetched again: whoever polls on finds the same. What is good comes first.
-                        let offset = chunk.batches.fetch_offset;
-                        self.fetcher.state.lock().positions.seek(&chunk.name, offset, -1);
-                        if taken.is_empty() {
-                            return Err(error);
-                        }
-                        break;
-                    }
-                };
-                self.open.push_back(Open {
-                    name: chunk.name,
-                    turn: chunk.turn,
-                    records: records.into_iter(),
-                    next_offset: chunk.batches.next_offset,
-                    leader_epoch: chunk.batches.leader_epoch,
-                    ends: chunk.ends,
-                });
+                let decoding = Decoding::new(chunk.batches, self.config.check_crcs);
+                self.open.push_back(Open { name: chunk.name, turn: chunk.turn, decoding, ends: chunk.ends });
             }
-            let mut state = self.fetcher.state.lock();
             let open = &mut self.open[at];
-            match state.positions.may_take(&open.name, open.turn) {
+            // Bound before: the guard of a scrutinee lives through the whole match.
+            let may_take = self.fetcher.state.lock().positions.may_take(&open.name, open.turn);
+            match may_take {
                 Take::Later => {
                     at += 1;
                     continue;
@@ -215,19 +196,28 @@ impl Consumer {
                 }
                 Take::Now => {}
             }
-            let room = self.config.max_poll_records - taken.len();
-            taken.extend(open.records.by_ref().take(room));
-            let last = taken
-                .last()
-                .filter(|last| last.partition == open.name.partition && last.topic == open.name.topic);
-            if open.records.len() == 0 {
-                state.positions.advance(&open.name, open.turn, open.next_offset, open.leader_epoch);
-                if open.ends {
-                    state.positions.chunk_taken(&open.name, open.turn);
+            let before = taken.len();
+            let decoded = open.decoding.take(self.config.max_poll_records - before, &mut taken);
+            let (position, epoch) = open.decoding.position();
+            let mut state = self.fetcher.state.lock();
+            state.positions.advance(&open.name, open.turn, position, epoch);
+            match decoded {
+                Ok(false) => {}
+                Ok(true) => {
+                    if open.ends {
+                        state.positions.chunk_taken(&open.name, open.turn);
+                    }
+                    self.open.remove(at);
                 }
-                self.open.remove(at);
-            } else if let Some(last) = last {
-                state.positions.advance(&open.name, open.turn, last.offset + 1, last.leader_epoch);
+                Err(error) => {
+                    // Fetched again, so that whoever polls on finds the same. What is good comes first.
+                    state.positions.seek(&open.name, position, epoch);
+                    self.open.remove(at);
+                    if taken.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
             }
         }
         Ok(taken)

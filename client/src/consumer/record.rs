@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use anabranch_protocol::records::{HeadersRef, RecordRef, batches};
+use anabranch_protocol::records::{Batches, HeadersRef, RecordRef, batches};
 use bytes::Bytes;
 
 use super::positions::LogBounds;
 use crate::error::{ClientError, ErrorKind, Result};
-use crate::topic_partition::TopicPartition;
 
 /// A record. Key and value are parts of the fetched (or decompressed) batch; cloning copies nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,26 +57,86 @@ pub struct FetchedBatches {
     pub bounds: LogBounds,
 }
 
-/// Decodes all records of `batch_run` that lie at its fetch offset or behind.
-pub(super) fn decode(batch_run: &FetchedBatches, check_crcs: bool) -> Result<Vec<ConsumerRecord>> {
-    let name = TopicPartition { topic: Arc::clone(&batch_run.topic), partition: batch_run.partition };
-    let corrupt =
-        |error| ClientError::caused_by(ErrorKind::Corrupt, format!("records of {name}: {error}"), error);
-    let mut records = Vec::new();
-    for batch in batches(&batch_run.records) {
-        let batch = batch.map_err(corrupt)?;
-        if check_crcs {
-            batch.check_crc().map_err(corrupt)?;
+/// Decodes the records of a run of batches, one batch at a time, from its fetch offset on.
+#[derive(Debug)]
+pub(super) struct Decoding {
+    run: FetchedBatches,
+    check_crcs: bool,
+    batches: Batches,
+    records: std::vec::IntoIter<ConsumerRecord>,
+    /// The offset of the next record, and the epoch of the one before.
+    position: (i64, i32),
+    /// The position behind the batch at hand.
+    batch_end: (i64, i32),
+}
+
+impl Decoding {
+    pub(super) fn new(run: FetchedBatches, check_crcs: bool) -> Self {
+        Decoding {
+            batches: batches(&run.records),
+            records: Vec::new().into_iter(),
+            position: (run.fetch_offset, -1),
+            batch_end: (run.fetch_offset, -1),
+            run,
+            check_crcs,
         }
-        let bytes = batch.records_bytes().map_err(corrupt)?;
-        for record in batch.records_in(&bytes) {
-            let record = record.map_err(corrupt)?;
-            if record.offset >= batch_run.fetch_offset {
-                records.push(own(&record, &bytes, batch_run, batch.header.partition_leader_epoch));
+    }
+
+    /// The offset of the next record, and the leader epoch of the one before, -1 if unknown.
+    pub(super) fn position(&self) -> (i64, i32) {
+        self.position
+    }
+
+    /// Appends up to `count` records to `taken`; says whether there are no more.
+    ///
+    /// # Errors
+    /// Corrupt, at the first batch that does not parse; what is before it has been appended.
+    pub(super) fn take(&mut self, count: usize, taken: &mut Vec<ConsumerRecord>) -> Result<bool> {
+        let full = taken.len() + count;
+        loop {
+            while taken.len() < full {
+                let Some(record) = self.records.next() else { break };
+                self.position = (record.offset + 1, record.leader_epoch);
+                taken.push(record);
+            }
+            if self.records.len() > 0 {
+                return Ok(false);
+            }
+            self.position = self.batch_end;
+            match self.next_batch()? {
+                Some(records) => self.records = records.into_iter(),
+                None => {
+                    self.position = (self.run.next_offset, self.run.leader_epoch);
+                    return Ok(true);
+                }
             }
         }
     }
-    Ok(records)
+
+    fn next_batch(&mut self) -> Result<Option<Vec<ConsumerRecord>>> {
+        let Some(batch) = self.batches.next() else { return Ok(None) };
+        let read = batch.and_then(|batch| {
+            if self.check_crcs {
+                batch.check_crc()?;
+            }
+            let bytes = batch.records_bytes()?;
+            let epoch = batch.header.partition_leader_epoch;
+            let mut records = Vec::new();
+            for record in batch.records_in(&bytes) {
+                let record = record?;
+                if record.offset >= self.run.fetch_offset {
+                    records.push(own(&record, &bytes, &self.run, epoch));
+                }
+            }
+            Ok(((batch.header.next_offset(), epoch), records))
+        });
+        let (end, records) = read.map_err(|error| {
+            let text = format!("records of {}-{}: {error}", self.run.topic, self.run.partition);
+            ClientError::caused_by(ErrorKind::Corrupt, text, error)
+        })?;
+        self.batch_end = end;
+        Ok(Some(records))
+    }
 }
 
 fn own(record: &RecordRef<'_>, bytes: &Bytes, run: &FetchedBatches, leader_epoch: i32) -> ConsumerRecord {
@@ -124,10 +183,16 @@ mod tests {
         }
     }
 
+    fn decode(run: FetchedBatches) -> Result<Vec<ConsumerRecord>> {
+        let (mut decoding, mut records) = (Decoding::new(run, true), Vec::new());
+        while !decoding.take(1, &mut records)? {}
+        Ok(records)
+    }
+
     #[test]
     fn records_are_cut_out_of_batches() {
         for compression in Compression::ALL {
-            let records = decode(&run(compression, 0), true).unwrap();
+            let records = decode(run(compression, 0)).unwrap();
             let shown: Vec<_> = records
                 .iter()
                 .map(|one| (one.offset, one.timestamp, one.key.as_deref(), one.value.as_deref()))
@@ -148,13 +213,13 @@ mod tests {
 
     #[test]
     fn what_was_read_is_skipped_and_damage_is_seen() {
-        let records = decode(&run(Compression::Zstd, 11), true).unwrap();
+        let records = decode(run(Compression::Zstd, 11)).unwrap();
         assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [11]);
         let mut damaged = run(Compression::None, 0);
         let mut bytes = damaged.records.to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         damaged.records = bytes.into();
-        let error = decode(&damaged, true).unwrap_err();
+        let error = decode(damaged).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().starts_with("records of t-3: the checksum"), "{error}");
     }
