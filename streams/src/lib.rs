@@ -29,6 +29,7 @@ pub mod dsl;
 pub mod error;
 pub mod headers;
 mod operators;
+mod outbox;
 pub mod policy;
 pub mod prelude;
 mod processor;

@@ -4,7 +4,7 @@ pub use bytes::Bytes;
 pub use uuid::Uuid;
 
 pub use crate::data::{Data, Item, Nullable, Outcome, Present};
-pub use crate::dsl::{KStream, Named, Repartitioned, Split, StreamsBuilder};
+pub use crate::dsl::{Grouped, KGroupedStream, KStream, KTable, Named, Repartitioned, Split, StreamsBuilder};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;
 pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
@@ -14,7 +14,7 @@ pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
     nullable, postcard, raw, text, void, windowed,
 };
-pub use crate::state::{KeyValue, Sessions, Store, StoreFor, Versioned, Windows};
+pub use crate::state::{KeyValue, Sessions, Store, StoreFor, TableStore, Versioned, Windows};
 pub use crate::test_driver::{RawRecord, TestConfig, TestDriver, TestInput, TestOutput};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
 pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, Topic};

@@ -27,13 +27,13 @@ fn check(name: &str, optimizable: bool) {
                     "{name}: optimised description"
                 );
             }
-            replay(&topology, &recording, &format!("{folder}/{name}-{seed}"));
+            replay(&topology, &recording, folder == "cached", &format!("{folder}/{name}-{seed}"));
         }
     }
 }
 
-fn replay(topology: &Topology, recording: &Recording, name: &str) {
-    let config = TestConfig::new().application_id("app").on_error(fail());
+fn replay(topology: &Topology, recording: &Recording, caching: bool, name: &str) {
+    let config = TestConfig::new().application_id("app").on_error(fail()).caching(caching);
     let driver = TestDriver::with(topology, config).unwrap();
     for (number, step) in recording.steps.iter().enumerate() {
         match &step.input {
@@ -70,10 +70,22 @@ macro_rules! vectors {
 }
 
 vectors! {
+    aggregate_concat,
     branch_merge,
+    count_by_key,
     dynamic_sink,
     flat_map_values_words,
+    group_by_value_aggregate,
     map_swap,
     map_values,
+    reduce_concat,
     repartition_named,
+    select_key_count,
+    stream_to_table,
+    table_filter,
+    table_filter_materialized,
+    table_map_values,
+    table_to_stream,
+    unnamed_everything,
+    word_count,
 }

@@ -1,6 +1,6 @@
 //! Where a topology begins.
 
-use super::graph::{GraphRef, Output, PlanNode, Role, SerdeSlot, SourcePlan, StreamPlan};
+use super::graph::{Call, GraphRef, Output, PlanNode, Role, SerdeSlot, SourcePlan, StreamPlan, Walk};
 use super::handle::Handle;
 use super::kstream::KStream;
 use crate::data::Item;
@@ -106,6 +106,15 @@ impl StreamsBuilder {
             })
         });
         KStream::of(self.handle(operation))
+    }
+
+    pub(super) fn record(
+        &self,
+        method: &'static str,
+        nameable: bool,
+        expand: impl Fn(&mut Walk, &Call) -> Output + Send + 'static,
+    ) -> Handle {
+        self.handle(self.graph.record(method, nameable, expand))
     }
 
     fn handle(&self, operation: usize) -> Handle {

@@ -1,18 +1,24 @@
 //! The DSL: handles whose methods write operations into a graph, which `build` turns into a topology.
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
-//! handles: `kstream` and its parts, `split`.
+//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `ktable`; `table_source` makes tables of topics and of
+//! streams.
 
 mod builder;
 mod graph;
 mod handle;
+mod kgrouped_stream;
 mod kstream;
+mod ktable;
 mod named;
 mod options;
 mod split;
+mod table_source;
 
 pub use builder::StreamsBuilder;
+pub use kgrouped_stream::KGroupedStream;
 pub use kstream::KStream;
+pub use ktable::KTable;
 pub use named::Named;
-pub use options::Repartitioned;
+pub use options::{Grouped, Repartitioned};
 pub use split::Split;

@@ -5,6 +5,52 @@ use std::sync::Arc;
 use crate::serdes::Serde;
 use crate::topic::Partitioner;
 
+/// How a stream or table is grouped.
+pub struct Grouped<K, V> {
+    pub(super) name: Option<String>,
+    pub(super) key: Option<Arc<dyn Serde<K>>>,
+    pub(super) value: Option<Arc<dyn Serde<V>>>,
+}
+
+impl<K, V> Grouped<K, V> {
+    /// With generated names.
+    #[must_use]
+    pub fn new() -> Self {
+        Grouped { name: None, key: None, value: None }
+    }
+
+    /// Through the repartition topic `<application.id>-<name>-repartition`, if one is needed.
+    pub fn named(name: impl Into<String>) -> Self {
+        Grouped { name: Some(name.into()), ..Grouped::new() }
+    }
+
+    /// Keys are written with this serde.
+    #[must_use]
+    pub fn key_serde(mut self, serde: impl Serde<K>) -> Self {
+        self.key = Some(Arc::new(serde));
+        self
+    }
+
+    /// Values are written with this serde.
+    #[must_use]
+    pub fn value_serde(mut self, serde: impl Serde<V>) -> Self {
+        self.value = Some(Arc::new(serde));
+        self
+    }
+}
+
+impl<K, V> Default for Grouped<K, V> {
+    fn default() -> Self {
+        Grouped::new()
+    }
+}
+
+impl<K, V> From<&str> for Grouped<K, V> {
+    fn from(name: &str) -> Self {
+        Grouped::named(name)
+    }
+}
+
 /// How a stream is repartitioned.
 pub struct Repartitioned<K, V> {
     pub(super) name: Option<String>,

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use crate::data::Item;
 use crate::error::Result;
 use crate::headers::Headers;
+use crate::outbox::{OutRecord, OutTopic, OutTopics, Outbox};
 use crate::policy::skip;
 use crate::processor::{
-    Cell, Context, DropReason, Forward, InFlight, Node, NodeSupplier, Nodes, Nothing, Operator, Origin,
-    OutRecord, OutTopic, OutTopics, Outbox, Part, Policies, RawInput, Source, Stage, TaskState,
+    Cell, Context, DropReason, Forward, InFlight, Node, NodeSupplier, Nodes, Nothing, Operator, Origin, Part,
+    Policies, RawInput, Source, Stage, TaskState,
 };
 
 type Records<K, V> = Vec<(K, V, i64)>;
@@ -51,6 +52,8 @@ pub(crate) fn check_drops<O: Operator + 'static>(
             policies: Policies::all(skip()),
             drops: Default::default(),
             memos: Default::default(),
+            stores: Default::default(),
+            partition: 0,
         };
         let feed = Feed { records: input.clone().into_iter() };
         let shared = Shared(Arc::clone(&operator));
@@ -67,7 +70,7 @@ pub(crate) fn check_drops<O: Operator + 'static>(
         for _ in 0..input.len() {
             let topic: Arc<str> = "in".into();
             let origin =
-                Origin { topic: &topic, partition: 0, offset: 0, key: None, value: None, headers: &[] };
+                Origin { topic: Some(&topic), partition: 0, offset: 0, key: None, value: None, headers: &[] };
             let mut context = Context { outbox: &mut Closed, origin, state: &mut state };
             let raw = RawInput { offset: 0, timestamp: 0, key: None, value: None, headers: &[] };
             nodes.emit(0, 0, raw, 0, &mut context).unwrap();
@@ -99,6 +102,9 @@ fn make(supplier: &NodeSupplier) -> Node {
         application_id: "app",
         topics: &mut OutTopics::default(),
         memos: &mut Default::default(),
+        stores: &Default::default(),
+        listeners: &mut [],
+        place: 0,
         is_internal: &|_| false,
         queues: &[],
     };

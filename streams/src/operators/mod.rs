@@ -3,9 +3,11 @@
 //! An operator knows its closure, its stores and what lies below it; it knows nothing of names, of the graph it came
 //! from, or of the task that runs it.
 
+mod aggregate;
 mod branch;
 #[cfg(test)]
 mod check;
+mod emit;
 mod filter;
 mod flat_map;
 mod flat_map_values;
@@ -16,9 +18,14 @@ mod peek;
 mod present;
 mod results;
 mod select_key;
+mod table_map_values;
+mod table_source;
+mod to_stream;
 mod widen;
 
+pub(crate) use aggregate::Aggregate;
 pub(crate) use branch::Branch;
+pub(crate) use emit::ResultStore;
 pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use flat_map_values::FlatMapValues;
@@ -29,4 +36,7 @@ pub(crate) use peek::{ForEach, Peek};
 pub(crate) use present::{PresentKeys, PresentPairs, PresentValues};
 pub(crate) use results::{Errors, Successes};
 pub(crate) use select_key::SelectKey;
+pub(crate) use table_map_values::TableMapValues;
+pub(crate) use table_source::TableSource;
+pub(crate) use to_stream::{ToStream, Updates};
 pub(crate) use widen::{WidenKeys, WidenValues};

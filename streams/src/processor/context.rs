@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Memos, OutRecord, OutTopics, Outbox};
+use super::Memos;
 use crate::error::{Error, ErrorKind, Result};
 use crate::headers::{Headers, HeadersRef};
+use crate::outbox::{OutRecord, OutTopics, Outbox};
 use crate::policy::{ErrorPolicy, OnError, RecordError};
 use crate::record::RecordMetadata;
+use crate::state::{Stores, WriteContext};
 
 /// What a node meets: the record's origin, the outbox, and the task.
 pub(crate) struct Context<'c> {
@@ -18,7 +20,8 @@ pub(crate) struct Context<'c> {
 /// Where the record that is being processed came from, and its bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'c> {
-    pub(crate) topic: &'c Arc<str>,
+    /// `None`: no record is being processed, but a punctuation.
+    pub(crate) topic: Option<&'c Arc<str>>,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) key: Option<&'c [u8]>,
@@ -28,8 +31,17 @@ pub(crate) struct Origin<'c> {
 }
 
 impl Origin<'_> {
+    /// No record is being processed.
+    pub(crate) const fn none() -> Self {
+        Origin { topic: None, partition: -1, offset: -1, key: None, value: None, headers: &[] }
+    }
+
+    fn topic_name(&self) -> Arc<str> {
+        self.topic.map_or_else(|| "".into(), Arc::clone)
+    }
+
     pub(crate) fn metadata(&self) -> RecordMetadata {
-        RecordMetadata { topic: Arc::clone(self.topic), partition: self.partition, offset: self.offset }
+        RecordMetadata { topic: self.topic_name(), partition: self.partition, offset: self.offset }
     }
 }
 
@@ -43,6 +55,9 @@ pub(crate) struct TaskState {
     pub(crate) policies: Policies,
     pub(crate) drops: Drops,
     pub(crate) memos: Memos,
+    pub(crate) stores: Stores,
+    /// The partition of the task, and so of its changelogs.
+    pub(crate) partition: i32,
 }
 
 /// Whose failure it is: it decides which of the application's policies answers.
@@ -106,6 +121,25 @@ impl Drops {
 }
 
 impl Context<'_> {
+    /// The task's stores, and what a write to one is told while a record of this time and these headers is processed.
+    #[inline]
+    pub(crate) fn stores<'a>(
+        &'a mut self,
+        timestamp: i64,
+        headers: &'a [u8],
+    ) -> (&'a mut Stores, WriteContext<'a>) {
+        let write = WriteContext {
+            outbox: &mut *self.outbox,
+            task_partition: self.state.partition,
+            timestamp,
+            headers,
+            topic: self.origin.topic,
+            partition: self.origin.partition,
+            offset: self.origin.offset,
+        };
+        (&mut self.state.stores, write)
+    }
+
     /// Counts a record that an operator drops by its semantics.
     #[inline]
     pub(crate) fn drop_record(&mut self, reason: DropReason) {
@@ -128,7 +162,7 @@ impl Context<'_> {
         let failed = RecordError {
             message: error.to_string(),
             node: Arc::clone(node),
-            topic: Arc::clone(self.origin.topic),
+            topic: self.origin.topic_name(),
             partition: self.origin.partition,
             offset: self.origin.offset,
             timestamp,

@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Context, DropReason, InFlight, Operator, Part, RawInput, Source, Stage};
+use super::{Context, DropReason, InFlight, Operator, Origin, Part, RawInput, Source, Stage};
 use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
@@ -158,6 +158,7 @@ unsafe trait Erased: Send {
     /// # Safety
     /// `record` is of the types that `input` names.
     unsafe fn process(&mut self, record: RawRecord<'_>, below: Below<'_, '_>) -> Result<()>;
+    fn flush(&mut self, below: Below<'_, '_>) -> Result<()>;
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
     fn emit(
         &mut self,
@@ -187,6 +188,10 @@ unsafe impl<O: Operator> Erased for ErasedOperator<O> {
         self.0.process(record, &mut below.typed())
     }
 
+    fn flush(&mut self, below: Below<'_, '_>) -> Result<()> {
+        self.0.flush(&mut below.typed())
+    }
+
     fn timestamp(&mut self, _: usize, _: RawInput<'_>, _: i64) -> Result<i64> {
         Err(Error::fatal("only a source reads topics"))
     }
@@ -210,6 +215,10 @@ unsafe impl<S: Source> Erased for ErasedSource<S> {
 
     unsafe fn process(&mut self, _: RawRecord<'_>, _: Below<'_, '_>) -> Result<()> {
         Err(Error::fatal("a source has no parent"))
+    }
+
+    fn flush(&mut self, _: Below<'_, '_>) -> Result<()> {
+        Ok(())
     }
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
@@ -298,6 +307,11 @@ impl Nodes {
         self.run(source, timestamp, context, |cell, below| cell.emit(queue, record, timestamp, below))
     }
 
+    /// Lets a node forward the updates that wait in its store.
+    pub(crate) fn flush(&mut self, index: usize, context: &mut Context<'_>) -> Result<()> {
+        self.run(index, -1, context, |cell, below| cell.flush(below))
+    }
+
     fn run(
         &mut self,
         index: usize,
@@ -384,6 +398,19 @@ impl<'c, K: 'static, V: 'static> Forward<'_, 'c, K, V> {
         }
     }
 
+    /// Lets `act` forward as if a record of this origin were processed.
+    pub(crate) fn under<R>(
+        &mut self,
+        origin: Origin<'_>,
+        act: impl FnOnce(&mut Forward<'_, '_, K, V>) -> Result<R>,
+    ) -> Result<R> {
+        let Below { cells, base, children, context } = &mut self.below;
+        let Context { outbox, state, .. } = &mut **context;
+        let mut context = Context { outbox: &mut **outbox, origin, state };
+        let below = Below { cells, base: *base, children, context: &mut context };
+        act(&mut below.typed())
+    }
+
     /// What the task gives its nodes.
     #[inline]
     pub(crate) fn context(&mut self) -> &mut Context<'c> {
@@ -442,6 +469,10 @@ unsafe impl<K: Nullable, V: 'static> Erased for WithoutNullKeys<K, V> {
                 Ok(())
             }
         }
+    }
+
+    fn flush(&mut self, below: Below<'_, '_>) -> Result<()> {
+        self.node.flush(below)
     }
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {

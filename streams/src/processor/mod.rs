@@ -2,15 +2,14 @@
 //!
 //! Reading order: `part` and `in_flight` (a record between two nodes), `operator` (what a node does), `erased` (nodes
 //! without their types, the one file of `unsafe`), `context` and `memos` (what a task gives
-//! its nodes), `outbox` (where records
-//! leave), `supplier` (how a node is made for each task), then the two nodes every topology has: `source`, `sink`.
+//! its nodes), `supplier` (how a node is made for each task), then the two nodes every topology has: `source`, `sink`.
 
+mod change;
 mod context;
 mod erased;
 mod in_flight;
 mod memos;
 mod operator;
-mod outbox;
 mod part;
 mod sink;
 mod source;
@@ -18,12 +17,12 @@ mod supplier;
 
 pub use supplier::TaskId;
 
+pub(crate) use change::Change;
 pub(crate) use context::{Context, DropReason, Origin, Policies, Stage, TaskState};
 pub(crate) use erased::{Cell, EdgeType, Forward, Node, Nodes};
 pub(crate) use in_flight::InFlight;
 pub(crate) use memos::Memos;
 pub(crate) use operator::{Nothing, Operator, RawInput, Source};
-pub(crate) use outbox::{OutRecord, OutTopic, OutTopics, Outbox};
 pub(crate) use part::Part;
 pub(crate) use sink::{DynamicSink, TopicSink};
 pub(crate) use source::TopicSource;

@@ -23,6 +23,12 @@ pub(crate) trait Operator: Send {
         record: InFlight<'_, Self::KeyIn, Self::ValueIn>,
         out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>,
     ) -> Result<()>;
+
+    /// Forwards the updates that wait in the store whose listener this node is.
+    fn flush(&mut self, out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
 }
 
 /// A record as it came from a topic.

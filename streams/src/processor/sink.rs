@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, Forward, InFlight, Nothing, Operator, OutRecord, OutTopic};
+use super::{Context, Forward, InFlight, Nothing, Operator};
 use crate::data::Item;
 use crate::error::{Error, ErrorKind, Result};
 use crate::headers::Headers;
+use crate::outbox::{OutRecord, OutTopic};
 use crate::record::RecordMetadata;
 use crate::serdes::{SerdeContext, SerdeError};
 use crate::topic::{Partitioner, Writer};

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{EdgeType, Memos, Node, Operator, OutTopic, OutTopics, Source, erased};
+use super::{EdgeType, Memos, Node, Operator, Source, erased};
 use crate::data::Nullable;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::outbox::{OutTopic, OutTopics};
+use crate::state::Stores;
 
 /// A sub-topology and a partition: the unit of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,11 @@ pub(crate) struct NodeInit<'a> {
     pub(crate) memos: &'a mut Memos,
     /// Which topics of the topology are internal: their names are prefixed by the application's id.
     pub(crate) is_internal: &'a dyn Fn(&str) -> bool,
+    pub(crate) stores: &'a Stores,
+    /// By store: the node that forwards its updates at a flush.
+    pub(crate) listeners: &'a mut [Option<usize>],
+    /// The node's place in the task.
+    pub(crate) place: usize,
     /// For a source: the topic of each of its queues.
     pub(crate) queues: &'a [Arc<str>],
 }
@@ -37,6 +44,20 @@ impl NodeInit<'_> {
     /// The name of a topic on the broker.
     pub(crate) fn topic_name(&self, name: &str) -> String {
         if (self.is_internal)(name) { format!("{}-{name}", self.application_id) } else { name.to_owned() }
+    }
+
+    /// The index of a store.
+    pub(crate) fn store(&self, name: &str) -> Result<usize> {
+        self.stores.find(name).ok_or_else(|| {
+            Error::invalid(format_args!("the store `{name}` is not connected to the node that uses it"))
+        })
+    }
+
+    /// The index of a store whose updates the node forwards.
+    pub(crate) fn own_store(&mut self, name: &str) -> Result<usize> {
+        let store = self.store(name)?;
+        self.listeners[store] = Some(self.place);
+        Ok(store)
     }
 
     /// A topic to write to.

@@ -47,6 +47,10 @@ pub(crate) struct StoreSettings {
 }
 
 impl StoreSettings {
+    pub(crate) const fn unnamed() -> Self {
+        StoreSettings::of(Cow::Borrowed(""))
+    }
+
     const fn of(name: Cow<'static, str>) -> Self {
         StoreSettings {
             name,
@@ -236,16 +240,15 @@ impl<S> StoreFor<S> for Store<S> {
     note = "use a name, or a `Store` of `KeyValue<{K}, {V}>` or `Versioned<{K}, {V}>`"
 )]
 pub trait TableStore<K, V> {
-    /// The settings, and whether the store is versioned.
+    /// The settings.
     #[doc(hidden)]
     fn into_table_store(self) -> TableStoreSettings;
 }
 
-/// Settings of a table's store, and whether it is versioned.
+/// Settings of a table's store.
 #[doc(hidden)]
 pub struct TableStoreSettings {
     pub(crate) settings: StoreSettings,
-    pub(crate) versioned: bool,
 }
 
 impl<K, V> TableStore<K, V> for &str {
@@ -256,18 +259,12 @@ impl<K, V> TableStore<K, V> for &str {
 
 impl<K, V> TableStore<K, V> for String {
     fn into_table_store(self) -> TableStoreSettings {
-        TableStoreSettings { settings: StoreSettings::of(Cow::Owned(self)), versioned: false }
+        TableStoreSettings { settings: StoreSettings::of(Cow::Owned(self)) }
     }
 }
 
 impl<K, V> TableStore<K, V> for Store<KeyValue<K, V>> {
     fn into_table_store(self) -> TableStoreSettings {
-        TableStoreSettings { settings: self.settings, versioned: false }
-    }
-}
-
-impl<K, V> TableStore<K, V> for Store<Versioned<K, V>> {
-    fn into_table_store(self) -> TableStoreSettings {
-        TableStoreSettings { settings: self.settings, versioned: true }
+        TableStoreSettings { settings: self.settings }
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::input::Input;
 use super::offset_metadata::OffsetMetadata;
 use crate::error::{Error, Result};
+use crate::outbox::{OutTopic, OutTopics, Outbox};
 use crate::processor::{
-    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, OutTopic, OutTopics, Outbox, Policies,
-    RawInput, Stage, TaskId, TaskState,
+    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, RawInput, Stage, TaskId, TaskState,
 };
+use crate::state::{StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
 
 /// What all tasks of an application have in common.
@@ -17,6 +18,8 @@ use crate::topology::{NodeKind, Topology};
 pub(crate) struct TaskConfig {
     pub(crate) application_id: Arc<str>,
     pub(crate) policies: Policies,
+    /// Whether stores may gather updates; else each is forwarded at once.
+    pub(crate) caching: bool,
 }
 
 /// Nodes of a topology for one partition.
@@ -27,6 +30,8 @@ pub(crate) struct Task {
     /// Indexes of its nodes in the topology, parents first.
     chosen: Vec<usize>,
     nodes: Nodes,
+    /// By store: the node that forwards its updates at a flush.
+    listeners: Vec<Option<usize>>,
     inputs: Vec<Input>,
     state: TaskState,
     /// Times and memos of the last committed epoch.
@@ -78,15 +83,19 @@ impl Task {
             policies: config.policies.clone(),
             drops: Default::default(),
             memos: Memos::default(),
+            stores: Stores::default(),
+            partition: id.partition,
         };
+        state.stores = make_stores(&topology, &chosen, &config, &mut state.topics)?;
         let inputs = make_inputs(&topology, &chosen, id, &config);
-        let nodes = make_nodes(&topology, &chosen, &config, &inputs, &mut state)?;
+        let (nodes, listeners) = make_nodes(&topology, &chosen, &config, &inputs, &mut state)?;
         let mut task = Task {
             id,
             config,
             topology,
             chosen,
             nodes,
+            listeners,
             inputs,
             state,
             committed: Marks { stream_time: -1, inputs: Vec::new(), memos: Vec::new() },
@@ -189,11 +198,56 @@ impl Task {
         self.dirty
     }
 
-    /// Ends the epoch: all that it writes is in the outbox now. Says what to commit.
+    /// Forwards the updates that wait in cached stores. Due when the worker has no more input at hand, and when
+    /// [`pending_bytes`](Task::pending_bytes) reaches its limit; `seal` begins with it.
     ///
     /// # Errors
     /// As [`process`](Task::process).
-    pub(crate) fn seal(&mut self) -> Result<Sealed> {
+    pub(crate) fn flush(&mut self, outbox: &mut dyn Outbox) -> Result<()> {
+        let Task { nodes, state, listeners, .. } = self;
+        // In the order of the topology: what a flush writes to stores further down is flushed after it. A processor may
+        // write to a store further up, hence the loop.
+        while let Some(first) = (0..listeners.len()).find(|&store| state.stores.get(store).has_pending()) {
+            for (store, listener) in listeners.iter().enumerate().skip(first) {
+                if !state.stores.get(store).has_pending() {
+                    continue;
+                }
+                let mut context =
+                    Context { outbox: &mut *outbox, origin: Origin::none(), state: &mut *state };
+                match listener {
+                    Some(node) => nodes.flush(*node, &mut context)?,
+                    None => {
+                        let (stores, mut write) = context.stores(-1, &[]);
+                        stores.get(store).flush(&mut write)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of updates that wait in cached stores.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.state.stores.iter().map(|store| store.pending_bytes()).sum()
+    }
+
+    /// Bytes that stores hold for an abort only: bounded by committing early.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.state.stores.iter().map(|store| store.uncommitted_bytes()).sum()
+    }
+
+    /// Ends the epoch: flushes, after which all that the epoch writes is in the outbox. Says what to commit.
+    ///
+    /// # Errors
+    /// As [`process`](Task::process).
+    pub(crate) fn seal(&mut self, outbox: &mut dyn Outbox) -> Result<Sealed> {
+        self.flush(outbox)?;
+        let mut context = Context { outbox, origin: Origin::none(), state: &mut self.state };
+        let (stores, mut write) = context.stores(-1, &[]);
+        for store in stores.iter_mut() {
+            store.before_seal(&mut write)?;
+            store.seal()?;
+        }
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
         self.dirty = false;
@@ -211,10 +265,15 @@ impl Task {
     }
 
     /// The sealed epochs up to this one are safe: they will never be undone.
-    pub(crate) fn commit(&mut self, epoch: Epoch) {
+    ///
+    /// # Errors
+    /// If a store refuses, which is a fault in the program.
+    pub(crate) fn commit(&mut self, epoch: Epoch) -> Result<()> {
         while let Some((_, marks)) = self.sealed.pop_front_if(|(sealed, _)| *sealed <= epoch) {
             self.committed = marks;
+            self.state.stores.iter_mut().try_for_each(|store| store.commit())?;
         }
+        Ok(())
     }
 
     /// Undoes all that is not committed. Nodes are made anew, queues are empty: read again from the committed offsets.
@@ -233,7 +292,9 @@ impl Task {
             input.partition_time = *partition_time;
             input.next_offset = *next_offset;
         }
-        self.nodes = make_nodes(&self.topology, &self.chosen, &self.config, &self.inputs, &mut self.state)?;
+        self.state.stores.iter_mut().for_each(|store| store.abort());
+        (self.nodes, self.listeners) =
+            make_nodes(&self.topology, &self.chosen, &self.config, &self.inputs, &mut self.state)?;
         Ok(())
     }
 
@@ -258,7 +319,7 @@ impl Task {
 
 fn origin<'a>(topic: &'a Arc<str>, partition: i32, record: RawInput<'a>) -> Origin<'a> {
     let RawInput { offset, key, value, headers, .. } = record;
-    Origin { topic, partition, offset, key, value, headers }
+    Origin { topic: Some(topic), partition, offset, key, value, headers }
 }
 
 fn make_inputs(topology: &Topology, chosen: &[usize], id: TaskId, config: &TaskConfig) -> Vec<Input> {
@@ -274,13 +335,36 @@ fn make_inputs(topology: &Topology, chosen: &[usize], id: TaskId, config: &TaskC
     inputs
 }
 
+fn make_stores(
+    topology: &Topology,
+    chosen: &[usize],
+    config: &TaskConfig,
+    topics: &mut OutTopics,
+) -> Result<Stores> {
+    let mut stores = Vec::new();
+    for name in topology.stores_of(chosen) {
+        let Some(store) = topology.store(name) else {
+            return Err(Error::invalid(format_args!("the store `{name}` is used and not added")));
+        };
+        let changelog = store.changelog(&config.application_id).map(|topic| topics.intern(&topic).clone());
+        stores.push(store.supplier.make(&StoreInit {
+            name: name.as_str().into(),
+            topic: format!("{}-{name}-changelog", config.application_id).into(),
+            changelog,
+            cached: store.caching && config.caching,
+        })?);
+    }
+    Ok(Stores::new(stores))
+}
+
 fn make_nodes(
     topology: &Topology,
     chosen: &[usize],
     config: &TaskConfig,
     inputs: &[Input],
     state: &mut TaskState,
-) -> Result<Nodes> {
+) -> Result<(Nodes, Vec<Option<usize>>)> {
+    let mut listeners = vec![None; state.stores.len()];
     let place = |node: usize| chosen.iter().position(|&index| index == node);
     let mut cells = Vec::with_capacity(chosen.len());
     for (at, &index) in chosen.iter().enumerate() {
@@ -292,6 +376,9 @@ fn make_nodes(
             topics: &mut state.topics,
             memos: &mut state.memos,
             is_internal: &|topic| topology.is_internal(topic),
+            stores: &state.stores,
+            listeners: &mut listeners,
+            place: at,
             queues: &queues,
         };
         let node = definition.supplier.make(&mut init)?;
@@ -312,5 +399,5 @@ fn make_nodes(
             on_error: definition.on_error.clone(),
         });
     }
-    Nodes::new(cells)
+    Ok((Nodes::new(cells)?, listeners))
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::RawRecord;
 use crate::error::Result;
 use crate::headers::Headers;
-use crate::processor::{OutRecord, OutTopic, Outbox};
+use crate::outbox::{OutRecord, OutTopic, Outbox};
 
 /// What was written and not read yet.
 #[derive(Default)]

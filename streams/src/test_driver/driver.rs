@@ -23,11 +23,12 @@ pub struct TestConfig {
     application_id: String,
     wall_clock_ms: i64,
     on_error: Option<OnError>,
+    caching: bool,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
-        TestConfig { application_id: "app".to_owned(), wall_clock_ms: 0, on_error: None }
+        TestConfig { application_id: "app".to_owned(), wall_clock_ms: 0, on_error: None, caching: true }
     }
 }
 
@@ -49,6 +50,14 @@ impl TestConfig {
     #[must_use]
     pub fn wall_clock_ms(mut self, ms: i64) -> Self {
         self.wall_clock_ms = ms;
+        self
+    }
+
+    /// Whether stores gather updates until the end of a round, as they do unless told otherwise. Without it every update
+    /// is forwarded as soon as it is made (Kafka's `statestore.cache.max.bytes=0`).
+    #[must_use]
+    pub fn caching(mut self, on: bool) -> Self {
+        self.caching = on;
         self
     }
 
@@ -95,7 +104,11 @@ impl TestDriver {
         let letters = || dead_letter(format!("{}-dead-letter", config.application_id));
         let policy = ErrorPolicy::from(config.on_error.clone().unwrap_or_else(letters));
         let policies = Policies { read: policy.clone(), process: policy.clone(), write: policy };
-        let task_config = TaskConfig { application_id: config.application_id.as_str().into(), policies };
+        let task_config = TaskConfig {
+            application_id: config.application_id.as_str().into(),
+            policies,
+            caching: config.caching,
+        };
         let nodes = (0..topology.nodes.len()).collect();
         let id = TaskId { subtopology: 0, partition: 0 };
         let task = Task::new(Arc::new(topology.clone()), nodes, id, task_config)?;
@@ -195,8 +208,8 @@ impl State {
     fn run(&mut self) -> Result<()> {
         self.hand_over();
         while self.task.process(self.wall_clock_ms, &mut self.capture)? {
-            let sealed = self.task.seal()?;
-            self.task.commit(sealed.epoch);
+            let sealed = self.task.seal(&mut self.capture)?;
+            self.task.commit(sealed.epoch)?;
             self.hand_over();
         }
         Ok(())

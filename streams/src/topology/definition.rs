@@ -9,7 +9,8 @@ use anabranch_host::HashMap;
 use super::RepartitionTopic;
 use crate::error::{Error, Result};
 use crate::policy::OnError;
-use crate::processor::NodeSupplier;
+use crate::processor::{EdgeType, NodeSupplier};
+use crate::state::StoreSupplier;
 use crate::topic::OffsetReset;
 
 /// Nodes, stores and internal topics: what runs.
@@ -73,6 +74,9 @@ pub(crate) enum SinkTopic {
 pub(crate) struct StoreDefinition {
     pub(crate) name: String,
     pub(crate) shape: StoreShape,
+    /// Keys and values in it.
+    pub(crate) types: EdgeType,
+    pub(crate) supplier: StoreSupplier,
     pub(crate) in_memory: bool,
     pub(crate) caching: bool,
     pub(crate) logging: bool,
@@ -125,11 +129,18 @@ impl Topology {
     pub(crate) fn add_store(&mut self, store: StoreDefinition) {
         match self.store(&store.name) {
             None => self.stores.push(store),
-            Some(other) if other.shape == store.shape => {}
+            Some(other) if other.shape == store.shape && other.types == store.types => {}
             Some(_) => self.faults.push(format!(
                 "the store `{}` is declared in two ways: rename one, or use one constant",
                 store.name
             )),
+        }
+    }
+
+    /// Restores a store from the topic that its rows come from.
+    pub(crate) fn restore_from(&mut self, store: &str, topic: &str) {
+        if let Some(store) = self.stores.iter_mut().find(|known| known.name == store) {
+            store.source_topic = Some(topic.to_owned());
         }
     }
 

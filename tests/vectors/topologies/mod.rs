@@ -1,6 +1,8 @@
 //! The recorded topologies in our DSL, by what they are about.
 
+mod aggregates;
 mod stateless;
+mod tables;
 
 use anabranch::prelude::*;
 
@@ -8,7 +10,7 @@ type Build = fn(&StreamsBuilder);
 
 /// Builds the topology of this name.
 pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topology>> {
-    let all = [stateless::ALL];
+    let all = [stateless::ALL, aggregates::ALL, tables::ALL];
     let (_, build) = *all.iter().copied().flatten().find(|(known, _)| *known == name)?;
     Some(move |optimization| {
         let builder = StreamsBuilder::new();

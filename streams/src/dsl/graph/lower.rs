@@ -3,19 +3,21 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{PlanId, PlanNode, RepartitionPlan, Role, Walk};
+use super::{PlanId, PlanNode, RepartitionPlan, Role, TableId, TablePlan, Walk};
 use crate::error::Result;
-use crate::topology::{NodeKind, RepartitionTopic, SinkTopic, SourceDefinition, Topology};
+use crate::topology::{NodeKind, Optimization, RepartitionTopic, SinkTopic, SourceDefinition, Topology};
 
 /// What a node of the plan writes itself into.
 pub(crate) struct Lowering<'p> {
     pub(crate) topology: Topology,
+    pub(crate) tables: &'p [TablePlan],
+    pub(crate) optimization: Optimization,
     plan: &'p [PlanNode],
 }
 
-pub(super) fn lower(walk: Walk) -> Result<Topology> {
-    let Walk { plan, faults, copartitions, .. } = walk;
-    let mut lowering = Lowering { topology: Topology::new(), plan: &plan };
+pub(super) fn lower(walk: Walk, optimization: Optimization) -> Result<Topology> {
+    let Walk { plan, tables, faults, copartitions, .. } = walk;
+    let mut lowering = Lowering { topology: Topology::new(), tables: &tables, optimization, plan: &plan };
     lowering.topology.faults = faults;
     lowering.write_all();
     let mut topology = lowering.topology;
@@ -25,6 +27,15 @@ pub(super) fn lower(walk: Walk) -> Result<Topology> {
 }
 
 impl Lowering<'_> {
+    /// Adds the store of a table, if it has one, for the node that keeps it there; gives its name and whether old values
+    /// are sent.
+    pub(crate) fn keep_table(&mut self, table: TableId, node: usize) {
+        if let Some(store) = &self.tables[table].store {
+            self.topology.add_store(store.clone());
+            self.topology.connect(node, &store.name);
+        }
+    }
+
     /// Writes each node when all its parents are written, the earliest first: the order in which Kafka Streams numbers
     /// sub-topologies.
     fn write_all(&mut self) {

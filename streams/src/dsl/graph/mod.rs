@@ -5,19 +5,23 @@
 //! adds them to the *plan*, a graph in which one node may stand for several of the topology (a repartition is a filter,
 //! a sink and a source). The plan is optimised, then *lowered* into the topology.
 //!
-//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `repartition`, `optimize`, `lower`.
+//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `table`, `grouped`, `repartition`, `optimize`, `lower`.
 
+mod grouped;
 mod lower;
 mod operation;
 mod optimize;
 mod plan;
 mod repartition;
 mod serde_slot;
+mod table;
 mod walk;
 
+pub(crate) use grouped::GroupedPlan;
 pub(crate) use lower::Lowering;
 pub(crate) use operation::{Call, GraphRef, Output};
 pub(crate) use plan::{PlanId, PlanNode, Role, SourcePlan, StreamPlan};
-pub(crate) use repartition::{RepartitionPlan, TypedRepartition};
+pub(crate) use repartition::{RepartitionPlan, RepartitionTypes, TypedRepartition};
 pub(crate) use serde_slot::SerdeSlot;
+pub(crate) use table::{TableId, TableOrigin, TablePlan, result_store};
 pub(crate) use walk::Walk;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{StreamPlan, Walk};
+use super::{GroupedPlan, StreamPlan, TableId, Walk};
 use crate::error::Result;
 use crate::policy::OnError;
 use crate::topology::{Optimization, Topology};
@@ -45,6 +45,8 @@ pub(crate) enum Output {
     /// Nothing: it ends a stream.
     End,
     Stream(StreamPlan),
+    Grouped(GroupedPlan),
+    Table(TableId),
 }
 
 impl GraphRef {

@@ -1,6 +1,6 @@
 //! The walk over the operations: numbers, names, and the plan.
 
-use super::{Call, Output, PlanId, PlanNode, StreamPlan, lower, optimize};
+use super::{Call, GroupedPlan, Output, PlanId, PlanNode, StreamPlan, TableId, TablePlan, lower, optimize};
 use crate::error::Result;
 use crate::topology::{Optimization, Topology};
 
@@ -9,6 +9,7 @@ pub(crate) struct Walk {
     /// The number that the next name consumes.
     index: u32,
     pub(crate) plan: Vec<PlanNode>,
+    pub(crate) tables: Vec<TablePlan>,
     /// By operation.
     outputs: Vec<Output>,
     pub(crate) faults: Vec<String>,
@@ -18,7 +19,14 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(super) fn new(faults: Vec<String>) -> Self {
-        Walk { index: 0, plan: Vec::new(), outputs: Vec::new(), faults, copartitions: Vec::new() }
+        Walk {
+            index: 0,
+            plan: Vec::new(),
+            tables: Vec::new(),
+            outputs: Vec::new(),
+            faults,
+            copartitions: Vec::new(),
+        }
     }
 
     pub(super) fn finish(&mut self, output: Output) {
@@ -27,7 +35,7 @@ impl Walk {
 
     pub(super) fn into_topology(mut self, optimization: Optimization) -> Result<Topology> {
         optimize::optimize(&mut self.plan, optimization, &mut self.faults);
-        lower::lower(self)
+        lower::lower(self, optimization)
     }
 
     /// A name with the next number.
@@ -60,7 +68,30 @@ impl Walk {
     pub(crate) fn stream(&self, operation: usize) -> &StreamPlan {
         match &self.outputs[operation] {
             Output::Stream(stream) => stream,
-            Output::End => unreachable!("a handle of a stream stands for an operation that gives one"),
+            _ => unreachable!("a handle of a stream stands for an operation that gives one"),
+        }
+    }
+
+    /// The grouped stream that an operation gave.
+    pub(crate) fn grouped(&self, operation: usize) -> &GroupedPlan {
+        match &self.outputs[operation] {
+            Output::Grouped(grouped) => grouped,
+            _ => unreachable!("a handle of a grouped stream stands for an operation that gives one"),
+        }
+    }
+
+    pub(super) fn grouped_mut(&mut self, operation: usize) -> &mut GroupedPlan {
+        match &mut self.outputs[operation] {
+            Output::Grouped(grouped) => grouped,
+            _ => unreachable!("a handle of a grouped stream stands for an operation that gives one"),
+        }
+    }
+
+    /// The table that an operation gave.
+    pub(crate) fn table(&self, operation: usize) -> TableId {
+        match &self.outputs[operation] {
+            Output::Table(table) => *table,
+            _ => unreachable!("a handle of a table stands for an operation that gives one"),
         }
     }
 

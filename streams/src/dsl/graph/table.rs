@@ -1,0 +1,108 @@
+//! Tables in the plan: which are kept in a store, and which send old values.
+//!
+//! Both are decided in the order of the calls, by what later calls ask for, as in Kafka Streams; the nodes are written
+//! when all is known.
+
+use super::{PlanId, SerdeSlot, Walk};
+use crate::data::Data;
+use crate::processor::EdgeType;
+use crate::state::{KeyValueState, StoreSettings};
+use crate::topology::{StoreDefinition, StoreShape};
+
+/// A table's place in the plan.
+pub(crate) type TableId = usize;
+
+/// A table.
+pub(crate) struct TablePlan {
+    pub(crate) node: PlanId,
+    pub(crate) origin: TableOrigin,
+    /// Where it is kept, if it is.
+    pub(crate) store: Option<StoreDefinition>,
+    /// Somebody below needs the value that an update replaces.
+    pub(crate) sends_old: bool,
+    pub(crate) key_serde: SerdeSlot,
+    pub(crate) value_serde: SerdeSlot,
+    /// The topics it comes from, back to the last repartition.
+    pub(crate) topics: Vec<String>,
+}
+
+/// What a table is made of.
+pub(crate) enum TableOrigin {
+    /// A topic or a stream; the store is what it is kept in if somebody needs it.
+    Source { reserved: StoreDefinition },
+    /// An aggregation, always kept.
+    Aggregate,
+    /// Another table, row by row.
+    Rows { parent: TableId },
+}
+
+impl Walk {
+    pub(crate) fn add_table(&mut self, table: TablePlan) -> TableId {
+        self.tables.push(table);
+        self.tables.len() - 1
+    }
+
+    /// The id that the next table will get, for the node that is written before it is known.
+    pub(crate) fn next_table(&self) -> TableId {
+        self.tables.len()
+    }
+
+    /// Lets a table send old values. Without `force` a table that is kept nowhere may refuse.
+    pub(crate) fn send_old(&mut self, id: TableId, force: bool) -> bool {
+        let table = &mut self.tables[id];
+        if table.sends_old {
+            return true;
+        }
+        match &table.origin {
+            TableOrigin::Source { reserved } => {
+                if table.store.is_none() && !force {
+                    return false;
+                }
+                table.store.get_or_insert_with(|| reserved.clone());
+            }
+            TableOrigin::Aggregate => {}
+            &TableOrigin::Rows { parent } => {
+                if table.store.is_none() && !self.send_old(parent, force) {
+                    return false;
+                }
+            }
+        }
+        self.tables[id].sends_old = true;
+        true
+    }
+}
+
+/// A key-value store that an operator keeps its result in.
+pub(crate) fn result_store<K: Data, V: Data>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    value_serde: &SerdeSlot,
+) -> StoreDefinition {
+    let key = settings.key_serde::<K>().unwrap_or_else(|| key_serde.or_default());
+    let value = settings.value_serde::<V>().unwrap_or_else(|| value_serde.or_default());
+    let named = generated.is_none();
+    StoreDefinition {
+        name: generated.unwrap_or_else(|| settings.name.clone().into_owned()),
+        shape: StoreShape::KeyValue { timestamped: true },
+        types: EdgeType::of::<K, V>(),
+        supplier: KeyValueState::supplier(key, value),
+        in_memory: settings.in_memory,
+        caching: settings.caching.unwrap_or(true),
+        logging: settings.logging,
+        source_topic: None,
+        topic_configs: settings.topic_configs.clone(),
+        named,
+        global: false,
+    }
+}
+
+impl Walk {
+    /// The name of a store that the user has not named.
+    pub(crate) fn store_name(&mut self, settings: Option<&StoreSettings>, prefix: &str) -> Option<String> {
+        match settings.and_then(StoreSettings::given_name) {
+            Some(_) => None,
+            None => Some(self.number(&format!("{prefix}STATE-STORE-"))),
+        }
+    }
+}

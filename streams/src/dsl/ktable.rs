@@ -1,0 +1,221 @@
+//! A table: the newest value of each key.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::graph::{Output, PlanNode, SerdeSlot, StreamPlan, TableOrigin, TablePlan, result_store};
+use super::handle::Handle;
+use super::kstream::KStream;
+use crate::data::{Data, Nullable};
+use crate::error::Result;
+use crate::operators::{ResultStore, TableMapValues, ToStream, Updates};
+use crate::policy::OnError;
+use crate::processor::{NodeInit, NodeSupplier};
+use crate::state::{KeyValue, StoreFor, StoreSettings};
+use crate::topology::NodeKind;
+
+/// A table of keys `K` and values `V`. A missing row is a deletion: tables hold no nulls.
+pub struct KTable<K, V> {
+    pub(super) handle: Handle,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for KTable<K, V> {
+    fn clone(&self) -> Self {
+        KTable::of(self.handle.clone())
+    }
+}
+
+impl<K, V> KTable<K, V> {
+    pub(super) fn of(handle: Handle) -> Self {
+        KTable { handle, types: PhantomData }
+    }
+
+    /// Names the operator's node.
+    pub fn named(self, name: &str) -> Self {
+        self.handle.graph.name(self.handle.operation, name);
+        self
+    }
+
+    /// What happens to records that fail at the operator; without it the application's policy answers.
+    pub fn on_error(self, answer: OnError) -> Self {
+        self.handle.graph.on_error(self.handle.operation, answer);
+        self
+    }
+}
+
+impl<K: Data, V: Data> KTable<K, V> {
+    /// The rows that `predicate` accepts. A row that is no longer accepted is deleted.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream("clicks").count_by_key().filter(|_, n| *n < 3).to_stream().to("few");
+    ///
+    /// let driver = TestDriver::new(&builder.build()?)?;
+    /// let clicks = driver.input("clicks");
+    /// for _ in 0..4 {
+    ///     clicks.pipe("ada", "/");
+    /// }
+    /// let few = driver.output(Topic::<String, Option<i64>>::new("few"));
+    /// let counts: Vec<_> = few.read_key_values().into_iter().map(|(_, n)| n).collect();
+    /// assert_eq!(counts, [Some(1), Some(2), None]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filtered("filter", predicate, None)
+    }
+
+    /// The rows that `predicate` accepts, in a store that can be asked.
+    pub fn filter_with(
+        &self,
+        predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        store: impl StoreFor<KeyValue<K, V>>,
+    ) -> Self {
+        self.filtered("filter_with", predicate, Some(store.into_store().settings))
+    }
+
+    /// The rows that `predicate` refuses.
+    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filtered("filter_not", move |key: &K, value: &V| !predicate(key, value), None)
+    }
+
+    /// The rows that `predicate` refuses, in a store that can be asked.
+    pub fn filter_not_with(
+        &self,
+        predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        store: impl StoreFor<KeyValue<K, V>>,
+    ) -> Self {
+        let refuses = move |key: &K, value: &V| !predicate(key, value);
+        self.filtered("filter_not_with", refuses, Some(store.into_store().settings))
+    }
+
+    fn filtered(
+        &self,
+        method: &'static str,
+        predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+        settings: Option<StoreSettings>,
+    ) -> Self {
+        let keep = move |key: &K, value: V| Ok(predicate(key, &value).then_some(value));
+        self.rows(method, "KTABLE-FILTER-", keep, settings, true)
+    }
+
+    /// Another value for each row; `None` deletes it.
+    pub fn map_values<R: Nullable>(
+        &self,
+        mapper: impl Fn(V) -> R + Send + Sync + 'static,
+    ) -> KTable<K, R::Present> {
+        let map = move |_: &K, value: V| Ok(mapper(value).into_present());
+        self.rows("map_values", "KTABLE-MAPVALUES-", map, None, false)
+    }
+
+    /// Another value for each row, made with a look at the key, in a store that can be asked.
+    pub fn map_values_with<R: Nullable>(
+        &self,
+        mapper: impl Fn(&K, V) -> R + Send + Sync + 'static,
+        store: impl StoreFor<KeyValue<K, R::Present>>,
+    ) -> KTable<K, R::Present> {
+        let map = move |key: &K, value: V| Ok(mapper(key, value).into_present());
+        self.rows("map_values_with", "KTABLE-MAPVALUES-", map, Some(store.into_store().settings), false)
+    }
+
+    /// A table made of this one, row by row. A filter keeps the serdes and is quiet.
+    fn rows<V2: Data, F>(
+        &self,
+        method: &'static str,
+        prefix: &'static str,
+        mapper: F,
+        settings: Option<StoreSettings>,
+        filter: bool,
+    ) -> KTable<K, V2>
+    where
+        F: Fn(&K, V) -> Result<Option<V2>> + Send + Sync + 'static,
+    {
+        let mapper = Arc::new(mapper);
+        let parent = self.handle.operation;
+        KTable::of(self.handle.record(method, true, move |walk, call| {
+            let parent = walk.table(parent);
+            let TablePlan { node: above, key_serde, value_serde, topics, .. } = &walk.tables[parent];
+            let (above, key_serde, topics) = (*above, key_serde.clone(), topics.clone());
+            let value_serde = if filter { value_serde.clone() } else { SerdeSlot::none() };
+            let store = settings.as_ref().map(|settings| {
+                let generated = walk.store_name(Some(settings), prefix);
+                result_store::<K, V2>(settings, generated, &key_serde, &value_serde)
+            });
+            let name = walk.name(call.name.as_deref(), prefix);
+            // A filter of a table that is kept in a store anyway asks for old values on its own account: it then tells
+            // nothing of rows that never were in it.
+            let sends_old = filter && walk.send_old(parent, false);
+            let table = walk.next_table();
+            let (node_name, mapper, on_error) = (name.clone(), Arc::clone(&mapper), call.on_error.clone());
+            let node = PlanNode::new(name, move |lowering, parents| {
+                let (mapper, plan) = (Arc::clone(&mapper), &lowering.tables[table]);
+                let (store, sends_old) =
+                    (plan.store.as_ref().map(|store| store.name.clone()), plan.sends_old);
+                let supplier = NodeSupplier::of(move |init| {
+                    let store = optional_store(init, store.as_deref(), sends_old)?;
+                    Ok(TableMapValues::<K, V, V2, F>::new(Arc::clone(&mapper), store, sends_old, filter))
+                });
+                let kind = NodeKind::Processor;
+                let node = lowering.topology.add_node(&node_name, kind, supplier, parents, on_error.clone());
+                lowering.keep_table(table, node);
+                node
+            });
+            let node = walk.add(node, &[above]);
+            Output::Table(walk.add_table(TablePlan {
+                node,
+                origin: TableOrigin::Rows { parent },
+                store,
+                sends_old,
+                key_serde,
+                value_serde,
+                topics,
+            }))
+        }))
+    }
+
+    /// Every update of a row; a deletion is `None`.
+    pub fn to_stream(&self) -> KStream<K, Option<V>> {
+        self.streamed("to_stream", NodeSupplier::of(|_| Ok(ToStream::<K, V>::new())), |serde| {
+            serde.widened::<V>()
+        })
+    }
+
+    /// Every update of a row that is no deletion.
+    pub fn updates(&self) -> KStream<K, V> {
+        self.streamed("updates", NodeSupplier::of(|_| Ok(Updates::<K, V>::new())), |serde| serde.clone())
+    }
+
+    fn streamed<V2>(
+        &self,
+        method: &'static str,
+        supplier: NodeSupplier,
+        value_serde: fn(&SerdeSlot) -> SerdeSlot,
+    ) -> KStream<K, V2> {
+        let parent = self.handle.operation;
+        KStream::of(self.handle.record(method, true, move |walk, call| {
+            let name = walk.name(call.name.as_deref(), "KTABLE-TOSTREAM-");
+            let table = walk.table(parent);
+            let node = PlanNode::processor(name, supplier.clone(), call.on_error.clone());
+            let node = walk.add(node, &[walk.tables[table].node]);
+            let table = &walk.tables[table];
+            Output::Stream(StreamPlan {
+                node,
+                key_serde: table.key_serde.clone(),
+                value_serde: value_serde(&table.value_serde),
+                repartition_required: false,
+                topics: table.topics.clone(),
+            })
+        }))
+    }
+}
+
+/// The store that a node keeps its result in, if there is one.
+pub(super) fn optional_store(
+    init: &mut NodeInit<'_>,
+    name: Option<&str>,
+    sends_old: bool,
+) -> Result<Option<ResultStore>> {
+    name.map(|name| ResultStore::own(init, name, sends_old)).transpose()
+}

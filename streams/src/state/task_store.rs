@@ -1,0 +1,118 @@
+//! The stores of a task, by index and without their types.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::WriteContext;
+use crate::error::{Error, Result};
+use crate::outbox::OutTopic;
+
+/// A store of a task.
+pub(crate) trait TaskStore: Any + Send {
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// Whether updates wait to be emitted.
+    fn has_pending(&self) -> bool;
+
+    /// Writes the updates that wait to the changelog, where no node forwards them.
+    fn flush(&mut self, write: &mut WriteContext<'_>) -> Result<()>;
+
+    /// Writes what the changelog gets once per commit.
+    fn before_seal(&mut self, write: &mut WriteContext<'_>) -> Result<()>;
+
+    /// Ends an epoch.
+    fn seal(&mut self) -> Result<()>;
+
+    /// The oldest sealed epoch is safe.
+    fn commit(&mut self) -> Result<()>;
+
+    /// Undoes all that is not committed.
+    fn abort(&mut self);
+
+    /// Takes a record of the changelog straight into the committed rows.
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, headers: &[u8]) -> Result<()>;
+
+    /// Bytes that are held for an abort only.
+    fn uncommitted_bytes(&self) -> usize;
+
+    /// Bytes of updates that wait to be emitted.
+    fn pending_bytes(&self) -> usize;
+}
+
+/// What a store is told when a task makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreInit {
+    pub(crate) name: Arc<str>,
+    /// What serdes are told: the name of its changelog, also if it has none.
+    pub(crate) topic: Arc<str>,
+    /// `None`: it is not logged.
+    pub(crate) changelog: Option<OutTopic>,
+    pub(crate) cached: bool,
+}
+
+type Make = dyn Fn(&StoreInit) -> Result<Box<dyn TaskStore>> + Send + Sync;
+
+/// Makes a store for each task.
+#[derive(Clone)]
+pub(crate) struct StoreSupplier(Arc<Make>);
+
+impl StoreSupplier {
+    pub(crate) fn of<S: TaskStore>(make: impl Fn(&StoreInit) -> Result<S> + Send + Sync + 'static) -> Self {
+        StoreSupplier(Arc::new(move |init| Ok(Box::new(make(init)?))))
+    }
+
+    pub(crate) fn make(&self, init: &StoreInit) -> Result<Box<dyn TaskStore>> {
+        (self.0)(init)
+    }
+}
+
+impl fmt::Debug for StoreSupplier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreSupplier(..)")
+    }
+}
+
+/// The stores of a task.
+#[derive(Default)]
+pub(crate) struct Stores(Vec<Box<dyn TaskStore>>);
+
+impl Stores {
+    pub(crate) fn new(stores: Vec<Box<dyn TaskStore>>) -> Self {
+        Stores(stores)
+    }
+
+    /// The index of the store of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|store| store.name() == name)
+    }
+
+    /// A store, typed.
+    #[inline]
+    pub(crate) fn typed<S: TaskStore>(&mut self, index: usize) -> Result<&mut S> {
+        let store: &mut dyn Any = &mut *self.0[index];
+        store.downcast_mut().ok_or_else(wrong_type::<S>)
+    }
+
+    pub(crate) fn get(&mut self, index: usize) -> &mut dyn TaskStore {
+        &mut *self.0[index]
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Box<dyn TaskStore>> {
+        self.0.iter_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Box<dyn TaskStore>> {
+        self.0.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cold]
+fn wrong_type<S>() -> Error {
+    Error::fatal(format_args!("a store is used as `{}`, which it is not", std::any::type_name::<S>()))
+}

@@ -1,0 +1,59 @@
+//! What a write to a store is told: the record it comes from, and where the changelog goes.
+
+use std::sync::Arc;
+
+use anabranch_state_store as table;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::outbox::{OutRecord, OutTopic, Outbox};
+
+/// Where a write comes from.
+pub(crate) struct WriteContext<'a> {
+    pub(crate) outbox: &'a mut dyn Outbox,
+    /// The partition of the task, and so of its changelogs.
+    pub(crate) task_partition: i32,
+    /// Time of the record that is being processed.
+    pub(crate) timestamp: i64,
+    /// Its headers, encoded.
+    pub(crate) headers: &'a [u8],
+    /// Where it was read from; `None` in a punctuation.
+    pub(crate) topic: Option<&'a Arc<str>>,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
+impl WriteContext<'_> {
+    /// The same for a table.
+    pub(crate) fn table(&self) -> table::Context<'_> {
+        table::Context {
+            timestamp: self.timestamp,
+            topic: self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            headers: self.headers,
+        }
+    }
+
+    /// Appends to a store's changelog.
+    pub(crate) fn log(
+        &mut self,
+        changelog: &OutTopic,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: Option<i64>,
+        headers: &[u8],
+    ) -> Result<()> {
+        let record = OutRecord { key: Some(key), value, timestamp, headers };
+        self.outbox.append(changelog, Some(self.task_partition), record)
+    }
+}
+
+/// A table's error as ours.
+#[cold]
+pub(crate) fn store_error(store: &str, error: table::Error) -> Error {
+    let kind = match error.kind() {
+        table::ErrorKind::Record => ErrorKind::Record,
+        _ => ErrorKind::Fatal,
+    };
+    Error::new(kind, format_args!("store `{store}`")).with_source(error)
+}
