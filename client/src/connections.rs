@@ -51,6 +51,8 @@ struct Slot {
 struct Opening {
     failures: u32,
     not_before: Instant,
+    /// The last failure, and when it came.
+    failed: Option<(Instant, ClientError)>,
 }
 
 impl Connections {
@@ -90,11 +92,18 @@ impl Lane {
         if let Some(connection) = slot.standing() {
             return Ok(connection);
         }
+        let host = &connections.host;
+        let asked_at = host.now();
         let mut opening = slot.opening.lock().await;
         if let Some(connection) = slot.standing() {
             return Ok(connection);
         }
-        let host = &connections.host;
+        // Whoever waited for an attempt that failed has its error, and does not wait for one of its own.
+        if let Some((failed_at, error)) = &opening.failed
+            && *failed_at >= asked_at
+        {
+            return Err(error.clone());
+        }
         host.sleep_until(opening.not_before).await;
         match connections.open(address).await {
             Ok(connection) => {
@@ -106,6 +115,7 @@ impl Lane {
                 opening.failures += 1;
                 let pause = connections.backoff.delay(opening.failures, host.random_u64());
                 opening.not_before = host.now() + pause;
+                opening.failed = Some((host.now(), error.clone()));
                 Err(error)
             }
         }

@@ -86,6 +86,7 @@ async fn attempt(
 ) -> BTreeMap<TopicPartition, ClientError> {
     let mut failures = BTreeMap::new();
     let host = client.host();
+    let deadline = host.now() + time;
     let mut topics: Vec<_> = missing.keys().map(|partition| partition.topic.clone()).collect();
     topics.dedup();
     let mut metadata = client.metadata();
@@ -128,7 +129,11 @@ async fn attempt(
         })
         .collect();
     for (names, answer) in asked {
-        let answer = answer.await.unwrap_or_else(|error| Err(ClientError::retriable(error.to_string())));
+        let left = deadline.saturating_duration_since(host.now());
+        let answer = match host.timeout(left, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|error| Err(ClientError::retriable(error.to_string()))),
+            Err(_) => Err(ClientError::timed_out("asking for offsets", time)),
+        };
         match answer {
             Ok(answers) => {
                 for (partition, outcome) in answers {

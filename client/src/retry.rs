@@ -1,5 +1,6 @@
 //! How long to wait before the next attempt: Kafka's exponential backoff with a fifth of jitter either way.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anabranch_host::{Host, Instant};
@@ -46,6 +47,13 @@ impl<'h> Retry<'h> {
     /// The time that is left for the next attempt.
     pub(crate) fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(self.host.now())
+    }
+
+    /// An attempt, for as long as time is left.
+    pub(crate) async fn attempt<T>(&self, attempt: impl Future<Output = Result<T>>) -> Result<T> {
+        let left = self.time_left();
+        let outcome = self.host.timeout(left, attempt).await;
+        outcome.unwrap_or_else(|_| Err(ClientError::timed_out("waiting for an answer", left)))
     }
 
     /// After a failed attempt: waits for the next one, or gives the error back if there is no point in one.

@@ -89,7 +89,7 @@ impl Admin {
                 entries.sort_by(|one, other| one.name.cmp(&other.name));
                 Ok(entries)
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(entries) => return Ok(entries),
                 Err(error) => retry.after(error).await?,
             }
@@ -130,7 +130,7 @@ impl Admin {
                 let what = format!("changing settings of {resource:?}");
                 outcome(&what, result.error_code, result.error_message, ())
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.before_next(&mut retry, error).await?,
             }

@@ -70,7 +70,7 @@ impl Admin {
     pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
         let mut retry = self.client.retry();
         loop {
-            match self.ask_for_groups().await {
+            match retry.attempt(self.ask_for_groups()).await {
                 Ok(groups) => return Ok(groups.into_values().collect()),
                 Err(error) => retry.after(error).await?,
             }
@@ -114,7 +114,7 @@ impl Admin {
                 let found = response.groups.iter().find(|found| found.group_id == group);
                 describe(found.ok_or_else(|| no_answer(group))?)
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(description) => return Ok(description),
                 Err(error) => retry.after(error).await?,
             }
@@ -136,7 +136,7 @@ impl Admin {
                 let code = found.ok_or_else(|| no_answer(group))?.error_code;
                 outcome(&format!("deleting group {group}"), code, None, ())
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(()) => return Ok(()),
                 Err(error) => retry.after(error).await?,
             }
@@ -178,7 +178,7 @@ impl Admin {
                 }
                 Ok::<_, ClientError>(results)
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(results) => return Ok(results),
                 Err(error) => retry.after(error).await?,
             }

@@ -38,7 +38,7 @@ impl Admin {
                 let connection = self.group_connection(group).await?;
                 group_offsets::fetch(&connection, group, partitions, false).await
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(offsets) => return Ok(offsets),
                 Err(error) => retry.after(error).await?,
             }
@@ -68,7 +68,7 @@ impl Admin {
                 };
                 Ok::<Vec<_>, ClientError>(codes.into_iter().map(answer).collect())
             };
-            let reason = settle(attempt.await, &mut results);
+            let reason = settle(retry.attempt(attempt).await, &mut results);
             missing.retain(|name, _| !results.contains_key(name));
             if let Some(error) = reason {
                 retry.after(error).await?;

@@ -28,7 +28,7 @@ impl Admin {
         let mut missing = before.clone();
         let mut retry = self.client.retry();
         loop {
-            let reason = settle(self.delete_once(&missing).await, &mut results);
+            let reason = settle(retry.attempt(self.delete_once(&missing)).await, &mut results);
             missing.retain(|name, _| !results.contains_key(name));
             if missing.is_empty() {
                 return Ok(results);

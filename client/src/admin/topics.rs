@@ -110,7 +110,7 @@ impl Admin {
                 let response: CreateTopicsResponse<'_> = answer.decode()?;
                 Ok::<Vec<_>, ClientError>(response.topics.iter().map(created).collect())
             };
-            let reason = settle(answers.await, &mut results);
+            let reason = settle(retry.attempt(answers).await, &mut results);
             missing.retain(|topic| !results.contains_key(&topic.name));
             if let Some(error) = reason {
                 self.before_next(&mut retry, error).await?;
@@ -151,7 +151,7 @@ impl Admin {
                 }
                 Ok::<_, ClientError>(answers)
             };
-            let reason = settle(answers.await, &mut results);
+            let reason = settle(retry.attempt(answers).await, &mut results);
             missing.retain(|name| !results.contains_key(*name));
             if let Some(error) = reason {
                 self.before_next(&mut retry, error).await?;
@@ -186,7 +186,7 @@ impl Admin {
                     None => Err(ClientError::corrupt(format!("{what}: no answer"))),
                 }
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(()) => return Ok(()),
                 // A topic that is not there will not come by waiting.
                 Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
@@ -204,7 +204,7 @@ impl Admin {
     pub async fn list_topics(&self) -> Result<Vec<TopicMetadata>> {
         let mut retry = self.client.retry();
         loop {
-            match self.client.refresh_all().await {
+            match retry.attempt(self.client.refresh_all()).await {
                 Ok(metadata) => return Ok(metadata.topics().cloned().collect()),
                 Err(error) => retry.after(error).await?,
             }
@@ -220,7 +220,7 @@ impl Admin {
         let mut retry = self.client.retry();
         loop {
             let now = self.client.host().now();
-            match self.client.refresh_topics(&wanted, now, false).await {
+            match retry.attempt(self.client.refresh_topics(&wanted, now, false)).await {
                 Ok(metadata) => {
                     let describe = |name: &&str| (name.to_string(), describe_topic(&metadata, name).cloned());
                     return Ok(names.iter().map(describe).collect());

@@ -90,7 +90,7 @@ impl Consumer {
                 let connection = self.client.shared_lane().connection(&address).await?;
                 group_offsets::fetch(&connection, group_id, Some(partitions), stable).await
             };
-            match attempt.await {
+            match retry.attempt(attempt).await {
                 Ok(offsets) => return Ok(offsets),
                 Err(error) => retry.after(error).await?,
             }
@@ -111,7 +111,7 @@ impl Commit {
         let client = self.client.clone();
         let mut retry = client.retry();
         loop {
-            let Err(error) = self.attempt().await else { return Ok(()) };
+            let Err(error) = retry.attempt(self.attempt()).await else { return Ok(()) };
             if error.code() == Some(ErrorCode::REBALANCE_IN_PROGRESS) {
                 let waits_for_us =
                     self.group.as_ref().is_none_or(|group| !group.membership.lock().goes_on_by_itself());

@@ -1,13 +1,18 @@
 //! Records read: by assignment and as members of groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anabranch_client::consumer::assignor::{
+    GroupView, MemberAssignment, MemberSubscription, RebalanceProtocol,
+};
 use anabranch_client::{
-    Client, Consumer, ConsumerConfig, ConsumerRecord, ErrorKind, OffsetAndMetadata, Producer, ProducerConfig,
-    ProducerRecord, RebalanceEvent, TopicPartition,
+    Assignor, Client, Consumer, ConsumerConfig, ConsumerRecord, ErrorKind, OffsetAndMetadata, Producer,
+    ProducerConfig, ProducerRecord, RebalanceEvent, TopicPartition,
 };
 use anabranch_protocol::records::batches;
+use bytes::Bytes;
 
 use super::{Cluster, on_each_cluster};
 
@@ -386,5 +391,88 @@ fn a_topic_that_comes_later_is_found() {
         let all = partitions(&topic, 1);
         poll_both(cluster, &mut [&mut consumer], "it is assigned", |owned| owned[0] == all).await;
         consumer.close().await.unwrap();
+    });
+}
+
+/// Keeps what each member has as far as the shares are even, and gives to nobody what another still has.
+struct Keeping {
+    name: &'static str,
+    told: Arc<Mutex<Vec<(usize, i32)>>>,
+}
+
+impl Assignor for Keeping {
+    fn name(&self) -> &str {
+        "keeping"
+    }
+
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
+    }
+
+    fn subscription_user_data(&self, _topics: &[Arc<str>]) -> Option<Bytes> {
+        Some(self.name.into())
+    }
+
+    fn assign(&self, group: GroupView<'_>) -> anabranch_client::Result<BTreeMap<String, MemberAssignment>> {
+        let topic = Arc::clone(&group.members.values().next().unwrap().topics[0]);
+        let count = group.metadata.partition_count(&topic).unwrap();
+        let share = count as usize / group.members.len();
+        let owned: BTreeSet<_> = group.members.values().flat_map(|member| &member.owned_partitions).collect();
+        let mut free = (0..count).map(|number| TopicPartition::new(Arc::clone(&topic), number));
+        let mut free = free.by_ref().filter(|name| !owned.contains(name)).collect::<Vec<_>>();
+        let names: Vec<_> = group.members.values().map(|member| member.user_data.clone().unwrap()).collect();
+        let assign = |(id, member): (&String, &MemberSubscription)| {
+            let mut partitions: Vec<_> = member.owned_partitions.iter().take(share).cloned().collect();
+            while partitions.len() < share && !free.is_empty() {
+                partitions.push(free.remove(0));
+            }
+            (id.clone(), MemberAssignment { partitions, user_data: Some(names.concat().into()) })
+        };
+        Ok(group.members.iter().map(assign).collect())
+    }
+
+    fn on_assignment(&self, assignment: &MemberAssignment, generation_id: i32) {
+        self.told.lock().unwrap().push((assignment.partitions.len(), generation_id));
+    }
+}
+
+#[test]
+fn an_assignor_of_ones_own_moves_only_what_must_move() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let (topic, group) = (cluster.topic(&client, "keeping", 4).await, cluster.name("keeping"));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let make = |name| {
+            let keys = [("group.id", group.as_str()), ("heartbeat.interval.ms", "100")];
+            let config = ConsumerConfig::from_pairs(keys).unwrap();
+            let assignor = Keeping { name, told: Arc::clone(&told) };
+            Consumer::with_assignors(&client, config, vec![Arc::new(assignor)]).unwrap()
+        };
+        let (mut first, mut second) = (make("a"), make("b"));
+        first.subscribe([&topic]).unwrap();
+        let all = partitions(&topic, 4);
+        poll_both(cluster, &mut [&mut first], "one has all", |owned| owned[0] == all).await;
+        second.subscribe([&topic]).unwrap();
+        let events = poll_both(cluster, &mut [&mut first, &mut second], "each has a half", |owned| {
+            owned[0].len() == 2 && owned[1].len() == 2
+        })
+        .await;
+        let revoked: Vec<_> = events[0]
+            .iter()
+            .filter_map(|event| match event {
+                RebalanceEvent::Revoked(partitions) => Some(partitions.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(revoked, [all[2..].to_vec()], "the first gives up two, and keeps two all the time");
+        let data = events[1].iter().rev().find_map(|event| match event {
+            RebalanceEvent::Assigned { user_data, .. } => user_data.clone(),
+            _ => None,
+        });
+        let data = data.unwrap();
+        assert!(data == "ab" || data == "ba", "both told the leader, and it told both: {data:?}");
+        assert!(told.lock().unwrap().iter().any(|(count, generation)| *count == 2 && *generation > 1));
+        first.close().await.unwrap();
+        second.close().await.unwrap();
     });
 }
