@@ -7,12 +7,13 @@
 
 mod admin;
 mod consumer;
+mod isolation;
 mod producer;
 
 use std::time::Duration;
 
 use anabranch_client::{Client, ClientConfig, NewTopic};
-use anabranch_host::{Dialer, Host};
+use anabranch_host::{ByteStream, Dialer, Host};
 
 /// A cluster to test against.
 pub(crate) struct Cluster {
@@ -63,20 +64,26 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// A byte stream to it.
+    pub(crate) async fn connect(&self) -> ByteStream {
+        self.dialer.connect(&self.server).await.expect("the cluster is there")
+    }
+}
+
 /// Runs `test` on each cluster.
 pub(crate) fn on_each_cluster(test: impl AsyncFn(&Cluster)) {
+    on_kafka(test);
+}
+
+/// Runs `test` on Apache Kafka, if there is one.
+pub(crate) fn on_kafka(test: impl AsyncFn(&Cluster)) {
+    let Ok(server) = std::env::var("ANABRANCH_KAFKA") else {
+        eprintln!("not run on Apache Kafka: ANABRANCH_KAFKA names none");
+        return;
+    };
     let (host, runtime) = Host::real(1).expect("a runtime");
-    match std::env::var("ANABRANCH_KAFKA") {
-        Ok(server) => {
-            let cluster = Cluster {
-                name: "Apache Kafka",
-                dialer: host.dialer(),
-                server,
-                run: host.random_u64(),
-                host: host.clone(),
-            };
-            runtime.block_on(test(&cluster));
-        }
-        Err(_) => eprintln!("not run on Apache Kafka: ANABRANCH_KAFKA names none"),
-    }
+    let (dialer, run) = (host.dialer(), host.random_u64());
+    let cluster = Cluster { name: "Apache Kafka", dialer, server, run, host };
+    runtime.block_on(test(&cluster));
 }
