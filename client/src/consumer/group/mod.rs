@@ -357,3 +357,6 @@ impl Driver {
         Ok(response.error_code)
     }
 }
+
+#[cfg(test)]
+mod tests;
