@@ -9,6 +9,10 @@ pub mod config;
 pub mod embedded;
 pub mod error;
 pub mod internal_log;
+mod journal;
+pub mod log;
+mod open_files;
+pub mod partition_name;
 pub mod watermark;
 
 mod authorization;

@@ -257,6 +257,11 @@ pub fn set_producer(batch: &mut [u8], producer_id: i64, producer_epoch: i16, bas
 /// Gives all records the time of the append. Needs [`seal`].
 pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     set_attribute(batch, LOG_APPEND_TIME_BIT);
+    set_max_timestamp(batch, timestamp_ms);
+}
+
+/// Sets the largest timestamp, if the producer got it wrong. Needs [`seal`].
+pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
     batch[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&timestamp_ms.to_be_bytes());
 }
 

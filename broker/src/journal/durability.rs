@@ -1,0 +1,202 @@
+//! What of a log is on the disk.
+//!
+//! Two answers, because there are two ways to get there. The *watermark* is what clients are told: records below it
+//! survive a power cut, through the journal or in synced segments. The *recovery point* is what lies in synced segments
+//! alone: below it, recovery neither scans nor needs the journal, so the journal may forget.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use anabranch_host::Disk;
+use anabranch_protocol::Uuid;
+use parking_lot::Mutex;
+
+use crate::open_files::LazyFile;
+use crate::partition_name::PartitionName;
+use crate::watermark::Watermark;
+
+/// The durability of one log, shared between the log, the journal and the checkpoint.
+#[derive(Debug)]
+pub(crate) struct Durability {
+    name: PartitionName,
+    topic_id: Uuid,
+    directory: PathBuf,
+    watermark: Arc<Watermark>,
+    recovery_point: AtomicI64,
+    log_start_offset: AtomicI64,
+    unsynced: Mutex<Unsynced>,
+    /// The generation of the journal that knows this log by `number`; only the committer reads and writes both.
+    registered_in: AtomicU64,
+    number: AtomicU32,
+}
+
+/// What the next checkpoint has to sync.
+#[derive(Debug, Default)]
+struct Unsynced {
+    files: Vec<LazyFile>,
+    /// The recovery point once the files are synced.
+    end_offset: i64,
+    /// Whether names in the log's directory are not synced.
+    names: bool,
+    /// Whether the directory itself is new.
+    directory: bool,
+    /// The text of a small file to be replaced: the leader epochs.
+    text: Option<(PathBuf, String)>,
+    /// Whether the journal has this log on its list.
+    is_listed: bool,
+    /// How often the log was cut back: a sync that was under way then must not move the recovery point.
+    truncations: u64,
+}
+
+impl Durability {
+    pub(crate) fn new(
+        name: PartitionName,
+        topic_id: Uuid,
+        directory: PathBuf,
+        watermark: Arc<Watermark>,
+        recovery_point: i64,
+        log_start_offset: i64,
+    ) -> Arc<Durability> {
+        Arc::new(Durability {
+            name,
+            topic_id,
+            directory,
+            watermark,
+            recovery_point: AtomicI64::new(recovery_point),
+            log_start_offset: AtomicI64::new(log_start_offset),
+            unsynced: Mutex::new(Unsynced { end_offset: recovery_point, ..Unsynced::default() }),
+            registered_in: AtomicU64::new(0),
+            number: AtomicU32::new(0),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &PartitionName {
+        &self.name
+    }
+
+    pub(crate) fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    pub(crate) fn watermark(&self) -> &Arc<Watermark> {
+        &self.watermark
+    }
+
+    pub(crate) fn recovery_point(&self) -> i64 {
+        self.recovery_point.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn log_start_offset(&self) -> i64 {
+        self.log_start_offset.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_log_start_offset(&self, offset: i64) {
+        self.log_start_offset.store(offset, Ordering::Release);
+    }
+
+    /// Notes that `file` has bytes that are not synced; once it and those noted before are, the recovery point is
+    /// `end_offset`. Returns whether the log is to be listed for the next checkpoint.
+    pub(crate) fn wrote(&self, file: &LazyFile, end_offset: i64) -> bool {
+        let mut unsynced = self.unsynced.lock();
+        // Appends go to one file for long, so the last one is nearly always it.
+        if !unsynced.files.last().is_some_and(|last| last.is_same(file)) {
+            unsynced.files.retain(|known| !known.is_same(file));
+            unsynced.files.push(file.clone());
+        }
+        unsynced.end_offset = end_offset;
+        !std::mem::replace(&mut unsynced.is_listed, true)
+    }
+
+    /// Notes that a file was made, renamed or removed in the log's directory, or that the directory itself was made.
+    pub(crate) fn named(&self, is_new_directory: bool) -> bool {
+        let mut unsynced = self.unsynced.lock();
+        unsynced.names = true;
+        unsynced.directory |= is_new_directory;
+        !std::mem::replace(&mut unsynced.is_listed, true)
+    }
+
+    /// Notes that a small file is to be replaced.
+    pub(crate) fn replaces(&self, path: PathBuf, text: String) -> bool {
+        let mut unsynced = self.unsynced.lock();
+        unsynced.text = Some((path, text));
+        !std::mem::replace(&mut unsynced.is_listed, true)
+    }
+
+    /// Forgets what was to be synced from `offset` on: the log was cut back to there.
+    pub(crate) fn truncated(&self, offset: i64) {
+        let mut unsynced = self.unsynced.lock();
+        unsynced.truncations += 1;
+        unsynced.end_offset = unsynced.end_offset.min(offset);
+        self.recovery_point.fetch_min(offset, Ordering::AcqRel);
+    }
+
+    /// Syncs all that was noted and moves the recovery point. A full disk is an error that leaves everything to the next
+    /// try; after any other nothing is known about the files.
+    pub(crate) async fn sync(&self, disk: &Disk) -> io::Result<()> {
+        let (files, text, names, directory, end_offset, truncations) = {
+            let mut unsynced = self.unsynced.lock();
+            unsynced.is_listed = false;
+            let files = std::mem::take(&mut unsynced.files);
+            let names = std::mem::take(&mut unsynced.names);
+            let directory = std::mem::take(&mut unsynced.directory);
+            (files, unsynced.text.take(), names, directory, unsynced.end_offset, unsynced.truncations)
+        };
+        if let Err(error) = self.sync_parts(disk, &files, text.as_ref(), names, directory).await {
+            if error.kind() == io::ErrorKind::StorageFull {
+                let mut unsynced = self.unsynced.lock();
+                let newer = std::mem::replace(&mut unsynced.files, files);
+                unsynced.files.extend(newer);
+                unsynced.text = unsynced.text.take().or(text);
+                unsynced.names |= names;
+                unsynced.directory |= directory;
+            }
+            return Err(error);
+        }
+        let unsynced = self.unsynced.lock();
+        if unsynced.truncations == truncations {
+            self.recovery_point.fetch_max(end_offset, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    async fn sync_parts(
+        &self,
+        disk: &Disk,
+        files: &[LazyFile],
+        text: Option<&(PathBuf, String)>,
+        names: bool,
+        directory: bool,
+    ) -> io::Result<()> {
+        if let Some((path, text)) = text {
+            disk.write_atomically(path, text.as_bytes()).await?;
+        }
+        for file in files {
+            // A file that retention has removed meanwhile needs no sync.
+            match file.get() {
+                Ok(file) => file.sync_data().await?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if names {
+            disk.sync_dir(&self.directory).await?;
+        }
+        if directory && let Some(parent) = self.directory.parent() {
+            disk.sync_dir(parent).await?;
+        }
+        Ok(())
+    }
+
+    /// The number by which `generation` of the journal knows the log; none if it does not yet.
+    pub(super) fn number_in(&self, generation: u64) -> Option<u32> {
+        let is_registered = self.registered_in.load(Ordering::Relaxed) == generation;
+        is_registered.then(|| self.number.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn register(&self, generation: u64, number: u32) {
+        self.registered_in.store(generation, Ordering::Relaxed);
+        self.number.store(number, Ordering::Relaxed);
+    }
+}

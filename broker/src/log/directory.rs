@@ -1,0 +1,410 @@
+//! The directory that holds the logs of a broker.
+//!
+//! It opens all logs at the start, makes and deletes logs, and runs two tasks: the journal's committer, and the
+//! checkpoint, which syncs segments when a file of the journal is full (or a minute has passed) and then writes how far
+//! they are synced. With `flush=os` there is no journal, and only closed segments are synced.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_host::{Disk, Host, JoinHandle};
+use anabranch_protocol::Uuid;
+use parking_lot::Mutex;
+
+use super::Log;
+use super::checkpoint::{
+    CLEAN_SHUTDOWN, HIGH_WATERMARKS, LOG_STARTS, Offsets, RECOVERY_POINTS, offsets_text,
+};
+use super::error::LogError;
+use super::leader_epochs::LeaderEpochs;
+use super::producer_state::ProducerStates;
+use super::recovery::{self, Recovered};
+use super::retention::RemovedFiles;
+use super::segment::SegmentFiles;
+use crate::config::{Flush, TopicConfig};
+use crate::journal::{self, Durability, Journal};
+use crate::open_files::OpenFiles;
+use crate::partition_name::PartitionName;
+use crate::watermark::{Durable, Gone, Watermark};
+
+/// How a log directory works.
+#[derive(Clone, Debug)]
+pub struct LogDirectoryConfig {
+    /// What an acknowledgement promises.
+    pub flush: Flush,
+    /// Whether nothing of the directory outlives this process: then nothing is ever synced.
+    pub is_ephemeral: bool,
+    /// Size of each of the journal's two files.
+    pub journal_file_bytes: u64,
+    /// Segment files open at one time.
+    pub max_open_files: usize,
+    /// How often segments are synced even if the journal has room.
+    pub checkpoint_interval: Duration,
+    /// The configuration of the logs that are found, until [`Log::set_config`] tells a better one.
+    pub default_config: Arc<TopicConfig>,
+}
+
+impl LogDirectoryConfig {
+    /// The defaults, durable.
+    #[must_use]
+    pub fn new(flush: Flush, default_config: Arc<TopicConfig>) -> Self {
+        LogDirectoryConfig {
+            flush,
+            is_ephemeral: false,
+            journal_file_bytes: 32 << 20,
+            max_open_files: 8192,
+            checkpoint_interval: Duration::from_secs(60),
+            default_config,
+        }
+    }
+}
+
+/// A log that was found when the directory was opened.
+#[derive(Debug)]
+pub struct RecoveredLog {
+    /// The topic and partition.
+    pub name: PartitionName,
+    /// The id of the topic, if the directory says it.
+    pub topic_id: Option<Uuid>,
+    /// The log; or why it is offline, and then nothing of it was touched.
+    pub log: Result<Log, LogError>,
+}
+
+/// A directory of logs. Cheap to clone; [`LogDirectory::shutdown`] ends it.
+#[derive(Clone, Debug)]
+pub struct LogDirectory {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: Host,
+    disk: Disk,
+    path: PathBuf,
+    config: LogDirectoryConfig,
+    journal: Journal,
+    open_files: Arc<OpenFiles>,
+    /// Logs that are offline since the start, and how far they are known to have been durable: the next start must not
+    /// take them for torn.
+    offline: Mutex<Vec<(PartitionName, i64, i64)>>,
+    /// One checkpoint at a time.
+    checkpointing: tokio::sync::Mutex<()>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl LogDirectory {
+    /// Opens the logs in `path`, which exists and is nobody else's, and recovers them if the last stop was not clean.
+    ///
+    /// # Errors
+    /// If the disk fails, or the journal is damaged where it was durable. A damaged log is no error of the directory.
+    pub async fn open(
+        host: &Host,
+        path: &Path,
+        config: LogDirectoryConfig,
+    ) -> Result<(LogDirectory, Vec<RecoveredLog>), LogError> {
+        let disk = host.disk();
+        if !config.is_ephemeral {
+            // The directory may be new, and nothing in it lasts longer than its own name.
+            let parent = path.parent().unwrap_or(path);
+            match disk.sync_dir(parent).await {
+                // Whoever may not look into the parent has not made the directory.
+                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                    return Err(LogError::io(parent)(error));
+                }
+                _ => {}
+            }
+        }
+        let open_files = OpenFiles::new(disk.clone(), config.max_open_files);
+        let found = recovery::recover(host, path, &open_files, &config).await?;
+        journal::reset(&disk, path).await.map_err(LogError::io(path))?;
+        let journal = Journal::start(host, path.to_path_buf(), config.flush, config.journal_file_bytes).await;
+        let (journal, committer) = journal.map_err(LogError::io(path))?;
+        let directory = LogDirectory {
+            shared: Arc::new(Shared {
+                host: host.clone(),
+                disk,
+                path: path.to_path_buf(),
+                config,
+                journal,
+                open_files,
+                offline: Mutex::default(),
+                checkpointing: tokio::sync::Mutex::new(()),
+                tasks: Mutex::default(),
+            }),
+        };
+        let logs = found.into_iter().map(|(name, found)| directory.adopt(name, found)).collect();
+        let committing = host.spawn(committer.run());
+        let checkpointing = host.spawn(checkpoint_regularly(directory.shared.clone()));
+        directory.shared.tasks.lock().extend([committing, checkpointing]);
+        Ok((directory, logs))
+    }
+
+    /// The directory's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// A new log, empty. Nothing is written before its first append.
+    #[must_use]
+    pub fn create(&self, name: PartitionName, topic_id: Uuid, config: Arc<TopicConfig>) -> Log {
+        let found = Recovered {
+            topic_id: Some(topic_id),
+            segments: Vec::new(),
+            start_offset: 0,
+            end_offset: 0,
+            recovery_point: 0,
+            producers: ProducerStates::default(),
+            epochs: LeaderEpochs::default(),
+            is_changed: false,
+        };
+        self.log(name, topic_id, config, found, false)
+    }
+
+    /// Deletes a log: whoever waits for it learns so, its directory gets another name at once, and its files go some time
+    /// later. Resolves when that is durable; after a crash before, the log may be found again.
+    ///
+    /// # Errors
+    /// If the directory cannot be renamed.
+    pub fn delete(&self, log: Log) -> Result<Durable, LogError> {
+        log.watermark().close(Gone::Deleted);
+        self.shared.journal.leave(&log.durability);
+        if !log.has_directory {
+            return Ok(Durable::already());
+        }
+        let to = self
+            .shared
+            .path
+            .join(log.name().deleted_directory(u128::from_be_bytes(self.shared.host.random_uuid())));
+        self.shared.disk.rename(log.path(), &to).map_err(LogError::io(log.path()))?;
+        self.shared.journal.delete(&log.durability);
+        let shared = self.shared.clone();
+        let delay = Duration::from_millis(u64::try_from(log.config.file_delete_delay_ms).unwrap_or(0));
+        self.shared.host.spawn(async move {
+            // Without a journal only the checkpoint says that offsets under this name mean nothing any more.
+            if shared.config.flush == Flush::Os
+                && !shared.config.is_ephemeral
+                && let Err(error) = shared.checkpoint().await
+            {
+                tracing::warn!(directory = %shared.path.display(), %error, "the checkpoint failed");
+            }
+            shared.host.sleep(delay).await;
+            if let Err(error) = shared.disk.remove_dir_all(&to) {
+                tracing::warn!(path = %to.display(), %error, "a deleted log's files stay behind");
+            }
+        });
+        Ok(self.shared.journal.settled())
+    }
+
+    /// Removes a log that is offline since the start, by its directory.
+    ///
+    /// # Errors
+    /// If the directory cannot be renamed.
+    pub fn delete_offline(&self, name: &PartitionName) -> Result<(), LogError> {
+        let from = self.shared.path.join(name.to_string());
+        let to = self
+            .shared
+            .path
+            .join(name.deleted_directory(u128::from_be_bytes(self.shared.host.random_uuid())));
+        self.shared.disk.rename(&from, &to).map_err(LogError::io(&from))?;
+        self.shared.offline.lock().retain(|(known, ..)| known != name);
+        self.shared.disk.remove_dir_all(&to).map_err(LogError::io(&to))
+    }
+
+    /// Removes files that a log let go of, after `delay`.
+    pub fn remove(&self, files: RemovedFiles, delay: Duration) {
+        if files.is_empty() {
+            return;
+        }
+        let shared = self.shared.clone();
+        self.shared.host.spawn(async move {
+            shared.host.sleep(delay).await;
+            for path in files.paths {
+                if let Err(error) = shared.disk.remove_file(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an old file stays behind");
+                }
+            }
+        });
+    }
+
+    /// Resolves when all that was appended, cut or deleted up to now is durable.
+    pub fn settled(&self) -> Durable {
+        self.shared.journal.settled()
+    }
+
+    /// Whether a write or a sync failed, so that nothing is taken any more.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.shared.journal.check_online().is_err()
+    }
+
+    /// Syncs the segments that have changed and writes the checkpoints.
+    ///
+    /// # Errors
+    /// If a sync fails; the directory is offline then.
+    pub async fn checkpoint(&self) -> Result<(), LogError> {
+        self.shared.checkpoint().await
+    }
+
+    /// Stops cleanly: call [`Log::close`] on all logs before. What is appended afterwards is lost or not.
+    ///
+    /// # Errors
+    /// If the disk fails; the next start then recovers.
+    pub async fn shutdown(&self) -> Result<(), LogError> {
+        let journal = &self.shared.journal;
+        journal.close();
+        let tasks = std::mem::take(&mut *self.shared.tasks.lock());
+        for task in tasks {
+            // A task that panicked has said so; what it did not sync is not durable.
+            if task.await.is_err() {
+                journal.fail("a task of the log directory ended", &io::ErrorKind::Other.into());
+            }
+        }
+        for member in journal.members() {
+            member.watermark().close(Gone::ShuttingDown);
+        }
+        if self.shared.config.is_ephemeral {
+            return Ok(());
+        }
+        journal.check_online()?;
+        self.shared.checkpoint().await?;
+        let marker = self.shared.path.join(CLEAN_SHUTDOWN);
+        self.shared.disk.write_atomically(&marker, b"").await.map_err(LogError::io(&marker))
+    }
+
+    fn adopt(&self, name: PartitionName, found: recovery::Found) -> RecoveredLog {
+        match found.outcome {
+            Ok(recovered) => {
+                let topic_id = recovered.topic_id;
+                let config = self.shared.config.default_config.clone();
+                let log = self.log(name.clone(), topic_id.unwrap_or(Uuid::ZERO), config, recovered, true);
+                RecoveredLog { name, topic_id, log: Ok(log) }
+            }
+            Err(error) => {
+                tracing::error!(partition = %name, %error, "the log is offline");
+                self.shared.offline.lock().push((name.clone(), found.durable_end, found.start_offset));
+                RecoveredLog { name, topic_id: found.topic_id, log: Err(error) }
+            }
+        }
+    }
+
+    fn log(
+        &self,
+        name: PartitionName,
+        topic_id: Uuid,
+        config: Arc<TopicConfig>,
+        found: Recovered,
+        has_directory: bool,
+    ) -> Log {
+        let directory = self.shared.path.join(name.to_string());
+        let durability = Durability::new(
+            name,
+            topic_id,
+            directory.clone(),
+            Watermark::new(found.end_offset),
+            found.recovery_point,
+            found.start_offset,
+        );
+        self.shared.journal.join(&durability);
+        let mut log = Log {
+            config: config.clone(),
+            journal: self.shared.journal.clone(),
+            durability,
+            files: SegmentFiles { directory, open_files: self.shared.open_files.clone() },
+            segments: found.segments,
+            start_offset: found.start_offset,
+            end_offset: found.end_offset,
+            producers: found.producers,
+            epochs: found.epochs,
+            has_directory,
+            jitter: self.shared.host.random_u64() as u32,
+            truncating_to: None,
+        };
+        log.set_config(config);
+        log
+    }
+}
+
+impl Shared {
+    async fn checkpoint(&self) -> Result<(), LogError> {
+        let _one = self.checkpointing.lock().await;
+        // What is closed now speaks of appends that are in their segments already.
+        let closed = self.journal.closed_generation();
+        let mut put_off = None;
+        for log in self.journal.take_dirty() {
+            let Err(error) = log.sync(&self.disk).await else { continue };
+            if log.watermark().gone() == Some(Gone::Deleted) {
+                // Its files have gone meanwhile.
+            } else if error.kind() == io::ErrorKind::StorageFull {
+                self.journal.note(&log, log.named(false));
+                put_off = Some(LogError::Io { path: self.path.join(log.name().to_string()), source: error });
+            } else {
+                self.journal.fail("a segment cannot be synced", &error);
+                return Err(LogError::Gone(Gone::Offline));
+            }
+        }
+        self.write_checkpoints().await?;
+        if let Some(error) = put_off {
+            return Err(error);
+        }
+        if let Some(generation) = closed {
+            self.journal.checkpointed(generation);
+        }
+        Ok(())
+    }
+
+    async fn write_checkpoints(&self) -> Result<(), LogError> {
+        let (mut recovery_points, mut starts, mut high_watermarks) =
+            (Offsets::new(), Offsets::new(), Offsets::new());
+        for log in self.journal.members() {
+            // A log without records needs no line, and has no directory.
+            if log.watermark().value() == 0 {
+                continue;
+            }
+            recovery_points.insert(log.name().clone(), log.recovery_point());
+            high_watermarks.insert(log.name().clone(), log.watermark().value());
+            if log.log_start_offset() > 0 {
+                starts.insert(log.name().clone(), log.log_start_offset());
+            }
+        }
+        for (name, durable_end, start_offset) in self.offline.lock().iter() {
+            recovery_points.insert(name.clone(), *durable_end);
+            starts.insert(name.clone(), *start_offset);
+        }
+        for (name, offsets) in
+            [(LOG_STARTS, starts), (RECOVERY_POINTS, recovery_points), (HIGH_WATERMARKS, high_watermarks)]
+        {
+            write_if_changed(&self.disk, &self.path.join(name), offsets_text(&offsets)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn write_if_changed(disk: &Disk, path: &Path, text: String) -> Result<(), LogError> {
+    if disk.read(path).is_ok_and(|known| known == text.as_bytes()) {
+        return Ok(());
+    }
+    disk.write_atomically(path, text.as_bytes()).await.map_err(LogError::io(path))
+}
+
+/// Syncs when a file of the journal is full, and from time to time, until the directory is closed.
+async fn checkpoint_regularly(shared: Arc<Shared>) {
+    if shared.config.is_ephemeral {
+        return;
+    }
+    loop {
+        // Either way round it is time: the ring, or the interval.
+        let _ = shared.host.timeout(shared.config.checkpoint_interval, shared.journal.rotated()).await;
+        if shared.journal.is_closing() {
+            return;
+        }
+        if let Err(error) = shared.checkpoint().await {
+            tracing::warn!(directory = %shared.path.display(), %error, "the checkpoint failed");
+        }
+        if shared.journal.check_online().is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The state of all producers at an offset: `%020d.snapshot`, Kafka's format 1.
+//!
+//! ```text
+//! version i16 = 1, CRC-32C u32 of what follows, count i32, then for each producer:
+//! id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64, coordinator epoch i32,
+//! first offset of the open transaction i64 (-1 none)                                                  46 bytes
+//! ```
+//! Of the five batches only the last is kept, so after a restart an older duplicate is out of order; clients know that.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, BufMut};
+
+use super::producer_state::{AppendedBatch, ProducerState, ProducerStates};
+
+const VERSION: i16 = 1;
+const CRC_COVERS_FROM: usize = 6;
+const ENTRY_BYTES: usize = 46;
+
+/// The bytes of a snapshot.
+pub(super) fn encode_snapshot(states: &ProducerStates) -> Vec<u8> {
+    let producers = states.sorted();
+    let mut bytes = Vec::with_capacity(CRC_COVERS_FROM + 4 + producers.len() * ENTRY_BYTES);
+    bytes.put_i16(VERSION);
+    bytes.put_u32(0);
+    bytes.put_i32(producers.len() as i32);
+    for (producer_id, state) in producers {
+        let none = AppendedBatch { last_sequence: -1, last_offset: -1, offset_delta: 0, timestamp: -1 };
+        let last = state.batches.back().copied().unwrap_or(none);
+        bytes.put_i64(producer_id);
+        bytes.put_i16(state.epoch);
+        bytes.put_i32(last.last_sequence);
+        bytes.put_i64(last.last_offset);
+        bytes.put_i32(last.offset_delta);
+        bytes.put_i64(state.last_timestamp);
+        bytes.put_i32(state.coordinator_epoch);
+        bytes.put_i64(state.transaction_first_offset.unwrap_or(-1));
+    }
+    let crc = crc_fast::crc32_iscsi(&bytes[CRC_COVERS_FROM..]);
+    bytes[2..CRC_COVERS_FROM].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+/// The state in a snapshot; none if it is damaged or of another version. `now_ms` counts as when the producers were last
+/// heard of: nobody knows better.
+pub(super) fn decode_snapshot(bytes: &[u8], now_ms: i64) -> Option<ProducerStates> {
+    let covered = bytes.get(CRC_COVERS_FROM..)?;
+    let mut head = bytes;
+    if head.get_i16() != VERSION || head.get_u32() != crc_fast::crc32_iscsi(covered) {
+        return None;
+    }
+    let mut rest = covered;
+    let count = usize::try_from(rest.try_get_i32().ok()?).ok()?;
+    if rest.len() != count.checked_mul(ENTRY_BYTES)? {
+        return None;
+    }
+    let mut states = ProducerStates::default();
+    for _ in 0..count {
+        let producer_id = rest.get_i64();
+        let epoch = rest.get_i16();
+        let last_sequence = rest.get_i32();
+        let last_offset = rest.get_i64();
+        let offset_delta = rest.get_i32();
+        let timestamp = rest.get_i64();
+        let coordinator_epoch = rest.get_i32();
+        let transaction_first_offset = Some(rest.get_i64()).filter(|offset| *offset >= 0);
+        let batch = AppendedBatch { last_sequence, last_offset, offset_delta, timestamp };
+        let batches: VecDeque<_> = (last_offset >= 0).then_some(batch).into_iter().collect();
+        states.restore(
+            producer_id,
+            ProducerState {
+                epoch,
+                batches,
+                coordinator_epoch,
+                transaction_first_offset,
+                last_timestamp: timestamp,
+                last_seen_ms: now_ms,
+            },
+        );
+    }
+    Some(states)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_leads_back_and_damage_is_noticed() {
+        let mut states = ProducerStates::default();
+        for (id, transaction_first_offset, batches) in
+            [(5, None, 1), (-7, Some(30), 0), (1 << 40, Some(2), 1)]
+        {
+            let batch =
+                AppendedBatch { last_sequence: 12, last_offset: 99, offset_delta: 3, timestamp: 1000 };
+            let state = ProducerState {
+                epoch: 4,
+                batches: vec![batch; batches].into(),
+                coordinator_epoch: 8,
+                transaction_first_offset,
+                last_timestamp: 1000,
+                last_seen_ms: 77,
+            };
+            states.restore(id, state);
+        }
+        let bytes = encode_snapshot(&states);
+        assert_eq!(bytes.len(), 10 + 3 * ENTRY_BYTES);
+        assert_eq!(decode_snapshot(&bytes, 77), Some(states));
+        assert_eq!(
+            decode_snapshot(&encode_snapshot(&ProducerStates::default()), 0),
+            Some(ProducerStates::default())
+        );
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            assert_eq!(decode_snapshot(&damaged, 77), None, "byte {position}");
+            assert_eq!(decode_snapshot(&bytes[..position], 77), None, "cut to {position}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Reading: whole batches from an offset on, and offsets by timestamp.
+
+use bytes::Bytes;
+
+use super::segment::FoundRecord;
+use super::{Log, LogError};
+
+impl Log {
+    /// Whole batches from the one that holds `offset` on, as they are stored: at most `max_bytes`, but at least one
+    /// batch, and none that reaches to `bound` or behind it (the high watermark, or the last stable offset). Empty if
+    /// there is none. The first batch may begin before `offset`. All come from one segment.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`] if the log does not hold `offset`; [`LogError::Corrupt`] if a checksum does not
+    /// match.
+    pub fn read(&self, offset: i64, max_bytes: usize, bound: i64) -> Result<Bytes, LogError> {
+        if offset < self.start_offset || offset > self.end_offset {
+            return Err(LogError::OffsetOutOfRange {
+                offset,
+                log_start_offset: self.start_offset,
+                log_end_offset: self.end_offset,
+            });
+        }
+        if offset >= bound {
+            return Ok(Bytes::new());
+        }
+        for segment in &self.segments[self.segment_of(offset)..] {
+            let found = segment.read(offset, max_bytes, bound)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Bytes::new())
+    }
+
+    /// The first record at or after `timestamp` that lies before `bound`; none if there is none.
+    ///
+    /// # Errors
+    /// If the disk or a batch is damaged.
+    pub fn find_timestamp(&self, timestamp: i64, bound: i64) -> Result<Option<FoundRecord>, LogError> {
+        for segment in &self.segments {
+            if segment.base_offset() >= bound {
+                break;
+            }
+            if segment.largest_timestamp()?.timestamp < timestamp {
+                continue;
+            }
+            let found = segment.find_timestamp(timestamp, self.start_offset, bound)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of the records that have the largest timestamp, among those before `bound`; none if no record has one.
+    ///
+    /// # Errors
+    /// If the disk or a batch is damaged.
+    pub fn find_largest_timestamp(&self, bound: i64) -> Result<Option<FoundRecord>, LogError> {
+        let mut largest = None;
+        for segment in &self.segments {
+            let known = segment.largest_timestamp()?;
+            // Where the index knows only what lies behind the bound, the batches before it must be looked at.
+            let timestamp = if known.offset < bound {
+                known.timestamp
+            } else {
+                segment.largest_timestamp_before(bound)?
+            };
+            if timestamp >= 0 && largest.is_none_or(|largest| timestamp > largest) {
+                largest = Some(timestamp);
+            }
+        }
+        match largest {
+            Some(timestamp) => self.find_timestamp(timestamp, bound),
+            None => Ok(None),
+        }
+    }
+
+    /// The place of the segment that holds `offset`, or of the first one behind it.
+    pub(super) fn segment_of(&self, offset: i64) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
+    }
+
+    /// Whether `offset` lies in the last segment, where readers that keep up are.
+    #[must_use]
+    pub fn is_in_active_segment(&self, offset: i64) -> bool {
+        self.segments.last().is_none_or(|active| offset >= active.base_offset())
+    }
+}

@@ -1,0 +1,522 @@
+//! Opening the logs of a directory.
+//!
+//! After a clean stop the checkpoints tell all there is to know, and no segment is opened. After a crash the journal is
+//! put back first; then each log is scanned from its recovery point on. Where the scan meets something that is no batch,
+//! two cases are told apart by how far the log was durable: behind that it is a *torn tail*, which nobody was told of,
+//! and it is cut; before it, it is *corruption*: the log goes offline and nothing is cut.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch_host::{Disk, Host};
+use anabranch_protocol::Uuid;
+use anabranch_protocol::records::{Batch, ControlRecord};
+
+use super::checkpoint::{
+    CLEAN_SHUTDOWN, LEADER_EPOCHS, LOG_STARTS, Offsets, PARTITION_METADATA, RECOVERY_POINTS, offsets_text,
+    parse_partition_metadata, read_offsets, read_text,
+};
+use super::directory::LogDirectoryConfig;
+use super::error::LogError;
+use super::index_interval_bytes;
+use super::leader_epochs::LeaderEpochs;
+use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_file_name};
+use super::producer_snapshot::decode_snapshot;
+use super::producer_state::ProducerStates;
+use super::replay::{Replay, Replayed};
+use super::scan::ScanError;
+use super::segment::{Segment, SegmentFiles};
+use crate::open_files::OpenFiles;
+use crate::partition_name::{PartitionName, is_deleted_directory};
+
+/// Files with these ends are leftovers of something that a crash stopped.
+const LEFTOVER_SUFFIXES: [&str; 3] = [".deleted", ".cleaned", ".tmp"];
+
+/// A log that was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) outcome: Result<Recovered, LogError>,
+    pub(super) topic_id: Option<Uuid>,
+    /// How far it was durable, whatever is left of it.
+    pub(super) durable_end: i64,
+    pub(super) start_offset: i64,
+}
+
+/// A log that is in order.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) topic_id: Option<Uuid>,
+    pub(super) segments: Vec<Segment>,
+    pub(super) start_offset: i64,
+    pub(super) end_offset: i64,
+    pub(super) recovery_point: i64,
+    pub(super) producers: ProducerStates,
+    pub(super) epochs: LeaderEpochs,
+    /// Whether there is anything that may not be synced.
+    pub(super) is_changed: bool,
+}
+
+/// Opens the logs in `path`. After this all they hold is synced, if anything ever is in this directory.
+pub(super) async fn recover(
+    host: &Host,
+    path: &Path,
+    open_files: &Arc<OpenFiles>,
+    config: &LogDirectoryConfig,
+) -> Result<Vec<(PartitionName, Found)>, LogError> {
+    let disk = &host.disk();
+    let marker = path.join(CLEAN_SHUTDOWN);
+    let is_clean = disk.exists(&marker).map_err(LogError::io(&marker))?;
+    let recovery_points = read_offsets(disk, &path.join(RECOVERY_POINTS)).map_err(LogError::io(path))?;
+    let starts = read_offsets(disk, &path.join(LOG_STARTS)).map_err(LogError::io(path))?;
+    let replayed = match is_clean {
+        true => BTreeMap::new(),
+        false => Replay::run(disk, path, &recovery_points, &starts)?,
+    };
+    let mut opening = Opening {
+        disk,
+        path,
+        open_files,
+        config,
+        is_clean,
+        now_ms: host.wall_clock_ms(),
+        recovery_points,
+        starts,
+        replayed,
+    };
+    let mut found = Vec::new();
+    for entry in disk.read_dir(path).map_err(LogError::io(path))? {
+        if !entry.is_dir {
+            continue;
+        }
+        if is_deleted_directory(&entry.name) {
+            let directory = path.join(&entry.name);
+            disk.remove_dir_all(&directory).map_err(LogError::io(&directory))?;
+        } else if let Some(name) = PartitionName::parse_directory(&entry.name)
+            && let Some(log) = opening.open(&name)?
+        {
+            found.push((name, log));
+        }
+    }
+    if !is_clean && !config.is_ephemeral {
+        opening.sync(&mut found).await?;
+    }
+    if is_clean {
+        // From here on a crash is one.
+        disk.remove_file(&marker).map_err(LogError::io(&marker))?;
+        if !config.is_ephemeral {
+            disk.sync_dir(path).await.map_err(LogError::io(path))?;
+        }
+    }
+    Ok(found)
+}
+
+/// What opening a log needs to know.
+struct Opening<'a> {
+    disk: &'a Disk,
+    path: &'a Path,
+    open_files: &'a Arc<OpenFiles>,
+    config: &'a LogDirectoryConfig,
+    is_clean: bool,
+    now_ms: i64,
+    recovery_points: Offsets,
+    starts: Offsets,
+    replayed: BTreeMap<PartitionName, Replayed>,
+}
+
+impl Opening<'_> {
+    /// Opens one log. Only trouble with the disk is an error; a damaged log is a result. None if the directory is what
+    /// the power left of a log that nobody was told of.
+    fn open(&mut self, name: &PartitionName) -> Result<Option<Found>, LogError> {
+        let directory = self.path.join(name.to_string());
+        let metadata = directory.join(PARTITION_METADATA);
+        let text = read_text(self.disk, &metadata).map_err(LogError::io(&metadata))?;
+        let topic_id = text.as_deref().and_then(parse_partition_metadata);
+        let replayed = self.replayed.remove(name);
+        let is_replayed = replayed.is_some();
+        let said = replayed.unwrap_or_else(|| {
+            let recovery_point = self.recovery_points.get(name).copied().unwrap_or(0);
+            let start_offset = self.starts.get(name).copied().unwrap_or(0);
+            Replayed { recovery_point, durable_end: recovery_point, start_offset }
+        });
+        if topic_id.is_none() && said.durable_end == 0 && !self.is_clean {
+            // The id is written before the first batch and synced with it.
+            tracing::info!(partition = %name, "a log without a topic, of which nothing was durable, is removed");
+            self.disk.remove_dir_all(&directory).map_err(LogError::io(&directory))?;
+            return Ok(None);
+        }
+        let files = SegmentFiles { directory, open_files: self.open_files.clone() };
+        let outcome = match self.open_segments(&files) {
+            Ok(segments) if self.is_clean && self.knows_end(name, &segments) => {
+                self.open_clean(&files, segments, topic_id, &said)
+            }
+            Ok(segments) => self.open_unclean(&files, segments, topic_id, &said, is_replayed),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Err(error @ LogError::Io { .. }) => Err(error),
+            outcome => {
+                let (durable_end, start_offset) = (said.durable_end, said.start_offset);
+                Ok(Some(Found { outcome, topic_id, durable_end, start_offset }))
+            }
+        }
+    }
+
+    /// Whether the recovery point can be the end of the log. After a clean stop it is, unless the checkpoint is damaged.
+    fn knows_end(&self, name: &PartitionName, segments: &[Segment]) -> bool {
+        match self.recovery_points.get(name) {
+            Some(end_offset) => segments.last().is_none_or(|last| last.base_offset() <= *end_offset),
+            None => segments.iter().all(|segment| segment.bytes() == 0),
+        }
+    }
+
+    /// The segments that lie in the directory. Leftovers are removed.
+    fn open_segments(&self, files: &SegmentFiles) -> Result<Vec<Segment>, LogError> {
+        let interval = index_interval_bytes(&self.config.default_config);
+        let mut segments = Vec::new();
+        for entry in self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory))? {
+            let path = files.directory.join(&entry.name);
+            if LEFTOVER_SUFFIXES.iter().any(|suffix| entry.name.ends_with(suffix)) {
+                self.disk.remove_file(&path).map_err(LogError::io(&path))?;
+            } else if let Some(base_offset) = parse_offset_file_name(&entry.name, LOG_SUFFIX) {
+                let file = files.file(base_offset, LOG_SUFFIX).get().map_err(LogError::io(&path))?;
+                let bytes = u32::try_from(file.len().map_err(LogError::io(&path))?).map_err(|_| {
+                    LogError::Corrupt {
+                        path,
+                        position: u64::from(u32::MAX),
+                        reason: "a segment is never so large".to_string(),
+                    }
+                })?;
+                segments.push(Segment::new(files, base_offset, bytes, interval, self.now_ms));
+            }
+        }
+        segments.sort_by_key(Segment::base_offset);
+        Ok(segments)
+    }
+
+    /// After a clean stop the recovery point is the end of the log.
+    fn open_clean(
+        &self,
+        files: &SegmentFiles,
+        segments: Vec<Segment>,
+        topic_id: Option<Uuid>,
+        said: &Replayed,
+    ) -> Result<Recovered, LogError> {
+        let end_offset = said.recovery_point;
+        let epochs_path = files.directory.join(LEADER_EPOCHS);
+        let text = read_text(self.disk, &epochs_path).map_err(LogError::io(&epochs_path))?;
+        let epochs = text.as_deref().and_then(LeaderEpochs::parse).unwrap_or_default();
+        let snapshot = files.directory.join(offset_file_name(end_offset, SNAPSHOT_SUFFIX));
+        let producers = match self.disk.exists(&snapshot).map_err(LogError::io(&snapshot))? {
+            true => rebuild_producers(files, &segments, end_offset, self.now_ms)?,
+            // A log without producers gets no snapshot.
+            false => ProducerStates::default(),
+        };
+        let first = segments.first().map_or(end_offset, Segment::base_offset);
+        Ok(Recovered {
+            topic_id,
+            segments,
+            start_offset: said.start_offset.max(first).min(end_offset),
+            end_offset,
+            recovery_point: end_offset,
+            producers,
+            epochs,
+            is_changed: false,
+        })
+    }
+
+    /// After a crash the log is what a scan finds.
+    fn open_unclean(
+        &self,
+        files: &SegmentFiles,
+        segments: Vec<Segment>,
+        topic_id: Option<Uuid>,
+        said: &Replayed,
+        is_replayed: bool,
+    ) -> Result<Recovered, LogError> {
+        let epochs_path = files.directory.join(LEADER_EPOCHS);
+        let text = read_text(self.disk, &epochs_path).map_err(LogError::io(&epochs_path))?;
+        let known_epochs = text.as_deref().and_then(LeaderEpochs::parse);
+        // Without the file they are in the batches alone.
+        let scan_from = if known_epochs.is_some() { said.recovery_point } else { 0 };
+        let mut scan = LogScan {
+            directory: &files.directory,
+            segments,
+            epochs: known_epochs.unwrap_or_default(),
+            start_offset: said.start_offset,
+            durable_end: said.durable_end,
+            end_offset: 0,
+            is_cut: false,
+        };
+        // Epochs are noted anew from the recovery point on.
+        scan.epochs.truncate_end(said.recovery_point);
+        scan.run(scan_from)?;
+        let LogScan { segments, epochs, end_offset, is_cut, .. } = scan;
+        let first = segments.first().map_or(end_offset, Segment::base_offset);
+        let start_offset = said.start_offset.clamp(first, end_offset.max(first));
+        let has_other_epochs = text.is_none_or(|text| text != epochs.to_text());
+        let is_changed = is_replayed || is_cut || has_other_epochs || end_offset != said.recovery_point;
+        self.remove_snapshots_behind(files, end_offset)?;
+        let producers = rebuild_producers(files, &segments, end_offset, self.now_ms)?;
+        Ok(Recovered {
+            topic_id,
+            segments,
+            start_offset,
+            end_offset,
+            recovery_point: end_offset,
+            producers,
+            epochs,
+            is_changed,
+        })
+    }
+
+    fn remove_snapshots_behind(&self, files: &SegmentFiles, end_offset: i64) -> Result<(), LogError> {
+        for entry in self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory))? {
+            if parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX).is_some_and(|of| of > end_offset) {
+                let path = files.directory.join(&entry.name);
+                self.disk.remove_file(&path).map_err(LogError::io(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes all that was recovered durable, so that the journal is not needed any more.
+    async fn sync(&self, found: &mut [(PartitionName, Found)]) -> Result<(), LogError> {
+        let (mut recovery_points, mut starts) = (Offsets::new(), Offsets::new());
+        for (name, log) in &mut *found {
+            let directory = self.path.join(name.to_string());
+            let (recovery_point, start_offset) = match &mut log.outcome {
+                Ok(recovered) if !recovered.is_changed => (recovered.recovery_point, recovered.start_offset),
+                Ok(recovered) => {
+                    let synced_before = self.recovery_points.get(name).copied().unwrap_or(0);
+                    sync_log(self.disk, &directory, recovered, synced_before).await?;
+                    (recovered.recovery_point, recovered.start_offset)
+                }
+                Err(_) => (log.durable_end, log.start_offset),
+            };
+            recovery_points.insert(name.clone(), recovery_point);
+            starts.insert(name.clone(), start_offset);
+        }
+        self.disk.sync_dir(self.path).await.map_err(LogError::io(self.path))?;
+        starts.retain(|_, start_offset| *start_offset > 0);
+        for (name, offsets) in [(LOG_STARTS, starts), (RECOVERY_POINTS, recovery_points)] {
+            let path = self.path.join(name);
+            let text = offsets_text(&offsets);
+            self.disk.write_atomically(&path, text.as_bytes()).await.map_err(LogError::io(&path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Syncs the segments of a log that have anything behind `synced_before`, and what stands beside them.
+async fn sync_log(
+    disk: &Disk,
+    directory: &Path,
+    log: &mut Recovered,
+    synced_before: i64,
+) -> Result<(), LogError> {
+    let io = |source| LogError::Io { path: directory.to_path_buf(), source };
+    let first =
+        log.segments.partition_point(|segment| segment.base_offset() <= synced_before).saturating_sub(1);
+    for segment in &mut log.segments[first..] {
+        segment.flush_indexes()?;
+        for file in segment.all_files() {
+            match file.get() {
+                Ok(file) => file.sync_data().await.map_err(io)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+    }
+    let metadata = directory.join(PARTITION_METADATA);
+    if disk.exists(&metadata).map_err(io)? {
+        let file = disk.open(&metadata, anabranch_host::OpenOptions::write()).map_err(io)?;
+        file.sync_data().await.map_err(io)?;
+    }
+    let epochs = directory.join(LEADER_EPOCHS);
+    disk.write_atomically(&epochs, log.epochs.to_text().as_bytes()).await.map_err(io)?;
+    disk.sync_dir(directory).await.map_err(io)
+}
+
+/// A scan through a log after a crash.
+struct LogScan<'a> {
+    directory: &'a Path,
+    segments: Vec<Segment>,
+    epochs: LeaderEpochs,
+    start_offset: i64,
+    durable_end: i64,
+    /// The offset after the last batch found.
+    end_offset: i64,
+    /// Whether anything was cut off or removed.
+    is_cut: bool,
+}
+
+impl LogScan<'_> {
+    /// Scans from the segment that holds `from` on, and cuts off what is torn.
+    fn run(&mut self, from: i64) -> Result<(), LogError> {
+        self.drop_before_start()?;
+        let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+        self.end_offset = self.segments.get(first).map_or(self.durable_end, Segment::base_offset);
+        let mut at = first;
+        while at < self.segments.len() {
+            let base_offset = self.segments[at].base_offset();
+            // Batches are written one behind the other: what is not durable and stands behind a gap is torn as well.
+            if base_offset > self.end_offset && self.end_offset >= self.durable_end {
+                break;
+            }
+            self.end_offset = self.end_offset.max(base_offset);
+            at += 1;
+            if !self.scan_segment(at - 1, from)? {
+                break;
+            }
+        }
+        if self.end_offset < self.durable_end
+            || (self.segments.is_empty() && self.start_offset < self.durable_end)
+        {
+            let reason =
+                format!("it ends at offset {}, but was durable up to {}", self.end_offset, self.durable_end);
+            return Err(match self.segments.last() {
+                Some(last) => last.corrupt(last.bytes(), reason),
+                None => LogError::Corrupt {
+                    path: self.directory.to_path_buf(),
+                    position: 0,
+                    reason: format!("it has no segments, but was durable up to {}", self.durable_end),
+                },
+            });
+        }
+        let torn = self.segments.split_off(at);
+        self.remove(torn)
+    }
+
+    /// Removes segments that retention had let go of, and that a crash or the journal's replay brought back, maybe in
+    /// parts.
+    fn drop_before_start(&mut self) -> Result<(), LogError> {
+        let mut count =
+            self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= self.start_offset).count();
+        if self.start_offset >= self.durable_end && self.start_offset > 0 {
+            // All that was durable is gone, be it that the segment which follows was not durable either.
+            count = self.segments.partition_point(|segment| segment.base_offset() < self.start_offset);
+        }
+        let dropped = self.segments.drain(..count).collect();
+        self.remove(dropped)
+    }
+
+    fn remove(&mut self, segments: Vec<Segment>) -> Result<(), LogError> {
+        for segment in segments {
+            self.is_cut = true;
+            for file in segment.all_files() {
+                let path = file.path();
+                match file.disk().remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(LogError::io(&path)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Scans one segment; returns whether it was whole.
+    fn scan_segment(&mut self, at: usize, from: i64) -> Result<bool, LogError> {
+        let segment = &mut self.segments[at];
+        let bytes = segment.bytes();
+        let mut scan = segment.begin_recovery(from)?;
+        loop {
+            let error = match scan.next_checked() {
+                Ok(None) => return Ok(true),
+                Ok(Some(batch))
+                    if !continues(batch.header.base_offset, self.end_offset, self.durable_end) =>
+                {
+                    let reason =
+                        format!("offset {} comes after {}", batch.header.base_offset, self.end_offset - 1);
+                    ScanError::NoBatch { position: batch.position, reason }
+                }
+                Ok(Some(batch)) => {
+                    segment.adopt(batch)?;
+                    self.end_offset = batch.header.next_offset();
+                    self.epochs.assign(batch.header.partition_leader_epoch, batch.header.base_offset);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            return match error {
+                ScanError::NoBatch { position, reason } if self.end_offset >= self.durable_end => {
+                    tracing::info!(
+                        segment = %segment.file().path().display(),
+                        position, bytes, reason, "a torn end is cut off"
+                    );
+                    segment.cut(position)?;
+                    self.is_cut = true;
+                    Ok(false)
+                }
+                error => Err(segment.scan_error(error)),
+            };
+        }
+    }
+}
+
+/// Whether a batch can stand behind what ends at `end_offset`. Compaction leaves gaps, but only long after batches were
+/// durable; the base offset lies outside the checksum, so it is looked at closely.
+fn continues(base_offset: i64, end_offset: i64, durable_end: i64) -> bool {
+    base_offset == end_offset || (base_offset > end_offset && end_offset < durable_end)
+}
+
+/// The state of the producers at `end_offset`, from the newest snapshot that can be read and the batches behind it.
+pub(super) fn rebuild_producers(
+    files: &SegmentFiles,
+    segments: &[Segment],
+    end_offset: i64,
+    now_ms: i64,
+) -> Result<ProducerStates, LogError> {
+    let disk = files.open_files.disk();
+    let entries = match disk.read_dir(&files.directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(LogError::io(&files.directory)(error)),
+    };
+    let mut snapshots: Vec<i64> = entries
+        .iter()
+        .filter_map(|entry| parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX))
+        .filter(|offset| *offset <= end_offset)
+        .collect();
+    snapshots.sort_unstable_by_key(|offset| std::cmp::Reverse(*offset));
+    let mut producers = ProducerStates::default();
+    let mut from = 0;
+    for offset in snapshots {
+        let path = files.directory.join(offset_file_name(offset, SNAPSHOT_SUFFIX));
+        let bytes = disk.read(&path).map_err(LogError::io(&path))?;
+        match decode_snapshot(&bytes, now_ms) {
+            Some(snapshot) => {
+                (producers, from) = (snapshot, offset);
+                break;
+            }
+            None => tracing::warn!(path = %path.display(), "the producer snapshot is damaged and not used"),
+        }
+    }
+    let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+    for segment in &segments[first.min(segments.len())..] {
+        let mut scan = segment.scan_from_offset(from)?;
+        while let Some(batch) = scan.next().map_err(|error| segment.scan_error(error))? {
+            let header = batch.header;
+            if header.base_offset < from || !header.has_producer_id() {
+                continue;
+            }
+            if !header.is_control() {
+                producers.appended(&header, now_ms);
+                continue;
+            }
+            let bytes = scan.batch_bytes(batch).map_err(|error| segment.scan_error(error))?;
+            let mut scratch = Vec::new();
+            let corrupt = |error: anabranch_protocol::records::RecordsError| {
+                segment.corrupt(batch.position, error.to_string())
+            };
+            let whole = Batch { header, bytes };
+            if let Some(record) = whole.records(&mut scratch).map_err(corrupt)?.next() {
+                let control = ControlRecord::parse(&record.map_err(corrupt)?).map_err(corrupt)?;
+                producers.marked(&header, control, now_ms);
+            }
+        }
+    }
+    Ok(producers)
+}

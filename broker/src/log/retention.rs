@@ -1,0 +1,127 @@
+//! Letting go of old records: whole segments by age and size, and what lies before the log's start.
+
+use std::path::PathBuf;
+
+use super::names::{DELETED_SUFFIX, SNAPSHOT_SUFFIX, parse_offset_file_name};
+use super::{Log, LogError};
+
+/// Files that are to be removed once readers that hold them open are done.
+#[derive(Debug, Default)]
+#[must_use = "the files stay until they are removed"]
+pub struct RemovedFiles {
+    pub(super) paths: Vec<PathBuf>,
+}
+
+impl RemovedFiles {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+}
+
+impl Log {
+    /// Drops segments that are too old or too much, as the topic's configuration says, and those before the log's start;
+    /// never what lies at `high_watermark` or behind it. Hand the files to
+    /// [`LogDirectory::remove`](super::LogDirectory::remove).
+    ///
+    /// # Errors
+    /// If a file cannot be renamed.
+    pub fn delete_old_segments(
+        &mut self,
+        now_ms: i64,
+        high_watermark: i64,
+    ) -> Result<RemovedFiles, LogError> {
+        let is_deleting = self.config.cleanup_delete;
+        let mut excess = match self.config.retention_bytes {
+            Some(limit) if is_deleting => self.size_bytes().saturating_sub(limit),
+            _ => 0,
+        };
+        let mut count = 0;
+        for (at, segment) in self.segments.iter().enumerate() {
+            let next = self.segments.get(at + 1).map_or(self.end_offset, super::Segment::base_offset);
+            let is_active = at + 1 == self.segments.len();
+            if next > high_watermark || segment.bytes() == 0 {
+                break;
+            }
+            let is_expired = match self.config.retention_ms {
+                Some(retention_ms) if is_deleting => {
+                    let largest = segment.largest_timestamp()?.timestamp;
+                    let written_ms = if largest >= 0 { largest } else { segment.created_ms() };
+                    now_ms.saturating_sub(written_ms) > retention_ms
+                }
+                _ => false,
+            };
+            let is_excess = excess >= u64::from(segment.bytes()) && !is_active;
+            let is_before_start = next <= self.start_offset && !is_active;
+            if !is_expired && !is_excess && !is_before_start {
+                break;
+            }
+            excess = excess.saturating_sub(u64::from(segment.bytes()));
+            count = at + 1;
+        }
+        if count == 0 {
+            return Ok(RemovedFiles::default());
+        }
+        if count == self.segments.len() {
+            // All of it goes; the log goes on in a new segment.
+            self.roll(now_ms)?;
+        }
+        let new_start = self.segments[count].base_offset();
+        if new_start > self.start_offset {
+            self.move_start(new_start);
+        }
+        self.drop_segments(count)
+    }
+
+    /// Moves the log's start up to `offset`, so that nothing before it is read any more; the segments before it go at the
+    /// next [`Log::delete_old_segments`]. It is durable when [`LogDirectory::settled`](super::LogDirectory::settled)
+    /// resolves.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`] above `high_watermark`.
+    pub fn advance_log_start(&mut self, offset: i64, high_watermark: i64) -> Result<(), LogError> {
+        if offset > high_watermark || offset < 0 {
+            return Err(LogError::OffsetOutOfRange {
+                offset,
+                log_start_offset: self.start_offset,
+                log_end_offset: self.end_offset,
+            });
+        }
+        if offset > self.start_offset {
+            self.move_start(offset);
+        }
+        Ok(())
+    }
+
+    fn move_start(&mut self, offset: i64) {
+        self.start_offset = offset;
+        self.durability.set_log_start_offset(offset);
+        self.journal.start_at(&self.durability, offset);
+        if self.epochs.truncate_start(offset) {
+            self.epochs_changed();
+        }
+    }
+
+    /// Renames the files of the first `count` segments.
+    fn drop_segments(&mut self, count: usize) -> Result<RemovedFiles, LogError> {
+        let mut paths = Vec::new();
+        for segment in &self.segments[..count] {
+            let renamed =
+                segment.rename_files(DELETED_SUFFIX).map_err(LogError::io(&self.files.directory))?;
+            paths.extend(renamed);
+        }
+        self.segments.drain(..count);
+        let first = self.segments[0].base_offset();
+        let entries =
+            self.disk().read_dir(&self.files.directory).map_err(LogError::io(&self.files.directory))?;
+        for entry in entries {
+            // A snapshot is of use as long as there are records before it.
+            if parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX).is_some_and(|offset| offset < first) {
+                paths.push(self.files.directory.join(&entry.name));
+            }
+        }
+        self.journal.note(&self.durability, self.durability.named(false));
+        Ok(RemovedFiles { paths })
+    }
+}

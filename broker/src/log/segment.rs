@@ -1,0 +1,547 @@
+//! One segment: a file of batches and its two indexes.
+//!
+//! The files open when they are needed; a closed segment that nobody reads costs a few words. An index that is missing,
+//! torn or not plausible is rebuilt from the batches.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anabranch_protocol::records::{BATCH_HEADER_BYTES, Batch, BatchHeader, NO_TIMESTAMP, crc_matches};
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+use super::error::LogError;
+use super::names::{INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, offset_file_name};
+use super::offset_index::{self, OffsetIndex};
+use super::scan::{Scan, ScanError, ScannedBatch};
+use super::time_index::{self, TimeIndex, TimestampOffset};
+use crate::open_files::{LazyFile, OpenFiles};
+
+/// What a search begins with: bytes read before the batch asked for is found.
+const SEARCH_BYTES: usize = 4 << 10;
+
+/// The segments of one log share these.
+#[derive(Debug)]
+pub(super) struct SegmentFiles {
+    pub(super) directory: PathBuf,
+    pub(super) open_files: Arc<OpenFiles>,
+}
+
+impl SegmentFiles {
+    pub(super) fn file(&self, offset: i64, suffix: &str) -> LazyFile {
+        self.open_files.file(self.directory.join(offset_file_name(offset, suffix)))
+    }
+}
+
+/// A segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    base_offset: i64,
+    file: LazyFile,
+    bytes: u32,
+    index_interval_bytes: u32,
+    indexes: OnceLock<Indexes>,
+    indexes_loading: Mutex<()>,
+    /// What the indexes are made anew from.
+    index_file: LazyFile,
+    time_index_file: LazyFile,
+    /// The first batch's largest timestamp, which `segment.ms` counts from.
+    first_timestamp: OnceLock<i64>,
+    created_ms: i64,
+}
+
+/// The indexes of a segment, and what is known of its timestamps.
+#[derive(Debug)]
+struct Indexes {
+    offset: OffsetIndex,
+    time: TimeIndex,
+    /// Batch bytes since the last entry of the offset index.
+    bytes_since_entry: u32,
+    largest: TimestampOffset,
+}
+
+impl Segment {
+    /// A segment of `bytes` bytes that lie in its file; a new one has none, and no file either before the first append.
+    pub(super) fn new(
+        files: &SegmentFiles,
+        base_offset: i64,
+        bytes: u32,
+        index_interval_bytes: u32,
+        created_ms: i64,
+    ) -> Segment {
+        let segment = Segment {
+            base_offset,
+            file: files.file(base_offset, LOG_SUFFIX),
+            bytes,
+            index_interval_bytes,
+            indexes: OnceLock::new(),
+            indexes_loading: Mutex::new(()),
+            index_file: files.file(base_offset, INDEX_SUFFIX),
+            time_index_file: files.file(base_offset, TIME_INDEX_SUFFIX),
+            first_timestamp: OnceLock::new(),
+            created_ms,
+        };
+        if bytes == 0 {
+            // Nothing to load, whatever files lie there.
+            let _ = segment.indexes.set(segment.empty_indexes());
+        }
+        segment
+    }
+
+    pub(super) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    pub(super) fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    pub(super) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    pub(super) fn file(&self) -> &LazyFile {
+        &self.file
+    }
+
+    /// The file of batches and the two indexes.
+    pub(super) fn all_files(&self) -> [&LazyFile; 3] {
+        [&self.file, &self.index_file, &self.time_index_file]
+    }
+
+    /// Bytes that the larger index takes, once it is loaded.
+    pub(super) fn index_bytes(&self) -> usize {
+        self.indexes.get().map_or(0, |indexes| {
+            // Room for one entry more: whether there is, is the question.
+            let offset = indexes.offset.bytes() + offset_index::ENTRY_BYTES;
+            offset.max(indexes.time.bytes() + time_index::ENTRY_BYTES)
+        })
+    }
+
+    /// The largest timestamp of the first batch.
+    pub(super) fn first_timestamp(&self) -> Result<Option<i64>, LogError> {
+        if let Some(timestamp) = self.first_timestamp.get() {
+            return Ok(Some(*timestamp));
+        }
+        let first = self.scan(0)?.next().map_err(|error| self.scan_error(error))?;
+        Ok(first.map(|batch| *self.first_timestamp.get_or_init(|| batch.header.max_timestamp)))
+    }
+
+    /// The largest timestamp and the last offset of the first batch that has it.
+    pub(super) fn largest_timestamp(&self) -> Result<TimestampOffset, LogError> {
+        Ok(self.indexes()?.largest)
+    }
+
+    /// Appends a batch, given in two pieces so that what the leader sets needs no copy of the rest, and returns where it
+    /// lies.
+    pub(super) fn append(
+        &mut self,
+        head: &[u8],
+        rest: &[u8],
+        header: &BatchHeader,
+    ) -> Result<u32, SegmentAppendError> {
+        let position = self.bytes;
+        let file = self.file.get_or_create().map_err(SegmentAppendError::Clean)?;
+        let mut slices = [io::IoSlice::new(head), io::IoSlice::new(rest)];
+        if let Err(error) = file.write_all_vectored_at(&mut slices, u64::from(position)) {
+            // Half a batch must not stay: a later and shorter one would leave its end behind.
+            return Err(match file.set_len(u64::from(position)) {
+                Ok(()) => SegmentAppendError::Clean(error),
+                Err(_) => SegmentAppendError::Poisoned(error),
+            });
+        }
+        let length = (head.len() + rest.len()) as u32;
+        self.bytes = position + length;
+        // An index that cannot be written is no reason to refuse the batch: it is loaded or built anew.
+        if self.note(position, length, header).is_err() {
+            self.indexes = OnceLock::new();
+        }
+        Ok(position)
+    }
+
+    /// Enters a batch into the indexes.
+    fn note(&mut self, position: u32, length: u32, header: &BatchHeader) -> Result<(), LogError> {
+        self.first_timestamp.get_or_init(|| header.max_timestamp);
+        let interval = self.index_interval_bytes;
+        let noted = self.indexes_mut()?.note(position, length, header, interval);
+        noted.map_err(LogError::io(&self.index_file.path()))
+    }
+
+    /// Enters a batch that recovery found in the file behind what was known.
+    pub(super) fn adopt(&mut self, batch: ScannedBatch) -> Result<(), LogError> {
+        let length = batch.end() - batch.position;
+        self.bytes = batch.end();
+        self.note(batch.position, length, &batch.header)
+    }
+
+    /// Closes the segment for appends: all index entries go to their files, with the largest timestamp as the last.
+    pub(super) fn seal(&mut self) -> Result<(), LogError> {
+        let path = self.index_file.path();
+        let indexes = self.indexes_mut()?;
+        let largest = indexes.largest;
+        indexes.time.maybe_push(largest).and_then(|()| indexes.flush()).map_err(LogError::io(&path))
+    }
+
+    /// Writes the index entries that are in memory.
+    pub(super) fn flush_indexes(&mut self) -> Result<(), LogError> {
+        let path = self.index_file.path();
+        match self.indexes.get_mut() {
+            Some(indexes) => indexes.flush().map_err(LogError::io(&path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whole batches from the one that holds `offset` on: at most `max_bytes`, but at least one batch; none that ends at
+    /// `bound` or behind it. Empty if there are none in this segment.
+    pub(super) fn read(&self, offset: i64, max_bytes: usize, bound: i64) -> Result<Bytes, LogError> {
+        let mut position =
+            self.indexes()?.offset.floor(offset).map_err(LogError::io(&self.index_file.path()))?;
+        let file = self.file.get().map_err(LogError::io(&self.file.path()))?;
+        let mut want = max_bytes.saturating_add(SEARCH_BYTES);
+        loop {
+            let available = self.bytes.saturating_sub(position) as usize;
+            let length = want.min(available).max(BATCH_HEADER_BYTES.min(available));
+            if length == 0 {
+                return Ok(Bytes::new());
+            }
+            let mut buffer = BytesMut::zeroed(length);
+            file.read_exact_at(&mut buffer, u64::from(position)).map_err(LogError::io(&self.file.path()))?;
+            let mut walked = 0;
+            let start = loop {
+                match self.header_at(&buffer, position, walked)? {
+                    Some(header) if header.last_offset() < offset => walked += header.batch_bytes(),
+                    Some(header) if header.last_offset() >= bound => return Ok(Bytes::new()),
+                    Some(header) if walked + header.batch_bytes() > buffer.len() => {
+                        // All of it, however large; the header was checked against the segment's end.
+                        want = header.batch_bytes().max(max_bytes);
+                        break None;
+                    }
+                    Some(_) => break Some(walked),
+                    None => break None,
+                }
+            };
+            position += walked as u32;
+            if let Some(start) = start {
+                return self.whole_batches(buffer.freeze().slice(start..), position, max_bytes, bound);
+            }
+        }
+    }
+
+    /// The header at `at` in `buffer`, which begins at `position` of the file; none if the buffer ends before.
+    fn header_at(&self, buffer: &[u8], position: u32, at: usize) -> Result<Option<BatchHeader>, LogError> {
+        let Some(bytes) = buffer.get(at..).filter(|bytes| bytes.len() >= BATCH_HEADER_BYTES) else {
+            let left = self.bytes as usize - position as usize - at;
+            if (1..BATCH_HEADER_BYTES).contains(&left) {
+                return Err(self.corrupt(position + at as u32, format!("{left} bytes, too few for a batch")));
+            }
+            return Ok(None);
+        };
+        let at = position + at as u32;
+        let header = BatchHeader::parse(bytes).map_err(|error| self.corrupt(at, error.to_string()))?;
+        if header.batch_bytes() > (self.bytes - at) as usize {
+            return Err(self.corrupt(at, "a batch reaches behind the end of its segment".to_string()));
+        }
+        Ok(Some(header))
+    }
+
+    fn whole_batches(
+        &self,
+        buffer: Bytes,
+        position: u32,
+        max_bytes: usize,
+        bound: i64,
+    ) -> Result<Bytes, LogError> {
+        let (mut end, mut end_offset) = (0, self.base_offset);
+        while let Some(header) = self.header_at(&buffer, position, end)? {
+            let next = end + header.batch_bytes();
+            // The base offset lies outside the checksum.
+            if header.base_offset < end_offset {
+                let reason = format!("offset {} comes after {}", header.base_offset, end_offset - 1);
+                return Err(self.corrupt(position + end as u32, reason));
+            }
+            if header.last_offset() >= bound || next > buffer.len() || (end > 0 && next > max_bytes) {
+                break;
+            }
+            if !crc_matches(&buffer[end..next]) {
+                return Err(self.corrupt(position + end as u32, "the checksum does not match".to_string()));
+            }
+            end = next;
+            end_offset = header.next_offset();
+        }
+        Ok(buffer.slice(..end))
+    }
+
+    /// The first record at or after `timestamp` among those from `from` to before `bound`, and its batch's leader epoch.
+    pub(super) fn find_timestamp(
+        &self,
+        timestamp: i64,
+        from: i64,
+        bound: i64,
+    ) -> Result<Option<FoundRecord>, LogError> {
+        let indexes = self.indexes()?;
+        let io = |error| LogError::Io { path: self.index_file.path(), source: error };
+        let after = indexes.time.below(timestamp).map_err(io)?.unwrap_or(self.base_offset);
+        let position = indexes.offset.floor(after.max(from)).map_err(io)?;
+        let mut scan = self.scan(position)?;
+        let mut scratch = Vec::new();
+        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+            if batch.header.last_offset() >= bound {
+                break;
+            }
+            if batch.header.max_timestamp < timestamp || batch.header.last_offset() < from {
+                continue;
+            }
+            let bytes = scan.batch_bytes(batch).map_err(|error| self.scan_error(error))?;
+            let corrupt = |error: anabranch_protocol::records::RecordsError| {
+                self.corrupt(batch.position, error.to_string())
+            };
+            let whole = Batch { header: batch.header, bytes };
+            whole.check_crc().map_err(corrupt)?;
+            for record in whole.records(&mut scratch).map_err(corrupt)? {
+                let record = record.map_err(corrupt)?;
+                if record.timestamp >= timestamp && record.offset >= from {
+                    return Ok(Some(FoundRecord {
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                        leader_epoch: batch.header.partition_leader_epoch,
+                    }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The largest timestamp of the batches that end before `bound`, -1 for none.
+    pub(super) fn largest_timestamp_before(&self, bound: i64) -> Result<i64, LogError> {
+        let mut largest = NO_TIMESTAMP;
+        let mut scan = self.scan(0)?;
+        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+            if batch.header.last_offset() >= bound {
+                break;
+            }
+            largest = largest.max(batch.header.max_timestamp);
+        }
+        Ok(largest)
+    }
+
+    /// Cuts off the batch that holds `offset` and all behind it. Returns the offset after what is left.
+    pub(super) fn truncate(&mut self, offset: i64) -> Result<i64, LogError> {
+        let position =
+            self.indexes()?.offset.floor(offset - 1).map_err(LogError::io(&self.index_file.path()))?;
+        let mut scan = self.scan(position)?;
+        let (mut end, mut end_offset) = (position, self.base_offset);
+        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+            if batch.header.last_offset() >= offset {
+                break;
+            }
+            (end, end_offset) = (batch.end(), batch.header.next_offset());
+        }
+        self.cut(end)?;
+        Ok(end_offset)
+    }
+
+    /// Cuts the file to `end` bytes, and makes the indexes anew: the largest timestamp may be gone.
+    pub(super) fn cut(&mut self, end: u32) -> Result<(), LogError> {
+        self.file
+            .get()
+            .and_then(|file| file.set_len(u64::from(end)))
+            .map_err(LogError::io(&self.file.path()))?;
+        self.bytes = end;
+        self.first_timestamp = OnceLock::new();
+        self.indexes = OnceLock::from(self.rebuild_indexes()?);
+        Ok(())
+    }
+
+    /// A walk over the batches from the one at `position` on.
+    pub(super) fn scan(&self, position: u32) -> Result<Scan, LogError> {
+        if self.bytes == 0 {
+            // There may be no file.
+            let file = self.file.get_or_create().map_err(LogError::io(&self.file.path()))?;
+            return Ok(Scan::new(file, 0, 0));
+        }
+        let file = self.file.get().map_err(LogError::io(&self.file.path()))?;
+        Ok(Scan::new(file, position, self.bytes))
+    }
+
+    /// A walk from the batch that holds `offset`, or one before it.
+    pub(super) fn scan_from_offset(&self, offset: i64) -> Result<Scan, LogError> {
+        let position = self.indexes()?.offset.floor(offset).map_err(LogError::io(&self.index_file.path()))?;
+        self.scan(position)
+    }
+
+    /// Prepares a scan after a crash: keeps of the indexes what can be trusted, and returns a walk that begins there, at
+    /// or before the batch that holds `recovery_point`. Each batch it comes to is to be given to [`Segment::adopt`].
+    pub(super) fn begin_recovery(&mut self, recovery_point: i64) -> Result<Scan, LogError> {
+        let end = self.bytes;
+        let (start, indexes) =
+            self.trusted_indexes(recovery_point).unwrap_or_else(|_| (0, self.empty_indexes()));
+        let file = self.file.get_or_create().map_err(LogError::io(&self.file.path()))?;
+        let mut scan = Scan::new(file.clone(), start, end);
+        // What the index leads to must be a batch, or the index is not of this file.
+        if start > 0 && !matches!(scan.next_checked(), Ok(Some(_))) {
+            self.indexes = OnceLock::from(self.empty_indexes());
+            self.bytes = 0;
+            return Ok(Scan::new(file, 0, end));
+        }
+        self.indexes = OnceLock::from(indexes);
+        self.bytes = start;
+        Ok(Scan::new(file, start, end))
+    }
+
+    /// The indexes cut back to a batch up to which both are complete and which does not lie behind `recovery_point`, and
+    /// where that batch lies. The files were not synced, so their ends may be missing; what is there rises, or it would
+    /// not load.
+    fn trusted_indexes(&self, recovery_point: i64) -> io::Result<(u32, Indexes)> {
+        let mut offset = OffsetIndex::load(self.base_offset, self.index_file.clone(), self.bytes)?;
+        let mut time = TimeIndex::load(self.base_offset, self.time_index_file.clone())?;
+        // Behind the last entry of the time index there may be later timestamps that it lacks.
+        let complete_up_to = time.last()?.map_or(self.base_offset, |last| last.offset);
+        let start = offset.floor(recovery_point.min(complete_up_to))?;
+        offset.truncate(start.saturating_add(1))?;
+        let last = offset.last()?.map_or(self.base_offset - 1, |entry| entry.offset);
+        time.truncate(last + 1)?;
+        let none = TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset };
+        let largest = time.last()?.unwrap_or(none);
+        Ok((start, Indexes { offset, time, bytes_since_entry: 0, largest }))
+    }
+
+    pub(super) fn corrupt(&self, position: u32, reason: String) -> LogError {
+        LogError::Corrupt { path: self.file.path(), position: u64::from(position), reason }
+    }
+
+    pub(super) fn scan_error(&self, error: ScanError) -> LogError {
+        match error {
+            ScanError::Io(source) => LogError::Io { path: self.file.path(), source },
+            ScanError::NoBatch { position, reason } => self.corrupt(position, reason),
+        }
+    }
+
+    /// Whether the indexes are known to be right is settled at the first use.
+    fn indexes(&self) -> Result<&Indexes, LogError> {
+        if let Some(indexes) = self.indexes.get() {
+            return Ok(indexes);
+        }
+        let _loading = self.indexes_loading.lock();
+        if let Some(indexes) = self.indexes.get() {
+            return Ok(indexes);
+        }
+        let indexes = match self.load_indexes() {
+            Ok(indexes) => indexes,
+            Err(_) => self.rebuild_indexes()?,
+        };
+        Ok(self.indexes.get_or_init(|| indexes))
+    }
+
+    fn indexes_mut(&mut self) -> Result<&mut Indexes, LogError> {
+        self.indexes()?;
+        Ok(self.indexes.get_mut().expect("it was loaded in the line before"))
+    }
+
+    fn empty_indexes(&self) -> Indexes {
+        Indexes {
+            offset: OffsetIndex::empty(self.base_offset, self.index_file.clone()),
+            time: TimeIndex::empty(self.base_offset, self.time_index_file.clone()),
+            bytes_since_entry: 0,
+            largest: TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset },
+        }
+    }
+
+    /// The indexes from their files, if both can be right. They were synced before the recovery point passed them, so
+    /// what is plausible is trusted.
+    fn load_indexes(&self) -> io::Result<Indexes> {
+        let offset = OffsetIndex::load(self.base_offset, self.index_file.clone(), self.bytes)?;
+        let time = TimeIndex::load(self.base_offset, self.time_index_file.clone())?;
+        let none = TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset };
+        let largest = time.last()?.unwrap_or(none);
+        let last_entry = offset.last()?;
+        let mut indexes = Indexes { offset, time, bytes_since_entry: 0, largest };
+        // The offset index must lead to a batch that ends where it says; what follows has no entries yet.
+        let mut scan = Scan::new(self.file.get()?, last_entry.map_or(0, |last| last.position), self.bytes);
+        let mut is_first = true;
+        while let Some(batch) = scan.next().map_err(|_| io::ErrorKind::InvalidData)? {
+            let expected = last_entry.filter(|_| std::mem::take(&mut is_first));
+            if expected.is_some_and(|last| last.offset != batch.header.last_offset()) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let length = batch.end() - batch.position;
+            indexes.note(batch.position, length, &batch.header, self.index_interval_bytes)?;
+        }
+        Ok(indexes)
+    }
+
+    /// Makes the indexes anew from the batches.
+    fn rebuild_indexes(&self) -> Result<Indexes, LogError> {
+        let mut indexes = self.empty_indexes();
+        let io = |error| LogError::Io { path: self.index_file.path(), source: error };
+        let mut scan = self.scan(0)?;
+        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+            let length = batch.end() - batch.position;
+            indexes.note(batch.position, length, &batch.header, self.index_interval_bytes).map_err(io)?;
+        }
+        let largest = indexes.largest;
+        indexes.time.maybe_push(largest).and_then(|()| indexes.flush()).map_err(io)?;
+        Ok(indexes)
+    }
+
+    /// Renames the segment's files, so that they are gone from the log; returns the new names.
+    pub(super) fn rename_files(&self, suffix: &str) -> io::Result<Vec<PathBuf>> {
+        let mut renamed = Vec::new();
+        for file in [&self.file, &self.index_file, &self.time_index_file] {
+            let mut to = file.path().into_os_string();
+            to.push(suffix);
+            match file.rename(Path::new(&to)) {
+                Ok(()) => renamed.push(PathBuf::from(to)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(renamed)
+    }
+
+    pub(super) fn set_index_interval_bytes(&mut self, bytes: u32) {
+        self.index_interval_bytes = bytes;
+    }
+}
+
+impl Indexes {
+    /// Enters one batch. An entry comes when more than `interval` bytes of batches lie since the last, as in Kafka.
+    fn note(&mut self, position: u32, length: u32, header: &BatchHeader, interval: u32) -> io::Result<()> {
+        let last_offset = header.last_offset();
+        if header.max_timestamp > self.largest.timestamp {
+            self.largest = TimestampOffset { timestamp: header.max_timestamp, offset: last_offset };
+        }
+        if self.bytes_since_entry > interval {
+            self.offset.push(last_offset, position)?;
+            self.time.maybe_push(self.largest)?;
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry = self.bytes_since_entry.saturating_add(length);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.offset.flush()?;
+        self.time.flush()
+    }
+}
+
+/// A record found by its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp.
+    pub timestamp: i64,
+    /// The epoch of the leader that appended it.
+    pub leader_epoch: i32,
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+pub(super) enum SegmentAppendError {
+    /// The file is as it was.
+    Clean(io::Error),
+    /// Nobody knows what the file holds behind its end.
+    Poisoned(io::Error),
+}

@@ -1,0 +1,185 @@
+//! A log as a whole: appended, read, closed, opened again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch_host::Host;
+use anabranch_host::sim::{Sim, SimOptions};
+use anabranch_protocol::Uuid;
+use anabranch_protocol::records::{BatchBuilder, Compression, batches};
+use bytes::{Bytes, BytesMut};
+
+use super::*;
+use crate::config::topic::ConfigLayers;
+use crate::config::{BrokerConfig, Flush};
+use crate::watermark::Gone;
+
+/// A topic's configuration with some keys set, beyond the bounds that clients have.
+pub(super) fn config(change: impl FnOnce(&mut TopicConfig)) -> Arc<TopicConfig> {
+    let (broker, none) = (BrokerConfig::default(), BTreeMap::new());
+    let layers = ConfigLayers { dynamic_broker: &none, dynamic_default_broker: &none, broker: &broker };
+    let mut config = TopicConfig::settle(&layers, &BTreeMap::new());
+    change(&mut config);
+    Arc::new(config)
+}
+
+/// A batch of records `values`, all with this timestamp.
+pub(super) fn batch_at(timestamp_ms: i64, values: &[&str]) -> BytesMut {
+    batch_in(Compression::None, timestamp_ms, values)
+}
+
+fn batch_in(compression: Compression, timestamp_ms: i64, values: &[&str]) -> BytesMut {
+    let mut builder = BatchBuilder::new(compression);
+    for value in values {
+        builder.append(timestamp_ms, Some(b"key"), Some(value.as_bytes()), []).unwrap();
+    }
+    builder.finish()
+}
+
+/// Offsets and values of the records in `records`.
+pub(super) fn values(records: &Bytes) -> Vec<(i64, String)> {
+    let mut scratch = Vec::new();
+    let mut values = Vec::new();
+    for batch in batches(records) {
+        let batch = batch.unwrap();
+        batch.check_crc().unwrap();
+        for record in batch.records(&mut scratch).unwrap() {
+            let record = record.unwrap();
+            values
+                .push((record.offset, String::from_utf8(record.value.unwrap_or_default().to_vec()).unwrap()));
+        }
+    }
+    values
+}
+
+/// All records of a log.
+pub(super) fn all(log: &Log) -> Vec<(i64, String)> {
+    let mut found = Vec::new();
+    let mut offset = log.log_start_offset();
+    loop {
+        let records = log.read(offset, 300, log.log_end_offset()).unwrap();
+        let some = values(&records);
+        let Some((last, _)) = some.last() else { return found };
+        assert!(offset <= *last, "a read must get on");
+        offset = last + 1;
+        found.extend(some);
+    }
+}
+
+const NOW_MS: i64 = 1_750_000_000_000;
+const TOPIC_ID: Uuid = Uuid([7; 16]);
+
+fn name() -> PartitionName {
+    PartitionName::new("t", 0)
+}
+
+fn directory_config(config: &Arc<TopicConfig>) -> LogDirectoryConfig {
+    LogDirectoryConfig {
+        journal_file_bytes: 64 << 10,
+        ..LogDirectoryConfig::new(Flush::Commit, config.clone())
+    }
+}
+
+async fn open(host: &Host, config: &Arc<TopicConfig>) -> (LogDirectory, Vec<RecoveredLog>) {
+    host.disk().create_dir_all(Path::new("data")).unwrap();
+    LogDirectory::open(host, Path::new("data"), directory_config(config)).await.unwrap()
+}
+
+/// Opens the directory, and in it the log of these tests, found or new.
+async fn open_log(host: &Host, config: &Arc<TopicConfig>) -> (LogDirectory, Log) {
+    let (directory, mut found) = open(host, config).await;
+    let log = match found.pop() {
+        Some(found) => {
+            assert_eq!((found.name, found.topic_id), (name(), Some(TOPIC_ID)));
+            found.log.unwrap()
+        }
+        None => directory.create(name(), TOPIC_ID, config.clone()),
+    };
+    (directory, log)
+}
+
+fn append(log: &mut Log, values: &[&str]) -> AppendInfo {
+    append_batch(log, batch_at(NOW_MS, values)).unwrap()
+}
+
+fn append_batch(log: &mut Log, batch: BytesMut) -> Result<AppendInfo, AppendError> {
+    log.append(&batch.freeze(), 3, AppendOrigin::Client, NOW_MS)
+}
+
+fn simulate<T>(seed: u64, scenario: impl AsyncFnOnce(&Sim) -> T) -> T {
+    let sim = Sim::new(seed, SimOptions::default());
+    let outcome = sim.block_on(scenario(&sim));
+    assert_eq!(sim.panics(), []);
+    outcome
+}
+
+#[test]
+fn what_is_appended_is_durable_soon_and_read_again() {
+    simulate(1, async |sim| {
+        let config = config(|_| {});
+        let (directory, mut log) = open_log(&sim.node("a"), &config).await;
+        assert!(!sim.node("a").disk().exists(log.path()).unwrap(), "an empty log has no directory");
+        let first = append(&mut log, &["a", "b"]);
+        assert_eq!((first.base_offset, first.last_offset, first.is_duplicate), (0, 1, false));
+        let second = append(&mut log, &["c"]);
+        assert_eq!((second.base_offset, second.last_offset), (2, 2));
+        assert_eq!((log.durable_end_offset(), log.log_end_offset()), (0, 3));
+        log.settled().await.unwrap();
+        assert_eq!(log.durable_end_offset(), 3);
+        let expected: Vec<_> = [(0, "a"), (1, "b"), (2, "c")].map(|(o, v)| (o, v.to_string())).into();
+        assert_eq!(all(&log), expected);
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch { epoch: 3, start_offset: 0 }));
+
+        log.close().unwrap();
+        directory.shutdown().await.unwrap();
+        assert_eq!(log.settled().await, Ok(()));
+        let again = append_batch(&mut log, batch_at(NOW_MS, &["late"]));
+        assert!(matches!(again, Err(AppendError::Gone(Gone::ShuttingDown))));
+        sim.crash("a");
+        let (_directory, log) = open_log(&sim.node("a"), &config).await;
+        assert_eq!((all(&log), log.log_end_offset(), log.durable_end_offset()), (expected, 3, 3));
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch { epoch: 3, start_offset: 0 }));
+    });
+}
+
+#[test]
+fn a_kill_loses_nothing_and_a_power_cut_nothing_durable() {
+    for seed in 0..40 {
+        simulate(seed, async |sim| {
+            let config = config(|config| config.segment_bytes = 2000);
+            let mut expected = Vec::new();
+            let (mut directory, mut log) = open_log(&sim.node("a"), &config).await;
+            for round in 0..6 {
+                for n in 0..7 {
+                    let value = format!("{round} {n} {}", "x".repeat(n * 20));
+                    let info = append(&mut log, &[&value, "second"]);
+                    expected.push((info.base_offset, value));
+                    expected.push((info.last_offset, "second".to_string()));
+                }
+                let durable_end = if (seed + round) % 3 == 0 {
+                    log.settled().await.unwrap();
+                    log.log_end_offset()
+                } else {
+                    log.durable_end_offset()
+                };
+                if (seed + round) % 4 == 1 {
+                    directory.checkpoint().await.unwrap();
+                }
+                let is_kill = (seed + round) % 2 == 0;
+                if is_kill {
+                    sim.kill("a")
+                } else {
+                    sim.crash("a")
+                }
+                (directory, log) = open_log(&sim.node("a"), &config).await;
+                let found = all(&log);
+                let least = if is_kill { expected.len() } else { durable_end as usize };
+                assert!(found.len() >= least, "{} of {least} are left", found.len());
+                assert_eq!(found, expected[..found.len()], "what is left is what was appended");
+                assert_eq!(log.log_end_offset(), found.len() as i64);
+                expected.truncate(found.len());
+            }
+        });
+    }
+}
