@@ -26,6 +26,8 @@
 
 pub mod data;
 pub mod dsl;
+#[cfg(feature = "embedded")]
+mod embedded;
 pub mod error;
 pub mod headers;
 mod operators;
@@ -34,6 +36,7 @@ pub mod policy;
 pub mod prelude;
 mod processor;
 pub mod record;
+pub mod runtime;
 pub mod serdes;
 pub mod state;
 mod task;

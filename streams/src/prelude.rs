@@ -10,6 +10,8 @@ pub use crate::headers::Headers;
 pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
 pub use crate::processor::TaskId;
 pub use crate::record::{FixedKeyRecord, Record, RecordMetadata};
+pub use crate::runtime::application::{RunningStreams, State, Streams};
+pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
     nullable, postcard, raw, text, void, windowed,

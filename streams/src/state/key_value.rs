@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, KeyValueTable, Row, RowBuffer, TableOptions, Update};
+use anabranch_state_store::{
+    Emission, EmissionBuffer, KeyRange, KeyValueTable, Order, Row, RowBuffer, TableOptions, Update,
+};
 
 use super::write::store_error;
-use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{KeyBounds, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 use crate::serdes::{Serde, SerdeContext, SerdeError};
@@ -283,6 +285,33 @@ impl<K: 'static, V: 'static> TaskStore for KeyValueState<K, V> {
         let row = value.map(|value| Row::new(value, timestamp));
         let context = anabranch_state_store::Context::none(timestamp);
         self.table.put(key, row, &context).map_err(|error| store_error(&self.name, error))
+    }
+
+    fn changelog(&self) -> Option<&OutTopic> {
+        self.changelog.as_ref()
+    }
+
+    fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let row = self.table.get_committed(key).map_err(|error| store_error(&self.name, error))?;
+        Ok(row.map(|row| row.value.to_vec()))
+    }
+
+    fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let failed = |error| store_error(&self.name, error);
+        let range = KeyRange::new(bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+        let mut keys = Vec::new();
+        let collect = |key: &[u8], _: Row<'_>| {
+            keys.push(key.to_vec());
+            std::ops::ControlFlow::Continue(())
+        };
+        self.table.scan(&range, Order::Forward, collect).map_err(failed)?;
+        let mut rows = Vec::new();
+        for key in keys {
+            if let Some(row) = self.table.get_committed(&key).map_err(failed)? {
+                rows.push((key, row.value.to_vec()));
+            }
+        }
+        Ok(rows)
     }
 
     fn uncommitted_bytes(&self) -> usize {

@@ -14,5 +14,5 @@ pub use store::{Store, StoreFor, TableStore};
 
 pub(crate) use key_value::{Emitted, KeyValueState, Updated};
 pub(crate) use store::{StoreSettings, TableStoreSettings};
-pub(crate) use task_store::{StoreInit, StoreSupplier, Stores, TaskStore};
+pub(crate) use task_store::{KeyBounds, StoreInit, StoreSupplier, Stores, TaskStore};
 pub(crate) use write::WriteContext;

@@ -2,11 +2,15 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::WriteContext;
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
+
+/// A range of serialised keys.
+pub(crate) type KeyBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// A store of a task.
 pub(crate) trait TaskStore: Any + Send {
@@ -33,6 +37,15 @@ pub(crate) trait TaskStore: Any + Send {
 
     /// Takes a record of the changelog straight into the committed rows.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, headers: &[u8]) -> Result<()>;
+
+    /// The topic that brings it back, if it is logged.
+    fn changelog(&self) -> Option<&OutTopic>;
+
+    /// The value of a serialised key, as of the last commit.
+    fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Keys and values of a range of serialised keys, by key, as of the last commit.
+    fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
     /// Bytes that are held for an abort only.
     fn uncommitted_bytes(&self) -> usize;

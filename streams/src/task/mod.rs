@@ -11,11 +11,13 @@
 //!    again from the last committed offsets.
 //!
 //! Reading order: `record_queue` (records of one partition), `input` (a partition and its head), `offset_metadata`
-//! (what is committed beside an offset), `stream_task`.
+//! (what is committed beside an offset), `stream_task`, `recovery` (how its stores come back, and are read from outside).
 
 mod input;
 mod offset_metadata;
 mod record_queue;
+mod recovery;
 mod stream_task;
 
-pub(crate) use stream_task::{Task, TaskConfig};
+pub(crate) use recovery::KeyBounds;
+pub(crate) use stream_task::{Epoch, Task, TaskConfig};

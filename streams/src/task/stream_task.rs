@@ -33,7 +33,7 @@ pub(crate) struct Task {
     /// By store: the node that forwards its updates at a flush.
     listeners: Vec<Option<usize>>,
     inputs: Vec<Input>,
-    state: TaskState,
+    pub(super) state: TaskState,
     /// Times and memos of the last committed epoch.
     committed: Marks,
     /// The epochs that are sealed and not committed, oldest first.

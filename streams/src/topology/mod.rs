@@ -19,5 +19,5 @@ pub use definition::Topology;
 pub use optimization::Optimization;
 
 pub(crate) use definition::{NodeKind, SinkTopic, SourceDefinition, StoreDefinition, StoreShape};
-pub(crate) use internal_topics::RepartitionTopic;
+pub(crate) use internal_topics::{InternalTopic, RepartitionTopic};
 pub(crate) use subtopology::Subtopology;

@@ -1,0 +1,142 @@
+//! Which batches of which epoch are still on their way.
+//!
+//! A commit waits until everything its epoch has written is acknowledged; what the epochs behind it send meanwhile does
+//! not hold it up. Per changelog partition the highest acknowledged offset is kept: the checkpoint of its store.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use anabranch_client::{BatchMetadata, ClientError, TopicPartition};
+use parking_lot::Mutex;
+
+/// The count of what is sent and not answered. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Acknowledgements {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Batches in flight, by epoch.
+    in_flight: BTreeMap<u64, usize>,
+    /// The highest acknowledged offset of each partition, by epoch, of the epochs not yet settled.
+    ends: BTreeMap<u64, BTreeMap<TopicPartition, i64>>,
+    error: Option<ClientError>,
+    waker: Option<Waker>,
+}
+
+/// The highest acknowledged offset of each partition.
+pub(crate) type AcknowledgedOffsets = BTreeMap<TopicPartition, i64>;
+
+impl Acknowledgements {
+    /// Counts a batch of `epoch` and gives what is to be called with its fate.
+    pub(crate) fn expect(
+        &self,
+        epoch: u64,
+        partition: TopicPartition,
+        record_count: usize,
+    ) -> impl FnOnce(Result<BatchMetadata, ClientError>) + Send + 'static {
+        *self.state.lock().in_flight.entry(epoch).or_default() += 1;
+        let shared = Arc::clone(&self.state);
+        move |fate| {
+            let mut state = shared.lock();
+            match fate {
+                Ok(batch) if batch.base_offset >= 0 => {
+                    let last = batch.base_offset + i64::try_from(record_count).unwrap_or(i64::MAX) - 1;
+                    let end = state.ends.entry(epoch).or_default().entry(partition).or_insert(last);
+                    *end = last.max(*end);
+                }
+                // A duplicate whose offset the broker has forgotten: written, only the checkpoint stays behind.
+                Ok(_) => {}
+                Err(error) => {
+                    state.error.get_or_insert(error);
+                }
+            }
+            if let Some(count) = state.in_flight.get_mut(&epoch) {
+                *count -= 1;
+                if *count == 0 {
+                    state.in_flight.remove(&epoch);
+                }
+            }
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Waits until all batches of `epoch` and those before are acknowledged.
+    pub(crate) fn settled(
+        &self,
+        epoch: u64,
+    ) -> impl Future<Output = Result<AcknowledgedOffsets, ClientError>> + use<> {
+        let shared = Arc::clone(&self.state);
+        std::future::poll_fn(move |context| {
+            let mut state = shared.lock();
+            if let Some(error) = &state.error {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if state.in_flight.range(..=epoch).next().is_some() {
+                // One commit is in flight at a time, so there is one to wake.
+                state.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            let later = state.ends.split_off(&(epoch + 1));
+            let settled = std::mem::replace(&mut state.ends, later);
+            let mut offsets = AcknowledgedOffsets::new();
+            for (partition, end) in settled.into_values().flatten() {
+                let known = offsets.entry(partition).or_insert(end);
+                *known = end.max(*known);
+            }
+            Poll::Ready(Ok(offsets))
+        })
+    }
+
+    /// The first error among the batches, if one failed.
+    pub(crate) fn error(&self) -> Option<ClientError> {
+        self.state.lock().error.clone()
+    }
+
+    /// Batches on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.state.lock().in_flight.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn acknowledged(base_offset: i64) -> Result<BatchMetadata, ClientError> {
+        Ok(BatchMetadata { base_offset, log_append_time: -1 })
+    }
+
+    #[test]
+    fn an_epoch_is_settled_when_its_own_batches_are() {
+        let acknowledgements = Acknowledgements::default();
+        let partition = TopicPartition::new("t", 0);
+        let first = acknowledgements.expect(1, partition.clone(), 3);
+        let second = acknowledgements.expect(2, partition.clone(), 1);
+        assert!(acknowledgements.settled(1).now_or_never().is_none());
+        first(acknowledged(10));
+        let offsets = acknowledgements.settled(1).now_or_never().expect("settled").expect("written");
+        assert_eq!(offsets, BTreeMap::from([(partition.clone(), 12)]));
+        assert!(acknowledgements.settled(2).now_or_never().is_none());
+        second(acknowledged(13));
+        let offsets = acknowledgements.settled(2).now_or_never().expect("settled").expect("written");
+        assert_eq!(offsets, BTreeMap::from([(partition, 13)]));
+        assert_eq!(acknowledgements.in_flight(), 0);
+    }
+
+    #[test]
+    fn one_failure_fails_all_that_wait() {
+        let acknowledgements = Acknowledgements::default();
+        let first = acknowledgements.expect(1, TopicPartition::new("t", 0), 1);
+        first(Err(ClientError::invalid("too large")));
+        assert!(acknowledgements.settled(1).now_or_never().expect("settled").is_err());
+        assert!(acknowledgements.error().is_some());
+    }
+}

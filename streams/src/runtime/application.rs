@@ -1,0 +1,408 @@
+//! The application as its user holds it: [`Streams`] is what is to run, [`RunningStreams`] what runs.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anabranch_client::Client;
+use anabranch_host::{Dialer, Host, RealRuntime};
+use parking_lot::Mutex;
+
+use super::config::{Guarantee, StreamsConfig};
+use super::instance::{Instance, InstanceHandle};
+use super::query::ReadOnlyKeyValueStore;
+use super::topic_io::{TopicConsumer, TopicProducer};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::policy::{ErrorPolicy, OnError, RecordError, dead_letter};
+use crate::processor::Policies;
+use crate::state::{KeyValue, Store};
+use crate::topic::IntoTopic;
+use crate::topology::Topology;
+
+/// Threads of the small runtime that carries connections, the group's member and a broker in this process. Tasks run on
+/// workers of their own (`num.stream.threads`).
+const RUNTIME_THREADS: usize = 2;
+
+/// What an application is doing, in Kafka Streams' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not started.
+    Created,
+    /// Joining the group, or restoring state.
+    Rebalancing,
+    /// Every task it has is processing.
+    Running,
+    /// Stopping: committing what is done.
+    PendingShutdown,
+    /// Stopped.
+    NotRunning,
+    /// Stopping because of an error.
+    PendingError,
+    /// Stopped by an error.
+    Error,
+}
+
+type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
+
+/// An application to be started.
+///
+/// ```no_run
+/// # async fn run(topology: anabranch::topology::Topology) -> anabranch::Result<()> {
+/// use anabranch::prelude::*;
+///
+/// let app = Streams::new("word-count", topology) // a broker in this process
+///     .config("commit.interval.ms", 100)
+///     .start()
+///     .await?;
+/// app.run_until_ctrl_c().await
+/// # }
+/// ```
+pub struct Streams {
+    application_id: String,
+    topology: Topology,
+    bootstrap_server: Option<String>,
+    data_dir: Option<PathBuf>,
+    create_topics: Option<i32>,
+    settings: Vec<(String, String)>,
+    policies: Policies,
+    world: Option<(Host, Dialer)>,
+    listener: Option<StateListener>,
+}
+
+impl Streams {
+    /// An application. Instances with the same id share its work; the id is also the group's, and prefixes the internal
+    /// topics.
+    #[must_use]
+    pub fn new(application_id: impl Into<String>, topology: Topology) -> Streams {
+        let application_id = application_id.into();
+        let letters = dead_letter(format!("{application_id}-dead-letter"));
+        Streams {
+            policies: Policies::all(letters),
+            application_id,
+            topology,
+            bootstrap_server: None,
+            data_dir: None,
+            create_topics: None,
+            settings: Vec::new(),
+            world: None,
+            listener: None,
+        }
+    }
+
+    /// Runs on these brokers (`host:port`, several with commas), ours or Apache Kafka. Without it a broker runs in this
+    /// process.
+    #[must_use]
+    pub fn bootstrap_server(mut self, address: impl Into<String>) -> Streams {
+        self.bootstrap_server = Some(address.into());
+        self
+    }
+
+    /// Runs in this world, on the broker that `dialer` leads to: a simulation, or a broker that is in this process
+    /// already.
+    #[must_use]
+    pub fn on(mut self, host: Host, dialer: Dialer) -> Streams {
+        self.world = Some((host, dialer));
+        self
+    }
+
+    /// How often a record may take effect.
+    #[must_use]
+    pub fn guarantee(self, guarantee: Guarantee) -> Streams {
+        let name = match guarantee {
+            Guarantee::AtLeastOnce => "at_least_once",
+            Guarantee::ExactlyOnce => "exactly_once_v2",
+        };
+        self.config("processing.guarantee", name)
+    }
+
+    /// How many workers process tasks, each on a thread of its own (`num.stream.threads`).
+    #[must_use]
+    pub fn threads(self, count: usize) -> Streams {
+        self.config("num.stream.threads", count)
+    }
+
+    /// Keeps state in this directory (`state.dir`), so that a restart need not read whole changelogs.
+    #[must_use]
+    pub fn state_dir(self, directory: impl AsRef<Path>) -> Streams {
+        let directory = directory.as_ref().display().to_string();
+        self.config("state.dir", directory)
+    }
+
+    /// Keeps state, and the broker in this process, in this directory: the next start goes on where this one ends.
+    #[must_use]
+    pub fn data_dir(mut self, directory: impl AsRef<Path>) -> Streams {
+        self.data_dir = Some(directory.as_ref().to_path_buf());
+        self
+    }
+
+    /// Makes source and output topics that are missing, with so many partitions. A broker in this process does so
+    /// anyway, with one.
+    #[must_use]
+    pub fn create_topics(mut self, partitions: i32) -> Streams {
+        self.create_topics = Some(partitions);
+        self
+    }
+
+    /// Sets any of Kafka Streams' settings by its key. [`Streams::start`] refuses an unknown key or a wrong value.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl ToString) -> Streams {
+        self.settings.push((key.into(), value.to_string()));
+        self
+    }
+
+    /// What happens to records that cannot be read. Without it they go to `<application.id>-dead-letter`; so for
+    /// processing and production errors.
+    #[must_use]
+    pub fn on_deserialization_error(mut self, answer: OnError) -> Streams {
+        self.policies.read = answer.into();
+        self
+    }
+
+    /// What happens to records that cannot be processed.
+    #[must_use]
+    pub fn on_processing_error(mut self, answer: OnError) -> Streams {
+        self.policies.process = answer.into();
+        self
+    }
+
+    /// As [`Streams::on_processing_error`], looking at the record.
+    #[must_use]
+    pub fn on_processing_error_with(
+        mut self,
+        policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
+    ) -> Streams {
+        self.policies.process = ErrorPolicy::with(policy);
+        self
+    }
+
+    /// What happens to records that cannot be written.
+    #[must_use]
+    pub fn on_production_error(mut self, answer: OnError) -> Streams {
+        self.policies.write = answer.into();
+        self
+    }
+
+    /// Told of every change of state: the new one, then the old one.
+    #[must_use]
+    pub fn on_state_change(mut self, listener: impl Fn(State, State) + Send + Sync + 'static) -> Streams {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Starts it; returns once it has joined its group and its tasks are running.
+    ///
+    /// Everything runs on threads of its own, never on the caller's executor.
+    ///
+    /// # Errors
+    /// If the topology or a setting is wrong, a directory cannot be used, no broker answers, or a source topic is
+    /// missing: one line that says what to do.
+    pub async fn start(self) -> Result<RunningStreams> {
+        self.topology.validate()?;
+        let pairs = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let mut config = StreamsConfig::from_pairs(pairs).map_err(Error::invalid)?;
+        if config.guarantee == Guarantee::ExactlyOnce {
+            return Err(Error::invalid(
+                "`processing.guarantee` = `exactly_once_v2` needs transactions, which are not there yet: leave it out, \
+                 and every record is processed at least once",
+            ));
+        }
+        if let Some(directory) = &self.data_dir {
+            let state = directory.join("state").display().to_string();
+            config.state_dir.get_or_insert(state);
+        }
+        let (host, runtime) = match &self.world {
+            Some((host, _)) => (host.clone(), None),
+            None => {
+                let started = Host::real(RUNTIME_THREADS);
+                let (host, runtime) =
+                    started.map_err(|error| Error::fatal("starting threads").with_source(error))?;
+                (host, Some(runtime))
+            }
+        };
+        let task_host = host.clone();
+        let started = host.spawn(async move {
+            let (broker, dialer, create_topics) = self.way_to_the_broker(&task_host).await?;
+            let instance = Instance {
+                host: task_host,
+                dialer,
+                bootstrap_servers: self.bootstrap_server,
+                application_id: self.application_id,
+                topology: self.topology,
+                config,
+                policies: self.policies,
+                create_topics,
+                listener: self.listener,
+            };
+            match instance.start().await {
+                Ok(handle) => Ok((handle, broker)),
+                Err(error) => {
+                    if let Some(broker) = broker {
+                        broker.shutdown().await;
+                    }
+                    Err(error)
+                }
+            }
+        });
+        let (handle, broker) =
+            started.await.map_err(|error| Error::fatal("starting").with_source(error))??;
+        let abandon = AbandonOnDrop(handle.clone());
+        Ok(RunningStreams { handle, _abandon: abandon, broker: Mutex::new(broker), runtime })
+    }
+
+    /// The dialer, and the broker in this process if there is one; and with how many partitions to make missing topics.
+    #[cfg(feature = "embedded")]
+    async fn way_to_the_broker(&self, host: &Host) -> Result<(Option<LocalBroker>, Dialer, Option<i32>)> {
+        if let Some((_, dialer)) = &self.world {
+            return Ok((None, dialer.clone(), self.create_topics));
+        }
+        if self.bootstrap_server.is_some() {
+            return Ok((None, host.dialer(), self.create_topics));
+        }
+        let directory = self.data_dir.as_ref().map(|directory| directory.join("broker"));
+        let broker = LocalBroker::start(host, directory.as_deref()).await?;
+        let dialer = broker.dialer();
+        Ok((Some(broker), dialer, Some(self.create_topics.unwrap_or(1))))
+    }
+
+    /// The dialer to the brokers named.
+    #[cfg(not(feature = "embedded"))]
+    async fn way_to_the_broker(&self, host: &Host) -> Result<(Option<LocalBroker>, Dialer, Option<i32>)> {
+        match (&self.world, &self.bootstrap_server) {
+            (Some((_, dialer)), _) => Ok((None, dialer.clone(), self.create_topics)),
+            (None, Some(_)) => Ok((None, host.dialer(), self.create_topics)),
+            (None, None) => Err(Error::invalid(
+                "no broker: name one with `Streams::bootstrap_server`, or build with the feature `embedded`",
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("application_id", &self.application_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "embedded")]
+type LocalBroker = crate::embedded::Embedded;
+
+/// Without the feature there is none.
+#[cfg(not(feature = "embedded"))]
+enum LocalBroker {}
+
+#[cfg(not(feature = "embedded"))]
+impl LocalBroker {
+    async fn shutdown(self) {
+        match self {}
+    }
+}
+
+/// Ends the work of an application that its user has let go of.
+struct AbandonOnDrop(InstanceHandle);
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// A running application. Dropping it stops its work at once, as a crash would; [`RunningStreams::close`] commits first.
+pub struct RunningStreams {
+    handle: InstanceHandle,
+    _abandon: AbandonOnDrop,
+    broker: Mutex<Option<LocalBroker>>,
+    /// The threads of its world; none in a world that was given.
+    runtime: Option<RealRuntime>,
+}
+
+impl RunningStreams {
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.handle.state()
+    }
+
+    /// A client of its broker, for what the application does not do itself.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.handle.client()
+    }
+
+    /// Writes to a topic of its broker: a program's own input.
+    ///
+    /// # Errors
+    /// If the producer cannot be made.
+    pub fn producer<T: IntoTopic>(&self, topic: T) -> Result<TopicProducer<T::Key, T::Value>> {
+        TopicProducer::new(self.handle.client(), topic.into_consumed().topic)
+    }
+
+    /// Reads a topic of its broker from now on, without a group: what the application has written.
+    ///
+    /// # Errors
+    /// If the topic is not there.
+    pub async fn consumer<T: IntoTopic>(&self, topic: T) -> Result<TopicConsumer<T::Key, T::Value>> {
+        TopicConsumer::from_now(self.handle.client(), topic.into_consumed().topic).await
+    }
+
+    /// A store, to be asked while the application runs: committed rows of the tasks of this instance.
+    ///
+    /// # Errors
+    /// If the topology has no store of this name.
+    pub fn store<K: Data, V: Data>(
+        &self,
+        store: Store<KeyValue<K, V>>,
+    ) -> Result<ReadOnlyKeyValueStore<K, V>> {
+        ReadOnlyKeyValueStore::new(self.handle.clone(), &store)
+    }
+
+    /// Waits until everything that was written to the source topics before this call is processed and committed, through
+    /// every repartition topic, whichever instance does it.
+    ///
+    /// # Errors
+    /// If the application stops first, or the broker does not answer.
+    pub async fn drain(&self) -> Result<()> {
+        self.handle.drain().await
+    }
+
+    /// Stops: commits, leaves the group, closes the stores, and the broker if it is in this process.
+    ///
+    /// # Errors
+    /// If something could not be committed, or the application had failed.
+    pub async fn close(self) -> Result<()> {
+        let RunningStreams { handle, _abandon, broker, runtime } = self;
+        let host = handle.client().host().clone();
+        let stopped = host.spawn(async move {
+            let stopped = handle.stop().await;
+            let broker = broker.lock().take();
+            drop(handle);
+            if let Some(broker) = broker {
+                broker.shutdown().await;
+            }
+            stopped
+        });
+        let result = stopped.await.map_err(|error| Error::fatal("stopping").with_source(error))?;
+        drop(runtime);
+        result
+    }
+
+    /// Runs until ctrl-c, then stops cleanly; ends earlier if the application fails.
+    ///
+    /// # Errors
+    /// As [`RunningStreams::close`].
+    pub async fn run_until_ctrl_c(self) -> Result<()> {
+        let interrupted = self.handle.client().host().interrupted();
+        tokio::select! {
+            biased;
+            failed = self.handle.failed() => tracing::error!(error = %failed, "the application has failed"),
+            _ = interrupted => {}
+        }
+        self.close().await
+    }
+}
+
+impl fmt::Debug for RunningStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningStreams").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! The runtime's outbox: a task's records go straight into the batches that will be sent.
+//!
+//! One [`BatchBuilder`] a topic partition, so a record is encoded once and copied once. A batch that is full is finished
+//! (compressed, on the worker's thread) and put aside; [`BatchOutbox::finish_all`] finishes the rest, when the worker has
+//! no more input at hand or commits. Records for a topic that nobody has asked for yet (a dead letter topic, a topic
+//! chosen per record) wait until the worker has looked it up.
+
+use std::sync::Arc;
+
+use anabranch_client::records::{BatchBuilder, Compression};
+use anabranch_client::{Client, murmur2_partition};
+use bytes::BytesMut;
+
+use crate::error::{Error, Result};
+use crate::headers::HeadersRef;
+use crate::outbox::{OutRecord, OutTopic, Outbox};
+
+/// A batch to be sent.
+pub(crate) struct ReadyBatch {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) record_count: usize,
+    pub(crate) batch: BytesMut,
+}
+
+/// A record for a topic that is not known yet.
+struct WaitingRecord {
+    topic: OutTopic,
+    partition: Option<i32>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    timestamp: Option<i64>,
+    headers: Vec<u8>,
+}
+
+/// The outbox of one task.
+pub(crate) struct BatchOutbox {
+    client: Client,
+    compression: Compression,
+    /// A batch of this size is full.
+    batch_bytes: usize,
+    /// Time for records that bring none.
+    pub(crate) wall_clock_ms: i64,
+    /// By [`OutTopic::index`].
+    topics: Vec<TopicBatches>,
+    ready: Vec<ReadyBatch>,
+    waiting: Vec<WaitingRecord>,
+}
+
+#[derive(Default)]
+struct TopicBatches {
+    name: Option<Arc<str>>,
+    builders: Vec<BatchBuilder>,
+    /// Where records without a key go until that batch is full.
+    sticky: usize,
+}
+
+impl BatchOutbox {
+    pub(crate) fn new(client: Client, compression: Compression, batch_bytes: usize) -> Self {
+        BatchOutbox {
+            client,
+            compression,
+            batch_bytes,
+            wall_clock_ms: 0,
+            topics: Vec::new(),
+            ready: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Finishes every batch that holds a record.
+    pub(crate) fn finish_all(&mut self) {
+        for topic in &mut self.topics {
+            let Some(name) = &topic.name else { continue };
+            for (partition, builder) in topic.builders.iter_mut().enumerate() {
+                if !builder.is_empty() {
+                    let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+                    let record_count = builder.record_count();
+                    let batch = builder.finish();
+                    self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
+                }
+            }
+        }
+    }
+
+    /// Takes the finished batches, in the order of each partition.
+    pub(crate) fn take_ready(&mut self) -> Vec<ReadyBatch> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// A topic that records wait for.
+    pub(crate) fn waits_for(&self) -> Option<Arc<str>> {
+        self.waiting.first().map(|record| Arc::clone(&record.topic.name))
+    }
+
+    /// Appends the records that waited for topics which are known by now.
+    ///
+    /// # Errors
+    /// If the topic looked up is still not known.
+    pub(crate) fn append_waiting(&mut self) -> Result<()> {
+        for record in std::mem::take(&mut self.waiting) {
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            let out = OutRecord { key, value, timestamp: record.timestamp, headers: &record.headers };
+            self.append(&record.topic, record.partition, out)?;
+        }
+        match self.waiting.first() {
+            Some(record) => Err(unknown_topic(&record.topic.name)),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn wait(&mut self, topic: &OutTopic, partition: Option<i32>, record: &OutRecord<'_>) {
+        self.waiting.push(WaitingRecord {
+            topic: topic.clone(),
+            partition,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            timestamp: record.timestamp,
+            headers: record.headers.to_vec(),
+        });
+    }
+
+    /// The batches of a topic, one a partition.
+    fn batches(&mut self, topic: &OutTopic) -> Result<&mut TopicBatches> {
+        let index = topic.index as usize;
+        if self.topics.len() <= index {
+            self.topics.resize_with(index + 1, TopicBatches::default);
+        }
+        let batches = &mut self.topics[index];
+        if batches.name.is_none() {
+            let count = self
+                .client
+                .metadata()
+                .partition_count(&topic.name)
+                .ok_or_else(|| unknown_topic(&topic.name))?;
+            batches.name = Some(Arc::clone(&topic.name));
+            batches
+                .builders
+                .resize_with(usize::try_from(count).unwrap_or(0), || BatchBuilder::new(self.compression));
+        }
+        Ok(batches)
+    }
+}
+
+#[cold]
+fn unknown_topic(name: &str) -> Error {
+    Error::record(format_args!("the topic `{name}` is not there: create it before records are written to it"))
+}
+
+impl Outbox for BatchOutbox {
+    fn partition_count(&mut self, topic: &OutTopic) -> Result<i32> {
+        Ok(i32::try_from(self.batches(topic)?.builders.len()).unwrap_or(i32::MAX))
+    }
+
+    fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()> {
+        let timestamp = record.timestamp.unwrap_or(self.wall_clock_ms);
+        let batch_bytes = self.batch_bytes;
+        let Ok(batches) = self.batches(topic) else {
+            self.wait(topic, partition, &record);
+            return Ok(());
+        };
+        let count = batches.builders.len();
+        let at = match (partition, record.key) {
+            (Some(partition), _) => usize::try_from(partition).unwrap_or(usize::MAX),
+            (None, Some(key)) => murmur2_partition(key, i32::try_from(count).unwrap_or(i32::MAX)) as usize,
+            (None, None) => batches.sticky,
+        };
+        let Some(builder) = batches.builders.get_mut(at) else {
+            return Err(Error::record(format_args!("`{}` has no partition {at}, only {count}", topic.name)));
+        };
+        let appended = builder.append(timestamp, record.key, record.value, HeadersRef(record.headers).iter());
+        appended.map_err(|error| {
+            Error::record(format_args!("a record for `{}` cannot be written: {error}", topic.name))
+        })?;
+        if builder.size_bytes() >= batch_bytes {
+            let record_count = builder.record_count();
+            let batch = builder.finish();
+            if partition.is_none() && record.key.is_none() {
+                batches.sticky = (at + 1) % count;
+            }
+            let partition = i32::try_from(at).unwrap_or(i32::MAX);
+            self.ready.push(ReadyBatch { topic: Arc::clone(&topic.name), partition, record_count, batch });
+        }
+        Ok(())
+    }
+}

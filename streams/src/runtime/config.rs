@@ -1,0 +1,340 @@
+//! Kafka Streams' configuration keys, checked by name and value.
+//!
+//! A key means what it means in Kafka Streams 4.3. One that does not apply here (Java classes, RocksDB) is refused with
+//! what to use instead, an unknown one with the nearest known name. Client settings pass through by Kafka's prefixes
+//! (`consumer.`, `producer.`, `admin.`, ...); the later, narrower prefix wins. `topic.` settings go to internal topics.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// A setting that cannot be used; the text names the key and says what would do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Delivery guarantee (`processing.guarantee`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Every record is processed; after a crash some may be twice.
+    #[default]
+    AtLeastOnce,
+    /// Every record takes effect once: outputs, state and offsets in one transaction.
+    ExactlyOnce,
+}
+
+pub use Guarantee::{AtLeastOnce, ExactlyOnce};
+
+/// The settings of one application instance.
+#[derive(Clone, Debug)]
+pub struct StreamsConfig {
+    /// `commit.interval.ms`: 30,000; 100 under exactly-once.
+    pub commit_interval_ms: u64,
+    /// `statestore.cache.max.bytes`, over all workers; 0 switches caching off.
+    pub cache_max_bytes: usize,
+    /// `num.stream.threads`: workers, each on a thread of its own.
+    pub threads: usize,
+    /// `state.dir`; none: state lives in memory and comes back from changelogs.
+    pub state_dir: Option<String>,
+    /// `processing.guarantee`.
+    pub guarantee: Guarantee,
+    /// `replication.factor` of internal topics; -1: the broker's default.
+    pub replication_factor: i16,
+    /// `buffered.records.per.partition`: above it a partition is paused.
+    pub buffered_records_per_partition: usize,
+    /// `max.task.idle.ms`.
+    pub max_task_idle_ms: i64,
+    /// `repartition.purge.interval.ms`.
+    pub repartition_purge_interval_ms: u64,
+    /// `task.timeout.ms`: how long a task retries what the broker refuses for the moment.
+    pub task_timeout_ms: u64,
+    /// `poll.ms`: how long a poll waits for records.
+    pub poll_ms: u64,
+    /// `client.id`; empty: the application id and the process id.
+    pub client_id: String,
+    /// `errors.dead.letter.queue.topic.name`.
+    pub dead_letter_topic: Option<String>,
+    /// Everything under `consumer.`, `producer.`, `admin.`, `main.consumer.`, `restore.consumer.`, `global.consumer.`, and plain client keys.
+    client: BTreeMap<String, String>,
+    /// Everything under `topic.`, for internal topics.
+    pub topic: BTreeMap<String, String>,
+}
+
+impl Default for StreamsConfig {
+    fn default() -> Self {
+        StreamsConfig {
+            commit_interval_ms: 30_000,
+            cache_max_bytes: 10 * 1024 * 1024,
+            threads: 1,
+            state_dir: None,
+            guarantee: Guarantee::AtLeastOnce,
+            replication_factor: -1,
+            buffered_records_per_partition: 1000,
+            max_task_idle_ms: 0,
+            repartition_purge_interval_ms: 30_000,
+            task_timeout_ms: 300_000,
+            poll_ms: 100,
+            client_id: String::new(),
+            dead_letter_topic: None,
+            client: BTreeMap::new(),
+            topic: BTreeMap::new(),
+        }
+    }
+}
+
+/// Which client a setting is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientRole {
+    /// The group member that reads the source topics.
+    MainConsumer,
+    /// Reads changelogs.
+    RestoreConsumer,
+    /// Writes outputs and changelogs.
+    Producer,
+    /// Creates internal topics, asks for offsets.
+    Admin,
+}
+
+const PREFIXES: &[&str] = &[
+    "consumer.",
+    "main.consumer.",
+    "restore.consumer.",
+    "global.consumer.",
+    "producer.",
+    "admin.",
+    "topic.",
+];
+
+/// Keys that this version applies.
+const KNOWN: &[&str] = &[
+    "buffered.records.per.partition",
+    "client.id",
+    "commit.interval.ms",
+    "errors.dead.letter.queue.topic.name",
+    "max.task.idle.ms",
+    "num.stream.threads",
+    "poll.ms",
+    "processing.guarantee",
+    "repartition.purge.interval.ms",
+    "replication.factor",
+    "state.dir",
+    "statestore.cache.max.bytes",
+    "task.timeout.ms",
+];
+
+/// Client keys that Kafka Streams passes to all its clients.
+const CLIENT_KEYS: &[&str] = &[
+    "connections.max.idle.ms",
+    "metadata.max.age.ms",
+    "receive.buffer.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retry.backoff.ms",
+    "security.protocol",
+    "send.buffer.bytes",
+];
+
+/// Keys of Kafka Streams that do not apply, and what to do instead.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("application.id", "it is the first argument of `Streams::new`"),
+    ("bootstrap.servers", "use `Streams::bootstrap_server`"),
+    ("default.key.serde", "a type names its serde: `impl Data for T { type Serde = .. }`"),
+    ("default.value.serde", "a type names its serde: `impl Data for T { type Serde = .. }`"),
+    ("deserialization.exception.handler", "use `Streams::on_deserialization_error`"),
+    ("processing.exception.handler", "use `Streams::on_processing_error`"),
+    ("production.exception.handler", "use `Streams::on_production_error`"),
+    ("default.timestamp.extractor", "use `Topic::consumed().timestamps(..)`"),
+    ("topology.optimization", "use `StreamsBuilder::build_with(Optimization::ALL)`"),
+    ("rocksdb.config.setter", "the store engine is not RocksDB"),
+    ("default.client.supplier", "it is a Java class"),
+    ("processor.wrapper.class", "it is a Java class"),
+    ("task.assignor.class", "it is a Java class"),
+    ("metric.reporters", "it is a list of Java classes"),
+    ("dsl.store.suppliers.class", "use `Store::in_memory` or `Store::persistent`"),
+];
+
+impl StreamsConfig {
+    /// The default settings under these overrides.
+    ///
+    /// # Errors
+    /// The first key that is unknown or does not apply, or whose value is out of range, by name.
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<StreamsConfig, ConfigError> {
+        let mut config = StreamsConfig::default();
+        let mut commit_interval_set = false;
+        for (key, value) in pairs {
+            commit_interval_set |= key == "commit.interval.ms";
+            config.set(key, value)?;
+        }
+        if config.guarantee == ExactlyOnce && !commit_interval_set {
+            config.commit_interval_ms = 100;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        match key {
+            "commit.interval.ms" => self.commit_interval_ms = number(key, value, 0, u64::MAX)?,
+            "statestore.cache.max.bytes" => self.cache_max_bytes = number(key, value, 0, usize::MAX)?,
+            "num.stream.threads" => self.threads = number(key, value, 1, 1024)?,
+            "state.dir" => self.state_dir = Some(not_empty(key, value)?),
+            "processing.guarantee" => {
+                self.guarantee = match value {
+                    "at_least_once" => AtLeastOnce,
+                    "exactly_once_v2" => ExactlyOnce,
+                    _ => return Err(refused(key, value, "at_least_once or exactly_once_v2")),
+                }
+            }
+            "replication.factor" => self.replication_factor = number(key, value, -1, i16::MAX)?,
+            "buffered.records.per.partition" => {
+                self.buffered_records_per_partition = number(key, value, 1, usize::MAX)?;
+            }
+            "max.task.idle.ms" => self.max_task_idle_ms = number(key, value, -1, i64::MAX)?,
+            "repartition.purge.interval.ms" => {
+                self.repartition_purge_interval_ms = number(key, value, 0, u64::MAX)?
+            }
+            "task.timeout.ms" => self.task_timeout_ms = number(key, value, 0, u64::MAX)?,
+            "poll.ms" => self.poll_ms = number(key, value, 0, 60_000)?,
+            "client.id" => self.client_id = value.to_string(),
+            "errors.dead.letter.queue.topic.name" => self.dead_letter_topic = Some(not_empty(key, value)?),
+            _ => return self.set_other(key, value),
+        }
+        Ok(())
+    }
+
+    fn set_other(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        if let Some(name) = key.strip_prefix("topic.") {
+            self.topic.insert(name.to_string(), value.to_string());
+        } else if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || CLIENT_KEYS.contains(&key) {
+            self.client.insert(key.to_string(), value.to_string());
+        } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
+            return Err(ConfigError(format!("`{key}` cannot be set here: {instead}")));
+        } else {
+            let nearest = KNOWN.iter().chain(CLIENT_KEYS).min_by_key(|known| edit_distance(known, key));
+            let nearest = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            return Err(ConfigError(format!("unknown configuration key `{key}`{nearest}")));
+        }
+        Ok(())
+    }
+
+    /// The client settings for `role`: plain keys, then the role's prefixes from wide to narrow.
+    #[must_use]
+    pub fn client_settings(&self, role: ClientRole) -> BTreeMap<String, String> {
+        let prefixes: &[&str] = match role {
+            ClientRole::MainConsumer => &["consumer.", "main.consumer."],
+            ClientRole::RestoreConsumer => &["consumer.", "restore.consumer."],
+            ClientRole::Producer => &["producer."],
+            ClientRole::Admin => &["admin."],
+        };
+        let plain = self.client.iter().filter(|(key, _)| CLIENT_KEYS.contains(&key.as_str()));
+        let mut settings: BTreeMap<String, String> =
+            plain.map(|(key, value)| (key.clone(), value.clone())).collect();
+        for prefix in prefixes {
+            for (key, value) in &self.client {
+                if let Some(name) = key.strip_prefix(prefix) {
+                    settings.insert(name.to_string(), value.clone());
+                }
+            }
+        }
+        settings
+    }
+}
+
+fn number<T>(key: &str, value: &str, min: T, max: T) -> Result<T, ConfigError>
+where
+    T: FromStr + PartialOrd + fmt::Display + Copy,
+{
+    match value.trim().parse::<T>() {
+        Ok(number) if number >= min && number <= max => Ok(number),
+        _ => Err(refused(key, value, &format!("a whole number from {min} to {max}"))),
+    }
+}
+
+fn not_empty(key: &str, value: &str) -> Result<String, ConfigError> {
+    if value.is_empty() { Err(refused(key, value, "some text")) } else { Ok(value.to_string()) }
+}
+
+fn refused(key: &str, value: &str, wanted: &str) -> ConfigError {
+    ConfigError(format!("`{key}` = `{value}`: must be {wanted}"))
+}
+
+/// Levenshtein's distance: how many letters to change, add or drop.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pairs: &[(&str, &str)], expected: Result<&str, &str>) {
+        let shown = StreamsConfig::from_pairs(pairs.iter().copied()).map(|config| {
+            format!("{} {} {}", config.commit_interval_ms, config.threads, config.cache_max_bytes)
+        });
+        assert_eq!(
+            shown.as_deref().map_err(ToString::to_string),
+            expected.map_err(ToString::to_string),
+            "{pairs:?}"
+        );
+    }
+
+    #[test]
+    fn keys_and_values() {
+        check(&[], Ok("30000 1 10485760"));
+        check(&[("commit.interval.ms", "10"), ("num.stream.threads", "4")], Ok("10 4 10485760"));
+        check(&[("processing.guarantee", "exactly_once_v2")], Ok("100 1 10485760"));
+        check(
+            &[("processing.guarantee", "exactly_once_v2"), ("commit.interval.ms", "7")],
+            Ok("7 1 10485760"),
+        );
+        check(&[("consumer.fetch.max.bytes", "1")], Ok("30000 1 10485760"));
+        check(
+            &[("num.stream.threads", "0")],
+            Err("`num.stream.threads` = `0`: must be a whole number from 1 to 1024"),
+        );
+        check(
+            &[("comit.interval.ms", "1")],
+            Err("unknown configuration key `comit.interval.ms`; did you mean `commit.interval.ms`?"),
+        );
+        check(
+            &[("topology.optimization", "all")],
+            Err(
+                "`topology.optimization` cannot be set here: use `StreamsBuilder::build_with(Optimization::ALL)`",
+            ),
+        );
+        check(
+            &[("processing.guarantee", "twice")],
+            Err("`processing.guarantee` = `twice`: must be at_least_once or exactly_once_v2"),
+        );
+    }
+
+    #[test]
+    fn the_narrower_prefix_wins() {
+        let config = StreamsConfig::from_pairs([
+            ("request.timeout.ms", "1"),
+            ("main.consumer.fetch.max.bytes", "3"),
+            ("consumer.fetch.max.bytes", "2"),
+            ("producer.linger.ms", "5"),
+        ])
+        .expect("known keys");
+        let of = |role| {
+            config.client_settings(role).into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>()
+        };
+        assert_eq!(of(ClientRole::MainConsumer), ["fetch.max.bytes=3", "request.timeout.ms=1"]);
+        assert_eq!(of(ClientRole::RestoreConsumer), ["fetch.max.bytes=2", "request.timeout.ms=1"]);
+        assert_eq!(of(ClientRole::Producer), ["linger.ms=5", "request.timeout.ms=1"]);
+    }
+}

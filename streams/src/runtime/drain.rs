@@ -1,0 +1,131 @@
+//! Draining: all input up to now is processed and committed, through every repartition hop.
+//!
+//! Sub-topologies are taken in the order in which records flow. For each, the ends of its source topics are asked for once
+//! everything before it is committed (a commit covers its outputs, so what the hop before has written is there by then);
+//! then the group's committed offsets must reach these ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anabranch_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
+use tokio::sync::watch;
+
+use super::topics::{Plan, PlannedSubtopology};
+use super::worker::client_error;
+use crate::error::{Error, Result};
+
+/// How often the group's offsets are asked for when another instance must commit them.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Waits until everything written to the source topics before this call is processed and committed.
+///
+/// `hurry` asks the workers of this instance to commit; `committed` changes whenever one has.
+///
+/// # Errors
+/// If the broker does not answer, or the instance ends first.
+pub(crate) async fn drain(
+    client: &Client,
+    application_id: &str,
+    plan: &Plan,
+    hurry: impl Fn(),
+    mut committed: watch::Receiver<u64>,
+) -> Result<()> {
+    let mut ends_seen: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for subtopology in in_order_of_flow(&plan.subtopologies)? {
+        let partitions: Vec<TopicPartition> = subtopology
+            .topics
+            .sources
+            .iter()
+            .flat_map(|topic| {
+                let count = plan.partitions.get(topic).copied().unwrap_or(0);
+                (0..count).map(|partition| TopicPartition::new(topic.as_str(), partition))
+            })
+            // A topic that two sub-topologies read is committed by one group: its end is asked for once.
+            .filter(|partition| !ends_seen.contains_key(partition))
+            .collect();
+        let ends = ends_of(client, &partitions).await?;
+        ends_seen.extend(ends.clone());
+        loop {
+            committed.mark_unchanged();
+            let offsets = client
+                .admin()
+                .committed_offsets(application_id, Some(&partitions))
+                .await
+                .map_err(|error| client_error("asking for committed offsets", error))?;
+            let reached = |(partition, end): (&TopicPartition, &i64)| {
+                *end == 0 || offsets.get(partition).is_some_and(|offset| offset.offset >= *end)
+            };
+            if ends.iter().all(reached) {
+                break;
+            }
+            hurry();
+            let changed = client.host().timeout(ASK_AGAIN, committed.changed()).await;
+            if let Ok(Err(_)) = changed {
+                return Err(Error::fatal("the application has stopped before its input was drained"));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn ends_of(client: &Client, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>> {
+    let wanted = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
+    let listed = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+    listed
+        .into_iter()
+        .map(|(partition, offset)| match offset {
+            Ok(offset) => Ok((partition, offset.offset)),
+            Err(error) => Err(client_error(&format!("asking for the end of {partition}"), error)),
+        })
+        .collect()
+}
+
+/// Sub-topologies, each behind those that write its repartition topics.
+fn in_order_of_flow(subtopologies: &[PlannedSubtopology]) -> Result<Vec<&PlannedSubtopology>> {
+    let mut waiting: Vec<&PlannedSubtopology> = subtopologies.iter().collect();
+    let mut ordered = Vec::new();
+    while !waiting.is_empty() {
+        let written: BTreeSet<&String> = waiting.iter().flat_map(|s| &s.topics.repartition_sinks).collect();
+        let (ready, later): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|s| s.topics.sources.iter().all(|source| !written.contains(source)));
+        if ready.is_empty() {
+            return Err(Error::invalid(
+                "the repartition topics of this topology lead in a circle: it never runs dry",
+            ));
+        }
+        ordered.extend(ready);
+        waiting = later;
+    }
+    Ok(ordered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::partition_counts::SubtopologyTopics;
+
+    fn check(subtopologies: &[(u32, &str, &str)], expected: Option<&[u32]>) {
+        let names = |text: &str| text.split_whitespace().map(str::to_string).collect();
+        let planned: Vec<PlannedSubtopology> = subtopologies
+            .iter()
+            .map(|(id, sources, sinks)| PlannedSubtopology {
+                id: *id,
+                nodes: Vec::new(),
+                topics: SubtopologyTopics { sources: names(sources), repartition_sinks: names(sinks) },
+                tasks: 1,
+            })
+            .collect();
+        let order =
+            in_order_of_flow(&planned).ok().map(|order| order.iter().map(|s| s.id).collect::<Vec<_>>());
+        assert_eq!(order.as_deref(), expected);
+    }
+
+    #[test]
+    fn records_flow_downwards() {
+        check(&[(0, "lines", "r"), (1, "r", "")], Some(&[0, 1]));
+        check(&[(0, "s", ""), (1, "r", "s"), (2, "lines", "r")], Some(&[2, 1, 0]));
+        check(&[(0, "a", "r"), (1, "b", "r"), (2, "r", "")], Some(&[0, 1, 2]));
+        check(&[(0, "r", "s"), (1, "s", "r")], None);
+    }
+}

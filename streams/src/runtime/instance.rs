@@ -1,0 +1,308 @@
+//! An instance of the application: everything is made and started here, and [`InstanceHandle`] is the way to it.
+//!
+//! One task of the runtime is the group's member (`member`), one pinned loop each worker (`worker`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_client::{
+    Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
+};
+use anabranch_host::{Dialer, Host, JoinError};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::application::State;
+use super::assignment::assignor::{Holdings, TaskAssignor};
+use super::assignment::user_data::Subscription;
+use super::config::{ClientRole, StreamsConfig};
+use super::drain;
+use super::member::{Member, StateListener};
+use super::state_directory::StateDirectory;
+use super::topics::{self, Plan};
+use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
+use crate::error::{Error, Result};
+use crate::processor::{Policies, TaskId};
+use crate::task::TaskConfig;
+use crate::topology::Topology;
+
+/// Undo lists and unsent records of one worker beyond this force a commit.
+const UNCOMMITTED_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// What an instance is made of.
+pub(crate) struct Instance {
+    pub(crate) host: Host,
+    pub(crate) dialer: Dialer,
+    pub(crate) bootstrap_servers: Option<String>,
+    pub(crate) application_id: String,
+    pub(crate) topology: Topology,
+    pub(crate) config: StreamsConfig,
+    pub(crate) policies: Policies,
+    pub(crate) create_topics: Option<i32>,
+    pub(crate) listener: Option<StateListener>,
+}
+
+/// The way to a running instance. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct InstanceHandle {
+    shared: Arc<Shared>,
+}
+
+/// What the instance's task, its workers' askers and its user share.
+pub(crate) struct Shared {
+    pub(crate) application_id: String,
+    pub(crate) client: Client,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) state: watch::Sender<State>,
+    /// Counts commits.
+    pub(crate) committed: watch::Sender<u64>,
+    /// Why it failed, if it did.
+    pub(crate) error: Mutex<Option<Arc<Error>>>,
+    /// Which worker runs a task.
+    pub(crate) placed: Mutex<BTreeMap<TaskId, usize>>,
+    pub(crate) workers: Vec<mpsc::UnboundedSender<ToWorker>>,
+    readers: BTreeMap<TopicPartition, TaskId>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+/// What its user asks of a running instance.
+pub(crate) enum Command {
+    /// Commit, leave the group, end.
+    Stop { reply: oneshot::Sender<Result<()>> },
+    /// End at once, as a crash would.
+    Abandon,
+}
+
+impl InstanceHandle {
+    pub(crate) fn state(&self) -> State {
+        *self.shared.state.borrow()
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
+    /// The sub-topology that has a store of this name, and how many tasks it has.
+    pub(crate) fn subtopology_of(&self, store: &str) -> Option<(u32, i32)> {
+        let Shared { plan, topology, .. } = &*self.shared;
+        let has = |nodes: &[usize]| topology.stores_of(nodes).into_iter().any(|name| name == store);
+        plan.subtopologies.iter().find(|s| has(&s.nodes)).map(|s| (s.id, s.tasks))
+    }
+
+    /// Asks the worker that has a task; a question nobody can answer is dropped, which its asker sees.
+    pub(crate) fn ask(&self, task: TaskId, question: Question) {
+        let worker = self.shared.placed.lock().get(&task).copied();
+        match worker {
+            Some(worker) => drop(self.shared.workers[worker].send(ToWorker::Ask { task, question })),
+            None => question(None),
+        }
+    }
+
+    pub(crate) async fn drain(&self) -> Result<()> {
+        let Shared { client, application_id, plan, workers, committed, .. } = &*self.shared;
+        let hurry = || workers.iter().for_each(|worker| drop(worker.send(ToWorker::Commit)));
+        let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
+        tokio::select! {
+            biased;
+            error = self.failed() => Err(error),
+            drained = drained => drained,
+        }
+    }
+
+    /// Waits until it has failed, and says why.
+    pub(crate) async fn failed(&self) -> Error {
+        let mut state = self.shared.state.subscribe();
+        // The sender lives in `shared`, which this handle holds.
+        let _ = state.wait_for(|state| *state == State::Error).await;
+        self.shared.failure()
+    }
+
+    /// Ends it at once, as a crash would; nothing happens if it has ended.
+    pub(crate) fn abandon(&self) {
+        let _ = self.shared.commands.send(Command::Abandon);
+    }
+
+    /// Stops it cleanly.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        if self.shared.commands.send(Command::Stop { reply }).is_err() {
+            // It has ended already.
+            return Err(self.shared.failure());
+        }
+        answer.await.unwrap_or_else(|_| Err(self.shared.failure()))
+    }
+}
+
+impl Shared {
+    /// The task that reads a partition.
+    pub(crate) fn reader_of(&self, partition: &TopicPartition) -> Option<TaskId> {
+        self.readers.get(partition).copied()
+    }
+
+    /// Changes the state and tells who listens.
+    pub(crate) fn enter(&self, state: State, listener: Option<&StateListener>) {
+        let mut old = state;
+        self.state.send_if_modified(|current| {
+            old = *current;
+            *current = state;
+            old != state
+        });
+        if old != state {
+            tracing::info!(from = ?old, to = ?state, "state");
+            if let Some(listener) = listener {
+                listener(state, old);
+            }
+        }
+    }
+
+    fn failure(&self) -> Error {
+        match &*self.error.lock() {
+            Some(error) => Error::new(error.kind(), error),
+            None => Error::fatal("the application has stopped"),
+        }
+    }
+}
+
+impl Instance {
+    /// Prepares the topics, joins the group, and returns once every task it got is running.
+    pub(crate) async fn start(self) -> Result<InstanceHandle> {
+        let client_config = self.client_config(ClientRole::Admin)?;
+        let client = Client::connect(&self.host, self.dialer.clone(), client_config)
+            .await
+            .map_err(|error| client_error("no broker answers", error))?;
+        let producer_config = ProducerConfig::from_pairs(&self.config.client_settings(ClientRole::Producer))
+            .map_err(|error| client_error("producer settings", error))?;
+        let producer = Producer::new(&client, producer_config.clone())
+            .map_err(|error| client_error("making a producer", error))?;
+        let plan = topics::prepare(
+            &client,
+            &producer,
+            &self.topology,
+            &self.application_id,
+            self.create_topics,
+            self.config.replication_factor,
+            &self.config.topic,
+        )
+        .await?;
+        let plan = Arc::new(plan);
+        let directory = match &self.config.state_dir {
+            Some(base) => {
+                let opened = StateDirectory::open(&self.host, base.as_ref(), &self.application_id).await;
+                Some(
+                    opened
+                        .map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?,
+                )
+            }
+            None => None,
+        };
+        let holdings: Holdings = Arc::new(Mutex::new(Subscription {
+            process_id: directory
+                .as_ref()
+                .map_or_else(|| self.host.random_uuid(), StateDirectory::process_id),
+            workers: u16::try_from(self.config.threads).unwrap_or(u16::MAX),
+            ..Subscription::default()
+        }));
+        let (to_instance, from_workers) = mpsc::unbounded_channel();
+        let mut workers = Vec::new();
+        for number in 1..=self.config.threads {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let context = WorkerContext {
+                host: self.host.clone(),
+                producer: Producer::new(&client, producer_config.clone())
+                    .map_err(|error| client_error("making a producer", error))?,
+                commit_interval: Duration::from_millis(self.config.commit_interval_ms),
+                uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
+                cache_max_bytes: self.config.cache_max_bytes / self.config.threads,
+                buffered_records: self.config.buffered_records_per_partition,
+                to_instance: to_instance.clone(),
+            };
+            let name = format!("{}-StreamThread-{number}", self.application_id);
+            let thread = self.host.spawn_pinned(&name, move || worker::run(context, receiver));
+            let thread = thread.map_err(|error| Error::fatal("starting a worker").with_source(error))?;
+            let to_instance = to_instance.clone();
+            self.host.spawn(async move {
+                if let Err(error @ JoinError::Panicked(_)) = thread.await {
+                    let _ = to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
+                }
+            });
+            workers.push(sender);
+        }
+        let consumer = self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings)).await?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let reads = |task: TaskId| {
+            let inputs = plan.inputs(task).into_iter();
+            inputs.map(move |(topic, partition)| (TopicPartition::new(topic, partition), task))
+        };
+        let shared = Arc::new(Shared {
+            readers: plan.tasks().into_iter().flat_map(reads).collect(),
+            application_id: self.application_id.clone(),
+            client,
+            plan,
+            topology: Arc::new(self.topology),
+            state: watch::Sender::new(State::Created),
+            committed: watch::Sender::new(0),
+            error: Mutex::new(None),
+            commands,
+            placed: Mutex::new(BTreeMap::new()),
+            workers,
+        });
+        let restore = ConsumerConfig::from_pairs(&self.config.client_settings(ClientRole::RestoreConsumer))
+            .map_err(|error| client_error("restore consumer settings", error))?;
+        let member = Member {
+            shared: Arc::clone(&shared),
+            consumer,
+            from_workers,
+            commands: receiver,
+            task_config: TaskConfig {
+                application_id: self.application_id.as_str().into(),
+                policies: self.policies,
+                caching: self.config.cache_max_bytes > 0,
+            },
+            restore,
+            compression: producer_config.compression_type,
+            holdings,
+            directory,
+            listener: self.listener,
+            deferred: Vec::new(),
+            restoring: BTreeSet::new(),
+            joined: false,
+        };
+        self.host.spawn(member.run());
+        let handle = InstanceHandle { shared };
+        let mut state = handle.shared.state.subscribe();
+        let settled = state.wait_for(|state| matches!(state, State::Running | State::Error)).await;
+        match settled.map(|state| *state) {
+            Ok(State::Running) => Ok(handle),
+            _ => Err(handle.shared.failure()),
+        }
+    }
+
+    fn client_config(&self, role: ClientRole) -> Result<ClientConfig> {
+        let mut settings = self.config.client_settings(role);
+        if let Some(servers) = &self.bootstrap_servers {
+            settings.insert("bootstrap.servers".to_string(), servers.clone());
+        }
+        let id = Some(self.config.client_id.clone()).filter(|id| !id.is_empty());
+        settings.insert("client.id".to_string(), id.unwrap_or_else(|| self.application_id.clone()));
+        ClientConfig::from_pairs(&settings).map_err(|error| client_error("client settings", error))
+    }
+
+    async fn consumer(&self, client: &Client, plan: Arc<Plan>, holdings: Holdings) -> Result<Consumer> {
+        let mut settings = self.config.client_settings(ClientRole::MainConsumer);
+        settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
+        for (key, value) in [("group.id", self.application_id.as_str()), ("enable.auto.commit", "false")] {
+            settings.insert(key.to_string(), value.to_string());
+        }
+        let config = ConsumerConfig::from_pairs(&settings)
+            .map_err(|error| client_error("consumer settings", error))?;
+        let sources: BTreeSet<String> =
+            plan.subtopologies.iter().flat_map(|s| s.topics.sources.clone()).collect();
+        let assignor = Arc::new(TaskAssignor::new(plan, holdings));
+        let mut consumer = Consumer::with_assignors(client, config, vec![assignor])
+            .map_err(|error| client_error("making the consumer", error))?;
+        consumer.subscribe(sources).map_err(|error| client_error("subscribing", error))?;
+        Ok(consumer)
+    }
+}

@@ -1,0 +1,23 @@
+//! Runs a topology: an instance of the application, its workers, its part of the group.
+//!
+//! Reading order: [`config`], [`application`] (what a user holds); `topics` and `partition_counts` (before anything
+//! runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
+//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements` (the loop that processes and commits), `restore`;
+//! `state_directory`; `drain`, [`query`] and [`topic_io`] (what can be asked of a running application).
+
+mod acknowledgements;
+pub mod application;
+mod assignment;
+mod batch_outbox;
+pub mod config;
+mod drain;
+mod instance;
+mod member;
+mod partition_counts;
+pub mod query;
+mod restore;
+mod running_task;
+mod state_directory;
+pub mod topic_io;
+mod topics;
+mod worker;

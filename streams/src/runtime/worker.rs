@@ -1,0 +1,445 @@
+//! A worker: an async loop on a thread of its own, which owns tasks and drives them.
+//!
+//! Everything that can wake it is on one list, [`ToWorker`], plus two more: the commit in flight and the next deadline.
+//! A turn of the loop takes what has arrived, processes a slice of records of each task, sends the batches that are
+//! full, and commits when it is due. When a turn finds nothing to process the caches are flushed and every batch goes
+//! out, so results come at once when it is quiet and are merged under load.
+//!
+//! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
+//! goes on meanwhile in the next epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use anabranch_client::{ClientError, FetchedBatches, OffsetAndMetadata, Producer, TopicPartition};
+use anabranch_host::{Host, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use super::running_task::RunningTask;
+use crate::error::{Error, ErrorKind, Result};
+use crate::processor::TaskId;
+
+/// Records a task may process before the worker looks at its messages again.
+const RECORDS_PER_TURN: usize = 2000;
+
+/// Offsets to be committed.
+pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+
+/// What can reach a worker.
+pub(crate) enum ToWorker {
+    /// A task to run; its state is restored first.
+    Open(Box<RunningTask>),
+    /// Raw batches of a partition, as they were fetched.
+    Records(FetchedBatches),
+    /// The end of these tasks here, after a commit; the answer says whether it was clean.
+    Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
+    /// These tasks belong to another instance already: forget what is not committed.
+    Lose { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
+    /// Commit as soon as all input at hand is processed.
+    Commit,
+    /// A question about a task's stores.
+    Ask { task: TaskId, question: Question },
+    /// The end, after a commit of everything.
+    Stop { reply: oneshot::Sender<Result<()>> },
+}
+
+/// Looks at a task's stores between two records; `None` if the task is not here or not yet restored.
+pub(crate) type Question = Box<dyn FnOnce(Option<&mut RunningTask>) + Send>;
+
+/// What a worker tells the instance.
+pub(crate) enum FromWorker {
+    /// A partition holds more than it should; fetch it no more for now.
+    Pause(TopicPartition),
+    /// It has been worked off.
+    Resume(TopicPartition),
+    /// A task's state is there: its partitions may be fetched.
+    Restored(TaskId),
+    /// Offsets to be committed by the group's member.
+    Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
+    /// The worker has failed and ends.
+    Failed(Error),
+}
+
+/// What a worker needs.
+pub(crate) struct WorkerContext {
+    pub(crate) host: Host,
+    pub(crate) producer: Producer,
+    pub(crate) commit_interval: Duration,
+    /// Undo lists and unsent batches beyond this force a commit.
+    pub(crate) uncommitted_max_bytes: usize,
+    /// Rows waiting to be forwarded beyond this force a flush; this worker's part of `statestore.cache.max.bytes`.
+    pub(crate) cache_max_bytes: usize,
+    /// `buffered.records.per.partition`.
+    pub(crate) buffered_records: usize,
+    pub(crate) to_instance: mpsc::UnboundedSender<FromWorker>,
+}
+
+type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
+
+struct Worker {
+    context: WorkerContext,
+    tasks: BTreeMap<TaskId, RunningTask>,
+    acknowledgements: Acknowledgements,
+    /// The epoch being written; what is sent belongs to it.
+    epoch: u64,
+    commit: Option<CommitInFlight>,
+    last_commit: Instant,
+    commit_requested: bool,
+    paused: BTreeSet<TopicPartition>,
+    /// The group has given its tasks to others: nothing is processed until they are taken away.
+    fenced: bool,
+}
+
+/// Runs a worker until it is told to stop or fails.
+pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedReceiver<ToWorker>) {
+    let to_instance = context.to_instance.clone();
+    let now = context.host.now();
+    let mut worker = Worker {
+        context,
+        tasks: BTreeMap::new(),
+        acknowledgements: Acknowledgements::default(),
+        epoch: 1,
+        commit: None,
+        last_commit: now,
+        commit_requested: false,
+        paused: BTreeSet::new(),
+        fenced: false,
+    };
+    if let Err(error) = worker.turn_until_stopped(&mut messages).await {
+        // The instance may be gone already.
+        let _ = to_instance.send(FromWorker::Failed(error));
+    }
+}
+
+/// What ended a wait.
+enum Woken {
+    Message(Option<ToWorker>),
+    Committed(Result<AcknowledgedOffsets, ClientError>),
+    Deadline,
+}
+
+impl Worker {
+    async fn turn_until_stopped(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Result<()> {
+        loop {
+            while let Ok(message) = messages.try_recv() {
+                if self.take(message).await? {
+                    return Ok(());
+                }
+            }
+            if let Some(done) = self.commit_if_done().await {
+                self.committed(done)?;
+            }
+            let worked = self.work().await?;
+            if !worked {
+                self.flush_all().await?;
+            }
+            if self.commit_is_due(worked) {
+                self.begin_commit().await?;
+            }
+            if let Some(error) = self.acknowledgements.error() {
+                return Err(client_error("writing records", error));
+            }
+            if worked {
+                continue;
+            }
+            match self.wait(messages).await {
+                Woken::Message(None) => return Ok(()),
+                Woken::Message(Some(message)) => {
+                    if self.take(message).await? {
+                        return Ok(());
+                    }
+                }
+                Woken::Committed(done) => self.committed(done)?,
+                Woken::Deadline => {}
+            }
+        }
+    }
+
+    /// Takes a message; true if it was the last.
+    async fn take(&mut self, message: ToWorker) -> Result<bool> {
+        match message {
+            ToWorker::Open(task) => {
+                if task.is_restored() {
+                    self.tell(FromWorker::Restored(task.id()));
+                }
+                self.tasks.insert(task.id(), *task);
+            }
+            ToWorker::Records(fetched) => self.enqueue(&fetched)?,
+            ToWorker::Close { tasks, reply } => {
+                let closed = self.close(&tasks).await;
+                let failed = closed.is_err();
+                let _ = reply.send(closed);
+                if failed {
+                    return Ok(false);
+                }
+            }
+            ToWorker::Lose { tasks, reply } => {
+                for task in tasks {
+                    self.tasks.remove(&task);
+                }
+                self.fenced &= !self.tasks.is_empty();
+                let _ = reply.send(());
+            }
+            ToWorker::Commit => self.commit_requested = true,
+            ToWorker::Ask { task, question } => {
+                question(self.tasks.get_mut(&task).filter(|task| task.is_restored()));
+            }
+            ToWorker::Stop { reply } => {
+                let all: BTreeSet<TaskId> = self.tasks.keys().copied().collect();
+                let _ = reply.send(self.close(&all).await);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<()> {
+        let partition = &TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
+        // A partition of a task that has just gone: whoever has the task now reads it.
+        let Some(task) = self.tasks.values_mut().find(|task| task.reads(partition)) else { return Ok(()) };
+        let buffered = task.enqueue(fetched)?;
+        if buffered > self.context.buffered_records && self.paused.insert(partition.clone()) {
+            self.tell(FromWorker::Pause(partition.clone()));
+        }
+        Ok(())
+    }
+
+    /// A slice of records of each task, and what is due by the clock. False if there was nothing to do.
+    async fn work(&mut self) -> Result<bool> {
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        let mut worked = false;
+        if self.fenced {
+            return Ok(false);
+        }
+        let mut restored = Vec::new();
+        for task in self.tasks.values_mut() {
+            if !task.is_restored() {
+                if task.restore_step()? {
+                    restored.push(task.id());
+                    worked = true;
+                }
+                continue;
+            }
+            worked |= task.process(RECORDS_PER_TURN, wall_clock_ms)?;
+        }
+        for task in restored {
+            self.tell(FromWorker::Restored(task));
+        }
+        if worked {
+            self.send_ready().await?;
+            self.resume_worked_off();
+            if self.tasks.values().map(RunningTask::pending_bytes).sum::<usize>()
+                > self.context.cache_max_bytes
+            {
+                self.flush_all().await?;
+            }
+        }
+        Ok(worked)
+    }
+
+    fn resume_worked_off(&mut self) {
+        let low = self.context.buffered_records / 2;
+        let tasks = &self.tasks;
+        let worked_off: Vec<TopicPartition> = self
+            .paused
+            .iter()
+            .filter(|partition| {
+                tasks.values().all(|task| task.buffered(partition).is_none_or(|count| count <= low))
+            })
+            .cloned()
+            .collect();
+        for partition in worked_off {
+            self.paused.remove(&partition);
+            self.tell(FromWorker::Resume(partition));
+        }
+    }
+
+    /// Forwards what the caches hold and sends every batch that holds a record.
+    async fn flush_all(&mut self) -> Result<()> {
+        if self.fenced {
+            return Ok(());
+        }
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            task.flush(wall_clock_ms)?;
+        }
+        self.send_ready().await
+    }
+
+    async fn send_ready(&mut self) -> Result<()> {
+        for task in self.tasks.values_mut() {
+            while let Some(topic) = task.outbox().waits_for() {
+                let known = self.context.producer.partition_count(&topic).await;
+                known.map_err(|error| client_error(&format!("looking up the topic `{topic}`"), error))?;
+                task.outbox().append_waiting()?;
+            }
+            for ready in task.outbox().take_ready() {
+                let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
+                let on_ack = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
+                self.context
+                    .producer
+                    .send_batch(ready.topic, ready.partition, ready.batch, on_ack)
+                    .await
+                    .map_err(|error| client_error("sending records", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_is_due(&self, worked: bool) -> bool {
+        if self.fenced || self.commit.is_some() || !self.tasks.values().any(RunningTask::needs_commit) {
+            return false;
+        }
+        let since = self.context.host.now() - self.last_commit;
+        since >= self.context.commit_interval
+            || (self.commit_requested && !worked)
+            || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
+                > self.context.uncommitted_max_bytes
+    }
+
+    /// Seals the epoch; the commit itself goes on beside the work.
+    async fn begin_commit(&mut self) -> Result<()> {
+        self.flush_all().await?;
+        let mut offsets = Offsets::new();
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            offsets.extend(task.seal(wall_clock_ms)?);
+        }
+        self.send_ready().await?;
+        let settled = self.acknowledgements.settled(self.epoch);
+        self.epoch += 1;
+        self.commit_requested = false;
+        self.last_commit = self.context.host.now();
+        let to_instance = self.context.to_instance.clone();
+        self.commit = Some(Box::pin(async move {
+            let acknowledged = settled.await?;
+            if !offsets.is_empty() {
+                let (reply, answer) = oneshot::channel();
+                let asked = to_instance.send(FromWorker::Commit { offsets, reply });
+                asked.map_err(|_| ClientError::closed("instance"))?;
+                answer.await.map_err(|_| ClientError::closed("instance"))??;
+            }
+            Ok(acknowledged)
+        }));
+        Ok(())
+    }
+
+    /// The outcome of the commit in flight, if it is there.
+    async fn commit_if_done(&mut self) -> Option<Result<AcknowledgedOffsets, ClientError>> {
+        let commit = self.commit.as_mut()?;
+        std::future::poll_fn(|context| match commit.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
+        self.commit = None;
+        let acknowledged = match done {
+            Ok(acknowledged) => acknowledged,
+            Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
+                tracing::warn!(%error, "the tasks of this worker belong to others");
+                self.fenced = true;
+                return Ok(());
+            }
+            Err(error) => return Err(client_error("committing", error)),
+        };
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        for task in self.tasks.values_mut() {
+            task.committed(&acknowledged, wall_clock_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Commits everything and waits for it.
+    async fn commit_all(&mut self) -> Result<()> {
+        if let Some(commit) = self.commit.as_mut() {
+            let done = commit.await;
+            self.committed(done)?;
+        }
+        if !self.fenced && self.tasks.values().any(RunningTask::needs_commit) {
+            self.begin_commit().await?;
+            if let Some(commit) = self.commit.as_mut() {
+                let done = commit.await;
+                self.committed(done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
+    async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let committed = self.commit_all().await;
+        for id in tasks {
+            if let Some(task) = self.tasks.remove(id) {
+                self.paused.retain(|partition| !task.reads(partition));
+                if committed.is_ok() {
+                    task.close()?;
+                }
+            }
+        }
+        committed
+    }
+
+    async fn wait(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Woken {
+        let deadline = self.next_deadline();
+        let host = self.context.host.clone();
+        let sleep = async {
+            match deadline {
+                Some(deadline) => host.sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let commit = async {
+            match self.commit.as_mut() {
+                Some(commit) => commit.await,
+                None => std::future::pending().await,
+            }
+        };
+        let tasks = &mut self.tasks;
+        let restored = async {
+            // Woken by the first task whose changelog has brought something.
+            std::future::poll_fn(|context| {
+                let ready = tasks.values_mut().any(|task| task.poll_restore(context));
+                if ready { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        };
+        tokio::select! {
+            biased;
+            done = commit => Woken::Committed(done),
+            message = messages.recv() => Woken::Message(message),
+            () = restored => Woken::Deadline,
+            () = sleep => Woken::Deadline,
+        }
+    }
+
+    /// When the clock alone gives something to do: the next commit, if there is something to commit; a punctuation.
+    fn next_deadline(&self) -> Option<Instant> {
+        let uncommitted = self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
+        uncommitted.then(|| self.last_commit + self.context.commit_interval)
+    }
+
+    fn tell(&self, word: FromWorker) {
+        // The instance outlives its workers, but for a process that is being torn down.
+        let _ = self.context.to_instance.send(word);
+    }
+}
+
+/// A client's error in the words of this crate.
+pub(crate) fn client_error(doing: &str, error: ClientError) -> Error {
+    let kind = match error.kind() {
+        anabranch_client::ErrorKind::Fenced => ErrorKind::Migrated,
+        anabranch_client::ErrorKind::Invalid => ErrorKind::Invalid,
+        _ => ErrorKind::Fatal,
+    };
+    Error::new(kind, doing).with_source(error)
+}
