@@ -299,7 +299,9 @@ impl Accumulator {
             self.ready.remove(&id);
         }
         let earlier = self.sender_sleeps_until.zip(timer).is_some_and(|(until, timer)| timer < until);
-        newly_ready || earlier
+        // Without an identity nothing is sendable, and the sender must ask for one.
+        let unidentified = self.identity.is_none() && !queue.way.is_empty();
+        newly_ready || earlier || unidentified
     }
 
     /// Lets time pass: queues whose time has come become ready; what is too old is given up.
@@ -343,7 +345,10 @@ impl Accumulator {
             if bytes > self.max_request_size && !drained.is_empty() {
                 break;
             }
-            if let Some(outgoing) = way.take(identity) {
+            let sendable_at = way.sendable_at(Some(identity), true, &self.limits);
+            if sendable_at.is_some_and(|at| at <= now)
+                && let Some(outgoing) = way.take(identity)
+            {
                 drained.push(Drained { queue: id, name: way.name.clone(), outgoing });
                 self.cursor = id;
             }
@@ -371,6 +376,7 @@ impl Accumulator {
                 let epoch = identity.epoch.checked_add(1)?;
                 Some(ProducerIdentity { epoch, ..identity })
             });
+            self.reschedule_all(now);
         }
         self.reschedule(id, now);
         self.release(settled.as_slice());

@@ -85,6 +85,21 @@ fn only_what_changes_the_plans_wakes_the_sender() {
 }
 
 #[test]
+fn without_an_identity_every_new_batch_wakes_the_sender() {
+    let mut accumulator = accumulator(&[("batch.size", "1000"), ("linger.ms", "5")], 2);
+    accumulator.identity = None;
+    let value = [0; 100];
+    for (partition, wakes) in [(0, true), (0, false), (1, true)] {
+        let record = ProducerRecord::new("t").value(&value).partition(partition);
+        let taken = send(&mut accumulator, at(0), record);
+        assert!(matches!(taken, Taken::Accepted { wake, .. } if wake == wakes), "{taken:?}");
+    }
+    assert!(accumulator.needs_identity());
+    accumulator.identify(at(5), IDENTITY);
+    assert_eq!(drain(&mut accumulator, at(5)), [(1, 1), (0, 2)]);
+}
+
+#[test]
 fn keys_and_names_choose_the_partition() {
     let mut accumulator = accumulator(&[("linger.ms", "0")], 3);
     let mut check = |record: ProducerRecord<'_>, expected: i32| {
