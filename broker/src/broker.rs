@@ -1,23 +1,43 @@
 //! The broker as a whole: opened from its data directory, served on listeners, shut down cleanly.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_host::{Host, Listener};
+use anabranch_protocol::Uuid;
+use anabranch_protocol::messages::cluster_metadata::{FeatureLevelRecord, MetadataRecord};
+use tokio::sync::watch;
 
-use crate::config::{BrokerConfig, Endpoint};
+use crate::config::topic::ConfigLayers;
+use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig};
 use crate::data_dir::DataDir;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
-use crate::metadata::{Metadata, quorum::LocalQuorum};
+use crate::internal_log::InternalLog;
+use crate::log::{Log, LogDirectory, LogDirectoryConfig, RecoveredLog};
+use crate::memory::Memory;
+use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC};
+use crate::metadata::image::MetadataImage;
+use crate::metadata::quorum::LocalQuorum;
+use crate::metadata::{METADATA_VERSION, Metadata, MetadataListener};
 use crate::node::Node;
+use crate::partition::Partition;
+use crate::partition_name::PartitionName;
 use crate::producer_ids::ProducerIds;
 use crate::server::Server;
+use crate::topics::Topics;
+
+/// The id that Kafka gives the topic of the metadata log.
+const CLUSTER_METADATA_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
 /// A running broker.
 #[derive(Debug)]
 pub struct Broker {
     node: Arc<Node>,
     server: Server,
+    metadata_log: Arc<Partition>,
+    directory: LogDirectory,
     data_dir: DataDir,
 }
 
@@ -25,29 +45,60 @@ impl Broker {
     /// Opens the data directory, formats it if it is new, and recovers what is in it. Nobody is served yet.
     ///
     /// # Errors
-    /// If the directory is in use, unreadable or somebody else's.
+    /// If the directory is in use, unreadable, somebody else's, or damaged where it was durable.
     pub async fn open(host: Host, config: BrokerConfig) -> Result<Broker> {
-        let data_dir = DataDir::open(&host, config.log_dir.as_deref(), config.node_id).await?;
+        let started = host.now();
+        let config = Arc::new(config);
         for key in config.without_effect() {
             tracing::warn!(key, "this key has no effect in this broker");
         }
-        let quorum = LocalQuorum::new(crate::internal_log::MemoryLog::new());
+        let data_dir = DataDir::open(&host, config.log_dir.as_deref(), config.node_id).await?;
+        let (directory, mut found) = open_logs(&host, &config, &data_dir).await?;
+        let metadata_log = open_metadata_log(&host, &config, &directory, &mut found)?;
+        let is_new = metadata_log.end_offset() == 0;
+        if is_new && let Some(orphan) = found.first() {
+            // To go on would mean to delete every log as one of no topic.
+            let message = format!(
+                "{}: there are logs ({}), but the metadata log that describes them is gone; bring it back",
+                data_dir.path().display(),
+                orphan.name
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        }
+        let topics = Topics::new(&host, config.clone(), &directory);
         let groups =
             Groups::new(host.clone(), config.group.clone(), config.group.offsets_topic_num_partitions);
-        let metadata = Metadata::load(Box::new(quorum), Box::new(Nobody(groups.clone())))
-            .map_err(|error| Error::new(crate::error::ErrorKind::Corrupt, error.to_string()))?;
+        let listener = Listeners { topics: topics.clone(), groups: groups.clone() };
+        let metadata = Metadata::load(Box::new(LocalQuorum::new(metadata_log.clone())), Box::new(listener))
+            .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
+        topics.adopt(&metadata.image(), found);
+        elect_coordinators(&groups, &topics);
+        if is_new {
+            let record = FeatureLevelRecord { name: "metadata.version", feature_level: METADATA_VERSION };
+            metadata
+                .begin()
+                .commit(host.wall_clock_ms(), &[MetadataRecord::FeatureLevel(record)])
+                .map_err(|error| Error::new(ErrorKind::System, error.to_string()))?;
+        }
         let node = Arc::new(Node {
             name: config.node_id.to_string(),
             cluster_id: data_dir.cluster_id().to_string(),
             directory_id: data_dir.directory_id(),
             metadata,
+            topics,
             producer_ids: ProducerIds::default(),
             groups,
-            host,
+            fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
+            memory: Memory::new(config.queued_max_request_bytes),
+            stopping: watch::Sender::new(false),
+            host: host.clone(),
             config,
         });
+        host.spawn(tidy_regularly(node.clone()));
+        let took = host.now().saturating_duration_since(started);
+        tracing::info!(directory = %data_dir.path().display(), took_ms = took.as_millis(), "opened");
         let server = Server::new(node.clone());
-        Ok(Broker { node, server, data_dir })
+        Ok(Broker { node, server, metadata_log, directory, data_dir })
     }
 
     /// Opens all listeners of the configuration and serves them. Returns the addresses, with the ports that were free
@@ -82,6 +133,11 @@ impl Broker {
         self.server.serve(listener, told);
     }
 
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// The id of the cluster.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
@@ -91,28 +147,125 @@ impl Broker {
     /// Stops: accepts nobody more, lets answers under way leave, and closes the data directory so that the next start
     /// has nothing to recover.
     pub async fn shutdown(self) {
+        // Members that wait are answered while their connections are there.
         self.node.groups.shut_down();
         self.server.stop().await;
+        let partitions = self.node.topics.all().into_iter().flat_map(|topic| topic.partitions());
+        for partition in partitions.chain([self.metadata_log]) {
+            if let Err(error) = partition.close() {
+                tracing::error!(partition = %partition.name(), %error, "the log is not closed cleanly");
+            }
+        }
+        if let Err(error) = self.directory.shutdown().await {
+            tracing::error!(%error, "the data directory is not closed cleanly; the next start recovers it");
+        }
+    }
+}
+
+/// Those who keep in step with the metadata.
+struct Listeners {
+    topics: Arc<Topics>,
+    groups: Arc<Groups>,
+}
+
+impl MetadataListener for Listeners {
+    fn changed(&self, image: &MetadataImage, records: &[MetadataRecord<'_>]) {
+        let removed: Vec<_> = records
+            .iter()
+            .filter_map(|record| match record {
+                MetadataRecord::RemoveTopic(record) => self.topics.by_id(&record.topic_id),
+                _ => None,
+            })
+            .collect();
+        self.topics.changed(image, records);
+        removed.iter().for_each(|topic| self.groups.topic_deleted(&topic.name));
+        let is_new_group_topic = records.iter().any(
+            |record| matches!(record, MetadataRecord::Topic(record) if record.name == GROUP_METADATA_TOPIC),
+        );
+        if is_new_group_topic {
+            elect_coordinators(&self.groups, &self.topics);
+        }
+    }
+}
+
+/// Gives every group coordinator its log, if there is one.
+fn elect_coordinators(groups: &Arc<Groups>, topics: &Topics) {
+    let Some(topic) = topics.by_name(GROUP_METADATA_TOPIC) else { return };
+    for (index, partition) in (0..).zip(topic.partitions()) {
+        groups.elected(index, partition);
+    }
+}
+
+async fn open_logs(
+    host: &Host,
+    config: &BrokerConfig,
+    data_dir: &DataDir,
+) -> Result<(LogDirectory, Vec<RecoveredLog>)> {
+    let flush = config.flush;
+    let default_config = Arc::new(TopicConfig::settle(&file_layers(config), &Default::default()));
+    let log_config = LogDirectoryConfig {
+        is_ephemeral: data_dir.is_ephemeral() && flush == Flush::Os,
+        ..LogDirectoryConfig::new(flush, default_config)
+    };
+    LogDirectory::open(host, data_dir.path(), log_config)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))
+}
+
+fn open_metadata_log(
+    host: &Host,
+    config: &BrokerConfig,
+    directory: &LogDirectory,
+    found: &mut Vec<RecoveredLog>,
+) -> Result<Arc<Partition>> {
+    // Nothing of it is ever deleted by age or size, and one change must fit into one batch.
+    let config = Arc::new(TopicConfig {
+        cleanup_delete: false,
+        cleanup_compact: false,
+        max_message_bytes: i32::MAX,
+        ..TopicConfig::settle(&file_layers(config), &Default::default())
+    });
+    let name = PartitionName::new(CLUSTER_METADATA_TOPIC, 0);
+    let log: Log = match found.iter().position(|log| log.name == name) {
+        Some(index) => {
+            let mut log = found.swap_remove(index).log.map_err(|error| {
+                Error::new(ErrorKind::Corrupt, format!("the metadata log is damaged: {error}"))
+            })?;
+            log.set_config(config);
+            log
+        }
+        None => directory.create(name, CLUSTER_METADATA_ID, config),
+    };
+    Ok(Partition::new(host, directory, log, 0))
+}
+
+/// The layers before the metadata is known.
+fn file_layers(config: &BrokerConfig) -> ConfigLayers<'_> {
+    static NONE: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    ConfigLayers { dynamic_broker: &NONE, dynamic_default_broker: &NONE, broker: config }
+}
+
+/// Deletes old segments and forgets idle producers, until the broker stops.
+async fn tidy_regularly(node: Arc<Node>) {
+    let interval = Duration::from_millis(node.config.log_retention_check_interval_ms);
+    let mut stopping = node.stopping.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = node.host.sleep(interval) => {}
+        }
+        for partition in node.topics.all().into_iter().flat_map(|topic| topic.partitions()) {
+            if let Err(error) =
+                partition.tidy(node.host.wall_clock_ms(), node.config.producer_id_expiration_ms)
+            {
+                tracing::error!(partition = %partition.name(), %error, "old segments cannot be deleted");
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {
     Endpoint { port: if endpoint.port == 0 { port } else { endpoint.port }, ..endpoint.clone() }
-}
-
-struct Nobody(Arc<Groups>);
-impl crate::metadata::MetadataListener for Nobody {
-    fn changed(
-        &self,
-        image: &crate::metadata::image::MetadataImage,
-        records: &[anabranch_protocol::messages::cluster_metadata::MetadataRecord<'_>],
-    ) {
-        for record in records {
-            if let anabranch_protocol::messages::cluster_metadata::MetadataRecord::Partition(p) = record
-                && image.topic_by_id(&p.topic_id).is_some_and(|t| &*t.name == "__consumer_offsets")
-            {
-                self.0.elected(p.partition_id, crate::internal_log::MemoryLog::new());
-            }
-        }
-    }
 }

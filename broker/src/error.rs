@@ -27,9 +27,8 @@ pub enum ErrorKind {
 #[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
+    /// All there is to say in one line, the cause included.
     message: String,
-    #[source]
-    source: Option<io::Error>,
 }
 
 /// The result of this crate's calls.
@@ -43,13 +42,12 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), source: None }
+        Error { kind, message: message.into() }
     }
 
-    /// An error of the disk at `path`. The message holds the cause, so that one line says all.
+    /// An error of the disk at `path`.
     pub(crate) fn disk(path: &Path, error: io::Error) -> Error {
-        let message = format!("{}: {error}", path.display());
-        Error { kind: ErrorKind::DataDirectory, message, source: Some(error) }
+        Error::new(ErrorKind::DataDirectory, format!("{}: {error}", path.display()))
     }
 
     /// An address that cannot be listened on.
@@ -61,7 +59,7 @@ impl Error {
             ),
             _ => (ErrorKind::System, format!("cannot listen on {address}: {error}")),
         };
-        Error { kind, message, source: Some(error) }
+        Error::new(kind, message)
     }
 }
 

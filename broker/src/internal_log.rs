@@ -32,6 +32,9 @@ pub enum InternalLogError {
         /// `max.message.bytes` of the topic.
         limit_bytes: usize,
     },
+    /// The log did not take it for another reason: the disk is full, or the batch is none.
+    #[error("the internal topic takes no records: {0}")]
+    Refused(String),
     /// What is stored cannot be read.
     #[error("the internal topic cannot be read: {0}")]
     Corrupt(String),

@@ -1,34 +1,41 @@
 //! A broker that speaks the Kafka protocol.
 //!
-//! Reading order, from the bottom: [`config`] and the data directory; [`watermark`], what is durable and who waits for
-//! it; [`internal_log`], how coordinators keep their records; then the way of a request from above: the server reads a
-//! frame, a handler (one file per API) makes a reply of it, now or later. [`broker`] puts it all together.
+//! Reading order, from the bottom, as the modules stand below: [`config`] and the data directory; [`watermark`], what is
+//! durable and who waits for it; [`log`] and the journal; a partition, and how coordinators see one
+//! ([`internal_log`]); the coordinators of groups, the metadata and the topics folded from it; the node, which has all of
+//! these; the handlers, one file per API, each of which makes a reply, now or later; the server, which reads frames and
+//! writes answers. [`broker`] puts it all together, [`embedded`] puts it into this process.
 
-pub mod broker;
 pub mod config;
-pub mod embedded;
 pub mod error;
-pub mod internal_log;
+pub mod watermark;
+
+mod data_dir;
 mod journal;
 pub mod log;
 mod open_files;
 pub mod partition_name;
-pub mod watermark;
+
+pub mod internal_log;
+mod partition;
+
+mod coordinator;
+mod groups;
+mod metadata;
+mod producer_ids;
+mod topics;
 
 mod authorization;
-mod coordinator;
-#[allow(dead_code, reason = "the log layer uses the rest")]
-mod data_dir;
-#[allow(dead_code, reason = "Fetch uses it")]
 mod fetch_session;
-mod groups;
-mod handlers;
-mod metadata;
+mod memory;
 mod node;
-mod producer_ids;
-#[allow(dead_code, reason = "the handlers to come use the rest")]
+
+mod handlers;
 mod reply;
 mod server;
+
+pub mod broker;
+pub mod embedded;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;

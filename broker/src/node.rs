@@ -8,21 +8,25 @@ use std::sync::Arc;
 
 use anabranch_host::Host;
 use anabranch_protocol::Uuid;
+use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::config::topic::ConfigLayers;
+use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
+use crate::memory::Memory;
 use crate::metadata::Metadata;
-use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC};
+use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC, Layout, NewTopic, Refusal, grant};
 use crate::metadata::image::{Configs, MetadataImage};
 use crate::producer_ids::ProducerIds;
+use crate::topics::Topics;
 
 /// The parts of a running broker.
 pub(crate) struct Node {
     /// The world it runs in.
     pub(crate) host: Host,
     /// What its file says.
-    pub(crate) config: BrokerConfig,
+    pub(crate) config: Arc<BrokerConfig>,
     /// Its number, as the name of a resource.
     pub(crate) name: String,
     /// The cluster it is: 22 characters that nobody else has.
@@ -31,10 +35,18 @@ pub(crate) struct Node {
     pub(crate) directory_id: Uuid,
     /// Topics, partitions, configurations.
     pub(crate) metadata: Metadata,
+    /// The same, with logs.
+    pub(crate) topics: Arc<Topics>,
     /// For idempotent producers.
     pub(crate) producer_ids: ProducerIds,
-    /// Classic groups and their offsets.
+    /// The group coordinators.
     pub(crate) groups: Arc<Groups>,
+    /// For consumers that fetch by sessions.
+    pub(crate) fetch_sessions: FetchSessions,
+    /// What connections hold together.
+    pub(crate) memory: Memory,
+    /// Becomes true when the broker stops; what is parked ends then.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 impl Node {
@@ -47,8 +59,31 @@ impl Node {
         }
     }
 
+    /// Creates a topic that nobody described but somebody needs, if it is not there: a coordinator's as it needs it, any
+    /// other with the defaults. It may be told when [`Metadata::settled`] resolves.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(crate) fn create_missing_topic(&self, name: &str) -> Result<(), Refusal> {
+        let (num_partitions, configs) = self.internal_topic(name).unwrap_or((-1, Configs::new()));
+        let layout = Layout::Counts { num_partitions, replication_factor: -1 };
+        let wish = NewTopic { name, id: Uuid(self.host.random_uuid()), layout, configs };
+        let change = self.metadata.begin();
+        if change.image().topic(name).is_some() {
+            return Ok(());
+        }
+        let granted = grant(change.image(), &self.topic_defaults(), &wish)?;
+        change.commit(self.host.wall_clock_ms(), &granted.records)?;
+        tracing::info!(
+            topic = name,
+            partitions = granted.num_partitions,
+            "created a topic that was asked for"
+        );
+        Ok(())
+    }
+
     /// Partitions and configuration of a coordinator's topic; `None` for any other.
-    pub(crate) fn internal_topic(&self, name: &str) -> Option<(i32, Configs)> {
+    fn internal_topic(&self, name: &str) -> Option<(i32, Configs)> {
         if name != GROUP_METADATA_TOPIC {
             return None;
         }

@@ -48,10 +48,13 @@ pub struct Watermark {
     inner: Mutex<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
     gone: Option<Gone>,
     next_waiter: u64,
-    waiters: Vec<Waiter>,
+    /// A waiter stays in its place, so that it is found again without a search.
+    waiters: Vec<Option<Waiter>>,
+    free: Vec<usize>,
 }
 
 struct Waiter {
@@ -64,10 +67,7 @@ impl Watermark {
     /// A watermark that stands at `value`.
     #[must_use]
     pub fn new(value: i64) -> Arc<Watermark> {
-        Arc::new(Watermark {
-            value: AtomicI64::new(value),
-            inner: Mutex::new(Inner { gone: None, next_waiter: 0, waiters: Vec::new() }),
-        })
+        Arc::new(Watermark { value: AtomicI64::new(value), inner: Mutex::new(Inner::default()) })
     }
 
     /// The offset after the last durable record.
@@ -80,6 +80,13 @@ impl Watermark {
     #[must_use]
     pub fn gone(&self) -> Option<Gone> {
         self.inner.lock().gone
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        let inner = self.inner.lock();
+        inner.waiters.len() - inner.free.len()
     }
 
     /// Moves it up to `value` and wakes those who waited for no more than that. Never moves down.
@@ -108,22 +115,60 @@ impl Watermark {
 
     /// Waits until the record at `offset` is durable, that is, until the watermark stands above it.
     pub fn reached(self: &Arc<Self>, offset: i64) -> Durable {
-        Durable { watermark: Some(self.clone()), offset, id: None }
+        Durable { watermark: Some(self.clone()), offset, place: None }
     }
 }
 
 impl Inner {
     fn take_waiters(&mut self, which: impl Fn(&Waiter) -> bool) -> Vec<Waker> {
         let mut woken = Vec::new();
-        let mut index = 0;
-        while index < self.waiters.len() {
-            if which(&self.waiters[index]) {
-                woken.push(self.waiters.swap_remove(index).waker);
-            } else {
-                index += 1;
+        for (place, slot) in self.waiters.iter_mut().enumerate() {
+            if slot.as_ref().is_some_and(&which)
+                && let Some(waiter) = slot.take()
+            {
+                woken.push(waiter.waker);
+                self.free.push(place);
             }
         }
+        self.forget_if_empty();
         woken
+    }
+
+    fn add_waiter(&mut self, above: i64, waker: Waker) -> Place {
+        self.next_waiter += 1;
+        let id = self.next_waiter;
+        let waiter = Some(Waiter { id, above, waker });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.waiters[index] = waiter;
+                index
+            }
+            None => {
+                self.waiters.push(waiter);
+                self.waiters.len() - 1
+            }
+        };
+        Place { index, id }
+    }
+
+    /// The waiter that was put at `place`, if it has not been woken meanwhile.
+    fn waiter_at(&mut self, place: Place) -> Option<&mut Waiter> {
+        self.waiters.get_mut(place.index)?.as_mut().filter(|waiter| waiter.id == place.id)
+    }
+
+    fn remove_waiter(&mut self, place: Place) {
+        if self.waiter_at(place).is_some() {
+            self.waiters[place.index] = None;
+            self.free.push(place.index);
+            self.forget_if_empty();
+        }
+    }
+
+    fn forget_if_empty(&mut self) {
+        if self.free.len() == self.waiters.len() {
+            self.waiters.clear();
+            self.free.clear();
+        }
     }
 }
 
@@ -139,13 +184,20 @@ impl fmt::Debug for Watermark {
 pub struct Durable {
     watermark: Option<Arc<Watermark>>,
     offset: i64,
-    id: Option<u64>,
+    place: Option<Place>,
+}
+
+/// Where a waiter stands, and which one it is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    index: usize,
+    id: u64,
 }
 
 impl Durable {
     /// Durable already.
     pub fn already() -> Durable {
-        Durable { watermark: None, offset: -1, id: None }
+        Durable { watermark: None, offset: -1, place: None }
     }
 
     /// The outcome, if it is known by now.
@@ -172,13 +224,9 @@ impl Future for Durable {
         if let Some(gone) = inner.gone {
             return Poll::Ready(Err(gone));
         }
-        let id = *this.id.get_or_insert_with(|| {
-            inner.next_waiter += 1;
-            inner.next_waiter
-        });
-        match inner.waiters.iter_mut().find(|waiter| waiter.id == id) {
+        match this.place.and_then(|place| inner.waiter_at(place)) {
             Some(waiter) => waiter.waker.clone_from(context.waker()),
-            None => inner.waiters.push(Waiter { id, above: this.offset, waker: context.waker().clone() }),
+            None => this.place = Some(inner.add_waiter(this.offset, context.waker().clone())),
         }
         Poll::Pending
     }
@@ -186,11 +234,8 @@ impl Future for Durable {
 
 impl Drop for Durable {
     fn drop(&mut self) {
-        if let (Some(watermark), Some(id)) = (&self.watermark, self.id) {
-            let mut inner = watermark.inner.lock();
-            if let Some(index) = inner.waiters.iter().position(|waiter| waiter.id == id) {
-                inner.waiters.swap_remove(index);
-            }
+        if let (Some(watermark), Some(place)) = (&self.watermark, self.place) {
+            watermark.inner.lock().remove_waiter(place);
         }
     }
 }
@@ -251,7 +296,7 @@ mod tests {
         let mut durable = watermark.reached(0);
         assert_eq!(poll(&mut durable, &counter), Poll::Pending);
         assert_eq!(poll(&mut durable, &counter), Poll::Pending);
-        assert_eq!(watermark.inner.lock().waiters.len(), 1);
+        assert_eq!(watermark.inner.lock().waiters.len(), 1, "one place, however often it is polled");
         drop(durable);
         assert!(watermark.inner.lock().waiters.is_empty());
     }

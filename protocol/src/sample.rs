@@ -154,7 +154,7 @@ pub trait EveryMessage {
 /// What [`every_request`] does to each request.
 pub trait EveryRequest {
     /// Called once for each request.
-    fn request<R: Request<'static>>(&mut self);
+    fn request<R: Request<'static> + Declared>(&mut self);
 }
 
 macro_rules! list {

@@ -89,7 +89,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("num.replica.fetchers", Int, Some("1")).dynamic(),
     ConfigKey::new("queued.max.request.bytes", Long, Some("-1"))
         .valid(Valid::AtLeast(-1))
-        .doc("Bytes of the requests of one connection that wait for their answers; -1: 16 MiB."),
+        .doc("Bytes of the requests that wait for their answers; -1: 32 MiB."),
     ConfigKey::new("queued.max.requests", Int, Some("500"))
         .valid(Valid::AtLeast(1))
         .doc("Requests of one connection that wait for their answers; more are not read."),

@@ -82,7 +82,7 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// The most requests of one connection that wait for their answers.
     pub queued_max_requests: usize,
-    /// The most bytes of requests of one connection that wait for their answers.
+    /// The most bytes of requests that wait for their answers.
     pub queued_max_request_bytes: usize,
     /// The most bytes of records in one fetch.
     pub fetch_max_bytes: usize,
@@ -125,8 +125,8 @@ pub struct GroupConfig {
     pub offsets_topic_segment_bytes: i32,
 }
 
-/// Bytes of waiting requests that one connection may hold unless `queued.max.request.bytes` says otherwise.
-const QUEUED_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of waiting requests that all connections may hold unless `queued.max.request.bytes` says otherwise.
+const QUEUED_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 
 impl Default for BrokerConfig {
     fn default() -> Self {

@@ -11,7 +11,6 @@ use anabranch_protocol::messages::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
 
-use super::metadata::create_missing_topic;
 use crate::metadata::creation::GROUP_METADATA_TOPIC;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -51,7 +50,7 @@ pub(super) fn handle(
 fn find_group(node: &Node, group_id: &str) -> (ErrorCode, Option<&'static str>) {
     let unavailable = |message| (ErrorCode::COORDINATOR_NOT_AVAILABLE, Some(message));
     if node.metadata.image().topic(GROUP_METADATA_TOPIC).is_none()
-        && let Err(refusal) = create_missing_topic(node, GROUP_METADATA_TOPIC)
+        && let Err(refusal) = node.create_missing_topic(GROUP_METADATA_TOPIC)
     {
         tracing::error!(error = %refusal.message, "__consumer_offsets cannot be made");
         return unavailable("The offsets topic cannot be created; the broker's log says why.");

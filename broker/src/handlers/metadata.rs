@@ -8,15 +8,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
-use anabranch_protocol::{ErrorCode, Uuid};
 
 use crate::authorization;
-use crate::metadata::creation::{Layout, NewTopic, Refusal, check_name, grant, is_internal};
-use crate::metadata::image::{Configs, TopicImage};
+use crate::metadata::creation::{check_name, is_internal};
+use crate::metadata::image::TopicImage;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -86,50 +86,11 @@ fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> Vec<(&
         if node.metadata.image().topic(name).is_some() {
             continue;
         }
-        if let Err(refusal) = create_missing_topic(node, name) {
+        if let Err(refusal) = node.create_missing_topic(name) {
             refused.push((name, refusal.error_code));
         }
     }
     refused
-}
-
-/// Creates a topic that nobody described but somebody needs. To be told when the metadata is settled.
-///
-/// # Errors
-/// Why it cannot be.
-pub(super) fn create_missing_topic(node: &Node, name: &str) -> Result<(), Refusal> {
-    match create(node, &automatic(node, name)) {
-        Ok(()) => {
-            tracing::info!(topic = name, "created a topic that a client asked for");
-            Ok(())
-        }
-        // Another connection was faster.
-        Err(refusal) if refusal.error_code == ErrorCode::TOPIC_ALREADY_EXISTS => Ok(()),
-        Err(refusal) => Err(refusal),
-    }
-}
-
-fn create(node: &Node, wish: &NewTopic<'_>) -> Result<(), Refusal> {
-    let change = node.metadata.begin();
-    let granted = grant(change.image(), &node.topic_defaults(), wish)?;
-    // The answer waits until everything it shows is decided.
-    change.commit(node.host.wall_clock_ms(), &granted.records)?;
-    Ok(())
-}
-
-/// What a topic gets that nobody described. An internal one is made as its coordinator makes it.
-fn automatic<'a>(node: &Node, name: &'a str) -> NewTopic<'a> {
-    let id = Uuid(node.host.random_uuid());
-    if let Some((num_partitions, configs)) = node.internal_topic(name) {
-        return NewTopic {
-            name,
-            id,
-            layout: Layout::Counts { num_partitions, replication_factor: -1 },
-            configs,
-        };
-    }
-    let layout = Layout::Counts { num_partitions: -1, replication_factor: -1 };
-    NewTopic { name, id, layout, configs: Configs::new() }
 }
 
 fn missing(name: &str, refused: &[(&str, ErrorCode)]) -> ErrorCode {

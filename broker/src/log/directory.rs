@@ -168,7 +168,7 @@ impl LogDirectory {
     ///
     /// # Errors
     /// If the directory cannot be renamed.
-    pub fn delete(&self, log: Log) -> Result<Durable, LogError> {
+    pub fn delete(&self, log: &Log) -> Result<Durable, LogError> {
         log.watermark().close(Gone::Deleted);
         self.shared.journal.leave(&log.durability);
         if !log.has_directory {

@@ -17,6 +17,9 @@ use crate::watermark::Durable;
 use image::MetadataImage;
 use quorum::{MetadataQuorum, QuorumError};
 
+/// The version of Kafka's metadata whose records are written here: 4.3.
+pub(crate) const METADATA_VERSION: i16 = 30;
+
 /// Whoever keeps something in step with the metadata: called under its lock, after each change.
 pub(crate) trait MetadataListener: Send + Sync {
     /// The image has changed by these records.

@@ -35,6 +35,8 @@ const BUSY_READ_BYTES: usize = 64 * 1024;
 /// A frame up to this size gets its memory at once; a larger one as its bytes come, so that nobody gets memory for a
 /// length alone.
 const FRAME_AT_ONCE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of requests not yet answered above which no further request is taken.
+const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of answers not yet written above which no further request is taken.
 const OUTGOING_BYTES: usize = 1024 * 1024;
 /// How long answers that wait get when the broker stops.
@@ -170,13 +172,14 @@ impl Connection {
                 Poll::Pending => {}
             }
             if self.closing.is_none() {
-                if self.may_take() {
+                let may_take = self.may_take(context);
+                if may_take {
                     match self.take() {
                         Ok(taken) => progress |= taken,
                         Err(reason) => self.close(Ending::Refused(reason)),
                     }
                 }
-                if self.closing.is_none() && self.may_take() && !progress {
+                if self.closing.is_none() && may_take && !progress {
                     match self.poll_read(context) {
                         Poll::Ready(Ok(0)) => {
                             // Whoever hangs up does not wait for answers; what they hold is let go.
@@ -201,11 +204,12 @@ impl Connection {
     }
 
     /// Whether one more request may be taken. At least one always may.
-    fn may_take(&self) -> bool {
+    fn may_take(&self, context: &Context<'_>) -> bool {
         self.outgoing_bytes < OUTGOING_BYTES
             && (self.waiting.is_empty()
                 || (self.waiting.len() < self.node.config.queued_max_requests
-                    && self.waiting_bytes < self.node.config.queued_max_request_bytes))
+                    && self.waiting_bytes < WAITING_BYTES
+                    && self.node.memory.has_room(context)))
     }
 
     /// Moves the answers that are ready, in order, to those that are written.
@@ -222,7 +226,12 @@ impl Connection {
                 },
                 Answer::Close => Segments::default(),
             };
+            // A ready answer has counted since it was made.
+            if matches!(first.answer, Answer::Pending(_)) {
+                self.node.memory.add_answer(segments.len());
+            }
             self.waiting_bytes -= first.request_bytes;
+            self.node.memory.remove_request(first.request_bytes);
             self.waiting.pop_front();
             if !segments.is_empty() {
                 self.outgoing_bytes += segments.len();
@@ -253,6 +262,7 @@ impl Connection {
             };
             written = true;
             self.outgoing_bytes -= bytes;
+            self.node.memory.remove_answer(bytes);
             while let Some(first) = self.outgoing.front_mut()
                 && bytes > 0
             {
@@ -281,7 +291,10 @@ impl Connection {
         };
         let request_bytes = frame.len();
         let answer = match self.handle(frame)? {
-            Reply::Now(segments) => Answer::Ready(segments),
+            Reply::Now(segments) => {
+                self.node.memory.add_answer(segments.len());
+                Answer::Ready(segments)
+            }
             Reply::Later(future) => Answer::Pending(future),
             Reply::Silent => return Ok(true),
             Reply::Close(reason) => {
@@ -290,6 +303,7 @@ impl Connection {
             }
         };
         self.waiting_bytes += request_bytes;
+        self.node.memory.add_request(request_bytes);
         self.waiting.push_back(Waiting { answer, request_bytes });
         Ok(true)
     }
@@ -318,6 +332,17 @@ impl Connection {
             None => self.incoming.reserve(IDLE_READ_BYTES / 4),
         }
         pin!(self.stream.read_buf(&mut self.incoming)).poll(context)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let unsent = self.waiting.iter().map(|waiting| match &waiting.answer {
+            Answer::Ready(segments) => segments.len(),
+            Answer::Pending(_) | Answer::Close => 0,
+        });
+        self.node.memory.remove_answer(self.outgoing_bytes + unsent.sum::<usize>());
+        self.node.memory.remove_request(self.waiting_bytes);
     }
 }
 

@@ -26,7 +26,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Server {
     node: Arc<Node>,
-    stopping: watch::Sender<bool>,
     open: Arc<Open>,
 }
 
@@ -52,7 +51,7 @@ impl Drop for OpenConnection {
 impl Server {
     pub(crate) fn new(node: Arc<Node>) -> Server {
         let open = Open { count: AtomicUsize::new(0), all_closed: tokio::sync::Notify::new() };
-        Server { node, stopping: watch::Sender::new(false), open: Arc::new(open) }
+        Server { node, open: Arc::new(open) }
     }
 
     /// Serves everybody who comes to `listener`, until [`Server::stop`]. Clients are told to connect to `endpoint`.
@@ -61,7 +60,7 @@ impl Server {
             self.node.clone(),
             listener,
             Arc::new(endpoint),
-            self.stopping.subscribe(),
+            self.node.stopping.subscribe(),
             self.open.clone(),
         );
         self.node.host.spawn(accepting);
@@ -69,7 +68,7 @@ impl Server {
 
     /// Accepts nobody more, lets answers that are under way leave, and ends all connections.
     pub(crate) async fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.node.stopping.send_replace(true);
         let all_closed = async {
             loop {
                 let notified = self.open.all_closed.notified();
@@ -127,3 +126,6 @@ async fn accept(
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fetch;
+mod fetch_sessions;
+mod offsets;
+mod produce;
 mod protocol;
+mod restart;
 mod topics;
 
 use std::time::Duration;
 
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_host::{ByteStream, Host};
+use anabranch_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use anabranch_protocol::messages::produce::{
+    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use anabranch_protocol::records::{BatchBuilder, Compression, batches, seal, set_producer};
 use anabranch_protocol::{
-    ApiKey, Decoder, Message, Request, RequestHeader, ResponseHeader, encode_request, frame,
+    ApiKey, Decoder, ErrorCode, Message, Request, RequestHeader, ResponseHeader, Uuid, encode_request, frame,
 };
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +40,65 @@ pub(crate) fn with_broker(properties: &str, scenario: impl AsyncFnOnce(&Host, &E
         scenario(&host, &broker).await;
         broker.shutdown().await;
     });
+}
+
+/// A sealed batch of records that have these values, no keys, and timestamps from 1000 on.
+pub(crate) fn batch(compression: Compression, values: &[&str]) -> BytesMut {
+    let mut builder = BatchBuilder::new(compression);
+    for (value, timestamp_ms) in values.iter().zip(1000..) {
+        builder.append(timestamp_ms, None, Some(value.as_bytes()), []).unwrap();
+    }
+    builder.finish()
+}
+
+/// A sealed batch of an idempotent producer.
+pub(crate) fn idempotent(producer_id: i64, epoch: i16, sequence: i32, values: &[&str]) -> BytesMut {
+    let mut bytes = batch(Compression::None, values);
+    set_producer(&mut bytes, producer_id, epoch, sequence);
+    seal(&mut bytes);
+    bytes
+}
+
+/// What a produce request was answered with, for its one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Produced {
+    pub(crate) error_code: ErrorCode,
+    pub(crate) base_offset: i64,
+}
+
+/// Produces to partition 0 of a topic with acks=-1, by name.
+pub(crate) async fn produce(raw: &mut Raw, topic: &str, records: BytesMut) -> Produced {
+    let answer = raw.call(9, &produce_request(topic, -1, records.freeze())).await;
+    let response: ProduceResponse<'_> = answer.decode();
+    let partition = &response.responses[0].partition_responses[0];
+    Produced { error_code: partition.error_code, base_offset: partition.base_offset }
+}
+
+/// A request to append to partition 0.
+pub(crate) fn produce_request(topic: &str, acks: i16, records: Bytes) -> ProduceRequest<'_> {
+    let partition_data = vec![PartitionProduceData { index: 0, records: Some(records) }];
+    let topic_data = vec![TopicProduceData { name: topic, topic_id: Uuid::ZERO, partition_data }];
+    ProduceRequest { transactional_id: None, acks, timeout_ms: 10_000, topic_data }
+}
+
+/// A request to read partition 0 from an offset.
+pub(crate) fn fetch_request(topic: &str, fetch_offset: i64) -> FetchRequest<'_> {
+    let partition = FetchPartition { fetch_offset, partition_max_bytes: 1 << 20, ..Default::default() };
+    let topics = vec![FetchTopic { topic, topic_id: Uuid::ZERO, partitions: vec![partition] }];
+    FetchRequest { max_wait_ms: 0, min_bytes: 1, topics, ..Default::default() }
+}
+
+/// The values of the records in what a fetch gave.
+pub(crate) fn values(records: Option<&Bytes>) -> Vec<String> {
+    let mut values = Vec::new();
+    for batch in batches(records.expect("records are never null")) {
+        let batch = batch.unwrap();
+        batch.check_crc().unwrap();
+        for record in batch.records(&mut Vec::new()).unwrap() {
+            values.push(String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap());
+        }
+    }
+    values
 }
 
 /// A connection that knows only frames.

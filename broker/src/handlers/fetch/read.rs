@@ -1,0 +1,147 @@
+//! One pass over the partitions of a fetch: what each gives now.
+
+use std::sync::Arc;
+
+use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::fetch::AbortedTransaction;
+use bytes::Bytes;
+
+use crate::config::topic::CompressionType;
+use crate::fetch_session::{TopicKey, Wanted};
+use crate::log::LogError;
+use crate::node::Node;
+use crate::partition::{Isolation, Offsets, Partition};
+use crate::watermark::Gone;
+
+/// A partition that is to be read.
+pub(super) struct Target {
+    pub(super) wanted: Wanted,
+    pub(super) partition: Result<Arc<Partition>, ErrorCode>,
+}
+
+/// What one partition gives.
+pub(super) struct Found {
+    pub(super) error_code: ErrorCode,
+    /// None if the partition was not looked at.
+    pub(super) offsets: Option<Offsets>,
+    pub(super) records: Bytes,
+    /// The epoch and end from which on the reader's log is another one.
+    pub(super) diverging: Option<(i32, i64)>,
+    /// Of committed records only; null for others, which would trip over it.
+    pub(super) aborted_transactions: Option<Vec<AbortedTransaction>>,
+}
+
+/// What all of them give, in the order of the targets.
+pub(super) struct Read {
+    pub(super) found: Vec<Found>,
+    pub(super) bytes: usize,
+    /// Something was found that the reader must know at once.
+    pub(super) must_answer: bool,
+}
+
+impl Target {
+    pub(super) fn find(node: &Node, wanted: Wanted, is_follower: bool, takes_zstd: bool) -> Target {
+        let partition = find(node, &wanted, is_follower, takes_zstd);
+        Target { wanted, partition }
+    }
+}
+
+fn find(
+    node: &Node,
+    wanted: &Wanted,
+    is_follower: bool,
+    takes_zstd: bool,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let topic = match &wanted.topic {
+        TopicKey::Name(name) => node.topics.by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?,
+        TopicKey::Id(id) => node.topics.by_id(id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?,
+    };
+    let partition = topic.partition(wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    if is_follower {
+        // No other broker holds replicas of ours; whoever says so would read what is not committed.
+        return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+    if !takes_zstd && matches!(topic.config().compression_type, CompressionType::Zstd(_)) {
+        return Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
+    }
+    Ok(partition)
+}
+
+/// Reads all targets, at most about `max_bytes`.
+pub(super) fn read(targets: &[Target], max_bytes: usize, isolation: Isolation) -> Read {
+    let mut read = Read { found: Vec::with_capacity(targets.len()), bytes: 0, must_answer: false };
+    for target in targets {
+        let found = match &target.partition {
+            Ok(partition) => read_one(
+                partition,
+                &target.wanted,
+                max_bytes.saturating_sub(read.bytes),
+                read.bytes == 0,
+                isolation,
+            ),
+            Err(error_code) => Found::failed(*error_code, None),
+        };
+        read.bytes += found.records.len();
+        read.must_answer |= !found.error_code.is_none() || found.diverging.is_some();
+        read.found.push(found);
+    }
+    read
+}
+
+impl Found {
+    fn failed(error_code: ErrorCode, offsets: Option<Offsets>) -> Found {
+        Found { error_code, offsets, records: Bytes::new(), diverging: None, aborted_transactions: None }
+    }
+}
+
+fn read_one(
+    partition: &Partition,
+    wanted: &Wanted,
+    bytes_left: usize,
+    at_least_one: bool,
+    isolation: Isolation,
+) -> Found {
+    if let Err(gone) = partition.check() {
+        let error_code = match (gone, &wanted.topic) {
+            (Gone::Deleted, TopicKey::Id(_)) => ErrorCode::UNKNOWN_TOPIC_ID,
+            _ => gone.error_code(),
+        };
+        return Found::failed(error_code, None);
+    }
+    if let Err(error_code) = partition.check_leader_epoch(wanted.current_leader_epoch) {
+        return Found::failed(error_code, None);
+    }
+    let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(bytes_left);
+    let (offsets, records) = partition.read(wanted.fetch_offset, max_bytes, at_least_one, isolation);
+    let aborted_transactions = match isolation {
+        Isolation::ReadCommitted => Some(Vec::new()),
+        Isolation::ReadUncommitted => None,
+    };
+    if wanted.last_fetched_epoch >= 0 {
+        match partition.end_of_epoch(wanted.last_fetched_epoch) {
+            None => return Found::failed(ErrorCode::OFFSET_OUT_OF_RANGE, Some(offsets)),
+            Some((epoch, end_offset))
+                if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset =>
+            {
+                let diverging = Some((epoch, end_offset));
+                return Found { diverging, ..Found::failed(ErrorCode::NONE, Some(offsets)) };
+            }
+            Some(_) => {}
+        }
+    }
+    match records {
+        Ok(records) => Found {
+            error_code: ErrorCode::NONE,
+            offsets: Some(offsets),
+            records,
+            diverging: None,
+            aborted_transactions,
+        },
+        Err(error) => {
+            if !matches!(error, LogError::OffsetOutOfRange { .. } | LogError::Gone(_)) {
+                tracing::error!(partition = %partition.name(), offset = wanted.fetch_offset, %error, "a fetch failed");
+            }
+            Found::failed(error.error_code(), Some(offsets))
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Produce (0): batches to append, one for each partition.
+//!
+//! Everything is appended before the handler returns, in the order of the request, so that the batches of one connection
+//! keep their order; the answer leaves when all of them are durable. That holds for acks=1 as well as for acks=-1: a
+//! record that was acknowledged survives a power cut, and here there is nobody else to wait for. With acks=0 there is no
+//! answer at all, and an error closes the connection, which is the only way to tell.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use anabranch_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use anabranch_protocol::records::{BatchHeader, Compression};
+use anabranch_protocol::{ErrorCode, Segments, Uuid};
+
+use crate::log::AppendError;
+use crate::metadata::creation::is_internal;
+use crate::node::Node;
+use crate::reply::{Answering, Reply, RequestContext};
+use crate::topics::Topic;
+use crate::watermark::{Durable, Gone};
+
+/// The first version that names topics by id.
+const TOPIC_ID_VERSION: i16 = 13;
+/// The first version whose clients can read zstd.
+const ZSTD_VERSION: i16 = 7;
+/// How the admin client calls itself; it alone may write to internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// What became of the batches of one topic.
+struct TopicOutcome {
+    name: Arc<str>,
+    id: Uuid,
+    partitions: Vec<Outcome>,
+}
+
+/// What became of one batch.
+struct Outcome {
+    index: i32,
+    error_code: ErrorCode,
+    message: Option<String>,
+    records: Vec<(i32, String)>,
+    base_offset: i64,
+    log_append_time_ms: i64,
+    log_start_offset: i64,
+    durable: Option<Durable>,
+}
+
+impl Outcome {
+    fn failed(index: i32, error_code: ErrorCode, message: Option<String>) -> Outcome {
+        Outcome {
+            index,
+            error_code,
+            message,
+            records: Vec::new(),
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            durable: None,
+        }
+    }
+
+    fn fail(&mut self, error_code: ErrorCode) {
+        *self = Outcome::failed(self.index, error_code, None);
+    }
+}
+
+pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: ProduceRequest<'_>) -> Reply {
+    let now_ms = node.host.wall_clock_ms();
+    let refused = match message.acks {
+        -1..=1 if message.transactional_id.is_none() => None,
+        // There is no transaction coordinator, so nobody may use transactions.
+        -1..=1 => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
+    };
+    let acks = message.acks;
+    let mut topics = Vec::with_capacity(message.topic_data.len());
+    for data in message.topic_data {
+        topics.push(append_topic(node, request, data, acks, now_ms, refused));
+    }
+    if acks == 0 {
+        let failed =
+            topics.iter().flat_map(|topic| &topic.partitions).find(|outcome| !outcome.error_code.is_none());
+        if let Some(outcome) = failed {
+            return Reply::Close(format!("a Produce with acks=0 failed: {}", outcome.error_code));
+        }
+    }
+    let answering = request.answering;
+    if topics.iter_mut().all(settle) {
+        return if acks == 0 { Reply::Silent } else { Reply::Now(answer(answering, &topics)) };
+    }
+    // With acks=0 nobody is told, but the request counts as under way: else a producer could fill the memory with what
+    // the disk has not taken yet.
+    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
+    let node = node.clone();
+    Reply::later(async move {
+        let all = std::future::poll_fn(|context| {
+            let mut waits = false;
+            for outcome in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                let Some(durable) = &mut outcome.durable else { continue };
+                match std::pin::Pin::new(durable).poll(context) {
+                    Poll::Ready(outcome_of_sync) => finish(outcome, outcome_of_sync),
+                    Poll::Pending => waits = true,
+                }
+            }
+            if waits { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let all = pin!(all);
+        if node.host.timeout(timeout, all).await.is_err() {
+            for outcome in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+                if outcome.durable.is_some() {
+                    // The records are there and may become durable yet; an idempotent producer tries again.
+                    outcome.fail(ErrorCode::REQUEST_TIMED_OUT);
+                }
+            }
+        }
+        if acks == 0 { Segments::default() } else { answer(answering, &topics) }
+    })
+}
+
+/// Whether nothing of the topic has to be waited for.
+fn settle(topic: &mut TopicOutcome) -> bool {
+    let mut settled = true;
+    for outcome in &mut topic.partitions {
+        match outcome.durable.as_ref().map(Durable::outcome) {
+            None => {}
+            Some(Some(known)) => finish(outcome, known),
+            Some(None) => settled = false,
+        }
+    }
+    settled
+}
+
+fn finish(outcome: &mut Outcome, known: Result<(), Gone>) {
+    outcome.durable = None;
+    if let Err(gone) = known {
+        outcome.fail(gone.error_code());
+    }
+}
+
+fn append_topic(
+    node: &Node,
+    request: &RequestContext<'_>,
+    data: TopicProduceData<'_>,
+    acks: i16,
+    now_ms: i64,
+    refused: Option<ErrorCode>,
+) -> TopicOutcome {
+    let by_id = request.api_version() >= TOPIC_ID_VERSION;
+    let topic = if by_id { node.topics.by_id(&data.topic_id) } else { node.topics.by_name(data.name) };
+    let name = topic.as_ref().map_or_else(|| data.name.into(), |topic| topic.name.clone());
+    let found = match (refused, topic) {
+        (Some(error_code), _) => Err(error_code),
+        (None, Some(topic)) if is_internal(&topic.name) && request.client_id != Some(ADMIN_CLIENT_ID) => {
+            Err(ErrorCode::INVALID_TOPIC_EXCEPTION)
+        }
+        (None, Some(topic)) => Ok(topic),
+        (None, None) if by_id => Err(ErrorCode::UNKNOWN_TOPIC_ID),
+        (None, None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+    };
+    let version = request.api_version();
+    let append = |data: PartitionProduceData| match &found {
+        Ok(topic) => append(topic, data, version, acks, now_ms),
+        Err(error_code) => Outcome::failed(data.index, *error_code, None),
+    };
+    TopicOutcome {
+        name,
+        id: data.topic_id,
+        partitions: data.partition_data.into_iter().map(append).collect(),
+    }
+}
+
+fn append(topic: &Topic, data: PartitionProduceData, version: i16, acks: i16, now_ms: i64) -> Outcome {
+    let index = data.index;
+    let Some(partition) = topic.partition(index) else {
+        return Outcome::failed(index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None);
+    };
+    let Some(records) = data.records.filter(|records| !records.is_empty()) else {
+        let message = "Produce requests must have exactly one record batch";
+        return Outcome::failed(index, ErrorCode::INVALID_RECORD, Some(message.to_string()));
+    };
+    if version < ZSTD_VERSION
+        && BatchHeader::parse(&records).is_ok_and(|header| header.compression() == Ok(Compression::Zstd))
+    {
+        let message = "Produce requests below version 7 must not use zstd";
+        return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
+    }
+    let config = topic.config();
+    // This broker is the whole in-sync set.
+    if acks == -1 && config.min_insync_replicas > 1 {
+        let message = format!(
+            "The size of the current ISR 1 is insufficient to satisfy the min.isr requirement of {} for partition {}-{index}",
+            config.min_insync_replicas, topic.name
+        );
+        return Outcome::failed(index, ErrorCode::NOT_ENOUGH_REPLICAS, Some(message));
+    }
+    match partition.append(&records, now_ms) {
+        Ok((appended, durable)) => Outcome {
+            index,
+            error_code: ErrorCode::NONE,
+            message: None,
+            records: Vec::new(),
+            base_offset: appended.base_offset,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: appended.log_start_offset,
+            durable: Some(durable),
+        },
+        Err(error) => {
+            tracing::debug!(topic = %topic.name, partition = index, %error, "a batch is refused");
+            let mut outcome = Outcome::failed(index, error.error_code(), Some(error.to_string()));
+            outcome.log_start_offset = partition.log_start_offset();
+            if let AppendError::InvalidRecord { records, .. }
+            | AppendError::InvalidTimestamp { records, .. } = error
+            {
+                outcome.records = records;
+            }
+            outcome
+        }
+    }
+}
+
+fn answer(answering: Answering, topics: &[TopicOutcome]) -> Segments {
+    answering.encode(&ProduceResponse {
+        responses: topics
+            .iter()
+            .map(|topic| TopicProduceResponse {
+                name: &topic.name,
+                topic_id: topic.id,
+                partition_responses: topic.partitions.iter().map(describe).collect(),
+            })
+            .collect(),
+        ..Default::default()
+    })
+}
+
+fn describe(outcome: &Outcome) -> PartitionProduceResponse<'_> {
+    PartitionProduceResponse {
+        index: outcome.index,
+        error_code: outcome.error_code,
+        base_offset: outcome.base_offset,
+        log_append_time_ms: outcome.log_append_time_ms,
+        log_start_offset: outcome.log_start_offset,
+        record_errors: outcome
+            .records
+            .iter()
+            .map(|(index, message)| BatchIndexAndErrorMessage {
+                batch_index: *index,
+                batch_index_error_message: Some(message),
+            })
+            .collect(),
+        error_message: outcome.message.as_deref(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,323 @@
+//! One partition as its leader has it: the log, how far it is durable, and who leads in which epoch.
+//!
+//! The in-sync set is this broker alone, so the high watermark is the end of what is durable here; followers will lower
+//! it to what they have. Nothing is read behind it. A log is read by many at a time and written by one; each call holds
+//! the lock for as long as it takes and no longer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use anabranch_host::Host;
+use anabranch_protocol::ErrorCode;
+use bytes::{Bytes, BytesMut};
+use parking_lot::RwLock;
+
+use crate::config::TopicConfig;
+use crate::internal_log::{Appended, InternalLog, InternalLogError};
+use crate::log::{AppendError, AppendInfo, AppendOrigin, FoundRecord, Log, LogDirectory, LogError};
+use crate::partition_name::PartitionName;
+use crate::watermark::{Durable, Gone, Watermark};
+
+/// Up to where a reader may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests say it.
+    pub(crate) fn from_wire(isolation_level: i8) -> Isolation {
+        if isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    }
+}
+
+/// The offsets a reader is told with every answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    /// The end of what all in-sync replicas have on their disks.
+    pub(crate) high_watermark: i64,
+    /// The end of what is decided.
+    pub(crate) last_stable_offset: i64,
+    /// The first there is.
+    pub(crate) log_start_offset: i64,
+}
+
+/// A partition that this broker leads.
+pub(crate) struct Partition {
+    host: Host,
+    name: PartitionName,
+    leader_epoch: AtomicI32,
+    watermark: Arc<Watermark>,
+    directory: LogDirectory,
+    /// None if it could not be read at the start: then the partition is offline, and its files are as they were.
+    log: Option<RwLock<Log>>,
+}
+
+impl Partition {
+    pub(crate) fn new(host: &Host, directory: &LogDirectory, log: Log, leader_epoch: i32) -> Arc<Partition> {
+        Arc::new(Partition {
+            host: host.clone(),
+            name: log.name().clone(),
+            leader_epoch: AtomicI32::new(leader_epoch),
+            watermark: log.watermark().clone(),
+            directory: directory.clone(),
+            log: Some(RwLock::new(log)),
+        })
+    }
+
+    /// A partition whose log is damaged.
+    pub(crate) fn offline(
+        host: &Host,
+        directory: &LogDirectory,
+        name: PartitionName,
+        leader_epoch: i32,
+    ) -> Arc<Partition> {
+        let watermark = Watermark::new(0);
+        watermark.close(Gone::Offline);
+        Arc::new(Partition {
+            host: host.clone(),
+            name,
+            leader_epoch: AtomicI32::new(leader_epoch),
+            watermark,
+            directory: directory.clone(),
+            log: None,
+        })
+    }
+
+    fn log(&self) -> Result<&RwLock<Log>, Gone> {
+        self.log.as_ref().ok_or(Gone::Offline)
+    }
+
+    /// Whether it can be read and written.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self) -> Result<(), Gone> {
+        self.watermark.gone().map_or(Ok(()), Err)
+    }
+
+    /// Topic and number.
+    pub(crate) fn name(&self) -> &PartitionName {
+        &self.name
+    }
+
+    /// The epoch in which this broker leads.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch.load(Ordering::Acquire)
+    }
+
+    /// Compares the epoch a client knows, -1 for none, with ours.
+    ///
+    /// # Errors
+    /// If the client's is older or newer.
+    pub(crate) fn check_leader_epoch(&self, known: i32) -> Result<(), ErrorCode> {
+        match self.leader_epoch() {
+            ours if known < 0 || known == ours => Ok(()),
+            ours if known < ours => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            _ => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        }
+    }
+
+    /// What is durable, and who waits for it.
+    pub(crate) fn watermark(&self) -> &Arc<Watermark> {
+        &self.watermark
+    }
+
+    /// The end of what may be read.
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.watermark.value()
+    }
+
+    /// The end of what a reader of this kind may read.
+    pub(crate) fn end_for(&self, isolation: Isolation) -> i64 {
+        let high_watermark = self.high_watermark();
+        match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => {
+                self.log().map_or(high_watermark, |log| log.read().last_stable_offset(high_watermark))
+            }
+        }
+    }
+
+    /// The first offset there is.
+    pub(crate) fn log_start_offset(&self) -> i64 {
+        self.log().map_or(-1, |log| log.read().log_start_offset())
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn log_end_offset(&self) -> i64 {
+        self.log().map_or(-1, |log| log.read().log_end_offset())
+    }
+
+    /// Checks and appends a producer's batch.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing was appended then.
+    pub(crate) fn append(&self, records: &Bytes, now_ms: i64) -> Result<(AppendInfo, Durable), AppendError> {
+        let info = self.log()?.write().append(records, self.leader_epoch(), AppendOrigin::Client, now_ms)?;
+        Ok((info, self.watermark.reached(info.last_offset)))
+    }
+
+    /// Whole batches from the one that holds `offset`, up to the end for this kind of reader; what the reader is told
+    /// besides. At most `max_bytes`; at least one batch if `at_least_one`, however large.
+    ///
+    /// # Errors
+    /// If the offset is out of range, or the log cannot be read.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+        isolation: Isolation,
+    ) -> (Offsets, Result<Bytes, LogError>) {
+        let Ok(log) = self.log() else {
+            let nothing = Offsets { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1 };
+            return (nothing, Err(Gone::Offline.into()));
+        };
+        let log = log.read();
+        let high_watermark = self.high_watermark();
+        let last_stable_offset = log.last_stable_offset(high_watermark);
+        let offsets =
+            Offsets { high_watermark, last_stable_offset, log_start_offset: log.log_start_offset() };
+        let bound = match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => last_stable_offset,
+        };
+        // The log gives one batch in any case.
+        let fits = |records: &Bytes| at_least_one || records.len() <= max_bytes;
+        let found = self.check().map_err(LogError::from).and_then(|()| log.read(offset, max_bytes, bound));
+        (offsets, found.map(|records| if fits(&records) { records } else { Bytes::new() }))
+    }
+
+    /// The first record at or after `timestamp`, below `bound`.
+    pub(crate) fn find_timestamp(&self, timestamp: i64, bound: i64) -> Result<Option<FoundRecord>, LogError> {
+        self.log()?.read().find_timestamp(timestamp, bound)
+    }
+
+    /// The first record of those with the largest timestamp, below `bound`.
+    pub(crate) fn find_largest_timestamp(&self, bound: i64) -> Result<Option<FoundRecord>, LogError> {
+        self.log()?.read().find_largest_timestamp(bound)
+    }
+
+    /// The leader epoch of the record at `offset`, or -1.
+    pub(crate) fn epoch_of(&self, offset: i64) -> i32 {
+        self.log().ok().and_then(|log| log.read().epoch_of(offset)).unwrap_or(-1)
+    }
+
+    /// The largest epoch that is not above `epoch`, and where it ends.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        if epoch == self.leader_epoch() {
+            return Some((epoch, self.log_end_offset()));
+        }
+        self.log().ok()?.read().end_offset_of_epoch(epoch)
+    }
+
+    /// Moves the start up to `offset`. The new start may be told when the future resolves.
+    ///
+    /// # Errors
+    /// If the offset is behind the high watermark.
+    pub(crate) fn delete_records(&self, offset: i64) -> Result<(i64, Durable), LogError> {
+        let mut log = self.log()?.write();
+        log.advance_log_start(offset, self.high_watermark())?;
+        Ok((log.log_start_offset(), self.directory.settled()))
+    }
+
+    /// Takes a new configuration, from the next append on.
+    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
+        if let Ok(log) = self.log() {
+            log.write().set_config(config);
+        }
+    }
+
+    /// Deletes old segments and forgets idle producers.
+    ///
+    /// # Errors
+    /// If a file cannot be renamed.
+    pub(crate) fn tidy(&self, now_ms: i64, producer_id_expiration_ms: i64) -> Result<(), LogError> {
+        self.check()?;
+        let mut log = self.log()?.write();
+        log.expire_producers(now_ms, producer_id_expiration_ms);
+        let removed = log.delete_old_segments(now_ms, self.high_watermark())?;
+        let delay = Duration::from_millis(u64::try_from(log.config().file_delete_delay_ms).unwrap_or(0));
+        drop(log);
+        self.directory.remove(removed, delay);
+        Ok(())
+    }
+
+    /// Deletes it: whoever waits learns so, and its files go.
+    ///
+    /// # Errors
+    /// If its directory cannot be renamed.
+    pub(crate) fn delete(&self) -> Result<(), LogError> {
+        self.watermark.close(Gone::Deleted);
+        match &self.log {
+            Some(log) => self.directory.delete(&log.read()).map(drop),
+            None => self.directory.delete_offline(&self.name),
+        }
+    }
+
+    /// Writes what is only in memory, before a clean stop.
+    ///
+    /// # Errors
+    /// If a file cannot be written; the next start then recovers the log.
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        match &self.log {
+            Some(log) if self.check().is_ok() => log.write().close(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a coordinator sees of it.
+impl InternalLog for Partition {
+    fn append(&self, batch: BytesMut) -> Result<Appended, InternalLogError> {
+        let now_ms = self.host.wall_clock_ms();
+        let appended = self.log()?.write().append(
+            &batch.freeze(),
+            self.leader_epoch(),
+            AppendOrigin::Coordinator,
+            now_ms,
+        );
+        match appended {
+            Ok(AppendInfo { base_offset, last_offset, .. }) => {
+                Ok(Appended { base_offset, last_offset, durable: self.watermark.reached(last_offset) })
+            }
+            Err(AppendError::Gone(gone)) => Err(gone.into()),
+            Err(AppendError::TooLarge { batch_bytes, max_bytes }) => {
+                Err(InternalLogError::TooLarge { batch_bytes, limit_bytes: max_bytes })
+            }
+            Err(error) => Err(InternalLogError::Refused(error.to_string())),
+        }
+    }
+
+    fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, InternalLogError> {
+        self.check()?;
+        self.log()?
+            .read()
+            .read(offset, max_bytes, self.high_watermark())
+            .map_err(|error| InternalLogError::Corrupt(error.to_string()))
+    }
+
+    fn start_offset(&self) -> i64 {
+        self.log_start_offset()
+    }
+
+    fn end_offset(&self) -> i64 {
+        self.log_end_offset()
+    }
+
+    fn settled(&self) -> Durable {
+        self.log().map_or_else(|_| self.watermark.reached(i64::MAX - 1), |log| log.read().settled())
+    }
+}

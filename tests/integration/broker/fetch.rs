@@ -1,0 +1,258 @@
+//! Fetch: whole batches, limits, offsets, waiting.
+
+use std::time::Duration;
+
+use anabranch_broker::EmbeddedBroker;
+use anabranch_host::Host;
+use anabranch_protocol::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use anabranch_protocol::messages::fetch::{
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData, ReplicaState,
+};
+use anabranch_protocol::records::{Batch, Compression};
+use anabranch_protocol::{ApiKey, ErrorCode, Uuid};
+
+use super::topics::create;
+use super::{Raw, batch, fetch_request, produce, values, with_broker};
+
+/// Fetches partition 0 at once and gives what it answered.
+async fn fetch(raw: &mut Raw, version: i16, request: &FetchRequest<'_>) -> PartitionData {
+    let answer = raw.call(version, request).await;
+    let response: FetchResponse<'_> = answer.decode();
+    assert_eq!(response.error_code, ErrorCode::NONE);
+    response.responses[0].partitions[0].clone()
+}
+
+#[test]
+fn every_version_reads_and_tells_the_offsets() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let topic_id = create(&mut raw, "t", 1, &[]).await;
+        produce(&mut raw, "t", batch(Compression::None, &["a", "b"])).await;
+        for version in 4..=18 {
+            for isolation_level in [0, 1] {
+                let mut request = FetchRequest { isolation_level, ..fetch_request("t", 0) };
+                request.topics[0].topic_id = topic_id;
+                let answer = raw.call(version, &request).await;
+                let response: FetchResponse<'_> = answer.decode();
+                let topic = &response.responses[0];
+                let named = if version >= 13 { ("", topic_id) } else { ("t", Uuid::ZERO) };
+                assert_eq!((topic.topic, topic.topic_id), named);
+                let partition = &topic.partitions[0];
+                assert_eq!(partition.error_code, ErrorCode::NONE);
+                assert_eq!((partition.high_watermark, partition.last_stable_offset), (2, 2));
+                assert_eq!(partition.log_start_offset, if version >= 5 { 0 } else { -1 });
+                assert_eq!(partition.preferred_read_replica, -1, "a wrong order of fields shows here first");
+                assert_eq!(partition.aborted_transactions.is_some(), isolation_level == 1);
+                assert_eq!(values(partition.records.as_ref()), ["a", "b"]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_fetch_inside_a_batch_returns_the_whole_batch() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        produce(&mut raw, "t", batch(Compression::Gzip, &["a", "b", "c"])).await;
+        produce(&mut raw, "t", batch(Compression::None, &["d", "e"])).await;
+        for (offset, expected) in [
+            (0, vec!["a", "b", "c", "d", "e"]),
+            (2, vec!["a", "b", "c", "d", "e"]),
+            (3, vec!["d", "e"]),
+            (4, vec!["d", "e"]),
+            (5, vec![]),
+        ] {
+            let partition = fetch(&mut raw, 11, &fetch_request("t", offset)).await;
+            assert_eq!(values(partition.records.as_ref()), expected, "from {offset}");
+            assert_eq!(partition.error_code, ErrorCode::NONE);
+        }
+    });
+}
+
+#[test]
+fn an_offset_that_is_not_there_is_out_of_range_and_the_offsets_say_what_is() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        produce(&mut raw, "t", batch(Compression::None, &["a"])).await;
+        for offset in [2, 100, -1, i64::MAX, i64::MIN] {
+            let partition = fetch(&mut raw, 11, &fetch_request("t", offset)).await;
+            assert_eq!(partition.error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "{offset}");
+            assert_eq!((partition.high_watermark, partition.log_start_offset), (1, 0));
+        }
+    });
+}
+
+#[test]
+fn the_first_batch_comes_even_above_all_limits_and_the_rest_keeps_to_them() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "a", 1, &[]).await;
+        create(&mut raw, "b", 1, &[]).await;
+        let large = "x".repeat(1000);
+        for topic in ["a", "b"] {
+            for _ in 0..3 {
+                produce(&mut raw, topic, batch(Compression::None, &[&large])).await;
+            }
+        }
+        let count = async |raw: &mut Raw, max_bytes, partition_max_bytes| {
+            let topic = |topic| {
+                let partition = FetchPartition { partition_max_bytes, ..Default::default() };
+                FetchTopic { topic, topic_id: Uuid::ZERO, partitions: vec![partition] }
+            };
+            let request = FetchRequest {
+                max_bytes,
+                min_bytes: 1,
+                topics: vec![topic("a"), topic("b")],
+                ..Default::default()
+            };
+            let answer = raw.call(11, &request).await;
+            let response: FetchResponse<'_> = answer.decode();
+            let records = response.responses.iter().map(|topic| topic.partitions[0].records.as_ref());
+            records.map(|records| values(records).len()).collect::<Vec<_>>()
+        };
+        assert_eq!(count(&mut raw, 1, 1).await, [1, 0]);
+        assert_eq!(count(&mut raw, 0, 0).await, [1, 0]);
+        assert_eq!(count(&mut raw, 1 << 20, 1).await, [1, 0], "only the first may pass its limit");
+        assert_eq!(count(&mut raw, 1 << 20, 2500).await, [2, 2]);
+        assert_eq!(count(&mut raw, 3500, 1 << 20).await, [3, 0]);
+        assert_eq!(count(&mut raw, 4500, 1 << 20).await, [3, 1]);
+    });
+}
+
+#[test]
+fn unknown_and_fenced_partitions_have_their_errors() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let topic_id = create(&mut raw, "t", 1, &[]).await;
+        let error = async |raw: &mut Raw, version, change: &dyn Fn(&mut FetchRequest<'_>)| {
+            let mut request = fetch_request("t", 0);
+            request.topics[0].topic_id = topic_id;
+            change(&mut request);
+            fetch(raw, version, &request).await.error_code
+        };
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!(error(&mut raw, 12, &|request| request.topics[0].topic = "missing").await, unknown);
+        assert_eq!(
+            error(&mut raw, 12, &|request| request.topics[0].partitions[0].partition = 1).await,
+            unknown
+        );
+        let id = error(&mut raw, 13, &|request| request.topics[0].topic_id = Uuid([3; 16])).await;
+        assert_eq!(id, ErrorCode::UNKNOWN_TOPIC_ID);
+        let zero = error(&mut raw, 13, &|request| request.topics[0].topic_id = Uuid::ZERO).await;
+        assert_eq!(zero, ErrorCode::UNKNOWN_TOPIC_ID);
+        let epoch = |epoch| {
+            move |request: &mut FetchRequest<'_>| request.topics[0].partitions[0].current_leader_epoch = epoch
+        };
+        assert_eq!(error(&mut raw, 12, &epoch(0)).await, ErrorCode::NONE);
+        assert_eq!(error(&mut raw, 12, &epoch(-1)).await, ErrorCode::NONE);
+        assert_eq!(error(&mut raw, 12, &epoch(1)).await, ErrorCode::UNKNOWN_LEADER_EPOCH);
+        // Whoever calls himself a follower would read what is not committed (CVE-2018-1288).
+        let follower = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+        assert_eq!(error(&mut raw, 12, &|request| request.replica_id = 2).await, follower);
+        let state = ReplicaState { replica_id: 2, replica_epoch: 1 };
+        assert_eq!(error(&mut raw, 15, &|request| request.replica_state = state.clone()).await, follower);
+    });
+}
+
+/// Sends a fetch that must wait and gives its correlation id once the broker has it parked.
+async fn park(raw: &mut Raw, request: &FetchRequest<'_>) -> i32 {
+    raw.send(11, request).await
+}
+
+async fn records_of(raw: &mut Raw, correlation_id: i32) -> PartitionData {
+    let answer = raw.receive(ApiKey::Fetch, 11, correlation_id).await;
+    let response: FetchResponse<'_> = answer.decode();
+    response.responses[0].partitions[0].clone()
+}
+
+#[test]
+fn a_fetch_at_the_end_waits_for_the_next_record() {
+    with_broker("", async |host, broker| {
+        let (mut reader, mut writer) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        create(&mut writer, "t", 1, &[]).await;
+        for round in 0..20 {
+            let request = FetchRequest { max_wait_ms: 20_000, ..fetch_request("t", round) };
+            let correlation_id = park(&mut reader, &request).await;
+            let text = round.to_string();
+            produce(&mut writer, "t", batch(Compression::None, &[&text])).await;
+            let partition = records_of(&mut reader, correlation_id).await;
+            assert_eq!(values(partition.records.as_ref()), [text]);
+            assert_eq!(partition.high_watermark, round + 1);
+        }
+    });
+}
+
+#[test]
+fn a_fetch_waits_for_min_bytes_and_no_longer_than_max_wait() {
+    with_broker("", async |host, broker| {
+        let (mut reader, mut writer) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        create(&mut writer, "t", 1, &[]).await;
+        let one = batch(Compression::None, &["a"]);
+        let min_bytes = 3 * one.len() as i32;
+        let request = FetchRequest { max_wait_ms: 20_000, min_bytes, ..fetch_request("t", 0) };
+        let correlation_id = park(&mut reader, &request).await;
+        for _ in 0..3 {
+            produce(&mut writer, "t", one.clone()).await;
+        }
+        assert_eq!(values(records_of(&mut reader, correlation_id).await.records.as_ref()).len(), 3);
+
+        let before = host.now();
+        let request = FetchRequest { max_wait_ms: 100, min_bytes: 1 << 20, ..fetch_request("t", 0) };
+        let correlation_id = park(&mut reader, &request).await;
+        let partition = records_of(&mut reader, correlation_id).await;
+        assert_eq!(values(partition.records.as_ref()).len(), 3, "what there is comes when the time is up");
+        assert!(host.now() - before >= Duration::from_millis(100));
+    });
+}
+
+#[test]
+fn a_parked_fetch_learns_at_once_that_its_topic_is_deleted() {
+    with_broker("", async |host, broker| {
+        let (mut reader, mut admin) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        create(&mut admin, "t", 1, &[]).await;
+        let request = FetchRequest { max_wait_ms: 20_000, ..fetch_request("t", 0) };
+        let correlation_id = park(&mut reader, &request).await;
+        let answer =
+            admin.call(5, &DeleteTopicsRequest { topic_names: vec!["t"], ..Default::default() }).await;
+        assert_eq!(answer.decode::<DeleteTopicsResponse<'_>>().responses[0].error_code, ErrorCode::NONE);
+        let partition = records_of(&mut reader, correlation_id).await;
+        assert_eq!(partition.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        // The same name again is another topic.
+        create(&mut admin, "t", 1, &[]).await;
+        assert_eq!(produce(&mut admin, "t", batch(Compression::None, &["new"])).await.base_offset, 0);
+        let partition = fetch(&mut reader, 11, &fetch_request("t", 0)).await;
+        assert_eq!(values(partition.records.as_ref()), ["new"]);
+    });
+}
+
+#[test]
+fn a_parked_fetch_delays_no_other_connection_and_ends_with_its_own() {
+    with_broker("", async |host: &Host, broker: &EmbeddedBroker| {
+        let mut writer = Raw::connect(host, broker).await;
+        create(&mut writer, "t", 1, &[]).await;
+        for _ in 0..100 {
+            let mut reader = Raw::connect(host, broker).await;
+            park(&mut reader, &FetchRequest { max_wait_ms: i32::MAX, ..fetch_request("t", 0) }).await;
+        }
+        assert_eq!(
+            produce(&mut writer, "t", batch(Compression::None, &["a"])).await.error_code,
+            ErrorCode::NONE
+        );
+        // The broker stops within its grace although a hundred fetches would have waited for weeks.
+    });
+}
+
+#[test]
+fn batches_carry_the_leader_epoch_and_their_offsets() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        produce(&mut raw, "t", batch(Compression::None, &["a", "b"])).await;
+        produce(&mut raw, "t", batch(Compression::None, &["c"])).await;
+        let partition = fetch(&mut raw, 11, &fetch_request("t", 2)).await;
+        let batch = Batch::parse(&partition.records.unwrap()).unwrap();
+        assert_eq!((batch.header.base_offset, batch.header.partition_leader_epoch), (2, 0));
+    });
+}
