@@ -17,7 +17,8 @@
 //! # Ok::<(), anabranch::Error>(())
 //! ```
 //!
-//! Reading order: what records are made of ([`error`], [`time`], [`headers`], [`record`], [`window`], [`data`],
+//! Reading order: what records are made of ([`error`], [`time`], [`headers`], [`record`], [`window`], [`windows`],
+//! [`data`],
 //! [`serdes`], [`policy`]), how topics and stores are named ([`topic`], [`state`]), what a node is (`processor`), what
 //! nodes make up ([`topology`]), what nodes do (`operators`), how a topology is written ([`dsl`]), what runs one
 //! (`task`), and how one is tested ([`test_driver`]).
@@ -45,6 +46,7 @@ pub mod time;
 pub mod topic;
 pub mod topology;
 pub mod window;
+pub mod windows;
 
 pub use error::{Error, ErrorKind, Result};
 pub use processor::TaskId;

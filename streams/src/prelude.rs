@@ -4,7 +4,10 @@ pub use bytes::Bytes;
 pub use uuid::Uuid;
 
 pub use crate::data::{Data, Item, Nullable, Outcome, Present};
-pub use crate::dsl::{Grouped, KGroupedStream, KStream, KTable, Named, Repartitioned, Split, StreamsBuilder};
+pub use crate::dsl::{
+    Grouped, KGroupedStream, KStream, KTable, Named, Repartitioned, SessionWindowed, SessionWindowedKStream,
+    Split, StreamsBuilder, TimeWindowed, TimeWindowedKStream, WindowSpec,
+};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;
 pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
@@ -22,3 +25,4 @@ pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
 pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, Topic};
 pub use crate::topology::{NodeRef, Optimization, Topology};
 pub use crate::window::{SessionWindow, TimeWindow, UnlimitedWindow, Windowed};
+pub use crate::windows::{Closes, Hopping, JoinWindows, Session, Sliding, TimeWindows, Tumbling, Unlimited};

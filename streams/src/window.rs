@@ -43,6 +43,10 @@ impl<K: Data, W: Window> Data for Windowed<K, W> {
 
 /// A kind of window and its bytes behind a key. Sealed.
 pub trait Window: Item + Copy + Sync + sealed::Sealed {
+    /// The window from `start_ms` to `end_ms`.
+    #[doc(hidden)]
+    fn between(start_ms: i64, end_ms: i64) -> Self;
+
     /// How many bytes stand behind the key.
     #[doc(hidden)]
     const BYTES: usize;
@@ -57,6 +61,10 @@ pub trait Window: Item + Copy + Sync + sealed::Sealed {
 }
 
 impl Window for TimeWindow {
+    fn between(start_ms: i64, end_ms: i64) -> Self {
+        TimeWindow { start_ms, end_ms }
+    }
+
     const BYTES: usize = 8;
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -70,6 +78,10 @@ impl Window for TimeWindow {
 }
 
 impl Window for SessionWindow {
+    fn between(start_ms: i64, end_ms: i64) -> Self {
+        SessionWindow { start_ms, end_ms }
+    }
+
     const BYTES: usize = 16;
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -86,6 +98,10 @@ impl Window for SessionWindow {
 }
 
 impl Window for UnlimitedWindow {
+    fn between(start_ms: i64, _: i64) -> Self {
+        UnlimitedWindow { start_ms }
+    }
+
     const BYTES: usize = 8;
 
     fn write(&self, out: &mut Vec<u8>) {

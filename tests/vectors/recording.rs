@@ -16,6 +16,7 @@ pub(crate) struct Recording {
 }
 
 /// A step and what came out.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Recorded {
     /// What was done.
     pub(crate) input: Step,
@@ -26,7 +27,7 @@ pub(crate) struct Recorded {
 }
 
 /// What was done.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     /// The wall clock went on by so many milliseconds.
     Advance(u64),
@@ -49,10 +50,9 @@ pub(crate) struct Written {
 }
 
 impl Recording {
-    /// Reads the recording of a topology.
-    pub(crate) fn read(folder: &str, topology: &str, seed: u32) -> Recording {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("vectors/data/{folder}/{topology}-{seed}.json"));
+    /// Reads a recording: `cached/count_by_key-1`.
+    pub(crate) fn of(name: &str) -> Recording {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("vectors/data/{name}.json"));
         let text = read_file(&path);
         let file: Value =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,7 +1,7 @@
 //! The DSL: handles whose methods write operations into a graph, which `build` turns into a topology.
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
-//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `ktable`; `table_source` makes tables of topics and of
+//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `windowed`, `ktable`; `table_source` makes tables of topics and of
 //! streams.
 
 mod builder;
@@ -14,6 +14,7 @@ mod named;
 mod options;
 mod split;
 mod table_source;
+mod windowed;
 
 pub use builder::StreamsBuilder;
 pub use kgrouped_stream::KGroupedStream;
@@ -22,3 +23,4 @@ pub use ktable::KTable;
 pub use named::Named;
 pub use options::{Grouped, Repartitioned};
 pub use split::Split;
+pub use windowed::{SessionWindowed, SessionWindowedKStream, TimeWindowed, TimeWindowedKStream, WindowSpec};

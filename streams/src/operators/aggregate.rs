@@ -7,7 +7,7 @@ use super::ResultStore;
 use crate::data::{Data, Nullable};
 use crate::error::Result;
 use crate::processor::{Change, DropReason, Forward, InFlight, Operator, Part};
-use crate::state::{KeyValueState, Updated};
+use crate::state::{KeyValueState, ResultState, Updated};
 
 /// Keeps what `combine` makes of the old aggregate and the record's value. Null values are dropped.
 ///
@@ -79,6 +79,6 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<A>>) -> Result<()> {
-        self.store.flush::<K, A>(out)
+        self.store.flush::<K, KeyValueState<K, A>>(out)
     }
 }

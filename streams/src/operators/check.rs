@@ -54,6 +54,7 @@ pub(crate) fn check_drops<O: Operator + 'static>(
             memos: Default::default(),
             stores: Default::default(),
             partition: 0,
+            emit_interval_ms: 1_000,
         };
         let feed = Feed { records: input.clone().into_iter() };
         let shared = Shared(Arc::clone(&operator));
@@ -105,6 +106,7 @@ fn make(supplier: &NodeSupplier) -> Node {
         stores: &Default::default(),
         listeners: &mut [],
         place: 0,
+        name: "node",
         is_internal: &|_| false,
         queues: &[],
     };

@@ -1,14 +1,15 @@
 //! How the updates of a store reach the nodes below: at once, or at a flush.
 
+use anabranch_state_store::Emission;
 use bytes::Bytes;
 
 use crate::data::Item;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::headers::Headers;
 use crate::processor::{Change, Forward, InFlight, NodeInit, Origin, Part};
-use crate::state::{Emitted, KeyValueState};
+use crate::state::ResultState;
 
-/// A key-value store that an operator keeps its result in.
+/// A store that an operator keeps its result in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResultStore {
     pub(crate) index: usize,
@@ -23,51 +24,58 @@ impl ResultStore {
     }
 
     /// Forwards the updates that wait, each under the context of its last write, in the order of these.
-    pub(crate) fn flush<K: Item, V: Item>(self, out: &mut Forward<'_, '_, K, Change<V>>) -> Result<()> {
-        let writes = self.store::<K, V, _>(out)?.pending_writes();
-        while let Some(buffer) = self.store::<K, V, _>(out)?.take_pending(writes) {
-            let emission = buffer.emission();
-            let at = emission.context;
-            let headers = match at.headers {
-                [] => Headers::new(),
-                encoded => Headers::from_encoded(Bytes::copy_from_slice(encoded)),
-            };
-            let origin = Origin {
-                topic: at.topic,
-                partition: at.partition,
-                offset: at.offset,
-                headers: at.headers,
-                ..Origin::none()
-            };
-            let done = out.under(origin, |out| {
-                let (stores, mut write) = out.context().stores(at.timestamp, at.headers);
-                let store = stores.typed::<KeyValueState<K, V>>(self.index)?;
-                store.log_emission(&emission, &mut write)?;
-                let Emitted { key, new, old } = store
-                    .read_emission(&emission, self.sends_old)
-                    // What the store has written itself must be readable.
-                    .map_err(|error| error.reworded(ErrorKind::Fatal, "flush"))?;
-                let (new, timestamp) = match new {
-                    Some((value, timestamp)) => (Some(value), timestamp),
-                    None => (None, at.timestamp),
-                };
-                out.forward(InFlight {
-                    key: Part::Owned(&mut Some(key)),
-                    value: Part::Owned(&mut Some(Change::new(new, old))),
-                    timestamp,
-                    headers: &headers,
-                })
-            });
-            self.store::<K, V, _>(out)?.put_back(buffer);
+    pub(crate) fn flush<K, S>(self, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<()>
+    where
+        K: Item,
+        S: ResultState<K, Value: Item>,
+    {
+        let ResultStore { index, sends_old } = self;
+        let writes = out.context().state.stores.typed::<S>(index)?.pending_writes();
+        while let Some(buffer) = out.context().state.stores.typed::<S>(index)?.take_pending(writes) {
+            let done = emit::<K, S>(self, &buffer.emission(), sends_old, out);
+            out.context().state.stores.typed::<S>(index)?.put_back(buffer);
             done?;
         }
         Ok(())
     }
+}
 
-    fn store<'a, K: Item, V: Item, VO: 'static>(
-        self,
-        out: &'a mut Forward<'_, '_, K, VO>,
-    ) -> Result<&'a mut KeyValueState<K, V>> {
-        out.context().state.stores.typed(self.index)
-    }
+fn emit<K, S>(
+    store: ResultStore,
+    emission: &Emission<'_>,
+    sends_old: bool,
+    out: &mut Forward<'_, '_, K, Change<S::Value>>,
+) -> Result<()>
+where
+    K: Item,
+    S: ResultState<K, Value: Item>,
+{
+    let at = &emission.context;
+    let headers = match at.headers {
+        [] => Headers::new(),
+        encoded => Headers::from_encoded(Bytes::copy_from_slice(encoded)),
+    };
+    let (topic, partition, offset, headers_bytes) = (at.topic, at.partition, at.offset, at.headers);
+    let origin = Origin { topic, partition, offset, headers: headers_bytes, ..Origin::none() };
+    out.under(origin, |out| {
+        let (stores, mut write) = out.context().stores(at.timestamp, at.headers);
+        let store = stores.typed::<S>(store.index)?;
+        store.log_emission(emission, &mut write)?;
+        // What the store has written itself must be readable.
+        let broken = |error: Error| error.reworded(ErrorKind::Fatal, "flush");
+        let key = store.read_key(emission.key).map_err(broken)?;
+        let new = emission.new.map(|row| store.read_row(row)).transpose().map_err(broken)?;
+        let old =
+            emission.old.filter(|_| sends_old).map(|row| store.read_row(row)).transpose().map_err(broken)?;
+        let timestamp = store.emission_time(emission);
+        let new = new.map(|(value, _)| value);
+        let change = Change::new(new, old.map(|(value, _)| value));
+        let (key, value) = (&mut Some(key), &mut Some(change));
+        out.forward(InFlight {
+            key: Part::Owned(key),
+            value: Part::Owned(value),
+            timestamp,
+            headers: &headers,
+        })
+    })
 }

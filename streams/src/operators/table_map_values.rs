@@ -7,7 +7,7 @@ use super::ResultStore;
 use crate::data::{Data, Item};
 use crate::error::Result;
 use crate::processor::{Change, Forward, InFlight, Operator, Part};
-use crate::state::KeyValueState;
+use crate::state::{KeyValueState, ResultState};
 
 /// A row of the new table for each row of the old one; `None` if there is none.
 pub(crate) struct TableMapValues<K, V, V2, F> {
@@ -71,7 +71,7 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<V2>>) -> Result<()> {
-        self.store.map_or(Ok(()), |store| store.flush::<K, V2>(out))
+        self.store.map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, V2>>(out))
     }
 }
 

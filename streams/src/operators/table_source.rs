@@ -6,7 +6,7 @@ use super::ResultStore;
 use crate::data::Nullable;
 use crate::error::Result;
 use crate::processor::{Change, DropReason, Forward, InFlight, Operator, Part};
-use crate::state::KeyValueState;
+use crate::state::{KeyValueState, ResultState};
 
 /// The newest value of each key; null deletes, null keys are dropped. Kept in a store only if somebody needs it.
 pub(crate) struct TableSource<K, V> {
@@ -56,7 +56,8 @@ impl<K: Nullable, V: Nullable> Operator for TableSource<K, V> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K::Present, Change<V::Present>>) -> Result<()> {
-        self.store.map_or(Ok(()), |store| store.flush::<K::Present, V::Present>(out))
+        self.store
+            .map_or(Ok(()), |store| store.flush::<K::Present, KeyValueState<K::Present, V::Present>>(out))
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct TaskState {
     pub(crate) drops: Drops,
     pub(crate) memos: Memos,
     pub(crate) stores: Stores,
+    /// How often results that come when a window closes are looked for, by the wall clock.
+    pub(crate) emit_interval_ms: i64,
     /// The partition of the task, and so of its changelogs.
     pub(crate) partition: i32,
 }
@@ -96,13 +98,15 @@ pub(crate) enum DropReason {
     NullValue,
     /// Its time is negative.
     NegativeTimestamp,
+    /// It came after its window had closed.
+    Late,
     /// It failed, and the error policy said to go on.
     Failed,
 }
 
 /// How many records were dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops([u64; 4]);
+pub(crate) struct Drops([u64; 5]);
 
 impl Drops {
     fn count(&mut self, reason: DropReason) {

@@ -21,7 +21,7 @@ pub(crate) use change::Change;
 pub(crate) use context::{Context, DropReason, Origin, Policies, Stage, TaskState};
 pub(crate) use erased::{Cell, EdgeType, Forward, Node, Nodes};
 pub(crate) use in_flight::InFlight;
-pub(crate) use memos::Memos;
+pub(crate) use memos::{MemoId, Memos};
 pub(crate) use operator::{Nothing, Operator, RawInput, Source};
 pub(crate) use part::Part;
 pub(crate) use sink::{DynamicSink, TopicSink};

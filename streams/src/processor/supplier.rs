@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{EdgeType, Memos, Node, Operator, Source, erased};
+use super::{EdgeType, MemoId, Memos, Node, Operator, Source, erased};
 use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, OutTopics};
@@ -34,6 +34,7 @@ pub(crate) struct NodeInit<'a> {
     pub(crate) stores: &'a Stores,
     /// By store: the node that forwards its updates at a flush.
     pub(crate) listeners: &'a mut [Option<usize>],
+    pub(crate) name: &'a str,
     /// The node's place in the task.
     pub(crate) place: usize,
     /// For a source: the topic of each of its queues.
@@ -58,6 +59,12 @@ impl NodeInit<'_> {
         let store = self.store(name)?;
         self.listeners[store] = Some(self.place);
         Ok(store)
+    }
+
+    /// The memo of the highest time that the node has seen.
+    pub(crate) fn observed_time(&mut self) -> MemoId {
+        let name = format!("{}.time", self.name);
+        self.memos.register(&name)
     }
 
     /// A topic to write to.

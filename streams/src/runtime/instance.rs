@@ -259,6 +259,7 @@ impl Instance {
                 application_id: self.application_id.as_str().into(),
                 policies: self.policies,
                 caching: self.config.cache_max_bytes > 0,
+                emit_interval_ms: 1_000,
             },
             restore,
             compression: producer_config.compression_type,

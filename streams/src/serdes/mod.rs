@@ -29,6 +29,7 @@ pub use void::{Void, void};
 pub use windowed::{SizedWindowedSerde, WindowedSerde, windowed};
 
 pub(crate) use nullable::present;
+pub(crate) use windowed::KnownWindowedSerde;
 
 /// Where bytes are read or written: a schema registry asks for it.
 #[derive(Clone, Copy, Debug)]

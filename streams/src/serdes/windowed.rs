@@ -1,6 +1,7 @@
 //! Windowed keys in the bytes of Kafka's `WindowedSerdes`: the key, then the window.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Serde, SerdeContext, SerdeError};
@@ -83,6 +84,31 @@ impl<K: 'static, S: Serde<K>> Serde<Windowed<K, TimeWindow>> for SizedWindowedSe
         let (key, window) = split::<TimeWindow>(bytes)?;
         let window = TimeWindow::read(window, Some(as_ms(self.size)))
             .ok_or_else(|| SerdeError::new("no window start"))?;
+        Ok(Windowed { key: self.inner.deserialize(at, key)?, window })
+    }
+}
+
+/// Keys of windows of a known size, of any kind: what windowed results inherit.
+pub(crate) struct KnownWindowedSerde<K> {
+    pub(crate) inner: Arc<dyn Serde<K>>,
+    pub(crate) size_ms: i64,
+}
+
+impl<K: 'static, W: Window> Serde<Windowed<K, W>> for KnownWindowedSerde<K> {
+    fn serialize(
+        &self,
+        at: &SerdeContext<'_>,
+        value: &Windowed<K, W>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        self.inner.serialize(at, &value.key, out)?;
+        value.window.write(out);
+        Ok(())
+    }
+
+    fn deserialize(&self, at: &SerdeContext<'_>, bytes: &[u8]) -> Result<Windowed<K, W>, SerdeError> {
+        let (key, window) = split::<W>(bytes)?;
+        let window = W::read(window, Some(self.size_ms)).ok_or_else(|| SerdeError::new("no window"))?;
         Ok(Windowed { key: self.inner.deserialize(at, key)?, window })
     }
 }

@@ -1,18 +1,27 @@
 //! State stores: how they are declared, and their typed faces.
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
-//! stores), `write` (what a write is told), `key_value`.
+//! stores), `write` (what a write is told), `epoched`, `rows` and `typed` (what stores are made of), then the stores:
+//! `key_value`, `window`, `session`.
 
+mod epoched;
 mod key_value;
 mod kinds;
+mod rows;
+mod session;
 mod store;
 mod task_store;
+mod typed;
+mod window;
 mod write;
 
 pub use kinds::{KeyValue, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
-pub(crate) use key_value::{Emitted, KeyValueState, Updated};
+pub(crate) use key_value::KeyValueState;
+pub(crate) use session::SessionState;
 pub(crate) use store::{StoreSettings, TableStoreSettings};
-pub(crate) use task_store::{KeyBounds, StoreInit, StoreSupplier, Stores, TaskStore};
+pub(crate) use task_store::{KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore};
+pub(crate) use typed::Updated;
+pub(crate) use window::{WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use anabranch_state_store::{Emission, EmissionBuffer, Row};
+
 use super::WriteContext;
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
@@ -23,11 +25,8 @@ pub(crate) trait TaskStore: Any + Send {
     /// Writes the updates that wait to the changelog, where no node forwards them.
     fn flush(&mut self, write: &mut WriteContext<'_>) -> Result<()>;
 
-    /// Writes what the changelog gets once per commit.
-    fn before_seal(&mut self, write: &mut WriteContext<'_>) -> Result<()>;
-
-    /// Ends an epoch.
-    fn seal(&mut self) -> Result<()>;
+    /// Ends an epoch; first writes what the changelog gets once per commit.
+    fn seal(&mut self, write: &mut WriteContext<'_>) -> Result<()>;
 
     /// The oldest sealed epoch is safe.
     fn commit(&mut self) -> Result<()>;
@@ -47,11 +46,53 @@ pub(crate) trait TaskStore: Any + Send {
     /// Keys and values of a range of serialised keys, by key, as of the last commit.
     fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
+    /// Values that are no rows and go with the epochs, to be committed beside the offsets.
+    fn memos(&self, each: &mut dyn FnMut(&str, i64)) {
+        let _ = each;
+    }
+
+    /// Takes over what an earlier owner of the task has committed; the highest is the last.
+    fn resume_memo(&mut self, name: &str, value: i64) {
+        let _ = (name, value);
+    }
+
     /// Bytes that are held for an abort only.
     fn uncommitted_bytes(&self) -> usize;
 
     /// Bytes of updates that wait to be emitted.
     fn pending_bytes(&self) -> usize;
+}
+
+/// A store that an operator keeps its result in, and whose updates it forwards.
+pub(crate) trait ResultState<K>: TaskStore {
+    /// Values of the result.
+    type Value;
+
+    /// Whether updates are emitted at a flush, not at once.
+    fn is_cached(&self) -> bool;
+
+    /// Where a flush that starts now ends.
+    fn pending_writes(&self) -> usize;
+
+    /// The next row to be emitted among those written before `writes`. The buffer is to be given back.
+    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer>;
+
+    /// Gives the buffer back.
+    fn put_back(&mut self, emission: EmissionBuffer);
+
+    /// Logs a row that is being emitted.
+    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()>;
+
+    /// Reads the key of a row that is being emitted.
+    fn read_key(&self, bytes: &[u8]) -> Result<K>;
+
+    /// The time that an emission is forwarded with.
+    fn emission_time(&self, emission: &Emission<'_>) -> i64 {
+        emission.new.map_or(emission.context.timestamp, |row| row.timestamp)
+    }
+
+    /// Reads a row that is being emitted: its value and its time.
+    fn read_row(&self, row: Row<'_>) -> Result<(Self::Value, i64)>;
 }
 
 /// What a store is told when a task makes it.

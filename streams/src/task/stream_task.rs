@@ -20,6 +20,8 @@ pub(crate) struct TaskConfig {
     pub(crate) policies: Policies,
     /// Whether stores may gather updates; else each is forwarded at once.
     pub(crate) caching: bool,
+    /// How often results that come when a window closes are looked for, by the wall clock (1,000 ms in Kafka Streams).
+    pub(crate) emit_interval_ms: i64,
 }
 
 /// Nodes of a topology for one partition.
@@ -85,6 +87,7 @@ impl Task {
             memos: Memos::default(),
             stores: Stores::default(),
             partition: id.partition,
+            emit_interval_ms: config.emit_interval_ms,
         };
         state.stores = make_stores(&topology, &chosen, &config, &mut state.topics)?;
         let inputs = make_inputs(&topology, &chosen, id, &config);
@@ -245,8 +248,7 @@ impl Task {
         let mut context = Context { outbox, origin: Origin::none(), state: &mut self.state };
         let (stores, mut write) = context.stores(-1, &[]);
         for store in stores.iter_mut() {
-            store.before_seal(&mut write)?;
-            store.seal()?;
+            store.seal(&mut write)?;
         }
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
@@ -379,6 +381,7 @@ fn make_nodes(
             stores: &state.stores,
             listeners: &mut listeners,
             place: at,
+            name: &definition.name,
             queues: &queues,
         };
         let node = definition.supplier.make(&mut init)?;

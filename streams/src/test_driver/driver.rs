@@ -24,11 +24,18 @@ pub struct TestConfig {
     wall_clock_ms: i64,
     on_error: Option<OnError>,
     caching: bool,
+    emit_interval_ms: i64,
 }
 
 impl Default for TestConfig {
     fn default() -> Self {
-        TestConfig { application_id: "app".to_owned(), wall_clock_ms: 0, on_error: None, caching: true }
+        TestConfig {
+            application_id: "app".to_owned(),
+            wall_clock_ms: 0,
+            on_error: None,
+            caching: true,
+            emit_interval_ms: 1_000,
+        }
     }
 }
 
@@ -58,6 +65,14 @@ impl TestConfig {
     #[must_use]
     pub fn caching(mut self, on: bool) -> Self {
         self.caching = on;
+        self
+    }
+
+    /// How often, by the wall clock, results that come when a window closes are looked for: each second unless told
+    /// otherwise, zero for at every record.
+    #[must_use]
+    pub fn emit_interval(mut self, interval: Duration) -> Self {
+        self.emit_interval_ms = as_ms(interval);
         self
     }
 
@@ -108,6 +123,7 @@ impl TestDriver {
             application_id: config.application_id.as_str().into(),
             policies,
             caching: config.caching,
+            emit_interval_ms: config.emit_interval_ms,
         };
         let nodes = (0..topology.nodes.len()).collect();
         let id = TaskId { subtopology: 0, partition: 0 };

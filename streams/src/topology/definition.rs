@@ -93,6 +93,10 @@ pub(crate) struct StoreDefinition {
 pub(crate) enum StoreShape {
     /// One row a key; operators keep a timestamp with it.
     KeyValue { timestamped: bool },
+    /// One row a key and window start.
+    Window { retention_ms: i64 },
+    /// One row a key and session.
+    Session { retention_ms: i64 },
 }
 
 impl Topology {

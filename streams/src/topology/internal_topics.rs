@@ -20,21 +20,8 @@ pub(crate) struct InternalTopic {
     pub(crate) configs: Vec<(String, String)>,
 }
 
-/// A changelog's `cleanup.policy`, with Kafka's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cleanup {
-    Compact,
-    Delete,
-}
-
-impl Cleanup {
-    fn as_str(self) -> &'static str {
-        match self {
-            Cleanup::Compact => "compact",
-            Cleanup::Delete => "delete",
-        }
-    }
-}
+/// How much longer than the store a changelog of windows keeps them (`windowstore.changelog.additional.retention.ms`).
+const ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl StoreDefinition {
     /// The changelog's name on the broker; `None` if it has none of its own.
@@ -46,7 +33,11 @@ impl StoreDefinition {
     fn changelog_topic(&self, application_id: &str) -> Option<InternalTopic> {
         let name = self.changelog(application_id)?;
         let mut configs = match self.shape {
-            StoreShape::KeyValue { .. } => vec![config("cleanup.policy", Cleanup::Compact.as_str())],
+            StoreShape::KeyValue { .. } => vec![config("cleanup.policy", "compact")],
+            StoreShape::Window { retention_ms } | StoreShape::Session { retention_ms } => {
+                let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                vec![config("cleanup.policy", "compact,delete"), config("retention.ms", &kept_ms.to_string())]
+            }
         };
         configs.push(config("message.timestamp.type", "CreateTime"));
         for (key, value) in &self.topic_configs {
@@ -82,7 +73,7 @@ impl Topology {
                 name: self.topic_name(name, application_id),
                 partitions: topic.partitions,
                 configs: vec![
-                    config("cleanup.policy", Cleanup::Delete.as_str()),
+                    config("cleanup.policy", "delete"),
                     config("segment.bytes", "52428800"),
                     config("retention.ms", "-1"),
                     config("message.timestamp.type", "CreateTime"),

@@ -3,6 +3,7 @@
 mod aggregates;
 mod stateless;
 mod tables;
+mod windows;
 
 use anabranch::prelude::*;
 
@@ -10,7 +11,7 @@ type Build = fn(&StreamsBuilder);
 
 /// Builds the topology of this name.
 pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topology>> {
-    let all = [stateless::ALL, aggregates::ALL, tables::ALL];
+    let all = [stateless::ALL, aggregates::ALL, tables::ALL, windows::ALL];
     let (_, build) = *all.iter().copied().flatten().find(|(known, _)| *known == name)?;
     Some(move |optimization| {
         let builder = StreamsBuilder::new();

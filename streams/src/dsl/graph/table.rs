@@ -4,10 +4,7 @@
 //! when all is known.
 
 use super::{PlanId, SerdeSlot, Walk};
-use crate::data::Data;
-use crate::processor::EdgeType;
-use crate::state::{KeyValueState, StoreSettings};
-use crate::topology::{StoreDefinition, StoreShape};
+use crate::topology::StoreDefinition;
 
 /// A table's place in the plan.
 pub(crate) type TableId = usize;
@@ -69,40 +66,5 @@ impl Walk {
         }
         self.tables[id].sends_old = true;
         true
-    }
-}
-
-/// A key-value store that an operator keeps its result in.
-pub(crate) fn result_store<K: Data, V: Data>(
-    settings: &StoreSettings,
-    generated: Option<String>,
-    key_serde: &SerdeSlot,
-    value_serde: &SerdeSlot,
-) -> StoreDefinition {
-    let key = settings.key_serde::<K>().unwrap_or_else(|| key_serde.or_default());
-    let value = settings.value_serde::<V>().unwrap_or_else(|| value_serde.or_default());
-    let named = generated.is_none();
-    StoreDefinition {
-        name: generated.unwrap_or_else(|| settings.name.clone().into_owned()),
-        shape: StoreShape::KeyValue { timestamped: true },
-        types: EdgeType::of::<K, V>(),
-        supplier: KeyValueState::supplier(key, value),
-        in_memory: settings.in_memory,
-        caching: settings.caching.unwrap_or(true),
-        logging: settings.logging,
-        source_topic: None,
-        topic_configs: settings.topic_configs.clone(),
-        named,
-        global: false,
-    }
-}
-
-impl Walk {
-    /// The name of a store that the user has not named.
-    pub(crate) fn store_name(&mut self, settings: Option<&StoreSettings>, prefix: &str) -> Option<String> {
-        match settings.and_then(StoreSettings::given_name) {
-            Some(_) => None,
-            None => Some(self.number(&format!("{prefix}STATE-STORE-"))),
-        }
     }
 }

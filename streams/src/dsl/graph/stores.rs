@@ -1,0 +1,101 @@
+//! The stores that operators keep their results in, out of what the user has said about them.
+
+use std::sync::Arc;
+
+use super::{SerdeSlot, Walk};
+use crate::data::Data;
+use crate::processor::EdgeType;
+use crate::serdes::Serde;
+use crate::state::{KeyValueState, SessionState, StoreSettings, StoreSupplier, WindowSettings, WindowState};
+use crate::topology::{StoreDefinition, StoreShape};
+
+/// A key-value store that an operator keeps its result in.
+pub(crate) fn result_store<K: Data, V: Data>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    value_serde: &SerdeSlot,
+) -> StoreDefinition {
+    let (key, value) = serdes::<K, V>(settings, key_serde, value_serde);
+    let supplier = KeyValueState::supplier(key, value);
+    definition::<K, V>(settings, generated, StoreShape::KeyValue { timestamped: true }, supplier)
+}
+
+/// A window store that an aggregation keeps its result in.
+pub(crate) fn window_store<K: Data, V: Data>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    windows: WindowSettings,
+) -> StoreDefinition {
+    let (key, value) = serdes::<K, V>(settings, key_serde, &SerdeSlot::none());
+    let shape = StoreShape::Window { retention_ms: windows.retention_ms };
+    definition::<K, V>(settings, generated, shape, WindowState::supplier(key, value, windows))
+}
+
+/// A session store that an aggregation keeps its result in.
+pub(crate) fn session_store<K: Data, V: Data>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    (retention_ms, hides): (i64, bool),
+) -> StoreDefinition {
+    let (key, value) = serdes::<K, V>(settings, key_serde, &SerdeSlot::none());
+    let supplier = SessionState::supplier(key, value, retention_ms, hides);
+    definition::<K, V>(settings, generated, StoreShape::Session { retention_ms }, supplier)
+}
+
+fn serdes<K: Data, V: Data>(
+    settings: &StoreSettings,
+    key_serde: &SerdeSlot,
+    value_serde: &SerdeSlot,
+) -> (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>) {
+    let key = settings.key_serde().unwrap_or_else(|| key_serde.or_default());
+    (key, settings.value_serde().unwrap_or_else(|| value_serde.or_default()))
+}
+
+fn definition<K: 'static, V: 'static>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    shape: StoreShape,
+    supplier: StoreSupplier,
+) -> StoreDefinition {
+    let named = generated.is_none();
+    StoreDefinition {
+        name: generated.unwrap_or_else(|| settings.name.clone().into_owned()),
+        shape,
+        types: EdgeType::of::<K, V>(),
+        supplier,
+        in_memory: settings.in_memory,
+        caching: settings.caching.unwrap_or(true),
+        logging: settings.logging,
+        source_topic: None,
+        topic_configs: settings.topic_configs.clone(),
+        named,
+        global: false,
+    }
+}
+
+impl Walk {
+    /// The name of a store that the user has not named.
+    pub(crate) fn store_name(&mut self, settings: Option<&StoreSettings>, prefix: &str) -> Option<String> {
+        match settings.and_then(StoreSettings::given_name) {
+            Some(_) => None,
+            None => Some(self.number(&format!("{prefix}STATE-STORE-"))),
+        }
+    }
+}
+
+impl Walk {
+    /// How long a store of windows keeps its rows: what the user says, if that is enough.
+    pub(crate) fn retention_ms(&mut self, settings: &StoreSettings, least_ms: i64) -> i64 {
+        let retention_ms = settings.retention_ms.unwrap_or(least_ms);
+        if retention_ms < least_ms {
+            let name = settings.given_name().unwrap_or("without a name");
+            self.faults.push(format!(
+                "the store `{name}` keeps rows for {retention_ms} ms, but its windows and their grace need {least_ms} ms: raise its retention"
+            ));
+        }
+        retention_ms
+    }
+}

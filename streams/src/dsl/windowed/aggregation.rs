@@ -1,0 +1,93 @@
+//! The node of a windowed aggregation, whatever its windows.
+
+use std::sync::Arc;
+
+use super::super::graph::{Lowering, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, Walk};
+use super::super::handle::Handle;
+use super::super::ktable::KTable;
+use crate::data::{Data, Item};
+use crate::error::Result;
+use crate::processor::NodeSupplier;
+use crate::serdes::KnownWindowedSerde;
+use crate::state::StoreSettings;
+use crate::topology::{NodeKind, StoreDefinition};
+use crate::window::{Window, Windowed};
+
+/// What tells one windowed aggregation from another.
+pub(super) struct Aggregation {
+    /// The method that was called.
+    pub(super) method: &'static str,
+    /// Of generated names.
+    pub(super) prefix: &'static str,
+    pub(super) settings: StoreSettings,
+    /// Kafka Streams uses up one store name more for a counting store that is described but not named.
+    pub(super) extra_number: bool,
+    /// How long a window is; of sessions 0.
+    pub(super) size_ms: i64,
+}
+
+/// Makes the store: told the generated name, and the serde of the keys.
+type MakeStore = dyn Fn(&mut Walk, Option<String>, &SerdeSlot) -> StoreDefinition + Send;
+
+/// Makes the node: told its store's name, and whether old values are sent.
+type MakeNode = dyn Fn(&str, bool) -> NodeSupplier + Send + Sync;
+
+impl Aggregation {
+    /// Records the aggregation of a grouped stream.
+    pub(super) fn of<K: Data, A: Item, W: Window>(
+        self,
+        grouped: &Handle,
+        store: Box<MakeStore>,
+        supplier: Arc<MakeNode>,
+    ) -> KTable<Windowed<K, W>, A> {
+        let Aggregation { method, prefix, settings, extra_number, size_ms } = self;
+        let parent = grouped.operation;
+        KTable::of(grouped.record(method, true, move |walk, call| {
+            if extra_number {
+                walk.store_name(None, prefix);
+            }
+            let grouped = walk.grouped(parent).clone();
+            let generated = walk.store_name(Some(&settings), prefix);
+            let store = store(walk, generated, &grouped.key_serde);
+            let name = walk.name(call.name.as_deref(), prefix);
+            let stream = walk.aggregated_stream(parent, &store.name);
+            let table = walk.next_table();
+            let (supplier, without_null_keys) = (Arc::clone(&supplier), grouped.without_null_keys);
+            let (node_name, store_name, on_error) = (name.clone(), store.name.clone(), call.on_error.clone());
+            let node = PlanNode::new(name, move |lowering: &mut Lowering<'_>, parents| {
+                let supplier = without_null_keys(supplier(&store_name, lowering.tables[table].sends_old));
+                let kind = NodeKind::Processor;
+                let node = lowering.topology.add_node(&node_name, kind, supplier, parents, on_error.clone());
+                lowering.keep_table(table, node);
+                node
+            });
+            let node = walk.add(node, &[stream.node]);
+            let inner = settings.key_serde::<K>().unwrap_or_else(|| grouped.key_serde.or_default::<K>());
+            let key_serde = SerdeSlot::of::<Windowed<K, W>>(Arc::new(KnownWindowedSerde { inner, size_ms }));
+            Output::Table(walk.add_table(TablePlan {
+                node,
+                origin: TableOrigin::Aggregate,
+                store: Some(store),
+                sends_old: false,
+                key_serde,
+                value_serde: SerdeSlot::none(),
+                topics: stream.topics,
+            }))
+        }))
+    }
+}
+
+/// The three closures of an aggregation, shared by all tasks.
+pub(super) struct Closures<I, F> {
+    pub(super) initial: Arc<I>,
+    pub(super) combine: Arc<F>,
+}
+
+impl<I, F> Clone for Closures<I, F> {
+    fn clone(&self) -> Self {
+        Closures { initial: Arc::clone(&self.initial), combine: Arc::clone(&self.combine) }
+    }
+}
+
+/// How aggregating, reducing and counting differ.
+pub(super) type Combined<A> = Result<Option<A>>;

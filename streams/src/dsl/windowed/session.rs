@@ -1,0 +1,176 @@
+//! Sessions.
+
+use std::sync::Arc;
+
+use super::SessionWindowed;
+use super::aggregation::{Aggregation, Combined};
+use crate::data::{Data, Nullable, Outcome};
+use crate::dsl::graph::session_store;
+use crate::dsl::kgrouped_stream::KGroupedStream;
+use crate::dsl::ktable::KTable;
+use crate::operators::{EmitOnClose, ResultStore, SessionAggregate};
+use crate::processor::{NodeSupplier, Part};
+use crate::state::{Sessions, Store, StoreFor};
+use crate::window::{SessionWindow, Windowed};
+
+type Ses<K> = Windowed<K, SessionWindow>;
+
+impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
+    /// Counts the records of each session. A session that was merged into another is deleted.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let sessions = builder.stream("in").group_by_key().windowed_by(Session::gap(millis(10)).grace(millis(50)));
+    /// sessions.count().updates().map(|key, n| (key.key, format!("{n} in {}..{}", key.window.start_ms, key.window.end_ms))).to("out");
+    ///
+    /// let driver = TestDriver::new(&builder.build()?)?;
+    /// for time in [0, 15, 8] {
+    ///     driver.input("in").pipe_at(time, "k", "v");
+    /// }
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, text)| text).collect();
+    /// assert_eq!(out, ["1 in 0..0", "1 in 15..15", "3 in 0..15"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn count(&self) -> KTable<Ses<K>, i64> {
+        self.counted(None)
+    }
+
+    /// Counts into a store that can be asked.
+    pub fn count_with(&self, store: impl StoreFor<Sessions<K, i64>>) -> KTable<Ses<K>, i64> {
+        self.counted(Some(store.into_store()))
+    }
+
+    fn counted(&self, store: Option<Store<Sessions<K, i64>>>) -> KTable<Ses<K>, i64> {
+        let combine = |_: &K, _: Part<'_, V>, n: Option<i64>| Ok(Some(n.unwrap_or(0).saturating_add(1)));
+        let merge = |_: &K, a: Option<i64>, b: i64| Ok(Some(a.unwrap_or(0).saturating_add(b)));
+        let extra_number = store.as_ref().is_some_and(|store| store.settings.given_name().is_none());
+        self.aggregated("count", "KSTREAM-AGGREGATE-", || Some(0), combine, merge, (store, extra_number))
+    }
+
+    /// Combines the values of each session: the first is taken as it is. `None` deletes the row.
+    pub fn reduce<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+    ) -> KTable<Ses<K>, V::Present> {
+        self.reduced(reducer, None)
+    }
+
+    /// Combines into a store that can be asked.
+    pub fn reduce_with<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+        store: impl StoreFor<Sessions<K, V::Present>>,
+    ) -> KTable<Ses<K>, V::Present> {
+        self.reduced(reducer, Some(store.into_store()))
+    }
+
+    fn reduced<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+        store: Option<Store<Sessions<K, V::Present>>>,
+    ) -> KTable<Ses<K>, V::Present> {
+        let reducer = Arc::new(move |so_far: Option<V::Present>, value: V| match so_far {
+            Some(so_far) => reducer(so_far, value).outcome(),
+            None => Ok(value.into_present()),
+        });
+        let merger = Arc::clone(&reducer);
+        let combine =
+            move |_: &K, value: Part<'_, V>, so_far: Option<V::Present>| reducer(so_far, value.take());
+        let merge = move |_: &K, a: Option<V::Present>, b: V::Present| merger(a, V::from_present(b));
+        self.aggregated("reduce", "KSTREAM-REDUCE-", || None, combine, merge, (store, false))
+    }
+
+    /// Aggregates the values of each session, from what `initial` gives; `merger` makes one aggregate of those of two
+    /// sessions, the earlier first. `None` deletes the row.
+    pub fn aggregate<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+        merger: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+    ) -> KTable<Ses<K>, A> {
+        self.aggregated_with(initial, aggregator, merger, None)
+    }
+
+    /// Aggregates into a store that can be asked.
+    pub fn aggregate_with<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+        merger: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        store: impl StoreFor<Sessions<K, A>>,
+    ) -> KTable<Ses<K>, A> {
+        self.aggregated_with(initial, aggregator, merger, Some(store.into_store()))
+    }
+
+    fn aggregated_with<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+        merger: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        store: Option<Store<Sessions<K, A>>>,
+    ) -> KTable<Ses<K>, A> {
+        let initial = Arc::new(initial);
+        let (first, merge_first) = (Arc::clone(&initial), Arc::clone(&initial));
+        let combine = move |key: &K, value: Part<'_, V>, so_far: Option<A>| {
+            aggregator(key, value.take(), so_far.unwrap_or_else(|| first())).outcome()
+        };
+        let merge =
+            move |key: &K, a: Option<A>, b: A| Ok(Some(merger(key, a.unwrap_or_else(|| merge_first()), b)));
+        self.aggregated(
+            "aggregate",
+            "KSTREAM-AGGREGATE-",
+            move || Some(initial()),
+            combine,
+            merge,
+            (store, false),
+        )
+    }
+
+    fn aggregated<A, I, F, M>(
+        &self,
+        method: &'static str,
+        prefix: &'static str,
+        initial: I,
+        combine: F,
+        merge: M,
+        (store, extra_number): (Option<Store<Sessions<K, A>>>, bool),
+    ) -> KTable<Ses<K>, A>
+    where
+        A: Data,
+        I: Fn() -> Option<A> + Send + Sync + 'static,
+        F: Fn(&K, Part<'_, V>, Option<A>) -> Combined<A> + Send + Sync + 'static,
+        M: Fn(&K, Option<A>, A) -> Combined<A> + Send + Sync + 'static,
+    {
+        let mut settings = store.unwrap_or_else(Store::unnamed).settings;
+        let (windows, on_close) = (self.windows, self.on_close);
+        if on_close {
+            settings.caching = Some(false);
+        }
+        let kept = settings.clone();
+        let make_store = move |walk: &mut crate::dsl::graph::Walk, generated, key_serde: &_| {
+            let least_ms = windows.gap_ms().saturating_add(windows.grace_ms());
+            let retention_ms = walk.retention_ms(&kept, least_ms);
+            session_store::<K, A>(&kept, generated, key_serde, (retention_ms, on_close))
+        };
+        let (initial, combine, merge) = (Arc::new(initial), Arc::new(combine), Arc::new(merge));
+        let supplier = move |store: &str, sends_old: bool| {
+            let name = store.to_owned();
+            let closures = (Arc::clone(&initial), Arc::clone(&combine), Arc::clone(&merge));
+            NodeSupplier::of(move |init| {
+                let store = ResultStore::own(init, &name, sends_old)?;
+                let on_close = on_close.then(|| EmitOnClose::new(init, &name));
+                Ok(SessionAggregate::<K, V, A, I, F, M>::new(
+                    init,
+                    store,
+                    windows,
+                    on_close,
+                    closures.clone(),
+                ))
+            })
+        };
+        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms: 0 };
+        aggregation.of::<K, A, SessionWindow>(&self.grouped.handle, Box::new(make_store), Arc::new(supplier))
+    }
+}

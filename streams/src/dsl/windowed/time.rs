@@ -1,0 +1,210 @@
+//! Windows of time: tumbling, hopping, sliding, unlimited.
+
+use std::sync::Arc;
+
+use super::TimeWindowed;
+use super::aggregation::{Aggregation, Closures, Combined};
+use crate::data::{Data, Nullable, Outcome};
+use crate::dsl::graph::window_store;
+use crate::dsl::kgrouped_stream::KGroupedStream;
+use crate::dsl::ktable::KTable;
+use crate::operators::{EmitOnClose, ResultStore, SlidingAggregate, WindowAggregate};
+use crate::processor::{NodeSupplier, Part};
+use crate::state::{Store, StoreFor, WindowSettings, Windows};
+use crate::window::Windowed;
+use crate::windows::{Cut, TimeWindows};
+
+type Win<K, W> = Windowed<K, <W as TimeWindows>::Window>;
+
+impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W> {
+    /// Counts the records of each key and window. Null values count (but for sliding windows).
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let windows = Tumbling::of(millis(10)).grace(millis(5));
+    /// builder.stream("in").group_by_key().windowed_by(windows).count().updates().map(|key, n| (key.key, n)).to("out");
+    ///
+    /// let driver = TestDriver::new(&builder.build()?)?;
+    /// let input = driver.input("in");
+    /// for time in [1, 11, 2, 30, 3] {
+    ///     input.pipe_at(time, "k", "v"); // the last one is late
+    /// }
+    /// let out = driver.output(Topic::<String, i64>::new("out"));
+    /// let counts: Vec<_> = out.read_key_values().into_iter().map(|(_, n)| n).collect();
+    /// assert_eq!(counts, [1, 1, 2, 1]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn count(&self) -> KTable<Win<K, W>, i64> {
+        self.counted(None)
+    }
+
+    /// Counts into a store that can be asked.
+    pub fn count_with(&self, store: impl StoreFor<Windows<K, i64>>) -> KTable<Win<K, W>, i64> {
+        self.counted(Some(store.into_store()))
+    }
+
+    fn counted(&self, store: Option<Store<Windows<K, i64>>>) -> KTable<Win<K, W>, i64> {
+        let combine = |_: &K, _: Part<'_, V>, n: Option<i64>| Ok(Some(n.unwrap_or(0).saturating_add(1)));
+        let extra_number = store.as_ref().is_some_and(|store| store.settings.given_name().is_none());
+        self.aggregated("count", "KSTREAM-AGGREGATE-", || Some(0), combine, store, extra_number)
+    }
+
+    /// Combines the values of each key and window: the first is taken as it is. `None` deletes the row.
+    pub fn reduce<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+    ) -> KTable<Win<K, W>, V::Present> {
+        self.reduced(reducer, None)
+    }
+
+    /// Combines into a store that can be asked.
+    pub fn reduce_with<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+        store: impl StoreFor<Windows<K, V::Present>>,
+    ) -> KTable<Win<K, W>, V::Present> {
+        self.reduced(reducer, Some(store.into_store()))
+    }
+
+    fn reduced<Q: Outcome<V::Present>>(
+        &self,
+        reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
+        store: Option<Store<Windows<K, V::Present>>>,
+    ) -> KTable<Win<K, W>, V::Present> {
+        let combine = move |_: &K, value: Part<'_, V>, so_far: Option<V::Present>| match so_far {
+            Some(so_far) => reducer(so_far, value.take()).outcome(),
+            None => Ok(value.take().into_present()),
+        };
+        self.aggregated("reduce", "KSTREAM-REDUCE-", || None, combine, store, false)
+    }
+
+    /// Aggregates the values of each key and window, from what `initial` gives. `None` deletes the row.
+    pub fn aggregate<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+    ) -> KTable<Win<K, W>, A> {
+        self.aggregated_with(initial, aggregator, None)
+    }
+
+    /// Aggregates into a store that can be asked.
+    pub fn aggregate_with<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+        store: impl StoreFor<Windows<K, A>>,
+    ) -> KTable<Win<K, W>, A> {
+        self.aggregated_with(initial, aggregator, Some(store.into_store()))
+    }
+
+    fn aggregated_with<A: Data, Q: Outcome<A>>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> Q + Send + Sync + 'static,
+        store: Option<Store<Windows<K, A>>>,
+    ) -> KTable<Win<K, W>, A> {
+        let initial = Arc::new(initial);
+        let first = Arc::clone(&initial);
+        let combine = move |key: &K, value: Part<'_, V>, so_far: Option<A>| {
+            aggregator(key, value.take(), so_far.unwrap_or_else(|| first())).outcome()
+        };
+        self.aggregated("aggregate", "KSTREAM-AGGREGATE-", move || Some(initial()), combine, store, false)
+    }
+
+    fn aggregated<A, I, F>(
+        &self,
+        method: &'static str,
+        prefix: &'static str,
+        initial: I,
+        combine: F,
+        store: Option<Store<Windows<K, A>>>,
+        extra_number: bool,
+    ) -> KTable<Win<K, W>, A>
+    where
+        A: Data,
+        I: Fn() -> Option<A> + Send + Sync + 'static,
+        F: Fn(&K, Part<'_, V>, Option<A>) -> Combined<A> + Send + Sync + 'static,
+    {
+        let mut settings = store.unwrap_or_else(Store::unnamed).settings;
+        let (cut, on_close) = (self.windows.cut(), self.on_close);
+        if on_close && matches!(cut, Cut::Sliding { .. }) {
+            settings.caching = Some(false);
+        }
+        let size_ms = cut.size_ms();
+        let hides = on_close && matches!(cut, Cut::Sliding { .. });
+        let kept = settings.clone();
+        let make_store = move |walk: &mut crate::dsl::graph::Walk, generated, key_serde: &_| {
+            if let Some(fault) = cut.fault() {
+                walk.faults.push(format!("`windowed_by`: {fault}"));
+            }
+            let retention_ms = walk.retention_ms(&kept, cut.retention_ms());
+            window_store::<K, A>(&kept, generated, key_serde, WindowSettings { size_ms, retention_ms, hides })
+        };
+        let closures = Closures { initial: Arc::new(initial), combine: Arc::new(combine) };
+        let supplier = move |store: &str, sends_old: bool| match cut {
+            Cut::Sliding { difference, grace } => {
+                sliding::<K, V, A, W, I, F>(store, sends_old, (difference, grace), on_close, &closures)
+            }
+            _ => fixed::<K, V, A, W, I, F>(store, sends_old, cut, on_close, &closures),
+        };
+        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms };
+        aggregation.of::<K, A, W::Window>(&self.grouped.handle, Box::new(make_store), Arc::new(supplier))
+    }
+}
+
+fn fixed<K, V, A, W, I, F>(
+    store: &str,
+    sends_old: bool,
+    cut: Cut,
+    on_close: bool,
+    closures: &Closures<I, F>,
+) -> NodeSupplier
+where
+    K: Data,
+    V: Nullable,
+    A: Data,
+    W: TimeWindows,
+    I: Fn() -> Option<A> + Send + Sync + 'static,
+    F: Fn(&K, Part<'_, V>, Option<A>) -> Combined<A> + Send + Sync + 'static,
+{
+    let (name, closures) = (store.to_owned(), closures.clone());
+    NodeSupplier::of(move |init| {
+        let store = ResultStore::own(init, &name, sends_old)?;
+        let on_close = on_close.then(|| EmitOnClose::new(init, &name));
+        let Closures { initial, combine } = closures.clone();
+        Ok(WindowAggregate::<K, V, A, W::Window, I, F>::new(init, store, cut, on_close, initial, combine))
+    })
+}
+
+fn sliding<K, V, A, W, I, F>(
+    store: &str,
+    sends_old: bool,
+    windows: (i64, i64),
+    on_close: bool,
+    closures: &Closures<I, F>,
+) -> NodeSupplier
+where
+    K: Data,
+    V: Nullable,
+    A: Data,
+    W: TimeWindows,
+    I: Fn() -> Option<A> + Send + Sync + 'static,
+    F: Fn(&K, Part<'_, V>, Option<A>) -> Combined<A> + Send + Sync + 'static,
+{
+    let name = store.to_owned();
+    let Closures { initial, combine } = closures.clone();
+    // Sliding windows drop null values before the aggregator, which may have been written for them.
+    let combine = Arc::new(move |key: &K, value: Part<'_, V::Present>, so_far: Option<A>| {
+        combine(key, Part::Owned(&mut Some(V::from_present(value.take()))), so_far)
+    });
+    NodeSupplier::of(move |init| {
+        let store = ResultStore::own(init, &name, sends_old)?;
+        let on_close = on_close.then(|| EmitOnClose::new(init, &name));
+        let (initial, combine) = (Arc::clone(&initial), Arc::clone(&combine));
+        Ok(SlidingAggregate::<K, V, A, W::Window, _, _>::new(
+            init, store, windows, on_close, initial, combine,
+        ))
+    })
+}

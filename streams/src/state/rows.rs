@@ -1,0 +1,254 @@
+//! The rows of a store as bytes: a table, its changelog and its epochs. The typed stores add keys and values.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anabranch_state_store::{
+    Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer, TableOptions,
+    Update,
+};
+
+use super::write::store_error;
+use super::{KeyBounds, StoreInit, WriteContext};
+use crate::error::{Error, Result};
+use crate::outbox::OutTopic;
+
+/// The part of `TaskStore` that stores leave to their rows.
+macro_rules! leave_to_rows {
+    ($($rows:ident).+) => {
+        fn name(&self) -> &str {
+            &self.$($rows).+.name
+        }
+
+        fn has_pending(&self) -> bool {
+            self.$($rows).+.has_pending()
+        }
+
+        fn flush(&mut self, write: &mut $crate::state::WriteContext<'_>) -> $crate::error::Result<()> {
+            self.$($rows).+.flush(write)
+        }
+
+        fn changelog(&self) -> Option<&$crate::outbox::OutTopic> {
+            self.$($rows).+.changelog()
+        }
+
+        fn committed_row(&mut self, key: &[u8]) -> $crate::error::Result<Option<Vec<u8>>> {
+            self.$($rows).+.committed_row(key)
+        }
+
+        fn committed_rows(
+            &mut self,
+            bounds: &$crate::state::KeyBounds,
+        ) -> $crate::error::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+            self.$($rows).+.committed_rows(bounds)
+        }
+
+        fn uncommitted_bytes(&self) -> usize {
+            self.$($rows).+.uncommitted_bytes()
+        }
+
+        fn pending_bytes(&self) -> usize {
+            self.$($rows).+.pending_bytes()
+        }
+    };
+}
+pub(super) use leave_to_rows;
+
+/// A store's rows.
+pub(super) struct Rows {
+    pub(super) name: Arc<str>,
+    changelog: Option<OutTopic>,
+    pub(super) cached: bool,
+    table: KeyValueTable,
+    sealed: VecDeque<Epoch>,
+    emission: EmissionBuffer,
+}
+
+impl Rows {
+    pub(super) fn new(init: &StoreInit) -> Self {
+        Rows {
+            name: Arc::clone(&init.name),
+            changelog: init.changelog.clone(),
+            cached: init.cached,
+            table: KeyValueTable::in_memory(TableOptions { cached: init.cached }),
+            sealed: VecDeque::new(),
+            emission: EmissionBuffer::default(),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        self.table.get(key).map_err(|error| store_error(&self.name, error))
+    }
+
+    /// Writes a row, and logs it unless a flush will.
+    pub(super) fn put(
+        &mut self,
+        key: &[u8],
+        row: Option<Row<'_>>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<()> {
+        self.table.put(key, row, &write.table()).map_err(|error| store_error(&self.name, error))?;
+        self.log(key, row.map(|row| (row.value, row.timestamp)), write)
+    }
+
+    /// Reads, modifies and writes by one probe. Whoever calls logs.
+    #[inline]
+    pub(super) fn update(
+        &mut self,
+        key: &[u8],
+        write: &WriteContext<'_>,
+        change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
+    ) -> Result<()> {
+        self.table.update(key, &write.table(), change).map_err(|error| store_error(&self.name, error))
+    }
+
+    /// Logs what has just been written, unless a flush will. A deletion has the time of the record being processed.
+    #[inline]
+    pub(super) fn log(
+        &mut self,
+        key: &[u8],
+        value: Option<(&[u8], i64)>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<()> {
+        match &self.changelog {
+            Some(changelog) if !self.cached => {
+                let timestamp = value.map_or(write.timestamp, |(_, timestamp)| timestamp);
+                write.log(changelog, key, value.map(|(value, _)| value), Some(timestamp), &[])
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a row that has expired: the changelog forgets it by its own retention.
+    pub(super) fn remove_silently(&mut self, key: &[u8]) -> Result<()> {
+        self.table.put(key, None, &Context::none(-1)).map_err(|error| store_error(&self.name, error))
+    }
+
+    /// Shows rows in the order of their keys until `each` breaks.
+    pub(super) fn scan(
+        &mut self,
+        range: &KeyRange<'_>,
+        order: Order,
+        each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.table.scan(range, order, each).map_err(|error| store_error(&self.name, error))
+    }
+
+    /// Where a flush that starts now ends.
+    pub(super) fn pending_writes(&self) -> usize {
+        self.table.pending_writes()
+    }
+
+    /// The next row to be emitted among those written before `writes`. The buffer is to be given back.
+    pub(super) fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
+        let mut emission = std::mem::take(&mut self.emission);
+        if self.table.take_pending(writes, &mut emission) {
+            Some(emission)
+        } else {
+            self.emission = emission;
+            None
+        }
+    }
+
+    pub(super) fn put_back(&mut self, emission: EmissionBuffer) {
+        self.emission = emission;
+    }
+
+    /// Logs a row that is being emitted.
+    pub(super) fn log_emission(
+        &mut self,
+        emission: &Emission<'_>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<()> {
+        let Some(changelog) = &self.changelog else { return Ok(()) };
+        let timestamp = emission.new.map_or(emission.context.timestamp, |row| row.timestamp);
+        write.log(changelog, emission.key, emission.new.map(|row| row.value), Some(timestamp), &[])
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        self.table.pending_rows() > 0
+    }
+
+    /// Logs all that waits, where no node forwards it.
+    pub(super) fn flush(&mut self, write: &mut WriteContext<'_>) -> Result<()> {
+        let writes = self.pending_writes();
+        while let Some(emission) = self.take_pending(writes) {
+            let logged = self.log_emission(&emission.emission(), write);
+            self.put_back(emission);
+            logged?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn seal(&mut self) -> Result<()> {
+        let epoch = self.table.seal_epoch().map_err(|error| store_error(&self.name, error))?;
+        self.sealed.push_back(epoch);
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self) -> Result<()> {
+        match self.sealed.pop_front() {
+            Some(epoch) => {
+                self.table.commit_epoch(epoch, None).map_err(|error| store_error(&self.name, error))
+            }
+            None => Err(Error::fatal(format_args!("store `{}` has no epoch to commit", self.name))),
+        }
+    }
+
+    pub(super) fn abort(&mut self) {
+        self.sealed.clear();
+        self.table.abort();
+    }
+
+    pub(super) fn restore(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
+        let context = Context::none(row.map_or(-1, |row| row.timestamp));
+        self.table.put(key, row, &context).map_err(|error| store_error(&self.name, error))
+    }
+
+    /// The topic that brings the store back.
+    pub(super) fn changelog(&self) -> Option<&OutTopic> {
+        self.changelog.as_ref()
+    }
+
+    pub(super) fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let row = self.table.get_committed(key).map_err(|error| store_error(&self.name, error))?;
+        Ok(row.map(|row| row.value.to_vec()))
+    }
+
+    pub(super) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let range = KeyRange::new(bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+        let mut keys = Vec::new();
+        self.scan(&range, Order::Forward, |key, _| {
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        })?;
+        let mut rows = Vec::new();
+        for key in keys {
+            if let Some(value) = self.committed_row(&key)? {
+                rows.push((key, value));
+            }
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        self.table.uncommitted_bytes()
+    }
+
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.table.pending_bytes()
+    }
+
+    /// A row whose bytes a serde refuses.
+    #[cold]
+    pub(super) fn unreadable(&self, error: impl std::fmt::Display) -> Error {
+        Error::record(format_args!("store `{}`: a row is not readable: {error}", self.name))
+    }
+
+    /// A key or value that a serde refuses.
+    #[cold]
+    pub(super) fn unwritable(&self, error: impl std::fmt::Display) -> Error {
+        Error::record(format_args!("store `{}`: a row is not writable: {error}", self.name))
+    }
+}

@@ -1,0 +1,276 @@
+//! One value for a key and a session, in Kafka Streams' key layout: the key, the session's end, its start.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
+
+use super::epoched::Epoched;
+use super::rows::leave_to_rows;
+use super::typed::{Timestamped, Typed};
+use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use crate::error::{Error, Result};
+use crate::serdes::Serde;
+use crate::window::{SessionWindow, Windowed};
+
+/// End and start stand behind the key.
+const SUFFIX_BYTES: usize = 16;
+
+/// How long a segment is at least.
+const SEGMENT_MS: i64 = 60_000;
+
+/// A session store of a task.
+pub(crate) struct SessionState<K, V> {
+    typed: Typed<K, V>,
+    retention_ms: i64,
+    /// Whether operators do not find what is older than the retention, as in Kafka Streams' stores without a cache.
+    hides: bool,
+    /// The highest end of a session written.
+    observed: Epoched<i64>,
+    /// Sessions that end before this were removed.
+    removed_before: i64,
+    /// Sessions that end at this time or later are still needed.
+    needed_from: i64,
+    /// Sessions that were forgotten since the last flush, which tells nobody.
+    forgotten: Vec<Vec<u8>>,
+}
+
+impl<K: 'static, V: 'static> SessionState<K, V> {
+    /// Makes such stores.
+    pub(crate) fn supplier(
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+        retention_ms: i64,
+        hides: bool,
+    ) -> StoreSupplier {
+        StoreSupplier::of(move |init: &StoreInit| {
+            Ok(SessionState {
+                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)),
+                retention_ms,
+                hides,
+                observed: Epoched::new(-1),
+                removed_before: 0,
+                needed_from: i64::MAX,
+                forgotten: Vec::new(),
+            })
+        })
+    }
+
+    /// Writes a session's value, or deletes it. Sessions keep no time of their own: it is their end. False if the
+    /// session is older than the store keeps.
+    pub(crate) fn put(
+        &mut self,
+        key: &K,
+        window: SessionWindow,
+        value: Option<&V>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<bool> {
+        self.observed.now = self.observed.now.max(window.end_ms);
+        let segment_ms = self.segment_ms();
+        if window.end_ms / segment_ms < (self.observed.now - self.retention_ms) / segment_ms {
+            return Ok(false);
+        }
+        self.write_key(key, window)?;
+        // The changelog gets the time of the record that is being processed.
+        let timestamp = write.timestamp;
+        self.typed.put(value.map(|value| (value, timestamp)), write)?;
+        Ok(true)
+    }
+
+    /// The sessions of a key that end at `earliest_end` or later and start at `latest_start` or earlier, by end.
+    pub(crate) fn find(
+        &mut self,
+        key: &K,
+        earliest_end: i64,
+        latest_start: i64,
+        order: Order,
+    ) -> Result<Vec<(SessionWindow, V)>> {
+        let earliest_end = if self.hides { earliest_end.max(self.oldest()) } else { earliest_end };
+        if latest_start < earliest_end && self.hides {
+            return Ok(Vec::new());
+        }
+        self.typed.write_key(key)?;
+        let key_bytes = self.typed.key_bytes.len();
+        let mut first = self.typed.key_bytes.clone();
+        let mut last = first.clone();
+        first.extend_from_slice(&earliest_end.max(0).to_be_bytes());
+        last.extend_from_slice(&[0xff; SUFFIX_BYTES]);
+        let mut rows: Vec<(SessionWindow, Vec<u8>, i64)> = Vec::new();
+        self.typed.rows.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |bytes, row| {
+            // Longer keys that begin with this one may lie in between.
+            if bytes.len() == key_bytes + SUFFIX_BYTES {
+                let window = window_of(bytes);
+                if window.start_ms <= latest_start && window.end_ms >= earliest_end {
+                    rows.push((window, row.value.to_vec(), row.timestamp));
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        let read = |(window, value, timestamp): (SessionWindow, Vec<u8>, i64)| {
+            Ok((window, self.typed.read_row(Row::new(&value, timestamp))?.0))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// All sessions that end from `from` to `to`, by end, start and key.
+    pub(crate) fn find_all(&mut self, from: i64, to: i64) -> Result<Vec<(Windowed<K, SessionWindow>, V)>> {
+        let mut rows: Vec<(SessionWindow, Vec<u8>, Vec<u8>, i64)> = Vec::new();
+        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, row| {
+            let window = window_of(bytes);
+            if (from..=to).contains(&window.end_ms) {
+                rows.push((window, key_of(bytes).to_vec(), row.value.to_vec(), row.timestamp));
+            }
+            ControlFlow::Continue(())
+        })?;
+        rows.sort_by(|a, b| (a.0.end_ms, a.0.start_ms, &a.1).cmp(&(b.0.end_ms, b.0.start_ms, &b.1)));
+        let read = |(window, key, value, timestamp): (SessionWindow, Vec<u8>, Vec<u8>, i64)| {
+            let (value, _) = self.typed.read_row(Row::new(&value, timestamp))?;
+            Ok((Windowed { key: self.typed.read_key(&key)?, window }, value))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Keeps sessions that end at `end` or later, whatever the retention says: they are still to be emitted.
+    pub(crate) fn need_from(&mut self, end: i64) {
+        self.needed_from = end;
+    }
+
+    /// The earliest end that the retention covers.
+    fn oldest(&self) -> i64 {
+        self.observed.now - self.retention_ms + 1
+    }
+
+    /// Whether a session of this end is older than the retention. If it is merged into another, nobody is told that it
+    /// is gone: readers of the changelog and of the result have forgotten it.
+    pub(crate) fn has_expired(&self, end: i64) -> bool {
+        end < self.oldest()
+    }
+
+    /// Removes a session of which nobody is told that it is gone.
+    pub(crate) fn forget(&mut self, key: &K, window: SessionWindow) -> Result<()> {
+        self.write_key(key, window)?;
+        if self.typed.rows.cached {
+            self.forgotten.push(self.typed.key_bytes.clone());
+        }
+        self.typed.rows.remove_silently(&self.typed.key_bytes)
+    }
+
+    fn write_key(&mut self, key: &K, window: SessionWindow) -> Result<()> {
+        self.typed.write_key(key)?;
+        self.typed.key_bytes.extend_from_slice(&window.end_ms.to_be_bytes());
+        self.typed.key_bytes.extend_from_slice(&window.start_ms.to_be_bytes());
+        Ok(())
+    }
+
+    fn segment_ms(&self) -> i64 {
+        (self.retention_ms / 2).max(SEGMENT_MS)
+    }
+
+    fn expire(&mut self) -> Result<()> {
+        let segment_ms = self.segment_ms();
+        let oldest = (self.observed.now - self.retention_ms) / segment_ms * segment_ms;
+        let limit = oldest.min(self.needed_from);
+        if limit <= self.removed_before {
+            return Ok(());
+        }
+        self.removed_before = limit;
+        let mut expired: Vec<Vec<u8>> = Vec::new();
+        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, _| {
+            if window_of(bytes).end_ms < limit {
+                expired.push(bytes.to_vec());
+            }
+            ControlFlow::Continue(())
+        })?;
+        expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
+    }
+}
+
+fn window_of(key: &[u8]) -> SessionWindow {
+    let number = |bytes: Option<&[u8; 8]>| bytes.map_or(-1, |bytes| i64::from_be_bytes(*bytes));
+    let suffix = key.last_chunk::<SUFFIX_BYTES>();
+    let end_ms = number(suffix.and_then(|suffix| suffix.first_chunk()));
+    SessionWindow { start_ms: number(suffix.and_then(|suffix| suffix.last_chunk())), end_ms }
+}
+
+fn key_of(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().saturating_sub(SUFFIX_BYTES)]
+}
+
+impl<K: 'static, V: 'static> ResultState<Windowed<K, SessionWindow>> for SessionState<K, V> {
+    type Value = V;
+
+    fn is_cached(&self) -> bool {
+        self.typed.rows.cached
+    }
+
+    fn pending_writes(&self) -> usize {
+        self.typed.rows.pending_writes()
+    }
+
+    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
+        while let Some(emission) = self.typed.rows.take_pending(writes) {
+            let Emission { key, new, .. } = emission.emission();
+            let untold =
+                window_of(key).end_ms < self.removed_before || self.forgotten.iter().any(|gone| gone == key);
+            if new.is_some() || !untold {
+                return Some(emission);
+            }
+            self.typed.rows.put_back(emission);
+        }
+        self.forgotten.clear();
+        None
+    }
+
+    fn put_back(&mut self, emission: EmissionBuffer) {
+        self.typed.rows.put_back(emission);
+    }
+
+    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
+        self.typed.rows.log_emission(emission, write)
+    }
+
+    fn read_key(&self, bytes: &[u8]) -> Result<Windowed<K, SessionWindow>> {
+        Ok(Windowed { key: self.typed.read_key(key_of(bytes))?, window: window_of(bytes) })
+    }
+
+    fn emission_time(&self, emission: &Emission<'_>) -> i64 {
+        window_of(emission.key).end_ms
+    }
+
+    fn read_row(&self, row: Row<'_>) -> Result<Timestamped<V>> {
+        self.typed.read_row(row)
+    }
+}
+
+impl<K: 'static, V: 'static> TaskStore for SessionState<K, V> {
+    leave_to_rows!(typed.rows);
+
+    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
+        self.observed.seal();
+        self.typed.rows.seal()
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.observed.commit();
+        self.typed.rows.commit()?;
+        // At a commit only: an abort must not bring half of a segment back.
+        self.expire()
+    }
+
+    fn abort(&mut self) {
+        self.observed.abort();
+        self.forgotten.clear();
+        self.typed.rows.abort();
+    }
+
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
+        if key.len() < SUFFIX_BYTES {
+            return Err(Error::fatal(format_args!(
+                "a record of the changelog of `{}` is no session",
+                self.name()
+            )));
+        }
+        self.observed.resume(self.observed.now.max(window_of(key).end_ms));
+        self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
+    }
+}

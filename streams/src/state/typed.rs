@@ -1,0 +1,129 @@
+//! What the typed stores have in common: rows, serdes and the buffers these write into.
+
+use std::sync::Arc;
+
+use anabranch_state_store::{Row, RowBuffer, Update};
+
+use super::rows::Rows;
+use super::{StoreInit, WriteContext};
+use crate::error::{Error, Result};
+use crate::serdes::{Serde, SerdeContext, SerdeError};
+
+/// A value and its time.
+pub(crate) type Timestamped<V> = (V, i64);
+
+/// What an update of a row came to.
+pub(crate) enum Updated<V> {
+    /// There is a new value, of this time.
+    Put(V, i64),
+    /// The row is gone.
+    Deleted,
+}
+
+/// Rows of typed keys and values. The key bytes of a row lie in `key_bytes` when it is read or written; what stands
+/// behind the key (a window) is the caller's.
+pub(super) struct Typed<K, V> {
+    pub(super) rows: Rows,
+    /// What serdes are told.
+    topic: Arc<str>,
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
+    pub(super) key_bytes: Vec<u8>,
+    value_bytes: Vec<u8>,
+}
+
+impl<K: 'static, V: 'static> Typed<K, V> {
+    pub(super) fn new(init: &StoreInit, key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> Self {
+        let (rows, topic) = (Rows::new(init), Arc::clone(&init.topic));
+        Typed { rows, topic, key, value, key_bytes: Vec::new(), value_bytes: Vec::new() }
+    }
+
+    /// Fills `key_bytes`.
+    #[inline]
+    pub(super) fn write_key(&mut self, key: &K) -> Result<()> {
+        self.key_bytes.clear();
+        let written = self.key.serialize(&SerdeContext::key(&self.topic), key, &mut self.key_bytes);
+        written.map_err(|error| self.rows.unwritable(error))
+    }
+
+    /// The row under `key_bytes`.
+    pub(super) fn get(&mut self) -> Result<Option<Timestamped<V>>> {
+        let read = match self.rows.get(&self.key_bytes)? {
+            Some(row) => read_row(&*self.value, &self.topic, row).map(Some),
+            None => Ok(None),
+        };
+        read.map_err(|error| self.rows.unreadable(error))
+    }
+
+    /// Writes the row under `key_bytes`, and logs it.
+    pub(super) fn put(&mut self, value: Option<(&V, i64)>, write: &mut WriteContext<'_>) -> Result<()> {
+        self.value_bytes.clear();
+        if let Some((value, _)) = value {
+            let at = SerdeContext::value(&self.topic);
+            let written = self.value.serialize(&at, value, &mut self.value_bytes);
+            written.map_err(|error| self.rows.unwritable(error))?;
+        }
+        let row = value.map(|(_, timestamp)| Row::new(&self.value_bytes, timestamp));
+        self.rows.put(&self.key_bytes, row, write)
+    }
+
+    /// Shows the row under `key_bytes` to `change`, which gives the new one, and logs it: one probe.
+    pub(super) fn update(
+        &mut self,
+        write: &mut WriteContext<'_>,
+        change: impl FnOnce(Option<Timestamped<V>>) -> Result<Updated<V>>,
+    ) -> Result<Updated<V>> {
+        let Self { rows, topic, key_bytes, value_bytes, value: serde, .. } = self;
+        let mut outcome: Option<Result<Updated<V>>> = None;
+        rows.update(key_bytes, write, |old, new: &mut RowBuffer| {
+            let old = old.map(|row| read_row(&**serde, topic, row)).transpose();
+            let old = old.map_err(|error| Error::record(format_args!("a row is not readable: {error}")));
+            let updated = old.and_then(change).and_then(|updated| {
+                if let Updated::Put(value, timestamp) = &updated {
+                    value_bytes.clear();
+                    let at = SerdeContext::value(topic);
+                    serde
+                        .serialize(&at, value, value_bytes)
+                        .map_err(|error| Error::record(format_args!("a value is not writable: {error}")))?;
+                    new.value.extend_from_slice(value_bytes);
+                    new.timestamp = *timestamp;
+                }
+                Ok(updated)
+            });
+            let what = match &updated {
+                Ok(Updated::Put(..)) => Update::Put,
+                Ok(Updated::Deleted) => Update::Delete,
+                Err(_) => Update::Keep,
+            };
+            outcome = Some(updated);
+            what
+        })?;
+        let updated = outcome.unwrap_or_else(|| Err(Error::fatal("a table updates by calling back")))?;
+        let written = match &updated {
+            Updated::Put(_, timestamp) => Some((value_bytes.as_slice(), *timestamp)),
+            Updated::Deleted => None,
+        };
+        rows.log(key_bytes, written, write)?;
+        Ok(updated)
+    }
+
+    /// Reads a key.
+    pub(super) fn read_key(&self, bytes: &[u8]) -> Result<K> {
+        let key = self.key.deserialize(&SerdeContext::key(&self.topic), bytes);
+        key.map_err(|error| self.rows.unreadable(error))
+    }
+
+    /// Reads a row.
+    pub(super) fn read_row(&self, row: Row<'_>) -> Result<Timestamped<V>> {
+        read_row(&*self.value, &self.topic, row).map_err(|error| self.rows.unreadable(error))
+    }
+}
+
+#[inline]
+fn read_row<V: 'static>(
+    serde: &dyn Serde<V>,
+    topic: &str,
+    row: Row<'_>,
+) -> Result<Timestamped<V>, SerdeError> {
+    Ok((serde.deserialize(&SerdeContext::value(topic), row.value)?, row.timestamp))
+}

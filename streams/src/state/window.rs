@@ -1,0 +1,297 @@
+//! One value for a key and a window, in Kafka Streams' key layout: the key, the window's start, a sequence number.
+//!
+//! Rows are kept as long as the retention says, a segment longer at most. Operators see them until they are removed: a
+//! record within grace, or a final result that is still to come, may need them. (Sliding windows and sessions whose
+//! results come when they close are the exception: there Kafka Streams, which is followed, hides what is older than the
+//! retention.)
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
+
+use super::epoched::Epoched;
+use super::rows::leave_to_rows;
+use super::typed::{Timestamped, Typed, Updated};
+use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use crate::error::{Error, Result};
+use crate::serdes::Serde;
+use crate::window::{Window, Windowed};
+
+/// Start and sequence number stand behind the key.
+const SUFFIX_BYTES: usize = 12;
+
+/// How long a segment is at least.
+const SEGMENT_MS: i64 = 60_000;
+
+/// How a window store keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowSettings {
+    /// How long a window is, for the keys that are emitted.
+    pub(crate) size_ms: i64,
+    pub(crate) retention_ms: i64,
+    /// Whether operators do not see what is older than the retention, as in Kafka Streams' stores without a cache.
+    pub(crate) hides: bool,
+}
+
+impl WindowSettings {
+    fn segment_ms(self) -> i64 {
+        (self.retention_ms / 2).max(SEGMENT_MS)
+    }
+}
+
+/// A window store of a task.
+pub(crate) struct WindowState<K, V> {
+    typed: Typed<K, V>,
+    settings: WindowSettings,
+    /// The highest window start written.
+    observed: Epoched<i64>,
+    /// Windows that start before this were removed.
+    removed_before: i64,
+    /// Windows that start at this time or later are still needed.
+    needed_from: i64,
+}
+
+/// A row of a key.
+pub(crate) struct WindowRow<V> {
+    pub(crate) start: i64,
+    pub(crate) value: V,
+    pub(crate) timestamp: i64,
+}
+
+impl<K: 'static, V: 'static> WindowState<K, V> {
+    /// Makes such stores.
+    pub(crate) fn supplier(
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+        settings: WindowSettings,
+    ) -> StoreSupplier {
+        StoreSupplier::of(move |init: &StoreInit| {
+            Ok(WindowState {
+                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)),
+                settings,
+                observed: Epoched::new(-1),
+                removed_before: 0,
+                needed_from: i64::MAX,
+            })
+        })
+    }
+
+    fn write_key(&mut self, key: &K, start: i64) -> Result<()> {
+        self.typed.write_key(key)?;
+        self.typed.key_bytes.extend_from_slice(&start.to_be_bytes());
+        self.typed.key_bytes.extend_from_slice(&0u32.to_be_bytes());
+        Ok(())
+    }
+
+    /// The value of a key in the window that starts at `start`.
+    pub(crate) fn fetch(&mut self, key: &K, start: i64) -> Result<Option<Timestamped<V>>> {
+        self.write_key(key, start)?;
+        self.typed.get()
+    }
+
+    /// Writes a value with its time, or deletes it. False if the window is older than the store keeps.
+    pub(crate) fn put(
+        &mut self,
+        key: &K,
+        start: i64,
+        value: Option<(&V, i64)>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<bool> {
+        if !self.keeps(start) {
+            return Ok(false);
+        }
+        self.write_key(key, start)?;
+        self.typed.put(value, write)?;
+        Ok(true)
+    }
+
+    /// Shows the value of a key in a window to `change`, which gives the new one: one probe. `None` if the window is
+    /// older than the store keeps.
+    pub(crate) fn update(
+        &mut self,
+        key: &K,
+        start: i64,
+        write: &mut WriteContext<'_>,
+        change: impl FnOnce(Option<Timestamped<V>>) -> Result<Updated<V>>,
+    ) -> Result<Option<Updated<V>>> {
+        if !self.keeps(start) {
+            return Ok(None);
+        }
+        self.write_key(key, start)?;
+        self.typed.update(write, change).map(Some)
+    }
+
+    fn visible_from(&self, from: i64) -> i64 {
+        let oldest = if self.settings.hides { self.observed.now - self.settings.retention_ms + 1 } else { 0 };
+        from.max(oldest).max(0)
+    }
+
+    /// Whether a window of this start is young enough to be written.
+    fn keeps(&mut self, start: i64) -> bool {
+        self.observed.now = self.observed.now.max(start);
+        let segment_ms = self.settings.segment_ms();
+        start / segment_ms >= (self.observed.now - self.settings.retention_ms) / segment_ms
+    }
+
+    /// The windows of a key that start from `from` to `to`.
+    pub(crate) fn fetch_range(
+        &mut self,
+        key: &K,
+        from: i64,
+        to: i64,
+        order: Order,
+    ) -> Result<Vec<WindowRow<V>>> {
+        let from = self.visible_from(from);
+        let mut found = Vec::new();
+        if to < from {
+            return Ok(found);
+        }
+        self.typed.write_key(key)?;
+        let key_bytes = self.typed.key_bytes.len();
+        let mut first = self.typed.key_bytes.clone();
+        let mut last = first.clone();
+        first.extend_from_slice(&from.to_be_bytes());
+        last.extend_from_slice(&to.to_be_bytes());
+        last.extend_from_slice(&u32::MAX.to_be_bytes());
+        let mut rows: Vec<(i64, Vec<u8>, i64)> = Vec::new();
+        self.typed.rows.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |bytes, row| {
+            // Longer keys that begin with this one may lie in between.
+            if bytes.len() == key_bytes + SUFFIX_BYTES {
+                rows.push((start_of(bytes), row.value.to_vec(), row.timestamp));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for (start, value, timestamp) in rows {
+            let (value, timestamp) = self.typed.read_row(Row::new(&value, timestamp))?;
+            found.push(WindowRow { start, value, timestamp });
+        }
+        Ok(found)
+    }
+
+    /// All windows that start from `from` to `to`, by start, then by key.
+    pub(crate) fn fetch_all(&mut self, from: i64, to: i64) -> Result<Vec<(K, WindowRow<V>)>> {
+        let from = self.visible_from(from);
+        let mut rows: Vec<(i64, Vec<u8>, Vec<u8>, i64)> = Vec::new();
+        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, row| {
+            let start = start_of(bytes);
+            if (from..=to).contains(&start) {
+                rows.push((start, bytes.to_vec(), row.value.to_vec(), row.timestamp));
+            }
+            ControlFlow::Continue(())
+        })?;
+        rows.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        rows.into_iter()
+            .map(|(start, key, value, timestamp)| {
+                let (value, timestamp) = self.typed.read_row(Row::new(&value, timestamp))?;
+                Ok((self.typed.read_key(key_of(&key))?, WindowRow { start, value, timestamp }))
+            })
+            .collect()
+    }
+
+    /// Keeps windows that start at `start` or later, whatever the retention says: they are still to be emitted.
+    pub(crate) fn need_from(&mut self, start: i64) {
+        self.needed_from = start;
+    }
+
+    /// Removes what is older than the oldest live segment.
+    fn expire(&mut self) -> Result<()> {
+        let segment_ms = self.settings.segment_ms();
+        let oldest = (self.observed.now - self.settings.retention_ms) / segment_ms * segment_ms;
+        let limit = oldest.min(self.needed_from);
+        if limit <= self.removed_before {
+            return Ok(());
+        }
+        self.removed_before = limit;
+        let mut expired: Vec<Vec<u8>> = Vec::new();
+        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, _| {
+            if start_of(bytes) < limit {
+                expired.push(bytes.to_vec());
+            }
+            ControlFlow::Continue(())
+        })?;
+        expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
+    }
+}
+
+fn start_of(key: &[u8]) -> i64 {
+    let suffix = key.last_chunk::<SUFFIX_BYTES>().and_then(|suffix| suffix.first_chunk::<8>());
+    suffix.map_or(-1, |start| i64::from_be_bytes(*start))
+}
+
+fn key_of(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().saturating_sub(SUFFIX_BYTES)]
+}
+
+impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowState<K, V> {
+    type Value = V;
+
+    fn is_cached(&self) -> bool {
+        self.typed.rows.cached
+    }
+
+    fn pending_writes(&self) -> usize {
+        self.typed.rows.pending_writes()
+    }
+
+    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
+        while let Some(emission) = self.typed.rows.take_pending(writes) {
+            // What has expired is no deletion to tell of.
+            if start_of(emission.emission().key) >= self.removed_before {
+                return Some(emission);
+            }
+            self.typed.rows.put_back(emission);
+        }
+        None
+    }
+
+    fn put_back(&mut self, emission: EmissionBuffer) {
+        self.typed.rows.put_back(emission);
+    }
+
+    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
+        self.typed.rows.log_emission(emission, write)
+    }
+
+    fn read_key(&self, bytes: &[u8]) -> Result<Windowed<K, W>> {
+        let start = start_of(bytes);
+        let window = W::between(start, start.saturating_add(self.settings.size_ms));
+        Ok(Windowed { key: self.typed.read_key(key_of(bytes))?, window })
+    }
+
+    fn read_row(&self, row: Row<'_>) -> Result<Timestamped<V>> {
+        self.typed.read_row(row)
+    }
+}
+
+impl<K: 'static, V: 'static> TaskStore for WindowState<K, V> {
+    leave_to_rows!(typed.rows);
+
+    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
+        self.observed.seal();
+        self.typed.rows.seal()
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.observed.commit();
+        self.typed.rows.commit()?;
+        // At a commit only: an abort must not bring half of a segment back.
+        self.expire()
+    }
+
+    fn abort(&mut self) {
+        self.observed.abort();
+        self.typed.rows.abort();
+    }
+
+    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
+        if key.len() < SUFFIX_BYTES {
+            return Err(Error::fatal(format_args!(
+                "a record of the changelog of `{}` is no window",
+                self.name()
+            )));
+        }
+        self.observed.resume(self.observed.now.max(start_of(key)));
+        self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
+    }
+}
