@@ -32,7 +32,8 @@ fn grouped(b: &StreamsBuilder) -> KGroupedStream<String, Option<String>> {
 }
 
 /// A window's start and end, as the recordings print them.
-trait Ends {
+pub(super) trait Ends {
+    /// Start and end in milliseconds.
     fn ends(&self) -> (i64, i64);
 }
 
