@@ -1,5 +1,7 @@
 //! What can go wrong, by what the caller must do.
 
+use std::path::PathBuf;
+
 /// A failure of a store or its engine. [`kind`](Error::kind) says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,6 +24,49 @@ pub enum Error {
         /// The limit, in the unit of what is counted.
         limit: u64,
     },
+    /// A name that the engine cannot give to a store.
+    #[error("`{name}` cannot name a store: a name has 1 to {limit} bytes")]
+    StoreName {
+        /// The name.
+        name: String,
+        /// The longest name allowed, in bytes.
+        limit: usize,
+    },
+    /// What is on disk is damaged.
+    #[error("store `{store}` is corrupt: {detail}; remove it and restore it from its changelog")]
+    Corrupt {
+        /// The store, or the database if all of it is damaged.
+        store: String,
+        /// What was found.
+        detail: String,
+    },
+    /// What is on disk was written by another version of this program.
+    #[error("{what} has format version {found}, this program knows {known}")]
+    OtherVersion {
+        /// The store or database.
+        what: String,
+        /// Its version.
+        found: String,
+        /// The version that can be read.
+        known: String,
+    },
+    /// Another process, or another instance in this one, uses the directory.
+    #[error("the state directory {} is in use by another instance", directory.display())]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The engine or the disk under it failed.
+    #[error("the {engine} engine failed: {action}")]
+    Engine {
+        /// The engine's name.
+        engine: &'static str,
+        /// What it was to do.
+        action: &'static str,
+        /// What it says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Calls came in an order that cannot be obeyed; a fault in the program.
     #[error("state store used wrongly: {0}")]
     Misuse(&'static str),
@@ -33,6 +78,14 @@ pub enum Error {
 pub enum ErrorKind {
     /// The record cannot be stored: ask the handler of bad records, as for one that cannot be serialised.
     Record,
+    /// Remove the local state and restore it from the changelog.
+    Corrupt,
+    /// Remove the local state, or run the version that wrote it.
+    OtherVersion,
+    /// Stop the other instance, or use another directory.
+    Locked,
+    /// Stop; the disk must be looked after. Opening the store again may help.
+    Fatal,
     /// Stop; the program is wrong.
     Misuse,
 }
@@ -43,8 +96,16 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::KeyTooLarge { .. } | Error::TooLarge { .. } => ErrorKind::Record,
-            Error::Misuse(_) => ErrorKind::Misuse,
+            Error::Corrupt { .. } => ErrorKind::Corrupt,
+            Error::OtherVersion { .. } => ErrorKind::OtherVersion,
+            Error::Locked { .. } => ErrorKind::Locked,
+            Error::Engine { .. } => ErrorKind::Fatal,
+            Error::StoreName { .. } | Error::Misuse(_) => ErrorKind::Misuse,
         }
+    }
+
+    pub(crate) fn corrupt(store: &str, detail: impl Into<String>) -> Self {
+        Error::Corrupt { store: store.to_owned(), detail: detail.into() }
     }
 }
 

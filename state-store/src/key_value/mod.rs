@@ -14,14 +14,29 @@
 //!          +----------------+--- abort ---+
 //! ```
 //!
-//! Who calls: the task that owns the store. The table calls nobody; what is to be forwarded, logged or stored is handed
-//! out to the caller.
+//! Behind the table there may be an engine on disk. Committed rows are written behind, when the owner finds time
+//! ([`write_behind`]); rows that the engine has may be evicted from memory, from then on the table is not *complete* and
+//! asks the engine for what it does not know.
+//!
+//! Who calls: the task that owns the store. The table calls nobody but its engine; what is to be forwarded or logged is
+//! handed out to the caller.
+//!
+//! [`write_behind`]: KeyValueTable::write_behind
+
+mod behind;
+#[cfg(test)]
+mod tests;
+mod view;
 
 use std::ops::ControlFlow;
 
+use self::behind::Behind;
+pub use self::view::FrozenView;
+use crate::engine::EngineStore;
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Context, Emission, EmissionBuffer, Row, RowBuffer, Update};
 use crate::table::entry::{MAX_BYTES, NONE};
+use crate::table::frozen::{UndoLists, committed_row};
 use crate::table::ordered::{KeyRange, Order};
 use crate::table::pending::PendingList;
 use crate::table::row_map::RowMap;
@@ -58,6 +73,7 @@ pub struct KeyValueTable {
     /// Slots that were written as absent: to be removed when nothing needs them any more.
     tombstones: Vec<u32>,
     scratch: RowBuffer,
+    behind: Option<Behind>,
 }
 
 impl KeyValueTable {
@@ -75,7 +91,21 @@ impl KeyValueTable {
             spare: UndoList::default(),
             tombstones: Vec::new(),
             scratch: RowBuffer::default(),
+            behind: None,
         }
+    }
+
+    /// A table over a store of an engine. It reflects the changelog up to [`stored_checkpoint`]; what is behind it must be
+    /// [restored].
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    ///
+    /// [`stored_checkpoint`]: KeyValueTable::stored_checkpoint
+    /// [restored]: KeyValueTable::restore
+    pub fn open(store: Box<dyn EngineStore>, options: TableOptions) -> Result<Self> {
+        let behind = Behind::open(store)?;
+        Ok(KeyValueTable { behind: Some(behind), ..KeyValueTable::in_memory(options) })
     }
 
     /// The newest row of `key`.
@@ -85,7 +115,7 @@ impl KeyValueTable {
     #[inline]
     pub fn get(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
         let hash = self.rows.hash(key);
-        Ok(self.rows.find(hash, key).and_then(|slot| self.rows.get(slot).row()))
+        Ok(self.find_or_load(hash, key)?.and_then(|slot| self.rows.get(slot).row()))
     }
 
     /// The row of `key` as of the last commit.
@@ -94,7 +124,8 @@ impl KeyValueTable {
     /// If the engine cannot be read.
     pub fn get_committed(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
         let hash = self.rows.hash(key);
-        Ok(self.rows.find(hash, key).and_then(|slot| self.committed_row(slot)))
+        let slot = self.find_or_load(hash, key)?;
+        Ok(slot.and_then(|slot| committed_row(self.rows.get(slot), self.committed, self.undo_lists())))
     }
 
     /// Writes a row, or deletes it.
@@ -104,7 +135,7 @@ impl KeyValueTable {
     #[inline]
     pub fn put(&mut self, key: &[u8], row: Option<Row<'_>>, context: &Context<'_>) -> Result<()> {
         let hash = self.rows.hash(key);
-        let slot = self.rows.find(hash, key);
+        let slot = self.find_or_load(hash, key)?;
         self.write(slot, hash, key, row, context)
     }
 
@@ -121,7 +152,7 @@ impl KeyValueTable {
         change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
     ) -> Result<()> {
         let hash = self.rows.hash(key);
-        let slot = self.rows.find(hash, key);
+        let slot = self.find_or_load(hash, key)?;
         let old = slot.and_then(|slot| self.rows.get(slot).row());
         self.scratch.clear();
         match change(old, &mut self.scratch) {
@@ -141,7 +172,11 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be read.
     pub fn range(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Rows> {
-        Ok(Rows::new(&mut self.rows, range, order))
+        let engine = match &self.behind {
+            Some(behind) if !behind.is_complete() => Some(behind.scan(range, order)?),
+            _ => None,
+        };
+        Ok(Rows::of_table(&mut self.rows, range, order, engine))
     }
 
     /// All rows, by key. The iterator owns what it shows.
@@ -162,6 +197,15 @@ impl KeyValueTable {
         order: Order,
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        if self.behind.as_ref().is_some_and(|behind| !behind.is_complete()) {
+            let mut rows = self.range(range, order)?;
+            while let Some((key, row)) = rows.next()? {
+                if each(key, row).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let (slab, ordered) = self.rows.ordered();
         let show = |slot: u32| {
             let entry = slab.get(slot);
@@ -245,12 +289,16 @@ impl KeyValueTable {
         let Some((sealed, list)) = self.sealed.take_if(|(sealed, _)| *sealed == epoch.0) else {
             return Err(Error::Misuse("an epoch was committed that is not the sealed one"));
         };
-        let _ = checkpoint;
         self.committed = sealed;
         let mut list = list.into_inner();
+        if let Some(behind) = &mut self.behind {
+            behind.committed(list.slots(), checkpoint, self.rows.len());
+        }
         list.clear();
         self.spare = list;
-        self.sweep_tombstones();
+        if self.behind.is_none() {
+            self.sweep_tombstones();
+        }
         Ok(())
     }
 
@@ -296,6 +344,12 @@ impl KeyValueTable {
         self.rows.bytes()
     }
 
+    /// Keys in memory, those of rows deleted but not yet forgotten among them.
+    #[must_use]
+    pub fn resident_rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether anything was written since the last commit.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
@@ -312,23 +366,23 @@ impl KeyValueTable {
         row: Option<Row<'_>>,
         context: &Context<'_>,
     ) -> Result<()> {
-        if row.is_some_and(|row| key.len() + row.value.len() + row.headers.len() > MAX_BYTES) {
-            return Err(Error::TooLarge {
-                what: "the bytes of key, value and headers",
-                limit: MAX_BYTES as u64,
-            });
+        if let Some(row) = row {
+            check_size(key, row)?;
         }
         let slot = match slot {
             Some(slot) => slot,
             None if row.is_none() => return Ok(()),
-            None => self.rows.insert(hash, key)?,
+            None => self.insert(hash, key)?,
         };
-        let entry = self.rows.slab.get_mut(slot);
+        let entry = self.rows.get_mut(slot);
         if row.is_none() {
             if entry.is_absent() && entry.pending == NONE {
                 return Ok(());
             }
-            self.tombstones.push(slot);
+            if !entry.tombstone {
+                entry.tombstone = true;
+                self.tombstones.push(slot);
+            }
         }
         if entry.epoch != self.epoch {
             entry.undo = self.open.get_mut().push(slot, entry);
@@ -345,19 +399,34 @@ impl KeyValueTable {
         Ok(())
     }
 
-    /// The row as of the last commit: that of the oldest undo list which has the key, else the newest.
-    fn committed_row(&self, slot: u32) -> Option<Row<'_>> {
-        let entry = self.rows.get(slot);
-        let (mut row, mut epoch, mut undo) = (entry.row(), entry.epoch, entry.undo);
-        while epoch > self.committed {
-            let list = match &self.sealed {
-                Some((sealed, list)) if *sealed == epoch => list.get(),
-                _ => self.open.get(),
-            };
-            let previous = list.previous(undo);
-            (row, epoch, undo) = (previous.row, previous.epoch, previous.undo);
+    /// The slot of a key, read from the engine if it is not in memory. `None` if there is no row.
+    #[inline]
+    fn find_or_load(&mut self, hash: u32, key: &[u8]) -> Result<Option<u32>> {
+        let slot = self.rows.find(hash, key);
+        match &self.behind {
+            None => Ok(slot),
+            Some(behind) => match slot {
+                Some(slot) => {
+                    self.rows.slab.reference(slot);
+                    Ok(Some(slot))
+                }
+                None if behind.is_complete() => Ok(None),
+                None => self.load(hash, key),
+            },
         }
-        row
+    }
+
+    /// Adds a key that is not there, as absent.
+    fn insert(&mut self, hash: u32, key: &[u8]) -> Result<u32> {
+        if let Some(behind) = &self.behind {
+            behind.check_key(key)?;
+        }
+        self.rows.insert(hash, key)
+    }
+
+    fn undo_lists(&self) -> UndoLists<'_> {
+        let sealed = self.sealed.as_ref().map(|(epoch, list)| (*epoch, list.get()));
+        [Some((self.epoch, self.open.get())), sealed]
     }
 
     fn undo(&mut self, list: &UndoList) {
@@ -368,29 +437,33 @@ impl KeyValueTable {
             entry.epoch = previous.epoch;
             entry.undo = previous.undo;
             entry.pending = NONE;
-            if previous.row.is_none() {
+            if previous.row.is_none() && !entry.tombstone {
+                entry.tombstone = true;
                 self.tombstones.push(*slot);
             }
         }
     }
 
-    /// Removes absent rows that no undo list knows.
+    /// Removes absent rows that neither an undo list nor the engine waits for.
     fn sweep_tombstones(&mut self) {
+        let settled = self.behind.as_ref().map_or(self.committed, Behind::stored);
         let mut tombstones = std::mem::take(&mut self.tombstones);
         tombstones.retain(|slot| {
-            let entry = self.rows.get(*slot);
-            if !entry.occupied || !entry.is_absent() {
-                return false;
+            let entry = self.rows.get_mut(*slot);
+            let waits = entry.is_absent() && entry.epoch > settled;
+            entry.tombstone = waits;
+            if entry.occupied && entry.is_absent() && !waits {
+                self.rows.remove(*slot);
             }
-            if entry.epoch > self.committed {
-                return true;
-            }
-            self.rows.remove(*slot);
-            false
+            waits
         });
         self.tombstones = tombstones;
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn check_size(key: &[u8], row: Row<'_>) -> Result<()> {
+    if key.len() + row.value.len() + row.headers.len() > MAX_BYTES {
+        return Err(Error::TooLarge { what: "the bytes of key, value and headers", limit: MAX_BYTES as u64 });
+    }
+    Ok(())
+}

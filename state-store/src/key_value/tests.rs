@@ -1,30 +1,44 @@
-//! The table against a model of maps, with random epochs, flushes and aborts.
+//! The table against a model of maps, with random epochs, flushes, aborts, write-behind, evictions and crashes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::*;
+use crate::engine::Engine;
+use crate::engine::fjall::{FjallEngine, FjallOptions};
+use crate::engine::memory::MemoryEngine;
+use crate::random::Random;
 
 type ModelRow = (Vec<u8>, i64, Vec<u8>);
 type ModelMap = BTreeMap<Vec<u8>, ModelRow>;
 
-/// A small generator whose seed tells the whole run.
-struct Random(u64);
+/// What lies behind a table under test.
+enum Disk {
+    None,
+    Memory(MemoryEngine),
+    Fjall(tempfile::TempDir, anabranch_host::Host),
+}
 
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+const STORE: &str = "0_1/counts";
+
+impl Disk {
+    fn open(&self, options: TableOptions) -> KeyValueTable {
+        let store = match self {
+            Disk::None => return KeyValueTable::in_memory(options),
+            Disk::Memory(engine) => engine.open_store(STORE),
+            Disk::Fjall(directory, host) => {
+                let engine = FjallEngine::open(&host.disk(), directory.path(), FjallOptions::default());
+                engine.and_then(|engine| engine.open_store(STORE))
+            }
+        };
+        store.and_then(|store| KeyValueTable::open(store, options)).expect("the disk is sound")
     }
 
-    fn bytes(&mut self, longest: usize) -> Vec<u8> {
-        let longest = if self.below(4) == 0 { longest } else { longest.min(20) };
-        let length = self.below(longest + 1);
-        (0..length).map(|_| self.below(256) as u8).collect()
+    fn crash(&self, random: &mut Random) {
+        if let Disk::Memory(engine) = self {
+            engine.crash(random.below(engine.unsynced_batches() + 1));
+        }
     }
 }
 
@@ -37,6 +51,11 @@ struct Model {
     emitted: ModelMap,
     /// Keys in the order of their last write, with the offset of its context.
     pending: Vec<(Vec<u8>, i64)>,
+    cached: bool,
+    changelog: Vec<(Vec<u8>, Option<ModelRow>)>,
+    /// Ends of the changelog.
+    sealed_log: usize,
+    committed_log: usize,
 }
 
 fn row(row: &ModelRow) -> Row<'_> {
@@ -61,12 +80,57 @@ impl Model {
         if row.is_none() && !self.newest.contains_key(key) && !is_pending {
             return;
         }
+        if !self.cached {
+            self.changelog.push((key.to_vec(), row.clone()));
+        }
         match row {
             Some(row) => self.newest.insert(key.to_vec(), row),
             None => self.newest.remove(key),
         };
         self.pending.retain(|(pending, _)| pending != key);
         self.pending.push((key.to_vec(), offset));
+    }
+
+    fn seal(&mut self) {
+        self.sealed = Some(self.newest.clone());
+        self.sealed_log = self.changelog.len();
+    }
+
+    fn commit(&mut self) {
+        self.committed = self.sealed.take().expect("sealed");
+        self.committed_log = self.sealed_log;
+    }
+
+    fn abort(&mut self) {
+        self.sealed = None;
+        self.newest = self.committed.clone();
+        self.emitted = self.committed.clone();
+        self.pending.clear();
+        self.changelog.truncate(self.committed_log);
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { offset: self.committed_log as i64 - 1, wall_clock_ms: 7 }
+    }
+
+    /// Replays the changelog over what a crash left.
+    fn restore(&self, table: &mut KeyValueTable, random: &mut Random) {
+        let stored = table.stored_checkpoint().map_or(-1, |checkpoint| checkpoint.offset);
+        let start = (stored + 1) as usize;
+        assert!(start <= self.committed_log, "the store is ahead of the changelog");
+        for (at, (key, new)) in self.changelog[..self.committed_log].iter().enumerate().skip(start) {
+            table.restore(key, new.as_ref().map(row)).expect("nothing uncommitted");
+            if random.below(50) == 0 {
+                table.restored_to(Checkpoint { offset: at as i64, wall_clock_ms: 8 });
+            }
+            match random.below(50) {
+                0 => table.write_behind_all().expect("the disk is sound"),
+                1 => table.evict(random.below(100_000)),
+                2..5 => _ = table.write_behind(random.below(4000)).expect("the disk is sound"),
+                _ => (),
+            }
+        }
+        table.restored_to(self.checkpoint());
     }
 }
 
@@ -75,6 +139,9 @@ fn check_flush(table: &mut KeyValueTable, model: &mut Model) {
     for (key, offset) in model.pending.drain(..) {
         let (new, old) = (model.newest.get(&key).cloned(), model.emitted.get(&key).cloned());
         if new.is_some() || old.is_some() {
+            if model.cached {
+                model.changelog.push((key.clone(), new.clone()));
+            }
             expected.push((key, new, old, offset));
         }
     }
@@ -100,10 +167,12 @@ fn check_flush(table: &mut KeyValueTable, model: &mut Model) {
     assert_eq!((table.pending_rows(), table.pending_bytes()), (0, 0));
 }
 
-fn run(seed: u64, cached: bool, key_count: usize, steps: usize) {
+fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
     let random = &mut Random(seed);
-    let mut table = KeyValueTable::in_memory(TableOptions { cached });
-    let mut model = Model::default();
+    let options = TableOptions { cached };
+    let mut table = disk.open(options);
+    let mut model = Model { cached, ..Model::default() };
+    let mut views: Vec<(FrozenView, ModelMap)> = Vec::new();
     let mut in_flight = None;
     let keys: Vec<Vec<u8>> = (0..key_count).map(|_| random.bytes(120)).collect();
     let topics: Vec<Arc<str>> = vec!["a".into(), "bb".into()];
@@ -112,7 +181,7 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize) {
         let headers = vec![3; offset as usize % 7];
         let topic = (offset % 3 > 0).then(|| &topics[offset as usize % 3 - 1]);
         let context = Context { timestamp: offset, topic, partition: 0, offset, headers: &headers };
-        match random.below(40) {
+        match random.below(48) {
             0..12 => {
                 let new = (random.below(4) > 0).then(|| (random.bytes(200), offset, random.bytes(100)));
                 table.put(key, new.as_ref().map(row), &context).expect("in memory");
@@ -155,32 +224,23 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize) {
                     check_flush(&mut table, &mut model);
                 }
                 in_flight = Some(table.seal_epoch().expect("flushed"));
-                model.sealed = Some(model.newest.clone());
+                model.seal();
             }
             33 => {
                 if let Some(epoch) = in_flight.take() {
-                    table.commit_epoch(epoch, None).expect("sealed");
-                    model.committed = model.sealed.take().expect("sealed");
+                    model.commit();
+                    table.commit_epoch(epoch, Some(model.checkpoint())).expect("sealed");
                 }
             }
             34 if random.below(4) == 0 => {
                 table.abort();
                 in_flight = None;
-                model.sealed = None;
-                model.newest = model.committed.clone();
-                model.emitted = model.committed.clone();
-                model.pending.clear();
+                model.abort();
                 assert_eq!((table.uncommitted_bytes(), table.has_uncommitted()), (0, false));
             }
             35 => {
                 let (first, last) = (random.bytes(2), random.bytes(2));
-                let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
-                let range = match random.below(4) {
-                    0 => KeyRange::prefix(&first),
-                    1 => KeyRange::inclusive(Some(&first), Some(&last)),
-                    2 => KeyRange::new(Bound::Excluded(&first), Bound::Excluded(&last)),
-                    _ => KeyRange::all(),
-                };
+                let (range, order) = any_range(random, &first, &last);
                 let mut expected: Vec<_> =
                     model.newest.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
                 if order == Order::Reverse {
@@ -203,6 +263,32 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize) {
                 }
                 assert_eq!(collect(snapshot), expected);
             }
+            36..39 => _ = table.write_behind(random.below(3000)).expect("the disk is sound"),
+            39 if random.below(8) == 0 => table.write_behind_all().expect("the disk is sound"),
+            40 if random.below(2) == 0 => table.evict(random.below(200_000)),
+            41 if random.below(4) == 0 => table.evict(0),
+            42 => views.push((table.freeze().expect("the disk is sound"), model.committed.clone())),
+            43 if !views.is_empty() => {
+                let (view, model) = &views[random.below(views.len())];
+                let (first, last) = (random.bytes(2), random.bytes(2));
+                let (range, order) = any_range(random, &first, &last);
+                let mut expected: Vec<_> =
+                    model.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+                if order == Order::Reverse {
+                    expected.reverse();
+                }
+                assert_eq!(collect(view.range(&range, order).expect("the disk is sound")), expected);
+            }
+            44 if !views.is_empty() => _ = views.swap_remove(random.below(views.len())),
+            45 if random.below(8) == 0 && !matches!(disk, Disk::None) => {
+                views.clear();
+                drop(table);
+                in_flight = None;
+                model.abort();
+                disk.crash(random);
+                table = disk.open(options);
+                model.restore(&mut table, random);
+            }
             _ => (),
         }
     }
@@ -214,13 +300,41 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize) {
     assert_eq!(collect(table.all().expect("in memory")), model.committed.into_iter().collect::<Vec<_>>());
 }
 
-#[test]
-fn agrees_with_the_model() {
-    for seed in 0..60 {
+fn any_range<'a>(random: &mut Random, first: &'a [u8], last: &'a [u8]) -> (KeyRange<'a>, Order) {
+    let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
+    let range = match random.below(4) {
+        0 => KeyRange::prefix(first),
+        1 => KeyRange::inclusive(Some(first), Some(last)),
+        2 => KeyRange::new(Bound::Excluded(first), Bound::Excluded(last)),
+        _ => KeyRange::all(),
+    };
+    (range, order)
+}
+
+fn agrees_with_the_model(seeds: u64, steps: usize, disk: impl Fn() -> Disk) {
+    for seed in 0..seeds {
         let (cached, key_count) = (seed % 2 == 0, [5, 60, 1000][seed as usize % 3]);
-        let outcome = std::panic::catch_unwind(|| run(seed, cached, key_count, 1500));
-        assert!(outcome.is_ok(), "to replay: run({seed}, {cached}, {key_count}, 1500)");
+        let disk = disk();
+        let run = || run(seed, cached, key_count, steps, &disk);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        assert!(outcome.is_ok(), "to replay: run({seed}, {cached}, {key_count}, {steps}, ..)");
     }
+}
+
+#[test]
+fn a_table_in_memory_agrees_with_the_model() {
+    agrees_with_the_model(60, 1500, || Disk::None);
+}
+
+#[test]
+fn a_table_over_memory_that_crashes_agrees_with_the_model() {
+    agrees_with_the_model(120, 1500, || Disk::Memory(MemoryEngine::new()));
+}
+
+#[test]
+fn a_table_over_fjall_agrees_with_the_model() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    agrees_with_the_model(6, 1500, || Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()));
 }
 
 #[test]

@@ -32,6 +32,10 @@ pub(crate) struct Entry {
     key_length: u32,
     value_length: u32,
     headers_length: u32,
+    /// Used since the hand of the eviction last came by.
+    pub(crate) referenced: bool,
+    /// Whether it is in the table's list of tombstones.
+    pub(crate) tombstone: bool,
     /// Whether the slot holds a key at all.
     pub(crate) occupied: bool,
 }
@@ -69,6 +73,8 @@ impl Entry {
             key_length: 0,
             value_length: ABSENT,
             headers_length: 0,
+            referenced: false,
+            tombstone: false,
             occupied: false,
         }
     }
@@ -124,6 +130,12 @@ impl Entry {
         self.timestamp = row.timestamp;
         self.value_length = row.value.len() as u32;
         self.headers_length = row.headers.len() as u32;
+    }
+
+    /// Bytes of key, value and headers.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let value = if self.is_absent() { 0 } else { self.value_length as usize };
+        self.key_length as usize + value + self.headers_length as usize
     }
 
     /// Bytes outside of the entry.

@@ -80,10 +80,6 @@ impl Index {
         self.buckets[hole].slot = EMPTY;
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
-    }
-
     fn place(&mut self, bucket: Bucket) {
         let mask = self.buckets.len() - 1;
         let mut at = (bucket.hash >> self.shift) as usize;

@@ -1,6 +1,7 @@
 //! The parts of a table.
 
 pub(crate) mod entry;
+pub(crate) mod frozen;
 pub(crate) mod index;
 pub(crate) mod ordered;
 pub(crate) mod pending;

@@ -86,17 +86,21 @@ impl<'a> KeyRange<'a> {
     /// Whether `key` is in it.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
-        let after_start = match self.start() {
-            Bound::Unbounded => true,
-            Bound::Included(start) => key >= start,
-            Bound::Excluded(start) => key > start,
-        };
-        after_start
+        !self.starts_after(key)
             && match self.end() {
                 Bound::Unbounded => true,
                 Bound::Included(end) => key <= end,
                 Bound::Excluded(end) => key < end,
             }
+    }
+
+    /// Whether `key` lies before the range.
+    pub(crate) fn starts_after(&self, key: &[u8]) -> bool {
+        match self.start() {
+            Bound::Unbounded => false,
+            Bound::Included(start) => key < start,
+            Bound::Excluded(start) => key <= start,
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use super::slab::Slab;
 use crate::error::Result;
 use crate::row::Row;
 
+/// Bytes of the hash index a key: eight a bucket, a half of them filled on average.
+const INDEX_BYTES: usize = 16;
+
 /// The entries of a table by key.
 #[derive(Debug)]
 pub(crate) struct RowMap {
@@ -94,9 +97,14 @@ impl RowMap {
         (&self.slab, ordered)
     }
 
+    /// Keys, absent ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Bytes of the keys that are there. The room that removed ones leave is used again and not counted.
     pub(crate) fn bytes(&self) -> usize {
-        self.slab.slots() as usize * size_of::<Entry>()
-            + self.index.bytes()
+        self.len() * (size_of::<Entry>() + INDEX_BYTES)
             + self.heap_bytes
             + self.ordered.as_ref().map_or(0, OrderedIndex::bytes)
     }

@@ -31,6 +31,12 @@ impl<T: Clone + Default> Share<T> {
         }
     }
 
+    /// Whether a write would have to look at, and perhaps copy, what views hold.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Share::Shared(_))
+    }
+
     /// Another owner of the same value.
     pub(crate) fn share(&mut self) -> Arc<T> {
         if let Share::Owned(value) = self {

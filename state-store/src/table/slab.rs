@@ -33,6 +33,15 @@ impl Slab {
         &mut self.chunks[(slot >> CHUNK_BITS) as usize].get_mut()[slot as usize % CHUNK_ENTRIES]
     }
 
+    /// Notes that the row was used, if that costs no copy.
+    #[inline]
+    pub(crate) fn reference(&mut self, slot: u32) {
+        let chunk = &mut self.chunks[(slot >> CHUNK_BITS) as usize];
+        if !chunk.is_shared() {
+            chunk.get_mut()[slot as usize % CHUNK_ENTRIES].referenced = true;
+        }
+    }
+
     pub(crate) fn insert(&mut self, entry: Entry) -> Result<u32> {
         if let Some(slot) = self.free.pop() {
             *self.get_mut(slot) = entry;
@@ -60,6 +69,11 @@ impl Slab {
         self.free.push(slot);
     }
 
+    /// Keys, absent ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.slots as usize - self.free.len()
+    }
+
     /// One more than the highest slot.
     pub(crate) fn slots(&self) -> u32 {
         self.slots
@@ -73,4 +87,10 @@ impl Slab {
 /// The entry of a slot in frozen chunks.
 pub(crate) fn frozen_entry(chunks: &FrozenChunks, slot: u32) -> &Entry {
     &chunks[(slot >> CHUNK_BITS) as usize][slot as usize % CHUNK_ENTRIES]
+}
+
+/// All slots of frozen chunks that hold a key.
+pub(crate) fn frozen_slots(chunks: &FrozenChunks) -> impl Iterator<Item = u32> {
+    let entries = chunks.iter().flat_map(|chunk| chunk.iter());
+    entries.zip(0..).filter(|(entry, _)| entry.occupied).map(|(_, slot)| slot)
 }

@@ -1,0 +1,99 @@
+//! What lies behind the tables: an embedded engine that keeps rows on disk.
+//!
+//! An engine holds named stores. A store is written in chunks; a chunk is there as a whole or not at all, and after a
+//! crash a store is as some chunk left it, none before it missing. The last chunk of a run carries the changelog offset
+//! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
+//! brings back: nothing need be synced, nothing is ever wiped.
+//!
+//! Reading order: the traits here, [`encoding`], the engines [`memory`] and [`fjall`].
+
+pub(crate) mod encoding;
+pub(crate) mod fjall;
+pub(crate) mod memory;
+
+use std::fmt::Debug;
+
+use crate::error::Result;
+use crate::row::{Checkpoint, Row, RowBuffer};
+use crate::table::ordered::{KeyRange, Order};
+
+/// Stores by name. One an instance; the names say task and store.
+pub trait Engine: Debug + Send + Sync {
+    /// Opens a store, made if it is not there. At most one table may have it open.
+    ///
+    /// # Errors
+    /// If it is corrupt, of another format version, or its name is too long.
+    fn open_store(&self, name: &str) -> Result<Box<dyn EngineStore>>;
+
+    /// Removes a store and all that is in it; no error if it is not there. Nobody may have it open.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn drop_store(&self, name: &str) -> Result<()>;
+
+    /// The stores that are there, by name.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn store_names(&self) -> Result<Vec<String>>;
+
+    /// Makes all that was written durable. For a clean stop: a crash without it costs a longer restore, never rows.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    fn sync(&self) -> Result<()>;
+}
+
+/// Rows of a chunk: a key and its row, or its absence if it is to be removed.
+pub type ChunkRows<'i, 'r> = dyn Iterator<Item = (&'r [u8], Option<Row<'r>>)> + 'i;
+
+/// One store of an engine.
+pub trait EngineStore: Debug + Send {
+    /// The engine's name.
+    fn engine(&self) -> &'static str;
+
+    /// The longest key it can hold.
+    fn key_limit_bytes(&self) -> usize;
+
+    /// Whether it holds no row.
+    ///
+    /// # Errors
+    /// If it cannot be read; so for all calls below.
+    fn is_empty(&self) -> Result<bool>;
+
+    /// Reads a row into `row`; `false` if there is none.
+    fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool>;
+
+    /// The store as it is now, for whoever reads it later or elsewhere.
+    fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>>;
+
+    /// Writes a chunk and, if it is the last one of a run, what the run reflects; all of it or nothing.
+    fn write(&mut self, rows: &mut ChunkRows<'_, '_>, checkpoint: Option<Checkpoint>) -> Result<()>;
+
+    /// Writes many rows in strictly ascending order of their keys, faster than in chunks. The checkpoint stays as it is.
+    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()>;
+
+    /// What the last finished run reflects.
+    fn checkpoint(&self) -> Result<Option<Checkpoint>>;
+}
+
+/// A store as it was at some moment.
+pub trait EngineSnapshot: Debug + Send + Sync {
+    /// Reads a range.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn scan(&self, range: &KeyRange<'_>, order: Order) -> Result<Box<dyn EngineScan>>;
+}
+
+/// Rows of a range, one by one.
+pub trait EngineScan: Send {
+    /// Reads the next row into the buffers; `false` at the end.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn next(&mut self, key: &mut Vec<u8>, row: &mut RowBuffer) -> Result<bool>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! One contract, every engine; and what fjall must survive.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::ops::Bound;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anabranch_host::Host;
+
+use super::fjall::{FjallEngine, FjallOptions, KEY_LIMIT_BYTES};
+use super::memory::MemoryEngine;
+use super::*;
+use crate::error::{Error, ErrorKind};
+use crate::random::Random;
+use crate::{Context, KeyValueTable, TableOptions};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn write(
+    store: &mut dyn EngineStore,
+    rows: &[(Vec<u8>, Option<Vec<u8>>)],
+    checkpoint: Option<Checkpoint>,
+) -> Result<()> {
+    let rows = rows.iter().map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
+    store.write(&mut { rows }, checkpoint)
+}
+
+fn read(snapshot: &dyn EngineSnapshot, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut scan = snapshot.scan(range, order).expect("sound");
+    let (mut key, mut row, mut all) = (Vec::new(), RowBuffer::default(), Vec::new());
+    while scan.next(&mut key, &mut row).expect("sound") {
+        assert_eq!((row.timestamp, row.headers.len()), (3, 0));
+        all.push((key.clone(), row.value.clone()));
+    }
+    all
+}
+
+fn model_range(model: &Model, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all: Vec<_> = model.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+    if order == Order::Reverse {
+        all.reverse();
+    }
+    all
+}
+
+/// What every engine must do. `reopen` closes it and opens it again.
+fn keeps_the_contract(mut engine: Box<dyn Engine>, reopen: impl Fn(Box<dyn Engine>) -> Box<dyn Engine>) {
+    let random = &mut Random(1);
+    let mut model = Model::new();
+    let mut checkpoint = None;
+    assert_eq!(engine.store_names().expect("sound"), Vec::<String>::new());
+    for round in 0..12 {
+        let mut store = engine.open_store("0_0/one").expect("sound");
+        assert_eq!(store.checkpoint().expect("sound"), checkpoint);
+        assert_eq!(store.is_empty().expect("sound"), model.is_empty());
+        for step in 0..20 {
+            let before = store.snapshot().expect("sound");
+            let model_before = model.clone();
+            let mut rows = BTreeMap::new();
+            for _ in 0..random.below(30) {
+                rows.insert(random.bytes(3), (random.below(3) > 0).then(|| random.bytes(500)));
+            }
+            let rows: Vec<_> = rows.into_iter().collect();
+            match random.below(16) {
+                0 => {
+                    let rows = rows.iter();
+                    let mut rows =
+                        rows.map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
+                    store.ingest(&mut rows).expect("sound");
+                }
+                1..6 => {
+                    checkpoint = Some(Checkpoint { offset: round * 20 + step, wall_clock_ms: -round });
+                    write(&mut *store, &rows, checkpoint).expect("sound");
+                }
+                _ => write(&mut *store, &rows, None).expect("sound"),
+            }
+            for (key, value) in rows {
+                match value {
+                    Some(value) => model.insert(key, value),
+                    None => model.remove(&key),
+                };
+            }
+            assert_eq!(store.checkpoint().expect("sound"), checkpoint);
+            let (first, last) = (random.bytes(2), random.bytes(2));
+            let after = store.snapshot().expect("sound");
+            for range in [
+                KeyRange::all(),
+                KeyRange::prefix(&first),
+                KeyRange::inclusive(Some(&first), Some(&last)),
+                KeyRange::new(Bound::Excluded(&first), Bound::Excluded(&last)),
+                KeyRange::new(Bound::Unbounded, Bound::Excluded(&last)),
+            ] {
+                for order in [Order::Forward, Order::Reverse] {
+                    assert_eq!(read(&*before, &range, order), model_range(&model_before, &range, order));
+                    assert_eq!(read(&*after, &range, order), model_range(&model, &range, order));
+                }
+            }
+            let mut row = RowBuffer::default();
+            for _ in 0..10 {
+                let key = random.bytes(2);
+                let found = store.get(&key, &mut row).expect("sound");
+                assert_eq!(found.then_some(&row.value), model.get(&key));
+            }
+        }
+        drop(store);
+        if round % 10 == 5 {
+            engine.drop_store("0_0/one").expect("closed");
+            (model, checkpoint) = (Model::new(), None);
+        }
+        if round % 3 == 2 {
+            engine = reopen(engine);
+        }
+    }
+
+    // Others are not touched, and names are what they were.
+    let mut other = engine.open_store("0_0/other").expect("sound");
+    assert!(other.is_empty().expect("sound"));
+    write(&mut *other, &[(vec![], Some(vec![1]))], None).expect("sound");
+    drop(other);
+    engine.drop_store("0_0/one").expect("closed");
+    engine.drop_store("0_0/never").expect("no error if it is not there");
+    assert_eq!(engine.store_names().expect("sound"), ["0_0/other"]);
+    assert!(!engine.open_store("0_0/other").expect("sound").is_empty().expect("sound"));
+    for name in [String::new(), "n".repeat(256)] {
+        assert!(matches!(engine.open_store(&name), Err(Error::StoreName { .. })));
+    }
+
+    // Keys of all lengths, and the limit.
+    let lengths = [0, 1, 15, 16, 22, 23, 79, 80, 255, 256, 4096, KEY_LIMIT_BYTES - 1, KEY_LIMIT_BYTES];
+    let open = |engine: &dyn Engine| {
+        let store = engine.open_store("0_0/keys").expect("sound");
+        KeyValueTable::open(store, TableOptions::default()).expect("sound")
+    };
+    let mut table = open(&*engine);
+    for length in lengths {
+        let key = vec![length as u8; length];
+        table.put(&key, Some(Row::new(&key, 1)), &Context::none(1)).expect("within the limit");
+    }
+    let over = vec![0; KEY_LIMIT_BYTES + 1];
+    let refused = table.put(&over, Some(Row::new(b"v", 1)), &Context::none(1)).expect_err("too long");
+    assert_eq!(refused.kind(), ErrorKind::Record);
+    assert!(refused.to_string().contains("65535 bytes is over the limit of 65534 bytes"), "{refused}");
+    let epoch = table.seal_epoch().expect("nothing pending");
+    table.commit_epoch(epoch, None).expect("sealed");
+    while table.write_behind(10_000).expect("sound") {}
+    drop(table);
+    engine = reopen(engine);
+    let mut table = open(&*engine);
+    for length in lengths {
+        let key = vec![length as u8; length];
+        assert_eq!(table.get(&key).expect("sound"), Some(Row::new(&key, 1)), "{length}");
+    }
+    assert_eq!(table.get(&over).expect("not there, no error"), None);
+}
+
+#[test]
+fn memory_keeps_the_contract() {
+    keeps_the_contract(Box::new(MemoryEngine::new()), |engine| engine);
+}
+
+fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {
+    FjallEngine::open(&host.disk(), directory, FjallOptions { cache_bytes: 1 << 20, memtable_bytes: 1 << 16 })
+}
+
+#[test]
+fn fjall_keeps_the_contract() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || Box::new(open_fjall(&host, directory.path()).expect("sound")) as Box<dyn Engine>;
+    keeps_the_contract(open(), |engine| {
+        drop(engine);
+        open()
+    });
+}
+
+#[test]
+fn a_crash_forgets_the_last_unsynced_batches() {
+    for kept in 0..4 {
+        let engine = MemoryEngine::new();
+        let mut store = engine.open_store("s").expect("sound");
+        let mut put = |key: u8| write(&mut *store, &[(vec![key], Some(vec![]))], None).expect("sound");
+        put(0);
+        engine.sync().expect("sound");
+        (1..4).for_each(&mut put);
+        assert_eq!(engine.unsynced_batches(), 3);
+        engine.crash(kept);
+        assert_eq!(engine.unsynced_batches(), 0);
+        let snapshot = engine.open_store("s").and_then(|store| store.snapshot()).expect("sound");
+        assert_eq!(read(&*snapshot, &KeyRange::all(), Order::Forward).len(), 1 + kept);
+    }
+}
+
+#[test]
+fn a_second_instance_is_refused() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = open_fjall(&host, directory.path()).expect("free");
+    let store = first.open_store("s").expect("sound");
+    let refused = open_fjall(&host, directory.path()).expect_err("in use");
+    assert_eq!(refused.kind(), ErrorKind::Locked);
+    drop(first);
+    assert!(open_fjall(&host, directory.path()).is_err(), "a store is still open");
+    drop(store);
+    open_fjall(&host, directory.path()).expect("free again");
+}
+
+#[test]
+fn another_format_version_and_damage_are_told_apart() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("rows");
+    let marker = path.join("version");
+    let rows: Vec<_> = (0..2000_u32).map(|at| (at.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
+    {
+        let engine = open_fjall(&host, directory.path()).expect("new");
+        let mut store = engine.open_store("s").expect("sound");
+        for rows in rows.chunks(100) {
+            write(&mut *store, rows, Some(Checkpoint { offset: 1, wall_clock_ms: 1 })).expect("sound");
+        }
+        engine.sync().expect("sound");
+    }
+    let put = |path: &Path, bytes: &[u8]| {
+        let disk = host.disk();
+        let file = disk.open(path, anabranch_host::OpenOptions::create_empty()).expect("there");
+        file.write_all_at(bytes, 0).expect("written");
+    };
+    let sound = host.disk().read(&marker).expect("there");
+    put(&marker, b"FJL\x02");
+    let refused = open_fjall(&host, directory.path()).expect_err("version 2");
+    assert_eq!(refused.kind(), ErrorKind::OtherVersion);
+    put(&marker, b"what");
+    let refused = open_fjall(&host, directory.path()).expect_err("no marker of fjall's");
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    put(&marker, &sound);
+    let count = |engine: &FjallEngine| {
+        let snapshot = engine.open_store("s").and_then(|store| store.snapshot()).expect("sound");
+        read(&*snapshot, &KeyRange::all(), Order::Forward).len()
+    };
+    assert_eq!(count(&open_fjall(&host, directory.path()).expect("whole again")), rows.len());
+
+    // A first start that was killed before fjall had written its marker: nothing is lost by beginning again.
+    host.disk().remove_file(&marker).expect("there");
+    let engine = open_fjall(&host, directory.path()).expect("made anew");
+    assert_eq!(engine.store_names().expect("sound"), Vec::<String>::new());
+}
+
+const DIRECTORY: &str = "ANABRANCH_TEST_STATE_DIRECTORY";
+const KEYS: i64 = 97;
+
+/// The write at an offset; every seventh one deletes.
+fn killed_write(offset: i64) -> (Vec<u8>, Option<Vec<u8>>) {
+    let key = (offset * offset % KEYS).to_be_bytes().to_vec();
+    (key, (offset % 7 != 0).then(|| [offset.to_be_bytes(); 40].concat()))
+}
+
+/// The other side of the test below: goes on where the checkpoint says and tells every chunk it wrote.
+#[test]
+fn writes_until_it_is_killed() {
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let engine = open_fjall(&host, Path::new(&directory)).expect("whatever the kill left");
+    let mut store = engine.open_store("s").expect("sound");
+    let mut offset = store.checkpoint().expect("sound").map_or(0, |checkpoint| checkpoint.offset + 1);
+    loop {
+        let rows: Vec<_> = (offset..offset + 10).map(killed_write).collect();
+        offset += 10;
+        write(&mut *store, &rows, Some(Checkpoint { offset: offset - 1, wall_clock_ms: 0 })).expect("sound");
+        println!("\nwrote {}", offset - 1);
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_whole_chunks() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    for chunks in [1, 300, 900, 40] {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "engine::tests::writes_until_it_is_killed", "--nocapture"])
+            .env(DIRECTORY, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this test runs");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let written = lines
+            .map_while(std::result::Result::ok)
+            .filter_map(|line| line.strip_prefix("wrote ")?.parse().ok());
+        let told: i64 = written.take(chunks).last().expect("it wrote");
+        child.kill().expect("it runs");
+        child.wait().expect("it was killed");
+
+        let engine = open_fjall(&host, directory.path()).expect("whatever the kill left");
+        let store = engine.open_store("s").expect("sound");
+        let offset = store.checkpoint().expect("sound").expect("written").offset;
+        assert!(offset >= told, "{offset} is less than what was told, {told}");
+        let mut model = Model::new();
+        for (key, value) in (0..=offset).map(killed_write) {
+            match value {
+                Some(value) => model.insert(key, value),
+                None => model.remove(&key),
+            };
+        }
+        let snapshot = store.snapshot().expect("sound");
+        assert_eq!(read(&*snapshot, &KeyRange::all(), Order::Forward), model.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,319 @@
+//! The table's side of its engine: loading, write-behind, restore, eviction.
+//!
+//! An entry is *clean*, and may be evicted, if the epoch of its last write is stored. No mark is set or cleared for it:
+//! finishing a run of write-behind raises the stored epoch and makes all its rows clean at once, an abort that puts back
+//! an entry's epoch makes it clean again.
+//!
+//! A *run* is cut at the last committed epoch. Its rows are written in chunks, each as of the last commit when it is
+//! written; the last chunk carries the changelog offset of the cut. A crash in the middle leaves rows that are newer than
+//! the offset says: the changelog behind the offset is replayed to its end over them, and the last write wins.
+
+use super::{KeyValueTable, check_size};
+use crate::engine::{EngineScan, EngineSnapshot, EngineStore};
+use crate::error::{Error, Result};
+use crate::row::{Checkpoint, Row};
+use crate::table::entry::NONE;
+use crate::table::frozen::committed_row;
+use crate::table::ordered::{KeyRange, Order};
+
+/// From so many rows on, a bulk load is faster than chunks.
+const BULK_ROWS: usize = if cfg!(test) { 50 } else { 20_000 };
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// An engine's store and what the table knows of it.
+#[derive(Debug)]
+pub(super) struct Behind {
+    store: Box<dyn EngineStore>,
+    /// Whether every row of the engine is in memory too.
+    complete: bool,
+    /// Rows of epochs up to this one are in the engine.
+    stored: u64,
+    /// What the engine reflects.
+    stored_checkpoint: Option<Checkpoint>,
+    /// What the committed rows reflect.
+    checkpoint: Option<Checkpoint>,
+    /// Slots of committed rows to be written, some of them more than once.
+    dirty: Vec<u32>,
+    run: Option<Run>,
+    /// The slot that the eviction looks at next.
+    hand: u32,
+}
+
+#[derive(Debug)]
+struct Run {
+    /// The last epoch it holds.
+    cut: u64,
+    checkpoint: Option<Checkpoint>,
+    slots: Vec<u32>,
+    /// Slots before this one are written.
+    written: usize,
+}
+
+impl Behind {
+    pub(super) fn open(store: Box<dyn EngineStore>) -> Result<Self> {
+        let checkpoint = store.checkpoint()?;
+        Ok(Behind {
+            complete: store.is_empty()?,
+            store,
+            stored: 0,
+            stored_checkpoint: checkpoint,
+            checkpoint,
+            dirty: Vec::new(),
+            run: None,
+            hand: 0,
+        })
+    }
+
+    #[inline]
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    pub(super) fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>> {
+        self.store.snapshot()
+    }
+
+    pub(super) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Result<Box<dyn EngineScan>> {
+        self.store.snapshot()?.scan(range, order)
+    }
+
+    pub(super) fn check_key(&self, key: &[u8]) -> Result<()> {
+        let limit = self.store.key_limit_bytes();
+        if key.len() > limit {
+            return Err(Error::KeyTooLarge { length: key.len(), limit, engine: self.store.engine() });
+        }
+        Ok(())
+    }
+
+    /// Notes the rows of a committed epoch; the table has `rows` keys.
+    pub(super) fn committed(&mut self, slots: &[u32], checkpoint: Option<Checkpoint>, rows: usize) {
+        self.checkpoint = checkpoint.or(self.checkpoint);
+        self.dirty.extend_from_slice(slots);
+        if self.dirty.len() > 2 * rows + 1024 {
+            self.dirty.sort_unstable();
+            self.dirty.dedup();
+        }
+    }
+
+    fn begin_run(&mut self, committed: u64) {
+        let mut slots = std::mem::take(&mut self.dirty);
+        if let Some(unfinished) = self.run.take() {
+            slots.extend_from_slice(&unfinished.slots[unfinished.written..]);
+        }
+        // In the order of the slots, so that memory is read straight through.
+        slots.sort_unstable();
+        slots.dedup();
+        self.run = Some(Run { cut: committed, checkpoint: self.checkpoint, slots, written: 0 });
+    }
+}
+
+impl KeyValueTable {
+    /// What the engine reflects: the changelog behind it must be restored when the store is opened again.
+    #[must_use]
+    pub fn stored_checkpoint(&self) -> Option<Checkpoint> {
+        self.behind.as_ref().and_then(|behind| behind.stored_checkpoint)
+    }
+
+    /// Whether [`write_behind`](KeyValueTable::write_behind) has something to do.
+    #[must_use]
+    pub fn has_unstored(&self) -> bool {
+        self.behind.as_ref().is_some_and(|behind| {
+            behind.run.is_some() || !behind.dirty.is_empty() || behind.checkpoint != behind.stored_checkpoint
+        })
+    }
+
+    /// Committed rows still to be written behind; a row that several commits wrote may be counted for each.
+    #[must_use]
+    pub fn unstored_rows(&self) -> usize {
+        self.behind.as_ref().map_or(0, |behind| {
+            behind.dirty.len() + behind.run.as_ref().map_or(0, |run| run.slots.len() - run.written)
+        })
+    }
+
+    /// Writes one chunk of about `chunk_bytes` to the engine and says whether there is more to write. The rows stay in
+    /// memory, clean once their run is finished.
+    ///
+    /// # Errors
+    /// If the engine cannot be written; the same chunk is written again then.
+    pub fn write_behind(&mut self, chunk_bytes: usize) -> Result<bool> {
+        if !self.has_unstored() {
+            return Ok(false);
+        }
+        let Some(mut behind) = self.behind.take() else { return Ok(false) };
+        if behind.run.is_none() {
+            behind.begin_run(self.committed);
+        }
+        let written = self.write_chunk(&mut behind, chunk_bytes);
+        self.behind = Some(behind);
+        let finished = written?;
+        if finished {
+            self.sweep_tombstones();
+        }
+        Ok(!finished || self.has_unstored())
+    }
+
+    /// Writes everything that is committed, many rows at once: for whoever restores.
+    ///
+    /// # Errors
+    /// If the engine cannot be written.
+    pub fn write_behind_all(&mut self) -> Result<()> {
+        let Some(mut behind) = self.behind.take() else { return Ok(()) };
+        if self.committed > behind.stored || behind.run.is_some() {
+            behind.begin_run(self.committed);
+        }
+        let loaded = self.bulk_load(&mut behind);
+        self.behind = Some(behind);
+        loaded?;
+        while self.write_behind(CHUNK_BYTES)? {}
+        Ok(())
+    }
+
+    /// Applies a changelog record straight to the committed rows, nothing to be undone, forwarded or logged.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if anything is uncommitted; if the row is too large.
+    pub fn restore(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
+        if self.has_uncommitted() || self.sealed.is_some() {
+            return Err(Error::Misuse("rows were restored while others are uncommitted"));
+        }
+        if let Some(row) = row {
+            check_size(key, row)?;
+        }
+        let hash = self.rows.hash(key);
+        let slot = match self.rows.find(hash, key) {
+            Some(slot) => slot,
+            // An incomplete table need not know what the engine has: it will be written over.
+            None if row.is_none() && self.behind.as_ref().is_none_or(Behind::is_complete) => return Ok(()),
+            None => self.insert(hash, key)?,
+        };
+        let Some(behind) = &mut self.behind else {
+            if row.is_some() {
+                self.rows.set(slot, row)
+            } else {
+                self.rows.remove(slot)
+            }
+            return Ok(());
+        };
+        // Restored rows belong to a committed epoch that no run has.
+        if self.committed <= behind.run.as_ref().map_or(behind.stored, |run| run.cut) {
+            self.committed = self.epoch;
+            self.epoch += 1;
+        }
+        let entry = self.rows.get_mut(slot);
+        if entry.epoch != self.committed {
+            entry.epoch = self.committed;
+            behind.dirty.push(slot);
+        }
+        entry.referenced = true;
+        if row.is_none() && !entry.tombstone {
+            entry.tombstone = true;
+            self.tombstones.push(slot);
+        }
+        self.rows.set(slot, row);
+        Ok(())
+    }
+
+    /// Notes how far the changelog was restored.
+    pub fn restored_to(&mut self, checkpoint: Checkpoint) {
+        if let Some(behind) = &mut self.behind {
+            behind.checkpoint = Some(checkpoint);
+        }
+    }
+
+    /// Evicts rows that the engine has too, those not used for long first, until at most `bytes` are resident. Rows that
+    /// are not yet stored stay: write them behind first.
+    pub fn evict(&mut self, bytes: usize) {
+        let Some(behind) = &mut self.behind else { return };
+        let slots = self.rows.slab.slots();
+        // In the first round the hand takes away the marks of use, in the second the rows.
+        for _ in 0..2 * u64::from(slots) {
+            if self.rows.bytes() <= bytes {
+                return;
+            }
+            let slot = behind.hand;
+            behind.hand = (slot + 1) % slots;
+            let entry = self.rows.get(slot);
+            if !entry.occupied || entry.epoch > behind.stored || entry.pending != NONE {
+                continue;
+            }
+            if entry.referenced {
+                self.rows.get_mut(slot).referenced = false;
+                continue;
+            }
+            behind.complete &= entry.is_absent();
+            self.rows.remove(slot);
+        }
+    }
+
+    /// Reads a row that is not in memory.
+    #[cold]
+    pub(super) fn load(&mut self, hash: u32, key: &[u8]) -> Result<Option<u32>> {
+        let Some(behind) = &self.behind else { return Ok(None) };
+        if key.len() > behind.store.key_limit_bytes() {
+            return Ok(None);
+        }
+        let found = behind.store.get(key, &mut self.scratch)?;
+        // Absence is kept too: who asks for a key mostly writes it next.
+        let slot = self.rows.insert(hash, key)?;
+        if found {
+            self.rows.set(slot, Some(self.scratch.row()));
+        }
+        self.rows.get_mut(slot).referenced = true;
+        Ok(Some(slot))
+    }
+
+    /// Writes the next chunk of the run; says whether it was the last one.
+    fn write_chunk(&mut self, behind: &mut Behind, chunk_bytes: usize) -> Result<bool> {
+        let Some(run) = &mut behind.run else { return Ok(true) };
+        let rest = &run.slots[run.written..];
+        let mut bytes = 0;
+        let fits = |slot: &&u32| {
+            let before = bytes;
+            bytes += self.rows.get(**slot).packed_bytes() + size_of::<u64>();
+            before == 0 || bytes <= chunk_bytes
+        };
+        let mut chunk: Vec<u32> = rest.iter().take_while(fits).copied().collect();
+        let count = chunk.len();
+        let last = count == rest.len();
+        self.write_sorted(&mut chunk, |rows| {
+            behind.store.write(rows, if last { run.checkpoint } else { None })
+        })?;
+        run.written += count;
+        if last {
+            behind.stored = run.cut;
+            behind.stored_checkpoint = run.checkpoint.or(behind.stored_checkpoint);
+            behind.run = None;
+        }
+        Ok(last)
+    }
+
+    /// Loads the rest of the run into the engine if it is worth it; the last chunk is left to be written.
+    fn bulk_load(&mut self, behind: &mut Behind) -> Result<()> {
+        let Some(run) = &mut behind.run else { return Ok(()) };
+        if run.slots.len() - run.written < BULK_ROWS {
+            return Ok(());
+        }
+        let mut rest = run.slots[run.written..].to_vec();
+        self.write_sorted(&mut rest, |rows| behind.store.ingest(rows))?;
+        run.written = run.slots.len();
+        Ok(())
+    }
+
+    /// Hands the committed rows of `slots` to `write`, in the order of their keys.
+    fn write_sorted(
+        &self,
+        slots: &mut [u32],
+        write: impl FnOnce(&mut crate::engine::ChunkRows<'_, '_>) -> Result<()>,
+    ) -> Result<()> {
+        slots.sort_unstable_by(|left, right| self.rows.get(*left).key().cmp(self.rows.get(*right).key()));
+        let row = |slot: &u32| {
+            let entry = self.rows.get(*slot);
+            (entry.key(), committed_row(entry, self.committed, self.undo_lists()))
+        };
+        write(&mut slots.iter().map(row))
+    }
+}
