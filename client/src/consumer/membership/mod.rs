@@ -11,6 +11,8 @@
 //! then does the member go on. Under an eager protocol it lets go of everything before it joins; under a cooperative one
 //! (KIP-429) it keeps what it has, lets go of what the new assignment takes away, and joins once more.
 
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,73 +21,13 @@ use anabranch_host::Instant;
 use anabranch_protocol::ErrorCode;
 use bytes::Bytes;
 
+pub use step::RebalanceEvent;
+pub(super) use step::{Joined, MemberOptions, Step};
+
 use super::assignor::{Assignor, MemberAssignment, MemberSubscription, RebalanceProtocol};
 use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
 use crate::topic_partition::TopicPartition;
-
-/// A change of what a member owns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RebalanceEvent {
-    /// These are new. Sent after every rebalance, even if nothing is new.
-    Assigned {
-        /// The new ones; under an eager protocol, all.
-        partitions: Vec<TopicPartition>,
-        /// What the leader's assignor says to this member's.
-        user_data: Option<Bytes>,
-        /// The generation that begins.
-        generation_id: i32,
-    },
-    /// These go to somebody else once the consumer polls again: commit before.
-    Revoked(Vec<TopicPartition>),
-    /// These may belong to somebody else already: nothing can be committed for them.
-    Lost(Vec<TopicPartition>),
-}
-
-/// What a member is configured to be.
-#[derive(Clone, Debug)]
-pub(super) struct MemberOptions {
-    pub(super) group: Arc<str>,
-    pub(super) instance_id: Option<Arc<str>>,
-    pub(super) rack: Option<String>,
-    pub(super) session_timeout: Duration,
-    pub(super) heartbeat_interval: Duration,
-    pub(super) max_poll_interval: Duration,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Find the coordinator.
-    FindCoordinator,
-    /// Join the group.
-    Join { member_id: Arc<str>, protocols: Vec<(String, Bytes)>, reason: String },
-    /// As the leader, assign.
-    Assign { assignor: Arc<dyn Assignor>, members: BTreeMap<String, MemberSubscription> },
-    /// Ask for the assignment, as the leader with those of all.
-    Sync { committer: Committer, protocol: String, assignments: BTreeMap<String, Bytes> },
-    /// Show that the member lives.
-    Heartbeat(Committer),
-    /// Leave the group.
-    Leave(Committer),
-    /// Nothing before this time, unless something happens.
-    WaitUntil(Instant),
-    /// Nothing any more.
-    Done,
-}
-
-/// The answer to a join.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Joined {
-    pub(super) code: ErrorCode,
-    pub(super) member_id: String,
-    pub(super) generation_id: i32,
-    pub(super) protocol: String,
-    pub(super) leader: String,
-    pub(super) skip_assignment: bool,
-    /// Member id, instance id, subscription.
-    pub(super) members: Vec<(String, Option<String>, Bytes)>,
-}
 
 #[derive(Debug)]
 enum State {
