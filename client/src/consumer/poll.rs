@@ -1,5 +1,6 @@
 //! Polling: what the group says first, then what was fetched, waiting if there is neither.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Open {
 impl Consumer {
     /// Waits for records or events, at most for `timeout`; returns up to `max.poll.records`. With `enable.auto.commit`,
     /// what earlier polls returned counts as processed.
+    ///
+    /// The future may be dropped before its end (in a `select!`, say): nothing is lost.
     ///
     /// # Errors
     /// Invalid or Fenced, if the member or a partition cannot go on; Corrupt, if records do not parse; Closed.
@@ -105,9 +108,11 @@ impl Consumer {
         self.check_open()?;
         let now = self.now();
         if let Some(group) = &self.group {
-            group.membership.lock().polled(now);
-            self.fetcher.state.lock().positions.drop_revoked();
-            group.wake.notify_one();
+            let goes_on = group.membership.lock().polled(now);
+            if goes_on {
+                self.fetcher.state.lock().positions.drop_revoked();
+                group.wake.notify_one();
+            }
         }
         if self.auto_commits() && now >= self.auto_commit_at {
             self.commit_beside();
@@ -115,31 +120,37 @@ impl Consumer {
         self.take_events().await
     }
 
-    /// Takes the group's events and follows them.
+    /// Takes the group's events and follows them. Whoever drops the future before its end finds them with the next poll.
     async fn take_events(&mut self) -> Result<Vec<RebalanceEvent>> {
         let Some(group) = self.group.clone() else { return Ok(Vec::new()) };
-        let events = group.membership.lock().take_events();
+        let mut committed = BTreeSet::new();
+        let events = loop {
+            let revoked = {
+                let mut membership = group.membership.lock();
+                let mut revoked = membership.revoked();
+                revoked.retain(|name| !committed.contains(name));
+                if revoked.is_empty() || !self.auto_commits() {
+                    break membership.take_events();
+                }
+                revoked
+            };
+            let mut offsets = self.fetcher.state.lock().positions.to_commit();
+            offsets.retain(|name, _| revoked.contains(name));
+            // If that fails, whoever gets the partitions reads some records again.
+            if let Err(error) = self.commit_offsets(&offsets).await {
+                tracing::warn!(%error, "offsets of revoked partitions are not committed");
+            }
+            committed.extend(revoked);
+        };
+        let mut state = self.fetcher.state.lock();
         for event in &events {
             match event {
-                RebalanceEvent::Assigned { partitions, .. } => {
-                    self.fetcher.state.lock().positions.add(partitions);
-                }
-                RebalanceEvent::Revoked(partitions) => {
-                    let mut offsets = self.fetcher.state.lock().positions.to_commit();
-                    offsets.retain(|name, _| partitions.contains(name));
-                    if self.auto_commits() && !offsets.is_empty() {
-                        // If that fails, whoever gets the partitions reads some records again.
-                        if let Err(error) = self.commit_offsets(&offsets).await {
-                            tracing::warn!(%error, "offsets of revoked partitions are not committed");
-                        }
-                    }
-                    self.fetcher.state.lock().positions.revoke(partitions);
-                }
-                RebalanceEvent::Lost(partitions) => {
-                    self.fetcher.state.lock().positions.remove(partitions);
-                }
+                RebalanceEvent::Assigned { partitions, .. } => state.positions.add(partitions),
+                RebalanceEvent::Revoked(partitions) => state.positions.revoke(partitions),
+                RebalanceEvent::Lost(partitions) => state.positions.remove(partitions),
             }
         }
+        drop(state);
         if events.is_empty()
             && let Some(error) = group.membership.lock().failure()
         {

@@ -89,6 +89,8 @@ impl Driver {
         let host = self.client.host().clone();
         loop {
             let step = self.group.membership.lock().next(host.now());
+            // What the step before has led to, and this one may have, is for the user to hear.
+            self.changed.notify_waiters();
             match step {
                 Step::Done => return,
                 Step::WaitUntil(time) => self.wait_until(time).await,
@@ -128,7 +130,6 @@ impl Driver {
                     tracing::debug!(group = %committer.group, member = %committer.member_id, ?left, "left");
                 }
             }
-            self.changed.notify_waiters();
         }
     }
 

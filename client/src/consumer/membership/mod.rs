@@ -128,15 +128,26 @@ impl Membership {
         self.rejoin.get_or_insert_with(|| reason.to_string());
     }
 
-    /// The user polls: it has dealt with all that it was told.
-    pub(super) fn polled(&mut self, now: Instant) {
+    /// The user polls: it has dealt with all that it was told. Says whether the member can go on for that.
+    pub(super) fn polled(&mut self, now: Instant) -> bool {
         self.polled_at = now;
-        self.idle = false;
-        if std::mem::take(&mut self.told) {
+        let was_idle = std::mem::take(&mut self.idle);
+        let was_told = std::mem::take(&mut self.told);
+        if was_told {
             for name in std::mem::take(&mut self.to_release) {
                 self.owned.remove(&name);
             }
         }
+        was_idle || was_told
+    }
+
+    /// The partitions that the user is about to be told to let go of.
+    pub(super) fn revoked(&self) -> Vec<TopicPartition> {
+        let revoked = self.events.iter().filter_map(|event| match event {
+            RebalanceEvent::Revoked(partitions) => Some(partitions),
+            _ => None,
+        });
+        revoked.flatten().cloned().collect()
     }
 
     /// What the user must be told now.
