@@ -55,6 +55,8 @@ pub(super) struct State {
     stale: BTreeSet<Arc<str>>,
     refreshing: bool,
     refresh_at: Instant,
+    /// Refreshes in a row that did not find what was asked for.
+    misses: u32,
     failures: u32,
     closed: bool,
 }
@@ -84,6 +86,7 @@ impl Fetcher {
                 stale: BTreeSet::new(),
                 refreshing: false,
                 refresh_at: Instant::default(),
+                misses: 0,
                 failures: 0,
                 closed: false,
             }),
@@ -267,10 +270,15 @@ impl Fetcher {
             {
                 let mut state = fetcher.state.lock();
                 state.refreshing = false;
-                if !matches!(asked, Ok(Ok(_))) {
-                    state.stale.extend(topics);
-                }
-                state.refresh_at = fetcher.retry_at(1);
+                let found = match asked {
+                    Ok(Ok(metadata)) => topics.iter().all(|topic| metadata.topic(topic).is_some()),
+                    _ => {
+                        state.stale.extend(topics);
+                        false
+                    }
+                };
+                state.misses = if found { 0 } else { state.misses + 1 };
+                state.refresh_at = fetcher.retry_at(state.misses);
             }
             fetcher.go_on();
         });

@@ -313,18 +313,18 @@ impl Driver {
             }
             synced = call => synced,
         };
+        if let Ok((ErrorCode::NONE, assignment)) = &synced
+            && let Ok(assignment) = MemberAssignment::decode(assignment)
+        {
+            // Before the membership has it: the user must not be told before its assignor is.
+            let assignor = self.group.membership.lock().assignor();
+            assignor.inspect(|assignor| assignor.on_assignment(&assignment, committer.generation));
+        }
         let (now, retry_at) = (self.client.host().now(), self.retry_at());
         let mut membership = self.group.membership.lock();
-        let told = match synced {
+        match synced {
             Ok((code, assignment)) => membership.synced(code, &assignment, now, retry_at),
-            Err(error) => {
-                membership.went_wrong(error, retry_at);
-                None
-            }
-        };
-        drop(membership);
-        if let Some((assignor, assignment, generation_id)) = told {
-            assignor.on_assignment(&assignment, generation_id);
+            Err(error) => membership.went_wrong(error, retry_at),
         }
     }
 

@@ -161,6 +161,11 @@ impl Membership {
         self.failed.as_ref()
     }
 
+    /// The assignor that the group has chosen.
+    pub(super) fn assignor(&self) -> Option<Arc<dyn Assignor>> {
+        self.assignor.clone()
+    }
+
     /// As whom to commit.
     pub(super) fn committer(&self) -> Committer {
         Committer {
@@ -456,26 +461,17 @@ impl Membership {
         }
     }
 
-    /// The answer to a sync. Gives back what this member got.
-    pub(super) fn synced(
-        &mut self,
-        code: ErrorCode,
-        assignment: &Bytes,
-        now: Instant,
-        retry_at: Instant,
-    ) -> Option<(Arc<dyn Assignor>, MemberAssignment, i32)> {
+    /// The answer to a sync.
+    pub(super) fn synced(&mut self, code: ErrorCode, assignment: &Bytes, now: Instant, retry_at: Instant) {
         if !self.accept("taking the assignment", code, retry_at) {
             if matches!(self.state, State::Syncing(_)) && self.rejoin.is_some() {
                 self.state = State::Joining;
             }
-            return None;
+            return;
         }
         let assignment = match MemberAssignment::decode(assignment) {
             Ok(assignment) => assignment,
-            Err(error) => {
-                self.fail(error);
-                return None;
-            }
+            Err(error) => return self.fail(error),
         };
         let mut new: BTreeSet<_> = assignment.partitions.iter().cloned().collect();
         let added: Vec<_> = new.difference(&self.owned).cloned().collect();
@@ -493,13 +489,11 @@ impl Membership {
         self.owned = new;
         self.events.push_back(RebalanceEvent::Assigned {
             partitions,
-            user_data: assignment.user_data.clone(),
+            user_data: assignment.user_data,
             generation_id: self.generation_id,
         });
         self.state = State::Member;
         self.heartbeat_at = now + self.options.heartbeat_interval;
-        let assignor = self.assignor.clone()?;
-        Some((assignor, assignment, self.generation_id))
     }
 
     /// The answer to a heartbeat.
