@@ -5,6 +5,35 @@
 //! (when to send which batch, which partition comes next, what a group member does) are pure and take the time as an
 //! argument. No wait is without an end.
 //!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use anabranch_client::{Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord};
+//! use anabranch_host::Host;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (host, runtime) = Host::real(2)?;
+//! runtime.block_on(async {
+//!     let config = ClientConfig::from_pairs([("bootstrap.servers", "localhost:9092")])?;
+//!     let client = Client::connect(&host, host.dialer(), config).await?;
+//!
+//!     let producer = Producer::new(&client, ProducerConfig::default())?;
+//!     let delivery = producer.send(ProducerRecord::new("clicks").key("alice").value("/home")).await?;
+//!     println!("written at offset {}", delivery.await?.offset);
+//!     producer.close().await?;
+//!
+//!     let config = ConsumerConfig::from_pairs([("group.id", "readers"), ("auto.offset.reset", "earliest")])?;
+//!     let mut consumer = Consumer::new(&client, config)?;
+//!     consumer.subscribe(["clicks"])?;
+//!     for record in consumer.poll(Duration::from_secs(5)).await?.records {
+//!         println!("{:?}", record.value);
+//!     }
+//!     consumer.close().await?;
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
 //! Reading order: [`error`], [`config`], `retry`; [`connection`], one byte stream to a broker; `connections`, all of
 //! them; [`metadata`], what is known of the cluster; [`cluster`], which ties these together; `list_offsets` and
 //! `group_offsets`, requests that several share; [`admin`]; [`producer`]; [`consumer`].
