@@ -32,11 +32,19 @@ pub enum Error {
         /// The longest name allowed, in bytes.
         limit: usize,
     },
-    /// What is on disk is damaged.
-    #[error("store `{store}` is corrupt: {detail}; remove it and restore it from its changelog")]
-    Corrupt {
-        /// The store, or the database if all of it is damaged.
+    /// What is on disk of a store is damaged.
+    #[error("store `{store}` is corrupt: {detail}; drop it and restore it from its changelog")]
+    CorruptStore {
+        /// The store.
         store: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The engine cannot be opened because of damage on disk.
+    #[error("the stores in {} are corrupt: {detail}; remove them and restore them from their changelogs", directory.display())]
+    CorruptEngine {
+        /// The engine's directory.
+        directory: PathBuf,
         /// What was found.
         detail: String,
     },
@@ -78,9 +86,11 @@ pub enum Error {
 pub enum ErrorKind {
     /// The record cannot be stored: ask the handler of bad records, as for one that cannot be serialised.
     Record,
-    /// Remove the local state and restore it from the changelog.
-    Corrupt,
-    /// Remove the local state, or run the version that wrote it.
+    /// [Drop](crate::Engine::drop_store) the store and restore it from its changelog.
+    CorruptStore,
+    /// Remove the engine's directory and restore all its stores from their changelogs.
+    CorruptEngine,
+    /// Remove the engine's directory, or run the version that wrote it.
     OtherVersion,
     /// Stop the other instance, or use another directory.
     Locked,
@@ -96,7 +106,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::KeyTooLarge { .. } | Error::TooLarge { .. } => ErrorKind::Record,
-            Error::Corrupt { .. } => ErrorKind::Corrupt,
+            Error::CorruptStore { .. } => ErrorKind::CorruptStore,
+            Error::CorruptEngine { .. } => ErrorKind::CorruptEngine,
             Error::OtherVersion { .. } => ErrorKind::OtherVersion,
             Error::Locked { .. } => ErrorKind::Locked,
             Error::Engine { .. } => ErrorKind::Fatal,
@@ -104,8 +115,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn corrupt(store: &str, detail: impl Into<String>) -> Self {
-        Error::Corrupt { store: store.to_owned(), detail: detail.into() }
+    pub(crate) fn corrupt_store(store: &str, detail: impl Into<String>) -> Self {
+        Error::CorruptStore { store: store.to_owned(), detail: detail.into() }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn encode_head(checkpoint: Option<Checkpoint>) -> [u8; HEAD_BYTES] {
 pub(crate) fn decode_head(store: &str, head: &[u8]) -> Result<Option<Checkpoint>> {
     match head.split_first() {
         Some((&VERSION, rest)) => {
-            let corrupt = || Error::corrupt(store, "its head is damaged");
+            let corrupt = || Error::corrupt_store(store, "its head is damaged");
             let (flag, rest) = rest.split_first().ok_or_else(corrupt)?;
             let (offset, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
             let (wall_clock_ms, _) = rest.split_first_chunk().ok_or_else(corrupt)?;
@@ -45,7 +45,7 @@ pub(crate) fn decode_head(store: &str, head: &[u8]) -> Result<Option<Checkpoint>
             found: version.to_string(),
             known: VERSION.to_string(),
         }),
-        None => Err(Error::corrupt(store, "its head is empty")),
+        None => Err(Error::corrupt_store(store, "its head is empty")),
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn decode_row(bytes: &[u8]) -> Option<Row<'_>> {
 
 /// Reads a row of `store` into `row`.
 pub(crate) fn decode_into(store: &str, bytes: &[u8], row: &mut RowBuffer) -> Result<()> {
-    row.set(decode_row(bytes).ok_or_else(|| Error::corrupt(store, "a row cannot be decoded"))?);
+    row.set(decode_row(bytes).ok_or_else(|| Error::corrupt_store(store, "a row cannot be decoded"))?);
     Ok(())
 }
 
@@ -110,12 +110,12 @@ mod tests {
             assert_eq!(decode_head("s", &encode_head(checkpoint)).expect("our own"), checkpoint);
         }
         let mut head = encode_head(None);
-        assert!(matches!(decode_head("s", &head[..17]), Err(Error::Corrupt { .. })));
+        assert!(matches!(decode_head("s", &head[..17]), Err(Error::CorruptStore { .. })));
         head[1] = 2;
-        assert!(matches!(decode_head("s", &head), Err(Error::Corrupt { .. })));
+        assert!(matches!(decode_head("s", &head), Err(Error::CorruptStore { .. })));
         head[0] = 9;
         let error = decode_head("s", &head).expect_err("version 9");
         assert_eq!(error.to_string(), "store `s` has format version 9, this program knows 1");
-        assert!(matches!(decode_head("s", &[]), Err(Error::Corrupt { .. })));
+        assert!(matches!(decode_head("s", &[]), Err(Error::CorruptStore { .. })));
     }
 }

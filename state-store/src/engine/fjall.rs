@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use anabranch_host::{DirectoryLock, Disk};
 use fjall::{
-    Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
-    Readable, Slice, Snapshot,
+    Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch,
+    PersistMode, Readable, Slice, Snapshot,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -88,8 +88,7 @@ impl FjallEngine {
             disk.remove_dir_all(&path).map_err(io)?;
         }
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
-        let database =
-            opened.map_err(|error| fjall_error(DATABASE, "to open the database", directory, error))?;
+        let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
         let open = OpenDatabase { options, directory: directory.to_owned(), database, _lock: lock };
         Ok(FjallEngine { open: Arc::new(open) })
     }
@@ -103,7 +102,7 @@ impl FjallEngine {
         store: &'a str,
         action: &'static str,
     ) -> impl FnOnce(FjallError) -> Error + use<'a> {
-        move |error| fjall_error(store, action, &self.open.directory, error)
+        move |error| fjall_error(Some(store), action, &self.open.directory, error)
     }
 }
 
@@ -123,7 +122,7 @@ impl Engine for FjallEngine {
         store.head = match head {
             Some(head) => Some(decode_head(name, &head)?),
             None if store.is_empty()? => None,
-            None => return Err(Error::corrupt(name, "it has rows but no head")),
+            None => return Err(Error::corrupt_store(name, "it has rows but no head")),
         };
         Ok(Box::new(store))
     }
@@ -146,7 +145,8 @@ impl Engine for FjallEngine {
     }
 
     fn sync(&self) -> Result<()> {
-        self.open.database.persist(PersistMode::SyncAll).map_err(self.error(DATABASE, "to sync"))
+        let synced = self.open.database.persist(PersistMode::SyncAll);
+        synced.map_err(|error| fjall_error(None, "to sync", &self.open.directory, error))
     }
 }
 
@@ -332,25 +332,28 @@ fn engine_error(action: &'static str) -> impl Fn(Box<dyn std::error::Error + Sen
     move |source| Error::Engine { engine: NAME, action, source }
 }
 
-/// fjall's errors by what the caller must do. What cannot be told apart from a failing disk is the disk's.
-fn fjall_error(store: &str, action: &'static str, directory: &Path, error: FjallError) -> Error {
-    use fjall::LsmError;
+/// fjall's errors by what the caller must do: those of a store, or of the whole database. What cannot be told apart from
+/// a failing disk is the disk's.
+fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, error: FjallError) -> Error {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    let other_version = |found: String| {
+        let what = format!("the database in {}", directory.display());
+        Error::OtherVersion { what, found, known: "3".to_owned() }
+    };
     match error {
         FjallError::Locked => Error::Locked { directory: directory.to_owned() },
-        FjallError::InvalidVersion(Some(version)) => Error::OtherVersion {
-            what: format!("the database in {}", directory.display()),
-            found: version.to_string(),
-            known: "3".into(),
+        FjallError::InvalidVersion(Some(version)) => other_version(version.to_string()),
+        FjallError::Storage(LsmError::InvalidVersion(version)) => other_version(version.to_string()),
+        FjallError::Poisoned | FjallError::KeyspaceDeleted => engine_error(action)(error.into()),
+        // Files that end too early or are not there are damage; anything else is the disk's.
+        FjallError::Storage(LsmError::Io(ref io)) | FjallError::Io(ref io)
+            if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) =>
+        {
+            engine_error(action)(error.into())
+        }
+        damage => match store {
+            Some(store) => Error::corrupt_store(store, damage.to_string()),
+            None => Error::CorruptEngine { directory: directory.to_owned(), detail: damage.to_string() },
         },
-        FjallError::Storage(LsmError::InvalidVersion(version)) => Error::OtherVersion {
-            what: format!("the database in {}", directory.display()),
-            found: version.to_string(),
-            known: "3".into(),
-        },
-        FjallError::Storage(LsmError::Io(_))
-        | FjallError::Io(_)
-        | FjallError::Poisoned
-        | FjallError::KeyspaceDeleted => engine_error(action)(error.into()),
-        damaged => Error::corrupt(store, damaged.to_string()),
     }
 }

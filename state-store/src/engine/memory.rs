@@ -224,7 +224,7 @@ impl EngineScan for MemoryScan {
         let Some((found, bytes)) = found else { return Ok(false) };
         key.clear();
         key.extend_from_slice(found);
-        row.set(decode_row(bytes).ok_or_else(|| Error::corrupt(NAME, "a row cannot be decoded"))?);
+        row.set(decode_row(bytes).ok_or_else(|| Error::corrupt_store(NAME, "a row cannot be decoded"))?);
         let next = Bound::Excluded(found.clone());
         match self.order {
             Order::Forward => *start = next,

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anabranch_host::Host;
+use anabranch_host::{Host, OpenOptions};
 
 use super::fjall::{FjallEngine, FjallOptions, KEY_LIMIT_BYTES};
 use super::memory::MemoryEngine;
@@ -205,44 +205,98 @@ fn a_second_instance_is_refused() {
     open_fjall(&host, directory.path()).expect("free again");
 }
 
-#[test]
-fn another_format_version_and_damage_are_told_apart() {
-    let (host, _runtime) = Host::real(1).expect("threads");
+/// Makes a database of 4,000 rows, does `damage` to one of its files and reads it: the number of rows, or what is wrong.
+fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::result::Result<usize, ErrorKind> {
     let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("rows");
-    let marker = path.join("version");
-    let rows: Vec<_> = (0..2000_u32).map(|at| (at.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
+    let rows: Vec<_> = (0..4000_u32).map(|at| (at.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
     {
-        let engine = open_fjall(&host, directory.path()).expect("new");
+        let engine = open_fjall(host, directory.path()).expect("new");
         let mut store = engine.open_store("s").expect("sound");
-        for rows in rows.chunks(100) {
+        let loaded = rows[..3000]
+            .iter()
+            .map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
+        store.ingest(&mut { loaded }).expect("sound");
+        for rows in rows[3000..].chunks(100) {
             write(&mut *store, rows, Some(Checkpoint { offset: 1, wall_clock_ms: 1 })).expect("sound");
         }
         engine.sync().expect("sound");
     }
-    let put = |path: &Path, bytes: &[u8]| {
-        let disk = host.disk();
-        let file = disk.open(path, anabranch_host::OpenOptions::create_empty()).expect("there");
-        file.write_all_at(bytes, 0).expect("written");
+    let disk = host.disk();
+    let mut path = directory.path().join("rows").join(file);
+    if file.ends_with("tables") {
+        path = path.join(&disk.read_dir(&path).expect("there")[0].name);
+    }
+    let mut bytes = disk.read(&path).expect("there");
+    damage(&mut bytes);
+    let file = disk.open(&path, OpenOptions::create_empty()).expect("there");
+    file.write_all_at(&bytes, 0).expect("written");
+    let read = || -> Result<usize> {
+        let store = open_fjall(host, directory.path())?.open_store("s")?;
+        let mut scan = store.snapshot()?.scan(&KeyRange::all(), Order::Forward)?;
+        let (mut key, mut row, mut count) = (Vec::new(), RowBuffer::default(), 0);
+        while scan.next(&mut key, &mut row)? {
+            assert_eq!(row.value, [7; 100]);
+            count += 1;
+        }
+        Ok(count)
     };
-    let sound = host.disk().read(&marker).expect("there");
-    put(&marker, b"FJL\x02");
-    let refused = open_fjall(&host, directory.path()).expect_err("version 2");
-    assert_eq!(refused.kind(), ErrorKind::OtherVersion);
-    put(&marker, b"what");
-    let refused = open_fjall(&host, directory.path()).expect_err("no marker of fjall's");
-    assert_eq!(refused.kind(), ErrorKind::Corrupt);
-    put(&marker, &sound);
-    let count = |engine: &FjallEngine| {
-        let snapshot = engine.open_store("s").and_then(|store| store.snapshot()).expect("sound");
-        read(&*snapshot, &KeyRange::all(), Order::Forward).len()
-    };
-    assert_eq!(count(&open_fjall(&host, directory.path()).expect("whole again")), rows.len());
+    read().map_err(|error| error.kind())
+}
 
-    // A first start that was killed before fjall had written its marker: nothing is lost by beginning again.
-    host.disk().remove_file(&marker).expect("there");
+#[test]
+fn damage_and_other_versions_are_told_apart() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let check = |file, damage: &dyn Fn(&mut Vec<u8>), expected| {
+        assert_eq!(damaged(&host, file, damage), expected, "{file}");
+    };
+    let near_end = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0).expect("not empty") - 19;
+    check("version", &|_| (), Ok(4000));
+    check("version", &|bytes| bytes[3] = 2, Err(ErrorKind::OtherVersion));
+    check("version", &|bytes| bytes[0] = b'!', Err(ErrorKind::CorruptEngine));
+    check("keyspaces/1/tables", &|bytes| bytes[40] ^= 1, Err(ErrorKind::CorruptStore));
+    check("keyspaces/1/tables", &|bytes| bytes.truncate(9000), Err(ErrorKind::CorruptEngine));
+    check("keyspaces/1/current", &|bytes| bytes.truncate(1), Err(ErrorKind::CorruptEngine));
+    // The journal's end may be torn, its middle may not.
+    check("0.jnl", &|bytes| bytes.truncate(near_end(bytes)), Ok(3900));
+    check(
+        "0.jnl",
+        &|bytes| {
+            let at = near_end(bytes);
+            bytes[at] ^= 1;
+        },
+        Err(ErrorKind::CorruptEngine),
+    );
+}
+
+#[test]
+fn a_first_start_may_be_killed() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(open_fjall(&host, directory.path()).expect("new"));
+    // fjall makes its marker last, before anything can be written.
+    host.disk().remove_file(&directory.path().join("rows/version")).expect("there");
     let engine = open_fjall(&host, directory.path()).expect("made anew");
     assert_eq!(engine.store_names().expect("sound"), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_of_another_version_is_refused() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(open_fjall(&host, directory.path()).expect("new"));
+    let write_raw = |store: &str, key: &[u8], value: &[u8]| {
+        let database = ::fjall::Database::builder(directory.path().join("rows")).open().expect("sound");
+        let keyspace = database.keyspace(store, ::fjall::KeyspaceCreateOptions::default).expect("sound");
+        keyspace.insert(key, value).expect("sound");
+    };
+    write_raw("newer", &[0], &[2, 0]);
+    write_raw("headless", &[1, 5], &[0; 9]);
+    let engine = open_fjall(&host, directory.path()).expect("sound");
+    for (store, kind) in [("newer", ErrorKind::OtherVersion), ("headless", ErrorKind::CorruptStore)] {
+        assert_eq!(engine.open_store(store).expect_err(store).kind(), kind);
+        engine.drop_store(store).expect("dropped without being opened");
+        engine.open_store(store).expect("made anew");
+    }
 }
 
 const DIRECTORY: &str = "ANABRANCH_TEST_STATE_DIRECTORY";

@@ -273,6 +273,7 @@ impl KeyValueTable {
         if self.sealed.is_some() {
             return Err(Error::Misuse("an epoch was sealed while the commit of the one before is in flight"));
         }
+        self.pending.clear();
         let epoch = self.epoch;
         let list = std::mem::replace(&mut self.open, Share::Owned(std::mem::take(&mut self.spare)));
         self.sealed = Some((epoch, list));
@@ -315,8 +316,6 @@ impl KeyValueTable {
             list.clear();
             self.spare = list;
         }
-        // A new number, so that no row restored above seems to be written by the epoch that begins.
-        self.epoch += 1;
         self.sweep_tombstones();
     }
 
@@ -435,7 +434,6 @@ impl KeyValueTable {
             self.rows.set(*slot, previous.row);
             let entry = self.rows.get_mut(*slot);
             entry.epoch = previous.epoch;
-            entry.undo = previous.undo;
             entry.pending = NONE;
             if previous.row.is_none() && !entry.tombstone {
                 entry.tombstone = true;
