@@ -66,8 +66,7 @@ impl Broker {
             return Err(Error::new(ErrorKind::Corrupt, message));
         }
         let topics = Topics::new(&host, config.clone(), &directory);
-        let groups =
-            Groups::new(host.clone(), config.group.clone(), config.group.offsets_topic_num_partitions);
+        let groups = Groups::new(host.clone(), config.group.clone());
         let listener = Listeners { topics: topics.clone(), groups: groups.clone() };
         let metadata = Metadata::load(Box::new(LocalQuorum::new(metadata_log.clone())), Box::new(listener))
             .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
@@ -191,7 +190,9 @@ impl MetadataListener for Listeners {
 /// Gives every group coordinator its log, if there is one.
 fn elect_coordinators(groups: &Arc<Groups>, topics: &Topics) {
     let Some(topic) = topics.by_name(GROUP_METADATA_TOPIC) else { return };
-    for (index, partition) in (0..).zip(topic.partitions()) {
+    let partitions = topic.partitions();
+    groups.offsets_topic_found(partitions.len());
+    for (index, partition) in (0..).zip(partitions) {
         groups.elected(index, partition);
     }
 }

@@ -25,9 +25,7 @@ pub(super) async fn load_shard(groups: Arc<Groups>, partition: i32, load: Load) 
             None
         }
     };
-    let Some(shard) = usize::try_from(partition).ok().and_then(|index| groups.shards.get(index)) else {
-        return;
-    };
+    let Some(shard) = groups.shard(partition) else { return };
     let (outcome, deadline) = {
         let mut shard = shard.lock();
         let outcome = shard.loaded(groups.now(), load, coordinator);

@@ -16,7 +16,7 @@ mod shard;
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use anabranch_host::{Host, Instant};
@@ -37,7 +37,8 @@ use crate::watermark::Durable;
 pub(crate) struct Groups {
     host: Host,
     config: GroupConfig,
-    shards: Vec<Mutex<Shard>>,
+    /// As many as `__consumer_offsets` has partitions, once there is that topic.
+    shards: OnceLock<Vec<Mutex<Shard>>>,
     /// Tells the task that wakes the shards that there is an earlier deadline than it knows.
     earlier: Arc<Notify>,
     /// When it will wake next, in nanoseconds of the monotonic clock.
@@ -49,9 +50,9 @@ pub(crate) struct Groups {
 pub(crate) struct Parked(oneshot::Receiver<(Reply, Durable)>);
 
 impl Groups {
-    /// Coordinators of no partition yet, of `partition_count` that `__consumer_offsets` has or will have.
-    pub(crate) fn new(host: Host, config: GroupConfig, partition_count: i32) -> Arc<Groups> {
-        let shards = (0..partition_count.max(1)).map(|_| Mutex::default()).collect();
+    /// Coordinators of no partition yet.
+    pub(crate) fn new(host: Host, config: GroupConfig) -> Arc<Groups> {
+        let shards = OnceLock::new();
         let earlier = Arc::new(Notify::new());
         let wakes_at = AtomicU64::new(u64::MAX);
         let groups =
@@ -65,20 +66,34 @@ impl Groups {
         partition_for(group_id, self.partition_count())
     }
 
-    /// How many partitions `__consumer_offsets` has.
+    /// How many partitions `__consumer_offsets` has, or will have.
     pub(crate) fn partition_count(&self) -> i32 {
-        i32::try_from(self.shards.len()).unwrap_or(i32::MAX)
+        match self.shards.get() {
+            Some(shards) => i32::try_from(shards.len()).unwrap_or(i32::MAX),
+            None => self.config.offsets_topic_num_partitions,
+        }
+    }
+
+    fn shards(&self) -> &[Mutex<Shard>] {
+        self.shards.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn shard(&self, partition: i32) -> Option<&Mutex<Shard>> {
+        self.shards().get(usize::try_from(partition).ok()?)
     }
 
     // ---- partitions come and go
 
+    /// There is `__consumer_offsets`, with so many partitions. Which group lies where depends on their number, so it
+    /// never changes again.
+    pub(crate) fn offsets_topic_found(&self, partition_count: usize) {
+        self.shards.get_or_init(|| (0..partition_count).map(|_| Mutex::default()).collect());
+    }
+
     /// This broker leads `partition`, and this is its log: the shard is folded from it, then it serves.
     pub(crate) fn elected(self: &Arc<Self>, partition: i32, log: Arc<dyn InternalLog>) {
-        let Some(shard) = usize::try_from(partition).ok().and_then(|index| self.shards.get(index)) else {
-            tracing::error!(
-                partition,
-                "__consumer_offsets has more partitions than at the start of this broker; restart it to use them"
-            );
+        let Some(shard) = self.shard(partition) else {
+            tracing::error!(partition, "__consumer_offsets has partitions that it did not have before");
             return;
         };
         let is_empty = log.start_offset() == log.end_offset();
@@ -101,7 +116,7 @@ impl Groups {
 
     /// The broker stops: whoever waits is answered.
     pub(crate) fn shut_down(&self) {
-        for shard in &self.shards {
+        for shard in self.shards() {
             shard.lock().unload(ErrorCode::NOT_COORDINATOR);
         }
     }
@@ -109,7 +124,7 @@ impl Groups {
     /// A topic was deleted, and with it go all offsets committed for it.
     pub(crate) fn topic_deleted(self: &Arc<Self>, topic: &str) {
         let now = self.now();
-        for (partition, shard) in (0..).zip(&self.shards) {
+        for (partition, shard) in (0..).zip(self.shards()) {
             let outcome = shard.lock().call(now, |coordinator, effects| {
                 coordinator.topic_deleted(now, topic, &mut effects.records);
             });
@@ -163,7 +178,7 @@ impl Groups {
         mut at: impl FnMut(&GroupCoordinator) -> R,
     ) -> Result<(Vec<R>, Vec<Durable>), ErrorCode> {
         let mut seen = (Vec::new(), Vec::new());
-        for shard in &self.shards {
+        for shard in self.shards() {
             let shard = shard.lock();
             match &shard.state {
                 State::Active(active) => {
@@ -183,9 +198,8 @@ impl Groups {
         partition: i32,
         call: impl FnOnce(&mut Shard) -> Result<R, shard::Refused>,
     ) -> Result<R, ErrorCode> {
-        // The index is a remainder of the count, so the shard is there.
-        let shard = usize::try_from(partition).ok().and_then(|index| self.shards.get(index));
-        let mut shard = shard.ok_or(ErrorCode::NOT_COORDINATOR)?.lock();
+        // No shard: no topic yet, as the index is a remainder of their count.
+        let mut shard = self.shard(partition).ok_or(ErrorCode::NOT_COORDINATOR)?.lock();
         let outcome = call(&mut shard);
         let deadline = shard.next_deadline();
         drop(shard);
@@ -218,7 +232,7 @@ impl Groups {
         self.wakes_at.store(u64::MAX, Ordering::SeqCst);
         let now = self.now();
         let mut next: Option<Instant> = None;
-        for (partition, shard) in (0..).zip(&self.shards) {
+        for (partition, shard) in (0..).zip(self.shards()) {
             let mut shard = shard.lock();
             if shard.next_deadline().is_some_and(|deadline| deadline <= now.monotonic) {
                 let outcome = shard.call(now, |coordinator, effects| coordinator.expire(now, effects));
@@ -236,9 +250,7 @@ impl Groups {
 
     /// Folds a shard again whose append failed.
     fn reload(self: &Arc<Self>, partition: i32) {
-        let Some(shard) = usize::try_from(partition).ok().and_then(|index| self.shards.get(index)) else {
-            return;
-        };
+        let Some(shard) = self.shard(partition) else { return };
         let load = shard.lock().begin_reload();
         if let Some(load) = load {
             self.host.spawn(load::load_shard(self.clone(), partition, load));

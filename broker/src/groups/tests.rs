@@ -24,7 +24,8 @@ fn in_world<F: Future>(story: impl FnOnce(Host, Arc<Groups>) -> F) {
     let sim = Sim::new(7, SimOptions::default());
     let host = sim.node("broker");
     sim.block_on(async {
-        let groups = Groups::new(host.clone(), BrokerConfig::default().group, 50);
+        let groups = Groups::new(host.clone(), BrokerConfig::default().group);
+        groups.offsets_topic_found(50);
         story(host, groups).await;
     });
     assert_eq!(sim.panics(), Vec::new());

@@ -66,9 +66,6 @@ fn delete(node: &Node, topic: &DeleteTopicState<'_>, repeated: bool) -> Outcome 
     };
     let record = MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id });
     let deleted = change.commit(node.host.wall_clock_ms(), &[record]);
-    if deleted.is_ok() {
-        node.groups.topic_deleted(&name);
-    }
     Outcome { name: Some(name), id: topic_id, deleted: deleted.map_err(Refusal::from) }
 }
 

@@ -7,6 +7,7 @@
 
 mod fetch;
 mod fetch_sessions;
+mod groups;
 mod offsets;
 mod produce;
 mod protocol;

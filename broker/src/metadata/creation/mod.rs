@@ -180,6 +180,12 @@ pub(crate) fn grant_partitions(
         let message = "This server does not host this topic-partition.";
         return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
     };
+    if is_internal(name) {
+        // Their number decides which of them holds what: with another one, everything would be looked for elsewhere.
+        let message =
+            format!("The number of partitions of {name} cannot change: it is the state of a coordinator.");
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    }
     let present = topic.partitions.len() as i32;
     if count <= present {
         let message = if count == present {

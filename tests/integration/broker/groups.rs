@@ -1,16 +1,10 @@
-//! The group APIs as clients meet them: frames in, frames out, every version, on a broker in simulated time.
-
-#![allow(clippy::unwrap_used, reason = "a test may")]
+//! Groups: every version of their APIs, members that wait for each other, offsets that outlive broker and power.
 
 use std::future::Future;
 use std::time::Duration;
 
-use anabranch_broker::BrokerConfig;
-use anabranch_broker::embedded::EmbeddedBroker;
-use anabranch_host::{ByteStream, Dialer, Host, Sim, SimOptions};
-use anabranch_protocol::messages::create_topics::{
-    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
-};
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_host::{Host, Sim, SimOptions};
 use anabranch_protocol::messages::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use anabranch_protocol::messages::delete_topics::{
     DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
@@ -37,51 +31,11 @@ use anabranch_protocol::messages::offset_fetch::{
 use anabranch_protocol::messages::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
-use anabranch_protocol::{
-    ApiKey, Decoder, ErrorCode, Message, Request, RequestHeader, ResponseHeader, Uuid, encode_request,
-};
+use anabranch_protocol::{ApiKey, ErrorCode, Uuid};
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// One connection.
-struct Client(ByteStream);
-
-impl Client {
-    async fn connect(dialer: &Dialer) -> Client {
-        Client(dialer.connect("broker:9092").await.unwrap())
-    }
-
-    async fn send<'q, Q: Request<'q>>(&mut self, version: i16, request: &Q) {
-        let header = RequestHeader::new(Q::KEY, version, 7, Some("app"));
-        for part in encode_request(&header, request).parts() {
-            self.0.write_all(part).await.unwrap();
-        }
-        self.0.flush().await.unwrap();
-    }
-
-    /// The body of the next answer.
-    async fn receive(&mut self, api_key: ApiKey, version: i16) -> Bytes {
-        let mut frame = vec![0; usize::try_from(self.0.read_i32().await.unwrap()).unwrap()];
-        self.0.read_exact(&mut frame).await.unwrap();
-        let frame = Bytes::from(frame);
-        let mut decoder = Decoder::new(&frame);
-        assert_eq!(ResponseHeader::decode(&mut decoder, api_key, version).unwrap().correlation_id, 7);
-        let remaining = decoder.remaining();
-        frame.slice(frame.len() - remaining..)
-    }
-
-    async fn call<'q, Q: Request<'q>>(&mut self, version: i16, request: &Q) -> Bytes {
-        self.send(version, request).await;
-        self.receive(Q::KEY, version).await
-    }
-}
-
-fn decode<'a, M: Message<'a>>(body: &'a Bytes, version: i16) -> M {
-    let mut decoder = Decoder::new(body);
-    let message = M::decode(&mut decoder, version).unwrap();
-    decoder.finish().unwrap();
-    message
-}
+use super::Raw;
+use super::topics::create;
 
 /// Runs `story` against a broker that does not wait for more members.
 fn with_broker<F: Future<Output = ()>>(story: impl FnOnce(Host, EmbeddedBroker) -> F) {
@@ -94,20 +48,10 @@ fn with_broker<F: Future<Output = ()>>(story: impl FnOnce(Host, EmbeddedBroker) 
     assert_eq!(sim.panics(), Vec::new());
 }
 
-async fn create_topic(client: &mut Client, name: &str) -> Uuid {
-    let topics =
-        vec![CreatableTopic { name, num_partitions: 2, replication_factor: 1, ..Default::default() }];
-    let created =
-        client.call(7, &CreateTopicsRequest { topics, timeout_ms: 1000, ..Default::default() }).await;
-    let created: CreateTopicsResponse<'_> = decode(&created, 7);
-    assert_eq!(created.topics[0].error_code, ErrorCode::NONE);
-    created.topics[0].topic_id
-}
-
-async fn find_coordinator(client: &mut Client, version: i16, group: &str) -> (ErrorCode, i32) {
+async fn find_coordinator(client: &mut Raw, version: i16, group: &str) -> (ErrorCode, i32) {
     let request = FindCoordinatorRequest { key: group, coordinator_keys: vec![group], ..Default::default() };
     let found = client.call(version, &request).await;
-    let found: FindCoordinatorResponse<'_> = decode(&found, version);
+    let found: FindCoordinatorResponse<'_> = found.decode();
     match found.coordinators.first() {
         Some(coordinator) => (coordinator.error_code, coordinator.node_id),
         None => (found.error_code, found.node_id),
@@ -127,13 +71,13 @@ fn join_request<'a>(group_id: &'a str, member_id: &'a str) -> JoinGroupRequest<'
 }
 
 /// Joins as the one member of a group; its id and generation.
-async fn join(client: &mut Client, version: i16, group: &str) -> (String, i32) {
+async fn join(client: &mut Raw, version: i16, group: &str) -> (String, i32) {
     let mut member_id = String::new();
     loop {
         let joined = client.call(version, &join_request(group, &member_id)).await;
-        let joined: JoinGroupResponse<'_> = decode(&joined, version);
+        let joined: JoinGroupResponse<'_> = joined.decode();
         if joined.error_code == ErrorCode::MEMBER_ID_REQUIRED {
-            assert!(version >= 4 && joined.member_id.starts_with("app-"));
+            assert!(version >= 4 && joined.member_id.starts_with("raw-"));
             member_id = joined.member_id.to_string();
             continue;
         }
@@ -145,7 +89,7 @@ async fn join(client: &mut Client, version: i16, group: &str) -> (String, i32) {
     }
 }
 
-async fn sync(client: &mut Client, version: i16, group: &str, member_id: &str, generation_id: i32) {
+async fn sync(client: &mut Raw, version: i16, group: &str, member_id: &str, generation_id: i32) {
     let assignment = Bytes::from_static(b"A");
     let request = SyncGroupRequest {
         group_id: group,
@@ -157,7 +101,7 @@ async fn sync(client: &mut Client, version: i16, group: &str, member_id: &str, g
         ..Default::default()
     };
     let synced = client.call(version, &request).await;
-    let synced: SyncGroupResponse<'_> = decode(&synced, version);
+    let synced: SyncGroupResponse<'_> = synced.decode();
     assert_eq!((synced.error_code, &*synced.assignment), (ErrorCode::NONE, &b"A"[..]));
     if version >= 5 {
         assert_eq!((synced.protocol_type, synced.protocol_name), (Some("consumer"), Some("range")));
@@ -165,7 +109,7 @@ async fn sync(client: &mut Client, version: i16, group: &str, member_id: &str, g
 }
 
 async fn heartbeat(
-    client: &mut Client,
+    client: &mut Raw,
     version: i16,
     group: &str,
     member_id: &str,
@@ -173,20 +117,20 @@ async fn heartbeat(
 ) -> ErrorCode {
     let request = HeartbeatRequest { group_id: group, generation_id, member_id, ..Default::default() };
     let answer = client.call(version, &request).await;
-    decode::<HeartbeatResponse>(&answer, version).error_code
+    answer.decode::<HeartbeatResponse>().error_code
 }
 
-async fn leave(client: &mut Client, version: i16, group: &str, member_id: &str) -> ErrorCode {
+async fn leave(client: &mut Raw, version: i16, group: &str, member_id: &str) -> ErrorCode {
     let members = vec![MemberIdentity { member_id, ..Default::default() }];
     let answer = client.call(version, &LeaveGroupRequest { group_id: group, member_id, members }).await;
-    let left: LeaveGroupResponse<'_> = decode(&answer, version);
+    let left: LeaveGroupResponse<'_> = answer.decode();
     assert_eq!(left.members.len(), usize::from(version >= 3));
     left.members.first().map_or(left.error_code, |member| member.error_code)
 }
 
 /// Commits for partitions 0 and 9 of the topic; the errors of both.
 async fn commit(
-    client: &mut Client,
+    client: &mut Raw,
     version: i16,
     (group, member_id, generation): (&str, &str, i32),
     (name, topic_id): (&str, Uuid),
@@ -211,7 +155,7 @@ async fn commit(
         ..Default::default()
     };
     let answer = client.call(version, &request).await;
-    let answer: OffsetCommitResponse<'_> = decode(&answer, version);
+    let answer: OffsetCommitResponse<'_> = answer.decode();
     let partitions = &answer.topics[0].partitions;
     assert_eq!((partitions[0].partition_index, partitions[1].partition_index), (0, 9));
     [partitions[0].error_code, partitions[1].error_code]
@@ -219,7 +163,7 @@ async fn commit(
 
 /// What is committed for partition 0 of the topic (or for all there is, if it has no name), as `(offset, metadata, error)`.
 async fn fetch(
-    client: &mut Client,
+    client: &mut Raw,
     version: i16,
     group: &str,
     topic: Option<(&str, Uuid)>,
@@ -234,7 +178,7 @@ async fn fetch(
         require_stable: version >= 7,
     };
     let answer = client.call(version, &request).await;
-    let answer: OffsetFetchResponse<'_> = decode(&answer, version);
+    let answer: OffsetFetchResponse<'_> = answer.decode();
     let told =
         |offset, metadata: Option<&str>, error| (offset, metadata.unwrap_or("null").to_string(), error);
     if version < 8 {
@@ -250,13 +194,13 @@ async fn fetch(
 }
 
 /// State and number of members, and the error.
-async fn describe(client: &mut Client, version: i16, group: &str) -> (String, usize, ErrorCode) {
+async fn describe(client: &mut Raw, version: i16, group: &str) -> (String, usize, ErrorCode) {
     let request = DescribeGroupsRequest { groups: vec![group], include_authorized_operations: version >= 3 };
     let answer = client.call(version, &request).await;
-    let answer: DescribeGroupsResponse<'_> = decode(&answer, version);
+    let answer: DescribeGroupsResponse<'_> = answer.decode();
     let found = &answer.groups[0];
     if let Some(member) = found.members.first() {
-        assert_eq!((member.client_id, member.client_host), ("app", "/in-process"));
+        assert_eq!((member.client_id, member.client_host), ("raw", "/in-process"));
         assert_eq!((&*member.member_metadata, &*member.member_assignment), (&b"M"[..], &b"A"[..]));
         assert_eq!((found.protocol_type, found.protocol_data), ("consumer", "range"));
         assert_eq!(found.authorized_operations >= 0, version >= 3);
@@ -270,9 +214,9 @@ fn last_of(api_key: ApiKey) -> i16 {
 
 #[test]
 fn a_member_lives_its_life_in_every_version() {
-    with_broker(|_, broker| async move {
-        let mut client = Client::connect(&broker.dialer()).await;
-        let id = create_topic(&mut client, "t").await;
+    with_broker(|host, broker| async move {
+        let mut client = Raw::connect(&host, &broker).await;
+        let id = create(&mut client, "t", 2, &[]).await;
         let topic = ("t", id);
         // Each round takes the version of that number of every API, or its nearest.
         for round in 0..=10 {
@@ -328,7 +272,7 @@ fn a_member_lives_its_life_in_every_version() {
             let groups_names = vec![&**group, "no-such-group"];
             let deleted =
                 client.call(delete, &DeleteGroupsRequest { groups_names: groups_names.clone() }).await;
-            let deleted: DeleteGroupsResponse<'_> = decode(&deleted, delete);
+            let deleted: DeleteGroupsResponse<'_> = deleted.decode();
             let errors: Vec<ErrorCode> = deleted.results.iter().map(|result| result.error_code).collect();
             assert_eq!(errors, [ErrorCode::NON_EMPTY_GROUP, ErrorCode::GROUP_ID_NOT_FOUND]);
 
@@ -337,7 +281,7 @@ fn a_member_lives_its_life_in_every_version() {
             assert_eq!(leave(&mut client, leaving, group, &member).await, ErrorCode::UNKNOWN_MEMBER_ID);
             let list = version(ApiKey::ListGroups);
             let listed = client.call(list, &ListGroupsRequest::default()).await;
-            let listed: ListGroupsResponse<'_> = decode(&listed, list);
+            let listed: ListGroupsResponse<'_> = listed.decode();
             assert_eq!((listed.error_code, listed.groups.len()), (ErrorCode::NONE, 1));
             let found = &listed.groups[0];
             assert_eq!((found.group_id, found.protocol_type), (&**group, "consumer"));
@@ -351,7 +295,7 @@ fn a_member_lives_its_life_in_every_version() {
             );
 
             let deleted = client.call(delete, &DeleteGroupsRequest { groups_names }).await;
-            let deleted: DeleteGroupsResponse<'_> = decode(&deleted, delete);
+            let deleted: DeleteGroupsResponse<'_> = deleted.decode();
             assert_eq!(deleted.results[0].error_code, ErrorCode::NONE);
         }
         broker.shutdown().await;
@@ -360,12 +304,12 @@ fn a_member_lives_its_life_in_every_version() {
 
 #[test]
 fn only_groups_have_coordinators_here() {
-    with_broker(|_, broker| async move {
-        let mut client = Client::connect(&broker.dialer()).await;
+    with_broker(|host, broker| async move {
+        let mut client = Raw::connect(&host, &broker).await;
         for (version, key_type) in [(1, 1), (4, 1), (6, 2), (6, 3)] {
             let request = FindCoordinatorRequest { key: "k", key_type, coordinator_keys: vec!["k"] };
             let found = client.call(version, &request).await;
-            let found: FindCoordinatorResponse<'_> = decode(&found, version);
+            let found: FindCoordinatorResponse<'_> = found.decode();
             let error =
                 found.coordinators.first().map_or(found.error_code, |coordinator| coordinator.error_code);
             assert_eq!(error, ErrorCode::INVALID_REQUEST);
@@ -373,7 +317,7 @@ fn only_groups_have_coordinators_here() {
         // Many keys at once, each with its answer.
         let request = FindCoordinatorRequest { coordinator_keys: vec!["a", "b"], ..Default::default() };
         let found = client.call(6, &request).await;
-        let found: FindCoordinatorResponse<'_> = decode(&found, 6);
+        let found: FindCoordinatorResponse<'_> = found.decode();
         let keys: Vec<(&str, ErrorCode)> =
             found.coordinators.iter().map(|found| (found.key, found.error_code)).collect();
         assert_eq!(keys, [("a", ErrorCode::NONE), ("b", ErrorCode::NONE)]);
@@ -382,20 +326,20 @@ fn only_groups_have_coordinators_here() {
 
 #[test]
 fn before_anybody_asked_for_a_coordinator_there_is_none() {
-    with_broker(|_, broker| async move {
-        let mut client = Client::connect(&broker.dialer()).await;
+    with_broker(|host, broker| async move {
+        let mut client = Raw::connect(&host, &broker).await;
         let refused = client.call(9, &join_request("g", "")).await;
-        assert_eq!(decode::<JoinGroupResponse<'_>>(&refused, 9).error_code, ErrorCode::NOT_COORDINATOR);
+        assert_eq!(refused.decode::<JoinGroupResponse<'_>>().error_code, ErrorCode::NOT_COORDINATOR);
         assert_eq!(heartbeat(&mut client, 4, "g", "m", 1).await, ErrorCode::NOT_COORDINATOR);
         let listed = client.call(5, &ListGroupsRequest::default()).await;
-        let listed: ListGroupsResponse<'_> = decode(&listed, 5);
+        let listed: ListGroupsResponse<'_> = listed.decode();
         assert_eq!((listed.error_code, listed.groups.len()), (ErrorCode::NONE, 0));
         find_coordinator(&mut client, 6, "g").await;
         // Its topic is internal, of fifty partitions, and can be asked for like any other.
         let topics =
             Some(vec![MetadataRequestTopic { name: Some("__consumer_offsets"), ..Default::default() }]);
         let metadata = client.call(9, &MetadataRequest { topics, ..Default::default() }).await;
-        let metadata: MetadataResponse<'_> = decode(&metadata, 9);
+        let metadata: MetadataResponse<'_> = metadata.decode();
         assert!(metadata.topics[0].is_internal);
         assert_eq!(metadata.topics[0].partitions.len(), 50);
     });
@@ -404,24 +348,24 @@ fn before_anybody_asked_for_a_coordinator_there_is_none() {
 #[test]
 fn members_wait_for_each_other_on_connections_of_their_own() {
     with_broker(|host, broker| async move {
-        let dialer = broker.dialer();
-        let (mut first, mut second) = (Client::connect(&dialer).await, Client::connect(&dialer).await);
+        let (mut first, mut second) =
+            (Raw::connect(&host, &broker).await, Raw::connect(&host, &broker).await);
         find_coordinator(&mut first, 6, "g").await;
         let (leader, generation) = join(&mut first, 9, "g").await;
         sync(&mut first, 5, "g", &leader, generation).await;
 
-        second.send(3, &join_request("g", "")).await;
+        let second_join = second.send(3, &join_request("g", "")).await;
         host.sleep(Duration::from_secs(1)).await;
         assert_eq!(
             heartbeat(&mut first, 4, "g", &leader, generation).await,
             ErrorCode::REBALANCE_IN_PROGRESS
         );
-        first.send(9, &join_request("g", &leader)).await;
-        let joined = first.receive(ApiKey::JoinGroup, 9).await;
-        let joined: JoinGroupResponse<'_> = decode(&joined, 9);
+        let first_join = first.send(9, &join_request("g", &leader)).await;
+        let joined = first.receive(ApiKey::JoinGroup, 9, first_join).await;
+        let joined: JoinGroupResponse<'_> = joined.decode();
         assert_eq!((joined.generation_id, joined.members.len()), (2, 2));
-        let follower = second.receive(ApiKey::JoinGroup, 3).await;
-        let follower: JoinGroupResponse<'_> = decode(&follower, 3);
+        let follower = second.receive(ApiKey::JoinGroup, 3, second_join).await;
+        let follower: JoinGroupResponse<'_> = follower.decode();
         assert_eq!((follower.generation_id, follower.leader, follower.members.len()), (2, &*leader, 0));
 
         // The leader hangs up instead of assigning: it is out at the end of its session, and the follower is told.
@@ -431,11 +375,11 @@ fn members_wait_for_each_other_on_connections_of_their_own() {
             member_id: follower.member_id,
             ..Default::default()
         };
-        second.send(3, &request).await;
+        let second_sync = second.send(3, &request).await;
         drop(first);
         let started = host.now();
-        let synced = second.receive(ApiKey::SyncGroup, 3).await;
-        let synced: SyncGroupResponse<'_> = decode(&synced, 3);
+        let synced = second.receive(ApiKey::SyncGroup, 3, second_sync).await;
+        let synced: SyncGroupResponse<'_> = synced.decode();
         assert_eq!(synced.error_code, ErrorCode::REBALANCE_IN_PROGRESS);
         assert_eq!((host.now() - started).as_secs_f64().round(), 10.0);
         broker.shutdown().await;
@@ -444,9 +388,9 @@ fn members_wait_for_each_other_on_connections_of_their_own() {
 
 #[test]
 fn offsets_go_when_they_are_deleted_or_their_topic_is() {
-    with_broker(|_, broker| async move {
-        let mut client = Client::connect(&broker.dialer()).await;
-        let (t, u) = (create_topic(&mut client, "t").await, create_topic(&mut client, "u").await);
+    with_broker(|host, broker| async move {
+        let mut client = Raw::connect(&host, &broker).await;
+        let (t, u) = (create(&mut client, "t", 2, &[]).await, create(&mut client, "u", 2, &[]).await);
         find_coordinator(&mut client, 6, "g").await;
         for topic in [("t", t), ("u", u)] {
             let committed = commit(&mut client, 10, ("g", "", -1), topic, 5).await;
@@ -456,7 +400,7 @@ fn offsets_go_when_they_are_deleted_or_their_topic_is() {
         let topics =
             vec![OffsetDeleteRequestTopic { name: "t", partitions: vec![partition(0), partition(9)] }];
         let deleted = client.call(0, &OffsetDeleteRequest { group_id: "g", topics }).await;
-        let deleted: OffsetDeleteResponse<'_> = decode(&deleted, 0);
+        let deleted: OffsetDeleteResponse<'_> = deleted.decode();
         let errors: Vec<ErrorCode> =
             deleted.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
         assert_eq!(
@@ -469,8 +413,55 @@ fn offsets_go_when_they_are_deleted_or_their_topic_is() {
         let topics = vec![DeleteTopicState { name: Some("u"), ..Default::default() }];
         let deleted =
             client.call(6, &DeleteTopicsRequest { topics, timeout_ms: 1000, ..Default::default() }).await;
-        assert_eq!(decode::<DeleteTopicsResponse<'_>>(&deleted, 6).responses[0].error_code, ErrorCode::NONE);
+        assert_eq!(deleted.decode::<DeleteTopicsResponse<'_>>().responses[0].error_code, ErrorCode::NONE);
         assert_eq!(fetch(&mut client, 9, "g", None).await, []);
         assert_eq!(fetch(&mut client, 10, "g", Some(("u", u))).await[0].2, ErrorCode::UNKNOWN_TOPIC_ID);
     });
+}
+
+#[test]
+fn a_group_outlives_its_broker() {
+    for is_killed in [false, true] {
+        let sim = Sim::new(5, SimOptions::default());
+        let config = || BrokerConfig::from_pairs([("log.dirs", "/data")]).unwrap();
+        let start = async |host: &Host| EmbeddedBroker::start(host.clone(), config()).await.unwrap();
+        let host = sim.node("broker");
+        let (member, topic_id) = sim.block_on(async {
+            let broker = start(&host).await;
+            let mut client = Raw::connect(&host, &broker).await;
+            let topic_id = create(&mut client, "t", 2, &[]).await;
+            find_coordinator(&mut client, 6, "g").await;
+            let (member, generation) = join(&mut client, 9, "g").await;
+            sync(&mut client, 5, "g", &member, generation).await;
+            for offset in 1..=20 {
+                let committed = commit(&mut client, 9, ("g", &member, 1), ("t", topic_id), offset).await;
+                assert_eq!(committed[0], ErrorCode::NONE);
+            }
+            if !is_killed {
+                broker.shutdown().await;
+            }
+            (member, topic_id)
+        });
+        if is_killed {
+            sim.crash("broker");
+        }
+        let host = sim.node("broker");
+        sim.block_on(async {
+            let broker = start(&host).await;
+            let mut client = Raw::connect(&host, &broker).await;
+            assert_eq!(find_coordinator(&mut client, 6, "g").await, (ErrorCode::NONE, 1));
+            // While the coordinator loads, a heartbeat is answered kindly.
+            assert_eq!(heartbeat(&mut client, 4, "g", &member, 1).await, ErrorCode::NONE);
+            host.sleep(Duration::from_secs(1)).await;
+            assert_eq!(heartbeat(&mut client, 4, "g", &member, 1).await, ErrorCode::NONE);
+            assert_eq!(heartbeat(&mut client, 4, "g", &member, 0).await, ErrorCode::ILLEGAL_GENERATION);
+            assert_eq!(fetch(&mut client, 9, "g", Some(("t", topic_id))).await[0].0, 20);
+            assert_eq!(describe(&mut client, 6, "g").await, ("Stable".to_string(), 1, ErrorCode::NONE));
+            // Its new session ends like any other.
+            host.sleep(Duration::from_secs(11)).await;
+            assert_eq!(describe(&mut client, 6, "g").await, ("Empty".to_string(), 0, ErrorCode::NONE));
+            broker.shutdown().await;
+        });
+        assert_eq!(sim.panics(), Vec::new());
+    }
 }
