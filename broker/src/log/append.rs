@@ -116,6 +116,7 @@ impl Log {
         self.journal.check_online()?;
         match self.watermark().gone() {
             Some(gone) => Err(AppendError::Gone(gone)),
+            None if self.is_closed => Err(AppendError::Gone(Gone::ShuttingDown)),
             None if self.truncating_to.is_some() => Err(AppendError::Truncating),
             None => Ok(()),
         }

@@ -321,6 +321,7 @@ impl LogDirectory {
             has_directory,
             jitter: self.shared.host.random_u64() as u32,
             truncating_to: None,
+            is_closed: false,
         };
         log.set_config(config);
         log

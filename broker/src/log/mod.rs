@@ -70,6 +70,8 @@ pub struct Log {
     jitter: u32,
     /// Where a cut that is under way will end.
     truncating_to: Option<i64>,
+    /// Closed for good: what came now would be missing in what was written at the close.
+    is_closed: bool,
 }
 
 impl Log {
@@ -189,28 +191,28 @@ impl Log {
     }
 
     /// Writes what is only in memory, as the last act before a clean stop: index entries and the producer snapshot.
-    /// The directory's shutdown then syncs it.
+    /// The directory's shutdown then syncs it. Nothing is appended any more.
     ///
     /// # Errors
     /// If a file cannot be written; the next start then recovers the log.
     pub fn close(&mut self) -> Result<(), LogError> {
+        self.is_closed = true;
         let end_offset = self.end_offset;
         if self.segments.is_empty() {
             return Ok(());
         }
-        self.write_snapshot()?;
         let active = self.segments.last_mut().expect("there is one");
         active.seal()?;
         let files = active.all_files();
         self.journal.sealed(&self.durability, files, end_offset);
-        Ok(())
+        self.write_snapshot()
     }
 
     fn disk(&self) -> &Disk {
         self.files.open_files.disk()
     }
 
-    /// Writes the state of the producers at the end of the log, if there are any.
+    /// Writes the state of the producers at the end of the log, if there are any. The segments up to there are sealed.
     fn write_snapshot(&mut self) -> Result<(), LogError> {
         if self.producers.is_empty() {
             return Ok(());
@@ -222,6 +224,8 @@ impl Log {
             .open(&path, OpenOptions::create_empty())
             .and_then(|file| file.write_all_at(&bytes, 0))
             .map_err(LogError::io(&path))?;
+        let snapshot = self.files.open_files.file(path);
+        self.journal.note(&self.durability, self.durability.wrote(&snapshot, self.end_offset));
         self.journal.note(&self.durability, self.durability.named(false));
         Ok(())
     }
