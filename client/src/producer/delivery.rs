@@ -52,6 +52,14 @@ pub(super) struct Outcome {
 enum State {
     Open(SmallVec<[Waker; 1]>),
     Settled(Result<BatchMetadata>),
+    /// Cut into two batches: the records before this index are in the first, the rest in the second.
+    Split(u32, Arc<Outcome>, Arc<Outcome>),
+}
+
+/// What is known of a batch.
+enum Known {
+    Settled(Result<BatchMetadata>),
+    Split(u32, Arc<Outcome>, Arc<Outcome>),
 }
 
 impl Outcome {
@@ -61,18 +69,33 @@ impl Outcome {
 
     /// Tells everybody; the first word counts.
     pub(super) fn settle(&self, result: Result<BatchMetadata>) {
+        self.end(State::Settled(result));
+    }
+
+    /// Refers everybody to two batches in place of this one: records before `at` to the first.
+    pub(super) fn split(&self, at: u32) -> (Arc<Outcome>, Arc<Outcome>) {
+        let part = || Outcome::new(Arc::clone(&self.topic), self.partition);
+        let (first, second) = (part(), part());
+        self.end(State::Split(at, Arc::clone(&first), Arc::clone(&second)));
+        (first, second)
+    }
+
+    fn end(&self, end: State) {
         let mut state = self.state.lock();
         if let State::Open(wakers) = &mut *state {
             let wakers = std::mem::take(wakers);
-            *state = State::Settled(result);
+            *state = end;
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
         }
     }
 
-    fn poll(&self, context: &Context<'_>) -> Poll<Result<BatchMetadata>> {
+    fn poll(&self, context: &Context<'_>) -> Poll<Known> {
         match &mut *self.state.lock() {
-            State::Settled(result) => Poll::Ready(result.clone()),
+            State::Settled(result) => Poll::Ready(Known::Settled(result.clone())),
+            State::Split(at, first, second) => {
+                Poll::Ready(Known::Split(*at, Arc::clone(first), Arc::clone(second)))
+            }
             State::Open(wakers) => {
                 // Somebody who awaits a thousand records of one batch is woken once.
                 if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
@@ -83,9 +106,17 @@ impl Outcome {
         }
     }
 
-    /// Waits for the batch as a whole.
-    pub(super) async fn settled(&self) -> Result<BatchMetadata> {
-        std::future::poll_fn(|context| self.poll(context)).await
+    /// Waits for the batch as a whole, with all that it was cut into.
+    pub(super) async fn settled(self: Arc<Self>) -> Result<()> {
+        let mut first_error = Ok(());
+        let mut open = vec![self];
+        while let Some(outcome) = open.pop() {
+            match std::future::poll_fn(|context| outcome.poll(context)).await {
+                Known::Settled(result) => first_error = first_error.and(result.map(drop)),
+                Known::Split(_, first, second) => open.extend([second, first]),
+            }
+        }
+        first_error
     }
 }
 
@@ -98,17 +129,25 @@ impl Delivery {
 impl Future for Delivery {
     type Output = Result<RecordMetadata>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.outcome.poll(context).map(|result| {
-            let batch = result?;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let batch = match self.outcome.poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Known::Settled(result)) => result?,
+                Poll::Ready(Known::Split(at, first, second)) => {
+                    (self.outcome, self.index) =
+                        if self.index < at { (first, self.index) } else { (second, self.index - at) };
+                    continue;
+                }
+            };
             let own_time = batch.log_append_time < 0;
-            Ok(RecordMetadata {
+            return Poll::Ready(Ok(RecordMetadata {
                 topic: Arc::clone(&self.outcome.topic),
                 partition: self.outcome.partition,
                 offset: if batch.base_offset < 0 { -1 } else { batch.base_offset + i64::from(self.index) },
                 timestamp: if own_time { self.timestamp } else { batch.log_append_time },
-            })
-        })
+            }));
+        }
     }
 }
 

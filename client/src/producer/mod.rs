@@ -188,8 +188,7 @@ impl Producer {
         let all = async {
             let mut first_error = Ok(());
             for outcome in outcomes {
-                let result = outcome.settled().await;
-                first_error = first_error.and(result.map(drop));
+                first_error = first_error.and(outcome.settled().await);
             }
             first_error
         };

@@ -405,7 +405,7 @@ impl Sender {
                 Err(error) if error.kind() == ErrorKind::Invalid => Verdict::Refused(error.clone()),
                 Err(error) => Verdict::Retry(error.clone()),
             };
-            if let Verdict::Retry(error) | Verdict::OutOfOrder(error) = &verdict {
+            if let Verdict::Retry(error) | Verdict::OutOfOrder(error) | Verdict::TooLarge(error) = &verdict {
                 tracing::debug!(partition = %batch.name, %error, "producer sends a batch again");
                 if matches!(verdict, Verdict::Retry(_)) {
                     self.stale.insert(Arc::clone(&batch.name.topic));
@@ -483,6 +483,7 @@ fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>) -> Verd
         ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
         | ErrorCode::UNKNOWN_PRODUCER_ID
         | ErrorCode::INVALID_PRODUCER_EPOCH => Verdict::OutOfOrder(error()),
+        ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Verdict::TooLarge(error()),
         code if code.is_retriable() => Verdict::Retry(error()),
         _ => Verdict::Refused(error()),
     }

@@ -7,7 +7,8 @@ use anabranch_host::sim::{Sim, SimOptions};
 use anabranch_host::{HashMap, Host};
 use anabranch_protocol::messages::init_producer_id::InitProducerIdResponse;
 use anabranch_protocol::messages::produce::{
-    LeaderIdAndEpoch, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+    LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
 };
 use anabranch_protocol::records::{BatchBuilder, Compression, batches};
 use anabranch_protocol::{ApiKey, ErrorCode};
@@ -82,6 +83,12 @@ struct Faults {
     not_leader: u64,
     timed_out: u64,
     refuse: u64,
+    /// Batches of more records are too large; 0 for no bound.
+    max_records: i32,
+}
+
+fn records_in(data: &PartitionProduceData) -> i32 {
+    batches(data.records.as_ref().unwrap()).next().unwrap().unwrap().header.record_count
 }
 
 fn first_value(records: &Bytes) -> u64 {
@@ -116,12 +123,14 @@ fn leader(host: Host, faults: Faults, partitions: i32, logs: Logs) -> impl FnMut
             let mut responses = Vec::new();
             for topic in &request.topic_data {
                 assert_eq!(topic.topic_id, topic_id("t"));
-                let answer = |data: &anabranch_protocol::messages::produce::PartitionProduceData| {
+                let answer = |data: &PartitionProduceData| {
                     let outcome = if not_leader {
                         Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
-                    } else if first_value(data.records.as_ref().unwrap()) * 7919 % 100 < faults.refuse {
-                        // The same batch is refused at every attempt, as one that is too large would be.
+                    } else if faults.max_records > 0 && records_in(data) > faults.max_records {
                         Err(ErrorCode::MESSAGE_TOO_LARGE)
+                    } else if first_value(data.records.as_ref().unwrap()) * 7919 % 100 < faults.refuse {
+                        // The same batch is refused at every attempt, as one with a record that cannot be.
+                        Err(ErrorCode::INVALID_RECORD)
                     } else {
                         let mut logs = logs.lock();
                         let log = logs.entry(data.index).or_default();
@@ -239,8 +248,15 @@ fn config(pairs: &[(&str, &str)]) -> ProducerConfig {
 
 #[test]
 fn faults_of_every_kind_lose_and_double_nothing() {
-    let faults =
-        Faults { close_before: 5, close_after: 10, silence: 2, not_leader: 10, timed_out: 10, refuse: 0 };
+    let faults = Faults {
+        close_before: 5,
+        close_after: 10,
+        silence: 2,
+        not_leader: 10,
+        timed_out: 10,
+        refuse: 0,
+        max_records: 0,
+    };
     let small = config(&[("batch.size", "120"), ("linger.ms", "1")]);
     let large = config(&[("linger.ms", "10"), ("compression.type", "lz4")]);
     for seed in 0..40 {
@@ -255,6 +271,15 @@ fn refused_batches_open_gaps_that_close() {
     let small = config(&[("batch.size", "120"), ("linger.ms", "1")]);
     for seed in 0..40 {
         check(seed, faults, &small);
+    }
+}
+
+#[test]
+fn batches_that_are_too_large_are_cut_until_they_fit() {
+    let faults = Faults { close_after: 10, not_leader: 5, max_records: 3, ..Default::default() };
+    let config = config(&[("linger.ms", "10"), ("compression.type", "zstd")]);
+    for seed in 0..40 {
+        check(seed, faults, &config);
     }
 }
 

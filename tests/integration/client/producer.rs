@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_client::{
-    ErrorKind, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord, TopicPartition,
+    ConfigResource, ErrorKind, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
+    TopicPartition,
 };
 use anabranch_protocol::records::{BatchBuilder, Compression};
 
@@ -89,5 +90,35 @@ fn records_that_cannot_be_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         let delivery = producer.send(ProducerRecord::new(&topic).value("good")).await.unwrap();
         assert_eq!(delivery.await.unwrap().offset, 0, "a refused batch leaves no gap");
+    });
+}
+
+#[test]
+fn batches_too_large_for_a_topic_are_cut() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let topic = cluster.topic(&client, "small", 1).await;
+        let resource = ConfigResource::Topic(topic.clone());
+        client.admin().alter_configs(&resource, &[("max.message.bytes", Some("1000"))]).await.unwrap();
+        cluster
+            .until("the setting holds", async || {
+                let entries = client.admin().describe_configs(&resource).await.unwrap();
+                entries.iter().any(|one| one.name == "max.message.bytes" && !one.is_default)
+            })
+            .await;
+        let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+        let value = [0; 100];
+        let mut deliveries = Vec::new();
+        for _ in 0..100 {
+            deliveries.push(producer.send(ProducerRecord::new(&topic).value(&value)).await.unwrap());
+        }
+        producer.flush().await.unwrap();
+        for (delivery, offset) in deliveries.into_iter().zip(0..) {
+            assert_eq!(delivery.await.unwrap().offset, offset);
+        }
+        let large = [0; 2000];
+        let error =
+            producer.send(ProducerRecord::new(&topic).value(&large)).await.unwrap().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     });
 }

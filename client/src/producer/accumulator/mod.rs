@@ -72,7 +72,6 @@ pub(super) struct Accumulator {
     hurried: usize,
     spare_builders: Vec<BatchBuilder>,
     identity: Option<ProducerIdentity>,
-    next_batch_id: u64,
     /// Until when the sender sleeps.
     sender_sleeps_until: Option<Instant>,
     /// Why nothing is taken any more.
@@ -115,7 +114,6 @@ impl Accumulator {
             hurried: 0,
             spare_builders: Vec::new(),
             identity: None,
-            next_batch_id: 0,
             sender_sleeps_until: None,
             closed: None,
         }
@@ -196,12 +194,10 @@ impl Accumulator {
         if way.open_batch().is_none() {
             let spare = self.spare_builders.pop();
             way.open(OpenBatch {
-                id: self.next_batch_id,
                 builder: spare.unwrap_or_else(|| BatchBuilder::new(self.compression)),
                 created: now,
                 outcome: Outcome::new(Arc::clone(&topic.name), partition),
             });
-            self.next_batch_id += 1;
             changed = true;
         }
         let open = way.open_batch().expect("opened above");
@@ -260,7 +256,6 @@ impl Accumulator {
         let Some(&id) = queue else { return Ok(Taken::Unknown) };
         let way = &mut self.queues[id as usize].way;
         way.push(Batch::new(
-            self.next_batch_id,
             Payload::Unstamped(std::mem::take(batch)),
             header.record_count,
             bytes,
@@ -268,7 +263,6 @@ impl Accumulator {
             Outcome::new(Arc::clone(&name.topic), name.partition),
             on_ack.take(),
         ));
-        self.next_batch_id += 1;
         self.memory_used += bytes;
         Ok(Taken::Accepted { receipt: (), wake: self.reschedule(id, now) })
     }

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anabranch_host::Instant;
-use anabranch_protocol::records::BatchBuilder;
+use anabranch_protocol::records::{BatchBuilder, RecordsError, batches};
 use bytes::{Bytes, BytesMut};
 
 use super::delivery::{BatchMetadata, Outcome};
@@ -55,7 +55,8 @@ pub(super) enum Payload {
 
 /// A closed batch.
 pub(super) struct Batch {
-    pub(super) id: u64,
+    /// Its number in this queue, in the order of the records.
+    id: u64,
     pub(super) payload: Payload,
     pub(super) records: i32,
     /// What it takes of the producer's memory.
@@ -70,7 +71,6 @@ pub(super) struct Batch {
 
 /// A batch that takes records.
 pub(super) struct OpenBatch {
-    pub(super) id: u64,
     pub(super) builder: BatchBuilder,
     pub(super) created: Instant,
     pub(super) outcome: Arc<Outcome>,
@@ -103,6 +103,8 @@ pub(super) enum Verdict {
     Retry(ClientError),
     /// It is not written, for its number does not follow.
     OutOfOrder(ClientError),
+    /// It is not written, for it is too large; a part of it may not be.
+    TooLarge(ClientError),
     /// It is not written and never will be.
     Refused(ClientError),
 }
@@ -127,6 +129,7 @@ pub(super) struct Limits {
 /// The way of one partition.
 pub(super) struct PartitionQueue {
     pub(super) name: TopicPartition,
+    next_id: u64,
     open: Option<OpenBatch>,
     waiting: VecDeque<Batch>,
     numbered: VecDeque<NumberedBatch>,
@@ -145,7 +148,6 @@ pub(super) struct PartitionQueue {
 
 impl Batch {
     pub(super) fn new(
-        id: u64,
         payload: Payload,
         records: i32,
         bytes: usize,
@@ -153,7 +155,7 @@ impl Batch {
         outcome: Arc<Outcome>,
         on_ack: Option<OnAck>,
     ) -> Self {
-        Batch { id, payload, records, bytes, created, outcome, on_ack, attempts: 0, last_error: None }
+        Batch { id: 0, payload, records, bytes, created, outcome, on_ack, attempts: 0, last_error: None }
     }
 
     fn settle(self, result: Result<BatchMetadata>) -> Settled {
@@ -185,6 +187,7 @@ impl PartitionQueue {
     pub(super) fn new(name: TopicPartition) -> Self {
         PartitionQueue {
             name,
+            next_id: 0,
             open: None,
             waiting: VecDeque::new(),
             numbered: VecDeque::new(),
@@ -215,15 +218,24 @@ impl PartitionQueue {
             let records = i32::try_from(open.builder.record_count()).unwrap_or(i32::MAX);
             let bytes = open.builder.size_bytes();
             let payload = Payload::Builder(open.builder);
-            let batch = Batch::new(open.id, payload, records, bytes, open.created, open.outcome, None);
-            self.waiting.push_back(batch);
+            self.add(Batch::new(payload, records, bytes, open.created, open.outcome, None));
         }
+    }
+
+    fn add(&mut self, mut batch: Batch) {
+        batch.id = self.new_id();
+        self.waiting.push_back(batch);
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
     }
 
     /// Adds a whole batch behind all that is there.
     pub(super) fn push(&mut self, batch: Batch) {
         self.close_open();
-        self.waiting.push_back(batch);
+        self.add(batch);
     }
 
     /// The outcomes of all that is not settled yet.
@@ -347,7 +359,6 @@ impl PartitionQueue {
             // Given up while it was in flight.
             return (None, false);
         };
-        let last = index + 1 == self.numbered.len();
         let numbered = &mut self.numbered[index];
         numbered.in_flight = false;
         numbered.batch.payload = Payload::Sealed(payload);
@@ -358,16 +369,11 @@ impl PartitionQueue {
                 let batch = self.remove(index);
                 return (batch.map(|batch| batch.settle(Ok(metadata))), false);
             }
-            Verdict::Refused(error) => {
-                // If it was never written, its numbers were not used and can be given again, unless somebody has the
-                // ones behind: those are then refused for their order, which leads to a new epoch. After more than one
-                // attempt nobody knows whether an earlier one wrote it.
-                if last && numbered.batch.attempts == 0 && !self.renumber {
-                    self.next_sequence = numbered.sequence;
-                }
-                let batch = self.remove(index);
-                return (batch.map(|batch| batch.settle(Err(error))), false);
-            }
+            Verdict::TooLarge(error) => match self.split(index) {
+                Ok(gap) => return (None, gap),
+                Err(()) => return (self.refuse(index, error), false),
+            },
+            Verdict::Refused(error) => return (self.refuse(index, error), false),
             Verdict::OutOfOrder(error) => (error, true),
             Verdict::Retry(error) => (error, false),
         };
@@ -385,6 +391,66 @@ impl PartitionQueue {
         numbered.batch.last_error = Some(error);
         self.renumber |= gap;
         (None, gap)
+    }
+
+    /// Gives a batch up that is not written.
+    fn refuse(&mut self, index: usize, error: ClientError) -> Option<Settled> {
+        let last = index + 1 == self.numbered.len();
+        let numbered = &self.numbered[index];
+        // If it was never written, its numbers were not used and can be given again, unless somebody has the ones
+        // behind: those are then refused for their order, which leads to a new epoch. After more than one attempt nobody
+        // knows whether an earlier one wrote it.
+        if last && numbered.batch.attempts == 0 && !self.renumber {
+            self.next_sequence = numbered.sequence;
+        }
+        self.remove(index).map(|batch| batch.settle(Err(error)))
+    }
+
+    /// Puts two halves in the place of a batch that is too large. Says whether a new epoch is needed: all behind it take
+    /// new numbers. An error if it cannot be cut.
+    fn split(&mut self, index: usize) -> Result<bool, ()> {
+        let numbered = &mut self.numbered[index];
+        if numbered.batch.records < 2 || numbered.batch.on_ack.is_some() {
+            return Err(());
+        }
+        if index > 0 {
+            // Its turn comes when the older ones are through: only then is it sure what the leader has.
+            numbered.failed = true;
+            return Ok(false);
+        }
+        let Payload::Sealed(bytes) = &numbered.batch.payload else { return Err(()) };
+        let at = numbered.batch.records / 2;
+        let (first, second) = halves(bytes, at).map_err(drop)?;
+        let Some(NumberedBatch { batch, identity, sequence, .. }) = self.numbered.pop_front() else {
+            return Err(());
+        };
+        let (first_outcome, second_outcome) = batch.outcome.split(u32::try_from(at).unwrap_or(0));
+        let mut half = |builder, records, bytes, outcome| NumberedBatch {
+            batch: Batch {
+                id: self.new_id(),
+                payload: Payload::Builder(builder),
+                records,
+                // Together as much as before, for whoever counts the memory.
+                bytes,
+                created: batch.created,
+                outcome,
+                on_ack: None,
+                attempts: 0,
+                last_error: None,
+            },
+            identity,
+            sequence,
+            in_flight: false,
+            failed: true,
+        };
+        let (less, more) = (batch.bytes / 2, batch.bytes - batch.bytes / 2);
+        let second = half(second, batch.records - at, more, second_outcome);
+        let first = half(first, at, less, first_outcome);
+        self.numbered.push_front(second);
+        self.numbered.push_front(first);
+        let gap = !self.renumber;
+        self.renumber = true;
+        Ok(gap)
     }
 
     /// As if its leader had acknowledged a batch before.
@@ -433,6 +499,20 @@ impl PartitionQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_none() && self.waiting.is_empty() && self.numbered.is_empty()
     }
+}
+
+/// The records of a batch in two builders, those before `at` in the first.
+fn halves(batch: &Bytes, at: i32) -> Result<(BatchBuilder, BatchBuilder), RecordsError> {
+    let batch = batches(batch).next().ok_or(RecordsError::Truncated("there is no batch"))??;
+    let compression = batch.header.compression()?;
+    let (mut first, mut second) = (BatchBuilder::new(compression), BatchBuilder::new(compression));
+    let mut scratch = Vec::new();
+    for (record, index) in batch.records(&mut scratch)?.zip(0..) {
+        let record = record?;
+        let half = if index < at { &mut first } else { &mut second };
+        half.append_with_headers(record.timestamp, record.key, record.value, record.headers)?;
+    }
+    Ok((first, second))
 }
 
 /// The sequence `records` after `sequence`; it wraps from 2^31-1 to 0.

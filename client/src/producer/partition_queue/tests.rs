@@ -21,9 +21,9 @@ fn at(milliseconds: u64) -> Instant {
     Instant::from_start(Duration::from_millis(milliseconds))
 }
 
-fn batch(id: u64, records: i32, created: Instant) -> Batch {
+fn batch(records: i32, created: Instant) -> Batch {
     let payload = Payload::Unstamped(BytesMut::from(&[0_u8; 100][..]));
-    Batch::new(id, payload, records, 100, created, Outcome::new("t".into(), 0), None)
+    Batch::new(payload, records, 100, created, Outcome::new("t".into(), 0), None)
 }
 
 fn error(code: ErrorCode) -> ClientError {
@@ -66,8 +66,8 @@ fn answer(queue: &mut PartitionQueue, id: u64, verdict: Verdict) -> (Option<bool
 fn queue(batches: u64) -> PartitionQueue {
     let mut queue = PartitionQueue::new(TopicPartition::new("t", 0));
     queue.be_known(FIRST);
-    for id in 0..batches {
-        queue.push(batch(id, 10, at(0)));
+    for _ in 0..batches {
+        queue.push(batch(10, at(0)));
     }
     queue
 }
@@ -99,7 +99,7 @@ fn the_first_goes_alone() {
 fn after_a_failure_the_oldest_goes_alone_under_its_number() {
     let mut queue = queue(4);
     assert_eq!(take_all(&mut queue, FIRST).len(), 4);
-    queue.push(batch(4, 10, at(0)));
+    queue.push(batch(10, at(0)));
     assert_eq!(answer(&mut queue, 0, retry()), NOTHING);
     assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0)]);
     assert_eq!(answer(&mut queue, 1, out_of_order()), NOTHING, "an older one is still missing");
@@ -145,7 +145,7 @@ fn a_refused_batch_gives_its_number_back_only_if_nobody_can_have_seen_it() {
     let mut only = queue(1);
     take_all(&mut only, FIRST);
     assert_eq!(answer(&mut only, 0, refused()), BADLY);
-    only.push(batch(1, 10, at(0)));
+    only.push(batch(10, at(0)));
     assert_eq!(take_all(&mut only, FIRST), [(1, 0, 0)]);
     // Refused at a second attempt: the first may have been written, so its number is spent.
     let mut again = queue(1);
@@ -153,15 +153,52 @@ fn a_refused_batch_gives_its_number_back_only_if_nobody_can_have_seen_it() {
     assert_eq!(answer(&mut again, 0, retry()), NOTHING);
     take_all(&mut again, FIRST);
     assert_eq!(answer(&mut again, 0, refused()), BADLY);
-    again.push(batch(1, 10, at(0)));
+    again.push(batch(10, at(0)));
     assert_eq!(take_all(&mut again, FIRST), [(1, 0, 10)]);
+}
+
+#[test]
+fn a_batch_that_is_too_large_is_cut_and_keeps_its_place() {
+    let too_large = || Verdict::TooLarge(error(ErrorCode::MESSAGE_TOO_LARGE));
+    let sealed = |records: u8| {
+        let mut builder = BatchBuilder::new(Compression::Gzip);
+        for number in 0..records {
+            builder.append(0, None, Some(&[number]), []).unwrap();
+        }
+        builder.finish().freeze()
+    };
+    let mut queue = queue(1);
+    queue.push(batch(3, at(0)));
+    queue.push(batch(1, at(0)));
+    queue.push(batch(1, at(0)));
+    assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0), (1, 0, 10), (2, 0, 13), (3, 0, 14)]);
+    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), &LIMITS);
+    assert!(settled.is_none() && !gap, "an older one is on its way");
+    assert_eq!(answer(&mut queue, 0, written()), WELL);
+    assert_eq!(take_all(&mut queue, FIRST), [(1, 0, 10)]);
+    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), &LIMITS);
+    assert!(settled.is_none() && gap, "the halves need numbers of their own");
+    assert_eq!(take_all(&mut queue, SECOND), [], "two are in flight");
+    assert_eq!(answer(&mut queue, 2, out_of_order()), NOTHING);
+    assert_eq!(answer(&mut queue, 3, out_of_order()), NOTHING);
+    let Some(half) = queue.take(SECOND) else { panic!("the first half is next") };
+    assert_eq!((half.sequence, half.identity), (0, SECOND));
+    let Payload::Builder(mut builder) = half.payload else { panic!("it is not finished") };
+    assert_eq!((builder.record_count(), builder.compression()), (1, Compression::Gzip));
+    // Of one record there are no halves.
+    let (settled, _) = queue.answered(half.batch_id, builder.finish().freeze(), too_large(), at(0), &LIMITS);
+    assert!(settled.unwrap().result.is_err());
+    let taken = take_all(&mut queue, SECOND);
+    assert_eq!(taken, [(half.batch_id - 1, 1, 0)], "the second half, before those that were behind it");
+    assert_eq!(answer(&mut queue, taken[0].0, written()), WELL);
+    assert_eq!(take_all(&mut queue, SECOND), [(2, 1, 2), (3, 1, 3)]);
 }
 
 #[test]
 fn a_new_epoch_waits_until_nothing_is_numbered_under_the_old_one() {
     let mut queue = queue(2);
     assert_eq!(take_all(&mut queue, FIRST).len(), 2);
-    queue.push(batch(2, 10, at(0)));
+    queue.push(batch(10, at(0)));
     assert_eq!(take_all(&mut queue, SECOND), []);
     assert_eq!(answer(&mut queue, 0, retry()), NOTHING);
     assert_eq!(take_all(&mut queue, SECOND), [(0, 0, 0)], "what is numbered keeps its epoch");
@@ -174,7 +211,7 @@ fn a_new_epoch_waits_until_nothing_is_numbered_under_the_old_one() {
 fn what_is_too_old_is_given_up_wherever_it_is() {
     let mut queue = queue(3);
     assert_eq!(take_all(&mut queue, FIRST).len(), 3);
-    queue.push(batch(3, 10, at(60_000)));
+    queue.push(batch(10, at(60_000)));
     assert_eq!(answer(&mut queue, 1, retry()), NOTHING);
     assert_eq!(queue.expires_at(&LIMITS), Some(at(120_000)));
     assert_eq!(queue.expire(at(119_999), &LIMITS).len(), 0);
@@ -215,7 +252,6 @@ fn sequences_wrap() {
 fn an_open_batch_goes_when_it_has_lingered() {
     let mut queue = queue(0);
     let open = queue.open(OpenBatch {
-        id: 9,
         builder: BatchBuilder::new(Compression::None),
         created: at(100),
         outcome: Outcome::new("t".into(), 0),
@@ -227,7 +263,7 @@ fn an_open_batch_goes_when_it_has_lingered() {
     check(&queue, None, false, None);
     check(&queue, Some(FIRST), false, Some(at(105)));
     check(&queue, Some(FIRST), true, Some(at(100)));
-    queue.push(batch(10, 1, at(101)));
+    queue.push(batch(1, at(101)));
     check(&queue, Some(FIRST), false, Some(at(0)));
-    assert_eq!(take_all(&mut queue, FIRST), [(9, 0, 0), (10, 0, 1)], "in the order of the calls");
+    assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0), (1, 0, 1)], "in the order of the calls");
 }
