@@ -57,6 +57,24 @@ impl RealRuntime {
     }
 }
 
+impl RealRuntime {
+    /// Ends all tasks and waits until they are gone, with what they held: files, locks, ports. Threads stuck in a call that
+    /// blocks are waited for at most ten seconds.
+    pub async fn shutdown(mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let (sender, ended) = oneshot::channel();
+        // On a thread of its own: the runtime's end blocks, and whoever waits may be a task.
+        let thread = std::thread::Builder::new().name("anabranch-shutdown".to_string()).spawn(move || {
+            runtime.shutdown_timeout(Duration::from_secs(10));
+            // Whoever waited may have given up.
+            let _ = sender.send(());
+        });
+        if thread.is_ok() {
+            let _ = ended.await;
+        }
+    }
+}
+
 impl Drop for RealRuntime {
     fn drop(&mut self) {
         // Not the runtime's own drop: it blocks, which panics inside another runtime (a user's `#[tokio::test]`).

@@ -382,8 +382,28 @@ impl RunningStreams {
             stopped
         });
         let result = stopped.await.map_err(|error| Error::fatal("stopping").with_source(error))?;
-        drop(runtime);
+        drop(host);
+        if let Some(runtime) = runtime {
+            runtime.shutdown().await;
+        }
         result
+    }
+
+    /// Ends it at once and without a commit, as a crash would, and waits until its threads are gone: for tests of what the
+    /// next start finds.
+    pub async fn crash(self) {
+        let RunningStreams { handle, _abandon, broker, runtime } = self;
+        let host = handle.client().host().clone();
+        let ended = host.spawn(async move {
+            handle.abandon();
+            handle.failed().await;
+        });
+        // There is nothing to be told of a crash.
+        let _ = ended.await;
+        drop((broker, host));
+        if let Some(runtime) = runtime {
+            runtime.shutdown().await;
+        }
     }
 
     /// Runs until ctrl-c, then stops cleanly; ends earlier if the application fails.

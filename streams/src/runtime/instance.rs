@@ -10,6 +10,7 @@ use anabranch_client::{
     Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
 };
 use anabranch_host::{Dialer, Host, JoinError};
+use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,7 +20,7 @@ use super::assignment::user_data::Subscription;
 use super::config::{ClientRole, StreamsConfig};
 use super::drain;
 use super::member::{Member, StateListener};
-use super::state_directory::StateDirectory;
+use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
 use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
@@ -197,6 +198,16 @@ impl Instance {
             }
             None => None,
         };
+        let engine: Option<Arc<dyn Engine>> = match &directory {
+            Some(directory) => {
+                let opened =
+                    FjallEngine::open(&self.host.disk(), &directory.stores(), FjallOptions::default());
+                let opened = opened
+                    .map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?;
+                Some(Arc::new(opened))
+            }
+            None => None,
+        };
         let holdings: Holdings = Arc::new(Mutex::new(Subscription {
             process_id: directory
                 .as_ref()
@@ -206,6 +217,7 @@ impl Instance {
         }));
         let (to_instance, from_workers) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
+        let mut threads = Vec::new();
         for number in 1..=self.config.threads {
             let (sender, receiver) = mpsc::unbounded_channel();
             let context = WorkerContext {
@@ -222,14 +234,15 @@ impl Instance {
             let thread = self.host.spawn_pinned(&name, move || worker::run(context, receiver));
             let thread = thread.map_err(|error| Error::fatal("starting a worker").with_source(error))?;
             let to_instance = to_instance.clone();
-            self.host.spawn(async move {
+            threads.push(self.host.spawn(async move {
                 if let Err(error @ JoinError::Panicked(_)) = thread.await {
                     let _ = to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
                 }
-            });
+            }));
             workers.push(sender);
         }
-        let consumer = self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings)).await?;
+        let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
+        let consumer = self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reads = |task: TaskId| {
             let inputs = plan.inputs(task).into_iter();
@@ -260,12 +273,15 @@ impl Instance {
                 policies: self.policies,
                 caching: self.config.cache_max_bytes > 0,
                 emit_interval_ms: 1_000,
+                engine,
             },
             restore,
             compression: producer_config.compression_type,
             holdings,
             directory,
             listener: self.listener,
+            abandoned: false,
+            threads,
             deferred: Vec::new(),
             restoring: BTreeSet::new(),
             joined: false,
@@ -290,11 +306,22 @@ impl Instance {
         ClientConfig::from_pairs(&settings).map_err(|error| client_error("client settings", error))
     }
 
-    async fn consumer(&self, client: &Client, plan: Arc<Plan>, holdings: Holdings) -> Result<Consumer> {
+    /// The group's member. With a state directory it is a static one: a killed instance that comes back is the same member
+    /// and gets its tasks at once (KIP-345).
+    fn consumer(
+        &self,
+        client: &Client,
+        plan: Arc<Plan>,
+        holdings: Holdings,
+        instance_id: Option<String>,
+    ) -> Result<Consumer> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
         settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
         for (key, value) in [("group.id", self.application_id.as_str()), ("enable.auto.commit", "false")] {
             settings.insert(key.to_string(), value.to_string());
+        }
+        if let Some(id) = instance_id {
+            settings.entry("group.instance.id".to_string()).or_insert(id);
         }
         let config = ConsumerConfig::from_pairs(&settings)
             .map_err(|error| client_error("consumer settings", error))?;

@@ -16,6 +16,8 @@ use anabranch_client::records::Compression;
 use anabranch_client::{
     ClientError, Consumer, ConsumerConfig, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
 };
+use anabranch_host::JoinHandle;
+use anabranch_state_store::{Checkpoint, Engine};
 use tokio::sync::{mpsc, oneshot};
 
 use super::application::State;
@@ -35,6 +37,8 @@ use crate::task::{Task, TaskConfig};
 const BATCH_BYTES: usize = 256 * 1024;
 /// How long one poll waits when nothing is fetched; commands interrupt it.
 const POLL: Duration = Duration::from_millis(100);
+/// State older than this is restored from the start of its changelog.
+const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -57,6 +61,10 @@ pub(crate) struct Member {
     pub(crate) listener: Option<StateListener>,
     /// Commits that the group did not take yet.
     pub(crate) deferred: Vec<(Offsets, oneshot::Sender<Result<(), ClientError>>)>,
+    /// Its user has let go of it: nothing is to be committed.
+    pub(crate) abandoned: bool,
+    /// Those who wait for the workers' threads.
+    pub(crate) threads: Vec<JoinHandle<()>>,
     /// Tasks whose state is coming back.
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
@@ -70,7 +78,11 @@ impl Member {
         let reply = match self.turn_until_stopped().await {
             Ok(reply) => Some(reply),
             Err(error) => {
-                tracing::error!(%error, "the application fails");
+                if self.abandoned {
+                    self.lose_everything();
+                } else {
+                    tracing::error!(%error, "the application fails");
+                }
                 *self.shared.error.lock() = Some(Arc::new(error));
                 self.enter(State::PendingError);
                 None
@@ -81,12 +93,21 @@ impl Member {
             self.enter(State::PendingShutdown);
         }
         let stopped = self.stop_workers().await;
-        let Member { shared, consumer, directory, listener, .. } = self;
+        let Member { shared, consumer, directory, listener, task_config, threads, .. } = self;
+        for thread in threads {
+            // A panic has been told as a failure.
+            let _ = thread.await;
+        }
         if let Err(error) = consumer.close().await {
             tracing::warn!(%error, "leaving the group");
         }
-        // Unlocked before anybody is told.
-        drop(directory);
+        // Durable and unlocked before anybody is told.
+        if let Some(engine) = &task_config.engine
+            && let Err(error) = engine.sync()
+        {
+            tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
+        }
+        drop((task_config, directory));
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
         if let Some(reply) = reply {
             // Whoever asked may have given up.
@@ -110,6 +131,7 @@ impl Member {
             match woken {
                 Woken::Command(Some(Command::Stop { reply })) => return Ok(reply),
                 Woken::Command(Some(Command::Abandon) | None) => {
+                    self.abandoned = true;
                     return Err(Error::fatal("the application was dropped"));
                 }
                 Woken::Worker(Some(word)) => self.hear(word).await?,
@@ -238,7 +260,15 @@ impl Member {
         let nodes = nodes.ok_or_else(|| {
             Error::new(ErrorKind::Migrated, format_args!("task {id} is of another topology"))
         })?;
-        let mut task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
+        let mut task = Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone())?;
+        if let Some(engine) = &self.task_config.engine
+            && is_stale(&task, client.host().wall_clock_ms())
+        {
+            tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
+            drop(task);
+            drop_stores(&**engine, id)?;
+            task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
+        }
         let inputs: Vec<TopicPartition> = task
             .inputs()
             .iter()
@@ -251,9 +281,12 @@ impl Member {
                 task.resume(index, &offset.metadata);
             }
         }
-        let changelog =
-            |topic: Option<OutTopic>| topic.map(|topic| Changelog { topic: topic.name, reflected: None });
-        let changelogs: Vec<Option<Changelog>> = task.changelogs().into_iter().map(changelog).collect();
+        let changelog = |(topic, reflected): (OutTopic, Option<Checkpoint>)| Changelog {
+            topic: topic.name,
+            reflected: reflected.map(|checkpoint| checkpoint.offset),
+        };
+        let changelogs: Vec<Option<Changelog>> =
+            task.changelogs().into_iter().map(|store| store.map(changelog)).collect();
         let restoration = Restoration::begin(client, &self.restore, &changelogs, id.partition);
         let outbox = BatchOutbox::new(client.clone(), self.compression, BATCH_BYTES);
         Ok(RunningTask::new(task, outbox, changelogs, restoration))
@@ -309,6 +342,15 @@ impl Member {
                 Woken::Word(None) => return Ok(None),
                 Woken::Again => self.commit_deferred().await,
             }
+        }
+    }
+
+    /// Lets every worker forget its tasks, so that nothing more is committed.
+    fn lose_everything(&self) {
+        let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
+        for worker in 0..self.shared.workers.len() {
+            let (reply, _) = oneshot::channel();
+            self.tell(worker, ToWorker::Lose { tasks: tasks.clone(), reply });
         }
     }
 
@@ -375,4 +417,24 @@ impl Member {
     fn enter(&self, state: State) {
         self.shared.enter(state, self.listener.as_ref());
     }
+}
+
+/// Whether a store reflects its changelog as it was so long ago that deletions since then may have been compacted away:
+/// half of `delete.retention.ms`, whose default is a day.
+fn is_stale(task: &Task, wall_clock_ms: i64) -> bool {
+    let reflected =
+        |store: Option<(OutTopic, Option<Checkpoint>)>| store.and_then(|(_, reflected)| reflected);
+    let age_ms = |checkpoint: Checkpoint| wall_clock_ms.saturating_sub(checkpoint.wall_clock_ms);
+    task.changelogs().into_iter().filter_map(reflected).any(|checkpoint| age_ms(checkpoint) > STALE_AFTER_MS)
+}
+
+/// Removes what the engine has of a task.
+fn drop_stores(engine: &dyn Engine, task: TaskId) -> Result<()> {
+    let prefix = format!("{task}-");
+    let failed =
+        |error: anabranch_state_store::Error| Error::fatal("dropping stale state").with_source(error);
+    for name in engine.store_names().map_err(failed)?.iter().filter(|name| name.starts_with(&prefix)) {
+        engine.drop_store(name).map_err(failed)?;
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::task::Context;
 
 use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
+use anabranch_state_store::Checkpoint;
 
 use super::acknowledgements::AcknowledgedOffsets;
 use super::batch_outbox::BatchOutbox;
@@ -89,7 +90,7 @@ impl RunningTask {
     ///
     /// # Errors
     /// If a changelog cannot be read, or a store refuses a row.
-    pub(crate) fn restore_step(&mut self) -> Result<bool> {
+    pub(crate) fn restore_step(&mut self, wall_clock_ms: i64) -> Result<bool> {
         let Some(restoration) = &mut self.restoration else { return Ok(false) };
         while let Some((store, restored)) = restoration.take() {
             match restored {
@@ -113,7 +114,11 @@ impl RunningTask {
                         }
                     }
                 }
-                Restored::End(_) => {}
+                Restored::End(end) => {
+                    if end > 0 {
+                        self.task.restored_to(store, Checkpoint { offset: end - 1, wall_clock_ms });
+                    }
+                }
                 Restored::Failed(error) => {
                     let changelog =
                         self.changelogs[store].as_ref().map(|changelog| Arc::clone(&changelog.topic));
@@ -216,13 +221,30 @@ impl RunningTask {
     ///
     /// # Errors
     /// If the engine fails.
-    pub(crate) fn committed(
-        &mut self,
-        _acknowledged: &AcknowledgedOffsets,
-        _wall_clock_ms: i64,
-    ) -> Result<()> {
+    pub(crate) fn committed(&mut self, acknowledged: &AcknowledgedOffsets, wall_clock_ms: i64) -> Result<()> {
         let Some(epoch) = self.sealed.take() else { return Ok(()) };
+        let partition = self.task.id().partition;
+        for (store, changelog) in self.changelogs.iter().enumerate() {
+            let Some(changelog) = changelog else { continue };
+            let name = TopicPartition::new(Arc::clone(&changelog.topic), partition);
+            if let Some(offset) = acknowledged.get(&name) {
+                self.task.acknowledged(store, Checkpoint { offset: *offset, wall_clock_ms });
+            }
+        }
         self.task.commit(epoch)
+    }
+
+    /// Committed rows that the engine does not have yet.
+    pub(crate) fn unstored_rows(&self) -> usize {
+        self.task.unstored_rows()
+    }
+
+    /// Writes a chunk of them; false if nothing is left.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn write_behind(&mut self) -> Result<bool> {
+        if self.is_restored() { self.task.write_behind() } else { Ok(false) }
     }
 
     pub(crate) fn uncommitted_bytes(&self) -> usize {
@@ -237,7 +259,8 @@ impl RunningTask {
     ///
     /// # Errors
     /// If the engine fails.
-    pub(crate) fn close(self) -> Result<()> {
+    pub(crate) fn close(mut self) -> Result<()> {
+        while self.write_behind()? {}
         Ok(())
     }
 }

@@ -25,6 +25,8 @@ use crate::processor::TaskId;
 
 /// Records a task may process before the worker looks at its messages again.
 const RECORDS_PER_TURN: usize = 2000;
+/// Committed rows of a task that may wait for their engine while records are processed.
+const UNSTORED_ROWS: usize = 100_000;
 
 /// Offsets to be committed.
 pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
@@ -143,7 +145,7 @@ impl Worker {
             if let Some(error) = self.acknowledgements.error() {
                 return Err(client_error("writing records", error));
             }
-            if worked {
+            if self.write_behind(worked)? || worked {
                 continue;
             }
             match self.wait(messages).await {
@@ -218,7 +220,7 @@ impl Worker {
         let mut restored = Vec::new();
         for task in self.tasks.values_mut() {
             if !task.is_restored() {
-                if task.restore_step()? {
+                if task.restore_step(wall_clock_ms)? {
                     restored.push(task.id());
                     worked = true;
                 }
@@ -288,6 +290,17 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Writes committed rows to the engines, a chunk a turn: when there is nothing else to do, or when many wait.
+    fn write_behind(&mut self, worked: bool) -> Result<bool> {
+        let mut more = false;
+        for task in self.tasks.values_mut() {
+            if !worked || task.unstored_rows() > UNSTORED_ROWS {
+                more |= task.write_behind()?;
+            }
+        }
+        Ok(more)
     }
 
     fn commit_is_due(&self, worked: bool) -> bool {

@@ -22,7 +22,7 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
     /// Makes such stores.
     pub(crate) fn supplier(key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
-            Ok(KeyValueState { typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)) })
+            Ok(KeyValueState { typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))? })
         })
     }
 

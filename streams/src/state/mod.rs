@@ -21,7 +21,9 @@ pub use store::{Store, StoreFor, TableStore};
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::SessionState;
 pub(crate) use store::{StoreSettings, TableStoreSettings};
-pub(crate) use task_store::{KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore};
+pub(crate) use task_store::{
+    EngineSlot, KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore,
+};
 pub(crate) use typed::Updated;
 pub(crate) use window::{WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

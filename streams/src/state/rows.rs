@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anabranch_state_store::{
-    Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer, TableOptions,
-    Update,
+    Checkpoint, Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer,
+    TableOptions, Update,
 };
 
 use super::write::store_error;
@@ -33,6 +33,26 @@ macro_rules! leave_to_rows {
             self.$($rows).+.changelog()
         }
 
+        fn reflected(&self) -> Option<anabranch_state_store::Checkpoint> {
+            self.$($rows).+.reflected()
+        }
+
+        fn restored_to(&mut self, checkpoint: anabranch_state_store::Checkpoint) {
+            self.$($rows).+.restored_to(checkpoint);
+        }
+
+        fn acknowledged(&mut self, checkpoint: anabranch_state_store::Checkpoint) {
+            self.$($rows).+.acknowledged(checkpoint);
+        }
+
+        fn unstored_rows(&self) -> usize {
+            self.$($rows).+.unstored_rows()
+        }
+
+        fn write_behind(&mut self) -> $crate::error::Result<bool> {
+            self.$($rows).+.write_behind()
+        }
+
         fn committed_row(&mut self, key: &[u8]) -> $crate::error::Result<Option<Vec<u8>>> {
             self.$($rows).+.committed_row(key)
         }
@@ -55,6 +75,9 @@ macro_rules! leave_to_rows {
 }
 pub(super) use leave_to_rows;
 
+/// Written to the engine at a time: small enough not to hold up the records behind it.
+const CHUNK_BYTES: usize = 256 * 1024;
+
 /// A store's rows.
 pub(super) struct Rows {
     pub(super) name: Arc<str>,
@@ -62,19 +85,31 @@ pub(super) struct Rows {
     pub(super) cached: bool,
     table: KeyValueTable,
     sealed: VecDeque<Epoch>,
+    /// Of the epoch that is about to be committed.
+    acknowledged: Option<Checkpoint>,
     emission: EmissionBuffer,
 }
 
 impl Rows {
-    pub(super) fn new(init: &StoreInit) -> Self {
-        Rows {
+    pub(super) fn new(init: &StoreInit) -> Result<Self> {
+        let options = TableOptions { cached: init.cached };
+        let table = match &init.engine {
+            None => KeyValueTable::in_memory(options),
+            Some(slot) => {
+                let opened = slot.engine.open_store(&slot.name);
+                let opened = opened.and_then(|store| KeyValueTable::open(store, options));
+                opened.map_err(|error| store_error(&init.name, error))?
+            }
+        };
+        Ok(Rows {
             name: Arc::clone(&init.name),
             changelog: init.changelog.clone(),
             cached: init.cached,
-            table: KeyValueTable::in_memory(TableOptions { cached: init.cached }),
+            table,
             sealed: VecDeque::new(),
+            acknowledged: None,
             emission: EmissionBuffer::default(),
-        }
+        })
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
@@ -190,7 +225,8 @@ impl Rows {
     pub(super) fn commit(&mut self) -> Result<()> {
         match self.sealed.pop_front() {
             Some(epoch) => {
-                self.table.commit_epoch(epoch, None).map_err(|error| store_error(&self.name, error))
+                let acknowledged = self.acknowledged.take();
+                self.table.commit_epoch(epoch, acknowledged).map_err(|error| store_error(&self.name, error))
             }
             None => Err(Error::fatal(format_args!("store `{}` has no epoch to commit", self.name))),
         }
@@ -202,8 +238,28 @@ impl Rows {
     }
 
     pub(super) fn restore(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
-        let context = Context::none(row.map_or(-1, |row| row.timestamp));
-        self.table.put(key, row, &context).map_err(|error| store_error(&self.name, error))
+        self.table.restore(key, row).map_err(|error| store_error(&self.name, error))
+    }
+
+    pub(super) fn reflected(&self) -> Option<Checkpoint> {
+        self.table.stored_checkpoint()
+    }
+
+    pub(super) fn restored_to(&mut self, checkpoint: Checkpoint) {
+        self.table.restored_to(checkpoint);
+    }
+
+    pub(super) fn acknowledged(&mut self, checkpoint: Checkpoint) {
+        self.acknowledged = Some(checkpoint);
+    }
+
+    pub(super) fn unstored_rows(&self) -> usize {
+        self.table.unstored_rows()
+    }
+
+    /// Writes a chunk of committed rows to the engine; false if nothing is left.
+    pub(super) fn write_behind(&mut self) -> Result<bool> {
+        self.table.write_behind(CHUNK_BYTES).map_err(|error| store_error(&self.name, error))
     }
 
     /// The topic that brings the store back.

@@ -45,7 +45,7 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
             Ok(SessionState {
-                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)),
+                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
                 retention_ms,
                 hides,
                 observed: Epoched::new(-1),

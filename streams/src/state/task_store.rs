@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, Row};
+use anabranch_state_store::{Checkpoint, Emission, EmissionBuffer, Engine, Row};
 
 use super::WriteContext;
 use crate::error::{Error, Result};
@@ -36,6 +36,21 @@ pub(crate) trait TaskStore: Any + Send {
 
     /// Takes a record of the changelog straight into the committed rows.
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, headers: &[u8]) -> Result<()>;
+
+    /// The changelog offset that its engine reflects, if it has an engine.
+    fn reflected(&self) -> Option<Checkpoint>;
+
+    /// Notes how far the changelog has been restored.
+    fn restored_to(&mut self, checkpoint: Checkpoint);
+
+    /// Notes the highest acknowledged changelog offset of the epoch that is about to be committed.
+    fn acknowledged(&mut self, checkpoint: Checkpoint);
+
+    /// Committed rows that its engine does not have yet.
+    fn unstored_rows(&self) -> usize;
+
+    /// Writes a chunk of them; false if nothing is left.
+    fn write_behind(&mut self) -> Result<bool>;
 
     /// The topic that brings it back, if it is logged.
     fn changelog(&self) -> Option<&OutTopic>;
@@ -104,6 +119,16 @@ pub(crate) struct StoreInit {
     /// `None`: it is not logged.
     pub(crate) changelog: Option<OutTopic>,
     pub(crate) cached: bool,
+    /// Keeps its rows on disk; `None`: in memory only.
+    pub(crate) engine: Option<EngineSlot>,
+}
+
+/// Where a store's rows are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineSlot {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Names task and store.
+    pub(crate) name: String,
 }
 
 type Make = dyn Fn(&StoreInit) -> Result<Box<dyn TaskStore>> + Send + Sync;

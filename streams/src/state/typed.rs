@@ -33,9 +33,9 @@ pub(super) struct Typed<K, V> {
 }
 
 impl<K: 'static, V: 'static> Typed<K, V> {
-    pub(super) fn new(init: &StoreInit, key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> Self {
-        let (rows, topic) = (Rows::new(init), Arc::clone(&init.topic));
-        Typed { rows, topic, key, value, key_bytes: Vec::new(), value_bytes: Vec::new() }
+    pub(super) fn new(init: &StoreInit, key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> Result<Self> {
+        let (rows, topic) = (Rows::new(init)?, Arc::clone(&init.topic));
+        Ok(Typed { rows, topic, key, value, key_bytes: Vec::new(), value_bytes: Vec::new() })
     }
 
     /// Fills `key_bytes`.

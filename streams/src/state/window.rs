@@ -68,7 +68,7 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
             Ok(WindowState {
-                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)),
+                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
                 settings,
                 observed: Epoched::new(-1),
                 removed_before: 0,

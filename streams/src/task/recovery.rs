@@ -1,15 +1,47 @@
 //! How a task's stores come back from their changelogs, and how they are read from outside.
 
+use anabranch_state_store::Checkpoint;
+
 use super::stream_task::Task;
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
 pub(crate) use crate::state::KeyBounds;
+use crate::state::TaskStore;
 
 impl Task {
-    /// The changelog of each store, by the store's index; none for a store without.
-    pub(crate) fn changelogs(&self) -> Vec<Option<OutTopic>> {
-        self.state.stores.iter().map(|store| store.changelog().cloned()).collect()
+    /// The changelog of each store and what the store's engine reflects of it, by the store's index; none for a store
+    /// without.
+    pub(crate) fn changelogs(&self) -> Vec<Option<(OutTopic, Option<Checkpoint>)>> {
+        let changelog = |store: &dyn TaskStore| Some((store.changelog()?.clone(), store.reflected()));
+        self.state.stores.iter().map(|store| changelog(&**store)).collect()
+    }
+
+    /// Notes that a store's changelog has been restored to its end.
+    pub(crate) fn restored_to(&mut self, store: usize, checkpoint: Checkpoint) {
+        self.state.stores.get(store).restored_to(checkpoint);
+    }
+
+    /// Notes the highest acknowledged changelog offset of the epoch that is about to be committed.
+    pub(crate) fn acknowledged(&mut self, store: usize, checkpoint: Checkpoint) {
+        self.state.stores.get(store).acknowledged(checkpoint);
+    }
+
+    /// Committed rows that the engine does not have yet.
+    pub(crate) fn unstored_rows(&self) -> usize {
+        self.state.stores.iter().map(|store| store.unstored_rows()).sum()
+    }
+
+    /// Writes a chunk of them; false if nothing is left.
+    ///
+    /// # Errors
+    /// If the engine cannot be written.
+    pub(crate) fn write_behind(&mut self) -> Result<bool> {
+        let mut more = false;
+        for store in self.state.stores.iter_mut() {
+            more |= store.write_behind()?;
+        }
+        Ok(more)
     }
 
     /// Takes a record of a store's changelog straight into its committed rows.

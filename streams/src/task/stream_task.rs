@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use anabranch_state_store::Engine;
+
 use super::input::Input;
 use super::offset_metadata::OffsetMetadata;
 use crate::error::{Error, Result};
@@ -10,7 +12,7 @@ use crate::outbox::{OutTopic, OutTopics, Outbox};
 use crate::processor::{
     Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, RawInput, Stage, TaskId, TaskState,
 };
-use crate::state::{StoreInit, Stores};
+use crate::state::{EngineSlot, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
 
 /// What all tasks of an application have in common.
@@ -22,6 +24,8 @@ pub(crate) struct TaskConfig {
     pub(crate) caching: bool,
     /// How often results that come when a window closes are looked for, by the wall clock (1,000 ms in Kafka Streams).
     pub(crate) emit_interval_ms: i64,
+    /// Keeps the rows of persistent stores; `None`: all stores are in memory and come back from their changelogs.
+    pub(crate) engine: Option<Arc<dyn Engine>>,
 }
 
 /// Nodes of a topology for one partition.
@@ -89,7 +93,7 @@ impl Task {
             partition: id.partition,
             emit_interval_ms: config.emit_interval_ms,
         };
-        state.stores = make_stores(&topology, &chosen, &config, &mut state.topics)?;
+        state.stores = make_stores(&topology, &chosen, id, &config, &mut state.topics)?;
         let inputs = make_inputs(&topology, &chosen, id, &config);
         let (nodes, listeners) = make_nodes(&topology, &chosen, &config, &inputs, &mut state)?;
         let mut task = Task {
@@ -340,6 +344,7 @@ fn make_inputs(topology: &Topology, chosen: &[usize], id: TaskId, config: &TaskC
 fn make_stores(
     topology: &Topology,
     chosen: &[usize],
+    id: TaskId,
     config: &TaskConfig,
     topics: &mut OutTopics,
 ) -> Result<Stores> {
@@ -349,12 +354,19 @@ fn make_stores(
             return Err(Error::invalid(format_args!("the store `{name}` is used and not added")));
         };
         let changelog = store.changelog(&config.application_id).map(|topic| topics.intern(&topic).clone());
-        stores.push(store.supplier.make(&StoreInit {
-            name: name.as_str().into(),
-            topic: format!("{}-{name}-changelog", config.application_id).into(),
-            changelog,
-            cached: store.caching && config.caching,
-        })?);
+        stores.push(
+            store.supplier.make(&StoreInit {
+                name: name.as_str().into(),
+                topic: format!("{}-{name}-changelog", config.application_id).into(),
+                changelog,
+                cached: store.caching && config.caching,
+                engine: config
+                    .engine
+                    .clone()
+                    .filter(|_| store.is_kept_on_disk())
+                    .map(|engine| EngineSlot { engine, name: format!("{id}-{name}") }),
+            })?,
+        );
     }
     Ok(Stores::new(stores))
 }

@@ -124,6 +124,7 @@ impl TestDriver {
             policies,
             caching: config.caching,
             emit_interval_ms: config.emit_interval_ms,
+            engine: None,
         };
         let nodes = (0..topology.nodes.len()).collect();
         let id = TaskId { subtopology: 0, partition: 0 };

@@ -99,6 +99,14 @@ pub(crate) enum StoreShape {
     Session { retention_ms: i64 },
 }
 
+impl StoreDefinition {
+    /// Whether its rows are kept by the engine. Windows and sessions live in memory and come back from their changelogs; so
+    /// does a store without a changelog, which could not say what its rows reflect.
+    pub(crate) fn is_kept_on_disk(&self) -> bool {
+        !self.in_memory && self.logging && matches!(self.shape, StoreShape::KeyValue { .. })
+    }
+}
+
 impl Topology {
     /// An empty topology, to be filled by hand.
     #[must_use]

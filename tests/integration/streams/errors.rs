@@ -1,0 +1,65 @@
+//! Records that fail, closures that panic.
+
+use anabranch::prelude::*;
+
+use super::App;
+
+#[tokio::test]
+async fn a_poison_record_goes_to_the_dead_letter_topic() -> Result<()> {
+    let app = App::new("poison");
+    let builder = StreamsBuilder::new();
+    let doubled: Topic<Option<String>, i64> = Topic::named(format!("{}-doubled", app.id()));
+    builder
+        .stream(app.lines())
+        .try_map_values(|text| text.parse::<i64>())
+        .map_values(|n| n * 2)
+        .to(doubled.clone());
+    let running = app.streams(builder.build()?).start().await?;
+    let letters: Topic<Option<String>, String> = Topic::named(format!("{}-dead-letter", app.id()));
+    let lines = running.producer(app.lines())?;
+    let mut output = running.consumer(doubled).await?;
+    for line in ["1", "two", "3"] {
+        // One partition, one order.
+        lines.send(Some("key".to_string()), line.to_string()).await?;
+    }
+    lines.flush().await?;
+    running.drain().await?;
+    assert_eq!(output.next().await?.value, 2);
+    assert_eq!(output.next().await?.value, 6);
+    let letter = running.consumer(letters).await?.from_the_start()?.next().await?;
+    assert_eq!(letter.value, "two");
+    let topic = letter.headers.last("__streams.errors.topic").flatten().map(<[u8]>::to_vec);
+    assert_eq!(topic.as_deref(), Some(app.lines().name().as_bytes()));
+    running.close().await
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_stops_the_application() -> Result<()> {
+    let app = App::new("fails");
+    let builder = StreamsBuilder::new();
+    builder.stream(app.lines()).try_map_values(|text| text.parse::<i64>()).for_each(|_, _| {});
+    let running = app.streams(builder.build()?).on_processing_error(fail()).start().await?;
+    let lines = running.producer(app.lines())?;
+    lines.send(None, "no number".to_string()).await?;
+    lines.flush().await?;
+    let error = running.drain().await.expect_err("the application has stopped");
+    assert!(error.to_string().contains("invalid digit"), "{error}");
+    assert_eq!(running.state(), State::Error);
+    assert!(running.close().await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_in_a_closure_stops_the_application_not_the_process() -> Result<()> {
+    let app = App::new("panics");
+    let builder = StreamsBuilder::new();
+    builder.stream(app.lines()).for_each(|_, line| assert!(line != "bad", "the closure says no"));
+    let running = app.streams(builder.build()?).start().await?;
+    let lines = running.producer(app.lines())?;
+    lines.send(None, "bad".to_string()).await?;
+    lines.flush().await?;
+    let error = running.drain().await.expect_err("the application has stopped");
+    assert!(error.to_string().contains("the closure says no"), "{error}");
+    assert!(running.close().await.is_err());
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Word count: the store, the output, the questions.
+
+use anabranch::prelude::*;
+
+use super::{App, COUNTS, count, counted, expected};
+
+#[tokio::test]
+async fn counts_stand_in_the_store_and_in_the_output() -> Result<()> {
+    let app = App::new("counts");
+    let running = app.streams(app.word_count()).start().await?;
+    assert_eq!(running.state(), State::Running);
+    let mut output = running.consumer(app.counts()).await?;
+    count(&running, app.lines(), &["to be or not", "to be"]).await?;
+    assert_eq!(counted(&running).await?, expected(&[("be", 2), ("not", 1), ("or", 1), ("to", 2)]));
+
+    let mut newest = std::collections::BTreeMap::new();
+    while newest != expected(&[("be", 2), ("not", 1), ("or", 1), ("to", 2)]) {
+        let record = output.next().await?;
+        let before = newest.insert(record.key.clone(), record.value);
+        assert!(
+            before.is_none_or(|before| before < record.value),
+            "{} went from {before:?} to {}",
+            record.key,
+            record.value
+        );
+    }
+    running.close().await
+}
+
+#[tokio::test]
+async fn a_key_and_a_range_can_be_asked() -> Result<()> {
+    let app = App::new("asked");
+    let running = app.streams(app.word_count()).start().await?;
+    count(&running, app.lines(), &["d a c b a", "a"]).await?;
+    let store = running.store(COUNTS)?;
+    assert_eq!(store.get(&"a".to_string()).await?, Some(3));
+    assert_eq!(store.get(&"z".to_string()).await?, None);
+    let range = store.range("b".to_string().."d".to_string()).await?;
+    assert_eq!(range, [("b".to_string(), 1), ("c".to_string(), 1)]);
+    let unknown =
+        running.store(Store::<KeyValue<String, i64>>::named("no-such-store")).err().expect("refused");
+    assert!(unknown.to_string().contains("no-such-store"), "{unknown}");
+    running.close().await
+}
+
+#[tokio::test]
+async fn without_a_cache_every_update_is_written() -> Result<()> {
+    let app = App::new("uncached");
+    let running = app.streams(app.word_count()).config("statestore.cache.max.bytes", 0).start().await?;
+    let mut output = running.consumer(app.counts()).await?;
+    count(&running, app.lines(), &["a a a a a"]).await?;
+    for expected in 1..=5 {
+        let record = output.next().await?;
+        assert_eq!((record.key.as_str(), record.value), ("a", expected));
+    }
+    running.close().await
+}
+
+#[tokio::test]
+async fn many_words_on_two_workers() -> Result<()> {
+    let app = App::new("many");
+    let running = app.streams(app.word_count()).threads(2).start().await?;
+    let lines = running.producer(app.lines())?;
+    for n in 0..2000 {
+        lines.send(None, format!("w{} w{} w{}", n % 7, n % 11, n % 13)).await?;
+    }
+    lines.flush().await?;
+    running.drain().await?;
+    let counts = counted(&running).await?;
+    assert_eq!(counts.values().sum::<i64>(), 6000);
+    for word in 0..13 {
+        let of = |modulus: i64| (0..2000).filter(|n| n % modulus == word).count() as i64;
+        let expected = [7, 11, 13].into_iter().filter(|modulus| word < *modulus).map(of).sum::<i64>();
+        assert_eq!(counts.get(&format!("w{word}")), Some(&expected), "w{word}");
+    }
+    running.close().await
+}
+
+#[tokio::test]
+async fn draining_an_application_without_input_ends() -> Result<()> {
+    let app = App::new("empty");
+    let running = app.streams(app.word_count()).start().await?;
+    running.drain().await?;
+    assert_eq!(counted(&running).await?, expected(&[]));
+    running.close().await
+}
