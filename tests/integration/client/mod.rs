@@ -1,6 +1,6 @@
 //! The client against a real broker: one suite, run on every cluster there is.
 //!
-//! Clusters: Apache Kafka, if `ANABRANCH_KAFKA=host:port` names one. Topics and groups have names of their own per run,
+//! Clusters: our broker in this process, the same over TCP, and Apache Kafka, if `ANABRANCH_KAFKA=host:port` names one. Topics and groups have names of their own per run,
 //! so that a cluster can be used again.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -12,6 +12,7 @@ mod producer;
 
 use std::time::Duration;
 
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_client::{Client, ClientConfig, NewTopic};
 use anabranch_host::{ByteStream, Dialer, Host};
 
@@ -73,7 +74,35 @@ impl Cluster {
 
 /// Runs `test` on each cluster.
 pub(crate) fn on_each_cluster(test: impl AsyncFn(&Cluster)) {
+    on_embedded(&test);
     on_kafka(test);
+}
+
+/// Runs `test` on our broker: in this process, and the same one over TCP.
+pub(crate) fn on_embedded(test: impl AsyncFn(&Cluster)) {
+    let (host, runtime) = Host::real(2).expect("a runtime");
+    runtime.block_on(async {
+        let config = BrokerConfig::from_properties("listeners=PLAINTEXT://127.0.0.1:0").expect("good keys");
+        let broker = EmbeddedBroker::start(host.clone(), config).await.expect("a broker");
+        let endpoints = broker.broker().listen().await.expect("a free port");
+        let in_process = Cluster {
+            name: "embedded, in process",
+            dialer: broker.dialer(),
+            server: "here:9092".to_string(),
+            run: host.random_u64(),
+            host: host.clone(),
+        };
+        test(&in_process).await;
+        let over_tcp = Cluster {
+            name: "embedded, over TCP",
+            dialer: host.dialer(),
+            server: format!("{}:{}", endpoints[0].host, endpoints[0].port),
+            run: host.random_u64(),
+            host: host.clone(),
+        };
+        test(&over_tcp).await;
+        broker.shutdown().await;
+    });
 }
 
 /// Runs `test` on Apache Kafka, if there is one.
