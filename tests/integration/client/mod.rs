@@ -9,6 +9,7 @@ mod admin;
 mod consumer;
 mod isolation;
 mod producer;
+mod restart;
 
 use std::time::Duration;
 
@@ -63,9 +64,7 @@ impl Cluster {
             self.host.sleep(Duration::from_millis(20)).await;
         }
     }
-}
 
-impl Cluster {
     /// A byte stream to it.
     pub(crate) async fn connect(&self) -> ByteStream {
         self.dialer.connect(&self.server).await.expect("the cluster is there")
