@@ -41,14 +41,14 @@ pub(super) fn handle(
     let mut topics = Vec::new();
     let mut next_cursor = None;
     for name in names {
-        let Some(topic) = image.topic(name) else {
-            topics.push(missing(name));
-            continue;
-        };
         if left == 0 {
             next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
             break;
         }
+        let Some(topic) = image.topic(name) else {
+            topics.push(missing(name));
+            continue;
+        };
         let from = if name == first_topic { first_partition.min(topic.partitions.len()) } else { 0 };
         let to = topic.partitions.len().min(from + left);
         left -= to - from;

@@ -81,7 +81,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Pr
     let acks = message.acks;
     let mut topics = Vec::with_capacity(message.topic_data.len());
     for data in message.topic_data {
-        topics.push(append_topic(node, request, data, acks, now_ms, refused));
+        topics.push(append_topic(node, request, data, now_ms, refused));
     }
     if acks == 0 {
         let failed =
@@ -147,7 +147,6 @@ fn append_topic(
     node: &Node,
     request: &RequestContext<'_>,
     data: TopicProduceData<'_>,
-    acks: i16,
     now_ms: i64,
     refused: Option<ErrorCode>,
 ) -> TopicOutcome {
@@ -165,7 +164,7 @@ fn append_topic(
     };
     let version = request.api_version();
     let append = |data: PartitionProduceData| match &found {
-        Ok(topic) => append(topic, data, version, acks, now_ms),
+        Ok(topic) => append(topic, data, version, now_ms),
         Err(error_code) => Outcome::failed(data.index, *error_code, None),
     };
     TopicOutcome {
@@ -175,7 +174,7 @@ fn append_topic(
     }
 }
 
-fn append(topic: &Topic, data: PartitionProduceData, version: i16, acks: i16, now_ms: i64) -> Outcome {
+fn append(topic: &Topic, data: PartitionProduceData, version: i16, now_ms: i64) -> Outcome {
     let index = data.index;
     let Some(partition) = topic.partition(index) else {
         return Outcome::failed(index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None);
@@ -190,15 +189,7 @@ fn append(topic: &Topic, data: PartitionProduceData, version: i16, acks: i16, no
         let message = "Produce requests below version 7 must not use zstd";
         return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
     }
-    let config = topic.config();
-    // This broker is the whole in-sync set.
-    if acks == -1 && config.min_insync_replicas > 1 {
-        let message = format!(
-            "The size of the current ISR 1 is insufficient to satisfy the min.isr requirement of {} for partition {}-{index}",
-            config.min_insync_replicas, topic.name
-        );
-        return Outcome::failed(index, ErrorCode::NOT_ENOUGH_REPLICAS, Some(message));
-    }
+    // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
     match partition.append(&records, now_ms) {
         Ok((appended, durable)) => Outcome {
             index,

@@ -172,8 +172,9 @@ impl AppendError {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             AppendError::Corrupt(_) => ErrorCode::CORRUPT_MESSAGE,
-            AppendError::UnsupportedFormat(_) => ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
-            AppendError::NotOneBatch(_) | AppendError::InvalidRecord { .. } => ErrorCode::INVALID_RECORD,
+            AppendError::UnsupportedFormat(_)
+            | AppendError::NotOneBatch(_)
+            | AppendError::InvalidRecord { .. } => ErrorCode::INVALID_RECORD,
             AppendError::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
             AppendError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
             AppendError::LargerThanSegment { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,

@@ -112,7 +112,11 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(host: &Host, broker: &EmbeddedBroker) -> Raw {
-        let stream = broker.dialer().connect("broker:9092").await.unwrap();
+        Raw::over(host, broker.dialer().connect("broker:9092").await.unwrap())
+    }
+
+    /// A connection over this stream.
+    pub(crate) fn over(host: &Host, stream: ByteStream) -> Raw {
         Raw { host: host.clone(), stream, arrived: BytesMut::new(), next_correlation_id: 7 }
     }
 

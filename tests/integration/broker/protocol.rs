@@ -198,3 +198,14 @@ fn the_cluster_has_an_id_and_one_broker_where_the_client_came_in() {
         },
     );
 }
+
+#[test]
+fn a_client_of_a_listener_on_all_addresses_is_told_the_one_it_came_to() {
+    with_broker("listeners=PLAINTEXT://0.0.0.0:0", async |host, broker| {
+        let port = broker.broker().listen().await.unwrap()[0].port;
+        let mut raw = Raw::over(host, host.connect(&format!("127.0.0.1:{port}")).await.unwrap());
+        let answer = raw.call(13, &MetadataRequest { topics: Some(Vec::new()), ..Default::default() }).await;
+        let response: MetadataResponse<'_> = answer.decode();
+        assert_eq!((response.brokers[0].host, response.brokers[0].port), ("127.0.0.1", i32::from(port)));
+    });
+}

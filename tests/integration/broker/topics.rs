@@ -21,9 +21,10 @@ use anabranch_protocol::messages::incremental_alter_configs::{
 };
 use anabranch_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use anabranch_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use anabranch_protocol::records::Compression;
 use anabranch_protocol::{ErrorCode, Uuid};
 
-use super::{Answer, Raw, with_broker};
+use super::{Answer, Raw, batch, produce, with_broker};
 
 /// Creates a topic and gives its id.
 pub(crate) async fn create(raw: &mut Raw, name: &str, partitions: i32, configs: &[(&str, &str)]) -> Uuid {
@@ -110,7 +111,8 @@ fn a_topic_created_again_has_another_id_and_the_old_one_is_unknown() {
         let answer = metadata_by_id(&mut raw, 12, first).await;
         assert_eq!(answer.decode::<MetadataResponse<'_>>().topics[0].name, Some("t"));
         let topics = vec![DeleteTopicState { name: None, topic_id: first }];
-        let answer = raw.call(6, &DeleteTopicsRequest { topics, ..Default::default() }).await;
+        let answer =
+            raw.call(6, &DeleteTopicsRequest { topics, timeout_ms: 10_000, ..Default::default() }).await;
         let response: DeleteTopicsResponse<'_> = answer.decode();
         assert_eq!(
             (response.responses[0].name, response.responses[0].error_code),
@@ -195,10 +197,14 @@ fn deleting_answers_for_every_topic() {
             create(&mut raw, "t", 1, &[]).await;
             let names = vec!["t", "missing"];
             let request = if version < 6 {
-                DeleteTopicsRequest { topic_names: names, ..Default::default() }
+                DeleteTopicsRequest { topic_names: names, timeout_ms: 10_000, ..Default::default() }
             } else {
                 let state = |name| DeleteTopicState { name: Some(name), ..Default::default() };
-                DeleteTopicsRequest { topics: names.into_iter().map(state).collect(), ..Default::default() }
+                DeleteTopicsRequest {
+                    topics: names.into_iter().map(state).collect(),
+                    timeout_ms: 10_000,
+                    ..Default::default()
+                }
             };
             let answer = raw.call(version, &request).await;
             let response: DeleteTopicsResponse<'_> = answer.decode();
@@ -208,7 +214,8 @@ fn deleting_answers_for_every_topic() {
             assert_eq!(outcomes, [(Some("t"), ErrorCode::NONE), (Some("missing"), unknown)]);
         }
         let topics = vec![DeleteTopicState { name: None, topic_id: Uuid([1; 16]) }];
-        let answer = raw.call(6, &DeleteTopicsRequest { topics, ..Default::default() }).await;
+        let answer =
+            raw.call(6, &DeleteTopicsRequest { topics, timeout_ms: 10_000, ..Default::default() }).await;
         let response: DeleteTopicsResponse<'_> = answer.decode();
         assert_eq!(response.responses[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID);
     });
@@ -235,7 +242,9 @@ fn partitions_are_added_and_every_topic_is_answered() {
         for (version, count) in [(0, 2), (1, 3), (2, 4), (3, 5)] {
             let topic = |name| CreatePartitionsTopic { name, count, assignments: None };
             let topics = vec![topic("t"), topic("missing")];
-            let answer = raw.call(version, &CreatePartitionsRequest { topics, ..Default::default() }).await;
+            let answer = raw
+                .call(version, &CreatePartitionsRequest { topics, timeout_ms: 10_000, ..Default::default() })
+                .await;
             let response: CreatePartitionsResponse<'_> = answer.decode();
             let outcomes: Vec<_> =
                 response.results.iter().map(|topic| (topic.name, topic.error_code)).collect();
@@ -373,7 +382,12 @@ fn partitions_are_described_page_by_page() {
         };
         assert_eq!(
             pages,
-            [page(&[("a", &[0, 1])]), page(&[("a", &[2]), ("b", &[0])]), page(&[("b", &[1, 2]), ("c", &[])])]
+            [
+                page(&[("a", &[0, 1])]),
+                page(&[("a", &[2]), ("b", &[0])]),
+                page(&[("b", &[1, 2])]),
+                page(&[("c", &[])])
+            ]
         );
     });
 }
@@ -393,5 +407,23 @@ fn producer_ids_are_never_given_twice_and_transactions_are_refused_clearly() {
         let answer = raw.call(4, &request).await;
         let response: InitProducerIdResponse = answer.decode();
         assert_eq!(response.error_code, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    });
+}
+
+#[test]
+fn a_coordinators_topic_is_internal_cannot_be_deleted_and_takes_nothing_from_producers() {
+    with_broker("offsets.topic.num.partitions=2", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let answer = metadata(&mut raw, 13, &["__consumer_offsets", "t"], true).await;
+        let response: MetadataResponse<'_> = answer.decode();
+        let shown: Vec<_> =
+            response.topics.iter().map(|topic| (topic.is_internal, topic.partitions.len())).collect();
+        assert_eq!(shown, [(true, 2), (false, 1)]);
+        let topic_names = vec!["__consumer_offsets"];
+        let answer = raw.call(5, &DeleteTopicsRequest { topic_names, ..Default::default() }).await;
+        let response: DeleteTopicsResponse<'_> = answer.decode();
+        assert_eq!(response.responses[0].error_code, ErrorCode::INVALID_REQUEST);
+        let produced = produce(&mut raw, "__consumer_offsets", batch(Compression::None, &["a"])).await;
+        assert_eq!(produced.error_code, ErrorCode::INVALID_TOPIC_EXCEPTION);
     });
 }

@@ -79,7 +79,7 @@ pub(super) fn read(targets: &[Target], max_bytes: usize, isolation: Isolation) -
                 read.bytes == 0,
                 isolation,
             ),
-            Err(error_code) => Found::failed(*error_code, None),
+            Err(error_code) => Found::failed(*error_code),
         };
         read.bytes += found.records.len();
         read.must_answer |= !found.error_code.is_none() || found.diverging.is_some();
@@ -89,8 +89,15 @@ pub(super) fn read(targets: &[Target], max_bytes: usize, isolation: Isolation) -
 }
 
 impl Found {
-    fn failed(error_code: ErrorCode, offsets: Option<Offsets>) -> Found {
-        Found { error_code, offsets, records: Bytes::new(), diverging: None, aborted_transactions: None }
+    /// An error says nothing of offsets, as with Kafka.
+    fn failed(error_code: ErrorCode) -> Found {
+        Found {
+            error_code,
+            offsets: None,
+            records: Bytes::new(),
+            diverging: None,
+            aborted_transactions: None,
+        }
     }
 }
 
@@ -106,10 +113,10 @@ fn read_one(
             (Gone::Deleted, TopicKey::Id(_)) => ErrorCode::UNKNOWN_TOPIC_ID,
             _ => gone.error_code(),
         };
-        return Found::failed(error_code, None);
+        return Found::failed(error_code);
     }
     if let Err(error_code) = partition.check_leader_epoch(wanted.current_leader_epoch) {
-        return Found::failed(error_code, None);
+        return Found::failed(error_code);
     }
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(bytes_left);
     let (offsets, records) = partition.read(wanted.fetch_offset, max_bytes, at_least_one, isolation);
@@ -119,12 +126,12 @@ fn read_one(
     };
     if wanted.last_fetched_epoch >= 0 {
         match partition.end_of_epoch(wanted.last_fetched_epoch) {
-            None => return Found::failed(ErrorCode::OFFSET_OUT_OF_RANGE, Some(offsets)),
+            None => return Found::failed(ErrorCode::OFFSET_OUT_OF_RANGE),
             Some((epoch, end_offset))
                 if epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset =>
             {
                 let diverging = Some((epoch, end_offset));
-                return Found { diverging, ..Found::failed(ErrorCode::NONE, Some(offsets)) };
+                return Found { diverging, offsets: Some(offsets), ..Found::failed(ErrorCode::NONE) };
             }
             Some(_) => {}
         }
@@ -141,7 +148,7 @@ fn read_one(
             if !matches!(error, LogError::OffsetOutOfRange { .. } | LogError::Gone(_)) {
                 tracing::error!(partition = %partition.name(), offset = wanted.fetch_offset, %error, "a fetch failed");
             }
-            Found::failed(error.error_code(), Some(offsets))
+            Found::failed(error.error_code())
         }
     }
 }

@@ -91,7 +91,8 @@ fn one_batch(records: &Bytes) -> Result<Batch, AppendError> {
         RecordsError::UnsupportedMagic(magic) if (0..2).contains(&magic) => {
             AppendError::UnsupportedFormat(magic)
         }
-        RecordsError::Truncated(_) if records.is_empty() => AppendError::NotOneBatch(0),
+        // Nothing, or less than one.
+        RecordsError::Truncated(_) => AppendError::NotOneBatch(0),
         error => AppendError::Corrupt(error),
     })?;
     if batch.bytes.len() != records.len() {
