@@ -121,32 +121,6 @@ impl RequestContext<'_> {
         }
     }
 
-    /// This answer when all that it tells is durable; `failure` if that will never be known of some of it.
-    pub(crate) fn answer_after_all<'r, M: Message<'r>>(
-        &self,
-        durables: Vec<Durable>,
-        response: &M,
-        failure: impl FnOnce() -> M,
-    ) -> Reply {
-        let mut open: Vec<Durable> =
-            durables.into_iter().filter(|durable| durable.outcome() != Some(Ok(()))).collect();
-        match open.pop() {
-            None => self.answer(response),
-            Some(durable) if open.is_empty() => self.answer_after(durable, response, failure),
-            Some(last) => {
-                let (answer, failure) = (self.answering.encode(response), self.answering.encode(&failure()));
-                Reply::later(async move {
-                    for durable in open.into_iter().chain([last]) {
-                        if durable.await.is_err() {
-                            return failure;
-                        }
-                    }
-                    answer
-                })
-            }
-        }
-    }
-
     /// This answer when the metadata it shows is decided.
     pub(crate) fn answer_settled<'r>(&self, durable: Durable, response: &impl Message<'r>) -> Reply {
         if durable.outcome().is_some() {

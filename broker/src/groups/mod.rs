@@ -8,8 +8,9 @@
 //! When an append fails, the shard's state is worth nothing: whoever waits is told to look for the coordinator again,
 //! and the state is folded anew from the log if there is one. One task wakes the shards at their deadlines.
 //!
-//! Reading order: [`shard`], then [`load`], then [`Groups`].
+//! Reading order: [`shard`], then [`load`], [`answer`] and [`Groups`].
 
+mod answer;
 mod load;
 mod shard;
 #[cfg(test)]
@@ -22,12 +23,14 @@ use std::time::Duration;
 use anabranch_host::{Host, Instant};
 use anabranch_protocol::ErrorCode;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
+pub(crate) use self::answer::Parked;
+use self::answer::Patience;
 use self::shard::{Shard, State};
 use crate::config::GroupConfig;
 use crate::coordinator::group::GroupCoordinator;
-use crate::coordinator::group::effects::{Effects, Reply};
+use crate::coordinator::group::effects::Effects;
 use crate::coordinator::{Now, ReplyTo, partition_for};
 use crate::internal_log::InternalLog;
 use crate::watermark::Durable;
@@ -43,11 +46,8 @@ pub(crate) struct Groups {
     earlier: Arc<Notify>,
     /// When it will wake next, in nanoseconds of the monotonic clock.
     wakes_at: AtomicU64,
+    patience: Patience,
 }
-
-/// The answer to a parked request, some day. Dropping it is fine: nobody is told then.
-#[derive(Debug)]
-pub(crate) struct Parked(oneshot::Receiver<(Reply, Durable)>);
 
 impl Groups {
     /// Coordinators of no partition yet.
@@ -55,8 +55,15 @@ impl Groups {
         let shards = OnceLock::new();
         let earlier = Arc::new(Notify::new());
         let wakes_at = AtomicU64::new(u64::MAX);
-        let groups =
-            Arc::new(Groups { host: host.clone(), config, shards, earlier: earlier.clone(), wakes_at });
+        let patience = Patience::new(host.clone(), config.offsets_commit_timeout_ms);
+        let groups = Arc::new(Groups {
+            host: host.clone(),
+            config,
+            shards,
+            earlier: earlier.clone(),
+            wakes_at,
+            patience,
+        });
         host.spawn(keep_time(Arc::downgrade(&groups), host.clone(), earlier));
         groups
     }
@@ -166,7 +173,7 @@ impl Groups {
         let receiver = self.in_shard(partition, |shard| {
             shard.park(now, |coordinator, reply_to, effects| request(coordinator, now, reply_to, effects))
         })?;
-        Ok(Parked(receiver))
+        Ok(Parked::new(receiver, self.patience.clone()))
     }
 
     /// Looks at all coordinators here.
@@ -261,18 +268,6 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         self.earlier.notify_one();
-    }
-}
-
-impl Parked {
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// NOT_COORDINATOR if what it would tell was lost.
-    pub(crate) async fn answer(self) -> Result<Reply, ErrorCode> {
-        let (reply, durable) = self.0.await.map_err(|_| ErrorCode::NOT_COORDINATOR)?;
-        durable.await.map_err(|_| ErrorCode::NOT_COORDINATOR)?;
-        Ok(reply)
     }
 }
 

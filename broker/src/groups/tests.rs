@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::config::BrokerConfig;
 use crate::coordinator::group::classic::GroupState;
+use crate::coordinator::group::effects::Reply;
 use crate::coordinator::group::join::JoinGroup;
 use crate::coordinator::group::member::Protocol;
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
@@ -161,6 +162,18 @@ fn nothing_is_told_before_it_is_durable() {
         log.sync();
         assert_eq!((committed.outcome(), fetched.outcome()), (Some(Ok(())), Some(Ok(()))));
         assert!(is_ready(&mut refused));
+    });
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_disk() {
+    in_world(|host, groups| async move {
+        let log = MemoryLog::unsynced();
+        groups.elected(groups.partition_for("g"), log.clone());
+        let _committed = commit(&groups, 1).unwrap();
+        let start = host.now();
+        assert_eq!(join(&groups, "nobody").unwrap().answer().await, Err(ErrorCode::NOT_COORDINATOR));
+        assert_eq!((host.now() - start).as_secs(), 5);
     });
 }
 

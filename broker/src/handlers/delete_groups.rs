@@ -36,5 +36,5 @@ pub(super) fn handle(
             results.map(|group_id| DeletableGroupResult { group_id, error_code: ErrorCode::NOT_COORDINATOR });
         DeleteGroupsResponse { throttle_time_ms: 0, results: results.collect() }
     };
-    request.answer_after_all(durables, &response, unsure)
+    node.groups.answer(request, durables, &response, unsure)
 }

@@ -56,7 +56,7 @@ pub(super) fn handle(
         });
         DescribeGroupsResponse { throttle_time_ms: 0, groups: groups.collect() }
     };
-    request.answer_after_all(durables, &response, unsure)
+    node.groups.answer(request, durables, &response, unsure)
 }
 
 fn describe<'a>(group_id: &'a str, found: &'a Found, version: i16, operations: i32) -> DescribedGroup<'a> {

@@ -21,9 +21,9 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: He
         .call(message.group_id, |coordinator, now, effects| coordinator.heartbeat(now, heartbeat, effects));
     let response = |error_code| HeartbeatResponse { throttle_time_ms: 0, error_code };
     match outcome {
-        Ok((error_code, durable)) => {
-            request.answer_after(durable, &response(error_code), || response(ErrorCode::NOT_COORDINATOR))
-        }
+        Ok((error_code, durable)) => node
+            .groups
+            .answer(request, [durable], &response(error_code), || response(ErrorCode::NOT_COORDINATOR)),
         // Nobody's session has begun to run before the group is there.
         Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => request.answer(&response(ErrorCode::NONE)),
         Err(error_code) => request.answer(&response(error_code)),

@@ -46,7 +46,7 @@ pub(super) fn handle(
             } else {
                 refused(errors.first().copied().unwrap_or(ErrorCode::NONE))
             };
-            request.answer_after(durable, &response, || refused(ErrorCode::NOT_COORDINATOR))
+            node.groups.answer(request, [durable], &response, || refused(ErrorCode::NOT_COORDINATOR))
         }
         Ok((Err(error_code), _)) | Err(error_code) => request.answer(&refused(error_code)),
     }

@@ -29,7 +29,7 @@ pub(super) fn handle(
         group_type: CLASSIC_GROUP_TYPE,
     });
     let response = ListGroupsResponse { groups: groups.collect(), ..Default::default() };
-    request.answer_after_all(durables, &response, || refused(ErrorCode::NOT_COORDINATOR))
+    node.groups.answer(request, durables, &response, || refused(ErrorCode::NOT_COORDINATOR))
 }
 
 /// Whether `name` is among those wanted, in capitals or not; an empty list wants all.

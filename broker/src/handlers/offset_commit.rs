@@ -74,7 +74,7 @@ pub(super) fn handle(
         Ok((Ok(errors), durable)) => {
             let response_of_each =
                 response(&topics, |index| errors.get(index).copied().unwrap_or(ErrorCode::NONE));
-            request.answer_after(durable, &response_of_each, || {
+            node.groups.answer(request, [durable], &response_of_each, || {
                 response(&topics, |_| ErrorCode::NOT_COORDINATOR)
             })
         }

@@ -48,7 +48,7 @@ pub(super) fn handle(
                 OffsetDeleteResponseTopic { name: topic.name, partitions: partitions.collect() }
             });
             let response = OffsetDeleteResponse { topics: topics.collect(), ..Default::default() };
-            request.answer_after(durable, &response, || refused(ErrorCode::NOT_COORDINATOR))
+            node.groups.answer(request, [durable], &response, || refused(ErrorCode::NOT_COORDINATOR))
         }
         Ok((Err(error_code), _)) | Err(error_code) => request.answer(&refused(error_code)),
     }

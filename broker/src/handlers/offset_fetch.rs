@@ -64,7 +64,7 @@ pub(super) fn handle(
         let of = |group| refused(group, ErrorCode::NOT_COORDINATOR);
         response(unsure.get_or_init(|| asked.iter().map(of).collect::<Vec<_>>()), version)
     };
-    request.answer_after_all(durables, &response(&groups, version), unsure)
+    node.groups.answer(request, durables, &response(&groups, version), unsure)
 }
 
 /// The one group of the older versions, in the newer form.
