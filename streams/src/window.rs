@@ -47,6 +47,10 @@ pub trait Window: Item + Copy + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn between(start_ms: i64, end_ms: i64) -> Self;
 
+    /// Where it begins.
+    #[doc(hidden)]
+    fn start(&self) -> i64;
+
     /// How many bytes stand behind the key.
     #[doc(hidden)]
     const BYTES: usize;
@@ -65,6 +69,10 @@ impl Window for TimeWindow {
         TimeWindow { start_ms, end_ms }
     }
 
+    fn start(&self) -> i64 {
+        self.start_ms
+    }
+
     const BYTES: usize = 8;
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -80,6 +88,10 @@ impl Window for TimeWindow {
 impl Window for SessionWindow {
     fn between(start_ms: i64, end_ms: i64) -> Self {
         SessionWindow { start_ms, end_ms }
+    }
+
+    fn start(&self) -> i64 {
+        self.start_ms
     }
 
     const BYTES: usize = 16;
@@ -100,6 +112,10 @@ impl Window for SessionWindow {
 impl Window for UnlimitedWindow {
     fn between(start_ms: i64, _: i64) -> Self {
         UnlimitedWindow { start_ms }
+    }
+
+    fn start(&self) -> i64 {
+        self.start_ms
     }
 
     const BYTES: usize = 8;

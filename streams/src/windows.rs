@@ -164,6 +164,17 @@ impl JoinWindows {
         self
     }
 
+    /// What is wrong with the windows; `None` if nothing.
+    pub(crate) fn fault(self) -> Option<&'static str> {
+        let total =
+            self.before_ms().checked_add(self.after_ms()).and_then(|sum| sum.checked_add(self.grace_ms()));
+        // Times are added to these everywhere: room is kept for the largest time there is.
+        match total {
+            Some(total) if total <= i64::MAX / 4 => None,
+            _ => Some("its windows and grace are too long"),
+        }
+    }
+
     pub(crate) const fn before_ms(self) -> i64 {
         as_ms(self.before)
     }

@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::graph::{
-    GroupedPlan, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, TypedRepartition, result_store,
+    GroupedPlan, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, TypedRepartition, ViewSlot,
+    result_store,
 };
 use super::handle::{Effect, Handle};
 use super::kstream::KStream;
@@ -12,7 +13,7 @@ use super::ktable::KTable;
 use super::options::Grouped;
 use crate::data::{Data, Item, Nullable, Outcome};
 use crate::error::Result;
-use crate::operators::{Aggregate, ResultStore, SelectKey};
+use crate::operators::{Aggregate, ResultStore, SelectKey, StoreGetter, TableView};
 use crate::processor::{NodeSupplier, Part};
 use crate::state::{KeyValue, Store, StoreFor, StoreSettings};
 use crate::topology::NodeKind;
@@ -288,6 +289,7 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
                 value_serde: SerdeSlot::none(),
                 key_serde: grouped.key_serde,
                 store: Some(store),
+                view: ViewSlot::kept::<K, A>(|store| TableView::of_store(store, StoreGetter)),
                 sends_old: false,
                 topics: stream.topics,
             }))

@@ -3,12 +3,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::graph::{Output, PlanNode, SerdeSlot, StreamPlan, TableOrigin, TablePlan, result_store};
+use super::graph::{
+    Output, PlanNode, SerdeSlot, StreamPlan, TableId, TableOrigin, TablePlan, ViewSlot, result_store, view,
+};
 use super::handle::Handle;
 use super::kstream::KStream;
 use crate::data::{Data, Nullable};
 use crate::error::Result;
-use crate::operators::{ResultStore, TableMapValues, ToStream, Updates};
+use crate::operators::{ResultStore, RowsGetter, StoreGetter, TableMapValues, TableView, ToStream, Updates};
 use crate::policy::OnError;
 use crate::processor::{NodeInit, NodeSupplier};
 use crate::state::{KeyValue, StoreFor, StoreSettings};
@@ -148,6 +150,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             // nothing of rows that never were in it.
             let sends_old = filter && walk.send_old(parent, false);
             let table = walk.next_table();
+            let view = rows_view::<K, V, V2, F>(parent, Arc::clone(&mapper));
             let (node_name, mapper, on_error) = (name.clone(), Arc::clone(&mapper), call.on_error.clone());
             let node = PlanNode::new(name, move |lowering, parents| {
                 let (mapper, plan) = (Arc::clone(&mapper), &lowering.tables[table]);
@@ -166,6 +169,7 @@ impl<K: Data, V: Data> KTable<K, V> {
             Output::Table(walk.add_table(TablePlan {
                 node,
                 origin: TableOrigin::Rows { parent },
+                view,
                 store,
                 sends_old,
                 key_serde,
@@ -209,6 +213,21 @@ impl<K: Data, V: Data> KTable<K, V> {
             })
         }))
     }
+}
+
+/// A table made of another row by row is read through the other, unless it is kept.
+fn rows_view<K: Data, V: Data, V2: Data, F>(parent: TableId, mapper: Arc<F>) -> ViewSlot
+where
+    F: Fn(&K, V) -> Result<Option<V2>> + Send + Sync + 'static,
+{
+    let derived = move |tables: &[TablePlan]| {
+        let inner = view::<K, V>(tables, parent);
+        let mapper = Arc::clone(&mapper);
+        TableView::new(inner.stores.clone(), move |find| {
+            Ok(Box::new(RowsGetter { inner: inner.getter(find)?, mapper: Arc::clone(&mapper) }))
+        })
+    };
+    ViewSlot::derived::<K, V2>(|store| TableView::of_store(store, StoreGetter), derived)
 }
 
 /// The store that a node keeps its result in, if there is one.

@@ -1,5 +1,6 @@
 //! Options of operators, taken last by their `_with` forms: a name is enough where one is asked for.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::serdes::Serde;
@@ -48,6 +49,123 @@ impl<K, V> Default for Grouped<K, V> {
 impl<K, V> From<&str> for Grouped<K, V> {
     fn from(name: &str) -> Self {
         Grouped::named(name)
+    }
+}
+
+/// How a stream is joined with a table.
+pub struct Joined<K, V, VT> {
+    pub(super) name: Option<String>,
+    pub(super) key: Option<Arc<dyn Serde<K>>>,
+    pub(super) value: Option<Arc<dyn Serde<V>>>,
+    table: PhantomData<fn(VT)>,
+}
+
+impl<K, V, VT> Joined<K, V, VT> {
+    /// With generated names.
+    #[must_use]
+    pub fn new() -> Self {
+        Joined { name: None, key: None, value: None, table: PhantomData }
+    }
+
+    /// Names the join, and the repartition topic before it if one is needed.
+    pub fn named(name: impl Into<String>) -> Self {
+        Joined { name: Some(name.into()), ..Joined::new() }
+    }
+
+    /// The stream's keys are repartitioned with this serde.
+    #[must_use]
+    pub fn key_serde(mut self, serde: impl Serde<K>) -> Self {
+        self.key = Some(Arc::new(serde));
+        self
+    }
+
+    /// The stream's values are repartitioned with this serde.
+    #[must_use]
+    pub fn value_serde(mut self, serde: impl Serde<V>) -> Self {
+        self.value = Some(Arc::new(serde));
+        self
+    }
+}
+
+impl<K, V, VT> Default for Joined<K, V, VT> {
+    fn default() -> Self {
+        Joined::new()
+    }
+}
+
+impl<K, V, VT> From<&str> for Joined<K, V, VT> {
+    fn from(name: &str) -> Self {
+        Joined::named(name)
+    }
+}
+
+/// How two streams are joined.
+pub struct StreamJoined<K, V, V2> {
+    pub(super) name: Option<String>,
+    pub(super) stores: Option<String>,
+    pub(super) in_memory: bool,
+    pub(super) key: Option<Arc<dyn Serde<K>>>,
+    pub(super) left: Option<Arc<dyn Serde<V>>>,
+    pub(super) right: Option<Arc<dyn Serde<V2>>>,
+}
+
+impl<K, V, V2> StreamJoined<K, V, V2> {
+    /// With generated names.
+    #[must_use]
+    pub fn new() -> Self {
+        StreamJoined { name: None, stores: None, in_memory: false, key: None, left: None, right: None }
+    }
+
+    /// Names the nodes, and the repartition topics before them if any are needed.
+    pub fn named(name: impl Into<String>) -> Self {
+        StreamJoined { name: Some(name.into()), ..StreamJoined::new() }
+    }
+
+    /// Names the stores, and so their changelogs.
+    #[must_use]
+    pub fn stores(mut self, name: impl Into<String>) -> Self {
+        self.stores = Some(name.into());
+        self
+    }
+
+    /// Keeps the stores in memory only.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// Keys are kept with this serde.
+    #[must_use]
+    pub fn key_serde(mut self, serde: impl Serde<K>) -> Self {
+        self.key = Some(Arc::new(serde));
+        self
+    }
+
+    /// Values of the left stream are kept with this serde.
+    #[must_use]
+    pub fn left_serde(mut self, serde: impl Serde<V>) -> Self {
+        self.left = Some(Arc::new(serde));
+        self
+    }
+
+    /// Values of the right stream are kept with this serde.
+    #[must_use]
+    pub fn right_serde(mut self, serde: impl Serde<V2>) -> Self {
+        self.right = Some(Arc::new(serde));
+        self
+    }
+}
+
+impl<K, V, V2> Default for StreamJoined<K, V, V2> {
+    fn default() -> Self {
+        StreamJoined::new()
+    }
+}
+
+impl<K, V, V2> From<&str> for StreamJoined<K, V, V2> {
+    fn from(name: &str) -> Self {
+        StreamJoined::named(name)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::builder::StreamsBuilder;
-use super::graph::{Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, TypedRepartition, result_store};
+use super::graph::{
+    Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, TypedRepartition, ViewSlot, result_store,
+};
 use super::kstream::KStream;
 use super::ktable::{KTable, optional_store};
 use crate::data::{Nullable, Present};
-use crate::operators::TableSource;
+use crate::operators::{StoreGetter, TableSource, TableView};
 use crate::processor::{NodeSupplier, TopicSource};
 use crate::state::{StoreSettings, TableStore, TableStoreSettings};
 use crate::topic::{Consumed, IntoTopic};
@@ -77,6 +79,9 @@ impl StreamsBuilder {
                 node,
                 store: is_named.then(|| reserved.clone()),
                 origin: TableOrigin::Source { reserved },
+                view: ViewSlot::kept::<K::Present, V::Present>(|store| {
+                    TableView::of_store(store, StoreGetter)
+                }),
                 sends_old: false,
                 key_serde: key_serde.clone(),
                 value_serde: value_serde.clone(),
@@ -129,6 +134,9 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
                 node,
                 store: is_named.then(|| reserved.clone()),
                 origin: TableOrigin::Source { reserved },
+                view: ViewSlot::kept::<K::Present, V::Present>(|store| {
+                    TableView::of_store(store, StoreGetter)
+                }),
                 sends_old: false,
                 key_serde,
                 value_serde,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(crate) struct Memos {
     names: Vec<Arc<str>>,
     values: Vec<i64>,
+    /// Those that are forgotten with an abort or a restart, like a throttle by the wall clock.
+    volatile: Vec<bool>,
 }
 
 /// A memo's place.
@@ -28,7 +30,15 @@ impl Memos {
         }
         self.names.push(name.into());
         self.values.push(UNKNOWN);
+        self.volatile.push(false);
         MemoId(self.names.len() - 1)
+    }
+
+    /// A value that nodes share like a memo and that is not kept.
+    pub(crate) fn register_volatile(&mut self, name: &str) -> MemoId {
+        let memo = self.register(name);
+        self.volatile[memo.0] = true;
+        memo
     }
 
     pub(crate) fn get(&self, memo: MemoId) -> i64 {
@@ -54,8 +64,8 @@ impl Memos {
 
     /// What was written, by name.
     pub(crate) fn known(&self) -> impl Iterator<Item = (&str, i64)> {
-        let all = self.names.iter().map(|name| &**name).zip(self.values.iter().copied());
-        all.filter(|(_, value)| *value != UNKNOWN)
+        let all = self.names.iter().map(|name| &**name).zip(self.values.iter().copied()).zip(&self.volatile);
+        all.filter(|((_, value), volatile)| !**volatile && *value != UNKNOWN).map(|(memo, _)| memo)
     }
 
     /// The values, to be restored later.
@@ -66,6 +76,10 @@ impl Memos {
     /// Goes back to saved values. What was registered since then is unknown again.
     pub(crate) fn restore(&mut self, saved: &[i64]) {
         self.values.fill(UNKNOWN);
-        self.values[..saved.len()].copy_from_slice(saved);
+        for ((value, saved), _) in
+            self.values.iter_mut().zip(saved).zip(&self.volatile).filter(|(_, volatile)| !**volatile)
+        {
+            *value = *saved;
+        }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `rows` and `typed` (what stores are made of), then the stores:
-//! `key_value`, `window`, `session`.
+//! `key_value`, `window`, `session`, `join_window`, `unjoined`.
 
 mod epoched;
+mod join_window;
 mod key_value;
 mod kinds;
 mod rows;
@@ -12,12 +13,14 @@ mod session;
 mod store;
 mod task_store;
 mod typed;
+mod unjoined;
 mod window;
 mod write;
 
 pub use kinds::{KeyValue, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
+pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::SessionState;
 pub(crate) use store::{StoreSettings, TableStoreSettings};
@@ -25,5 +28,6 @@ pub(crate) use task_store::{
     EngineSlot, KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore,
 };
 pub(crate) use typed::Updated;
+pub(crate) use unjoined::{Side, Take, UnjoinedState};
 pub(crate) use window::{WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

@@ -127,6 +127,28 @@ impl Rows {
         self.log(key, row.map(|row| (row.value, row.timestamp)), write)
     }
 
+    /// Writes a row, and logs it with the headers of the record that is being processed.
+    pub(super) fn put_with_headers(
+        &mut self,
+        key: &[u8],
+        row: Row<'_>,
+        write: &mut WriteContext<'_>,
+    ) -> Result<()> {
+        self.table.put(key, Some(row), &write.table()).map_err(|error| store_error(&self.name, error))?;
+        match &self.changelog {
+            Some(changelog) => write.log(changelog, key, Some(row.value), Some(row.timestamp), write.headers),
+            None => Ok(()),
+        }
+    }
+
+    /// Logs a null where no row is, with the headers of the record that is being processed.
+    pub(super) fn log_null(&mut self, key: &[u8], write: &mut WriteContext<'_>) -> Result<()> {
+        match &self.changelog {
+            Some(changelog) => write.log(changelog, key, None, Some(write.timestamp), write.headers),
+            None => Ok(()),
+        }
+    }
+
     /// Reads, modifies and writes by one probe. Whoever calls logs.
     #[inline]
     pub(super) fn update(

@@ -130,6 +130,12 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         rows.into_iter().map(read).collect()
     }
 
+    /// The value of a session.
+    pub(crate) fn fetch(&mut self, key: &K, window: SessionWindow) -> Result<Option<V>> {
+        self.write_key(key, window)?;
+        Ok(self.typed.get()?.map(|(value, _)| value))
+    }
+
     /// Keeps sessions that end at `end` or later, whatever the retention says: they are still to be emitted.
     pub(crate) fn need_from(&mut self, end: i64) {
         self.needed_from = end;

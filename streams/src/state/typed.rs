@@ -67,6 +67,20 @@ impl<K: 'static, V: 'static> Typed<K, V> {
         self.rows.put(&self.key_bytes, row, write)
     }
 
+    /// Writes the row under `key_bytes`, and logs it with the headers of the record that is being processed.
+    pub(super) fn put_with_headers(
+        &mut self,
+        value: &V,
+        timestamp: i64,
+        write: &mut WriteContext<'_>,
+    ) -> Result<()> {
+        self.value_bytes.clear();
+        let at = SerdeContext::value(&self.topic);
+        let written = self.value.serialize(&at, value, &mut self.value_bytes);
+        written.map_err(|error| self.rows.unwritable(error))?;
+        self.rows.put_with_headers(&self.key_bytes, Row::new(&self.value_bytes, timestamp), write)
+    }
+
     /// Shows the row under `key_bytes` to `change`, which gives the new one, and logs it: one probe.
     pub(super) fn update(
         &mut self,

@@ -95,6 +95,10 @@ pub(crate) enum StoreShape {
     KeyValue { timestamped: bool },
     /// One row a key and window start.
     Window { retention_ms: i64 },
+    /// Values of a key by time, of one side of a join.
+    JoinWindow { retention_ms: i64 },
+    /// Lists of records by time.
+    Unjoined,
     /// One row a key and session.
     Session { retention_ms: i64 },
 }

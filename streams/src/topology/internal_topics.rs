@@ -33,7 +33,11 @@ impl StoreDefinition {
     fn changelog_topic(&self, application_id: &str) -> Option<InternalTopic> {
         let name = self.changelog(application_id)?;
         let mut configs = match self.shape {
-            StoreShape::KeyValue { .. } => vec![config("cleanup.policy", "compact")],
+            StoreShape::JoinWindow { retention_ms } => {
+                let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                vec![config("cleanup.policy", "delete"), config("retention.ms", &kept_ms.to_string())]
+            }
+            StoreShape::Unjoined | StoreShape::KeyValue { .. } => vec![config("cleanup.policy", "compact")],
             StoreShape::Window { retention_ms } | StoreShape::Session { retention_ms } => {
                 let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
                 vec![config("cleanup.policy", "compact,delete"), config("retention.ms", &kept_ms.to_string())]

@@ -1,6 +1,7 @@
 //! The recorded topologies in our DSL, by what they are about.
 
 mod aggregates;
+mod joins;
 mod stateless;
 mod tables;
 mod windows;
@@ -11,7 +12,7 @@ type Build = fn(&StreamsBuilder);
 
 /// Builds the topology of this name.
 pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topology>> {
-    let all = [stateless::ALL, aggregates::ALL, tables::ALL, windows::ALL];
+    let all = [stateless::ALL, aggregates::ALL, tables::ALL, windows::ALL, joins::ALL];
     let (_, build) = *all.iter().copied().flatten().find(|(known, _)| *known == name)?;
     Some(move |optimization| {
         let builder = StreamsBuilder::new();

@@ -69,7 +69,7 @@ impl Lowering<'_> {
                 self.topology.add_node(&node.name, NodeKind::Source(definition), supplier, &[], on_error)
             }
             Role::Repartition(repartition) => self.write_repartition(id, repartition, parents),
-            Role::Merge(write) | Role::Other(write) => write(self, parents),
+            Role::Merge(write) | Role::StreamJoin { write, .. } | Role::Other(write) => write(self, parents),
             Role::Gone => unreachable!("a node that is gone has neither parents nor children"),
         }
     }

@@ -5,7 +5,7 @@
 //! adds them to the *plan*, a graph in which one node may stand for several of the topology (a repartition is a filter,
 //! a sink and a source). The plan is optimised, then *lowered* into the topology.
 //!
-//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `stores`, `table`, `grouped`, `repartition`, `optimize`, `lower`.
+//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `stores`, `table`, `view`, `grouped`, `repartition`, `optimize`, `lower`.
 
 mod grouped;
 mod lower;
@@ -16,6 +16,7 @@ mod repartition;
 mod serde_slot;
 mod stores;
 mod table;
+mod view;
 mod walk;
 
 pub(crate) use grouped::GroupedPlan;
@@ -24,6 +25,9 @@ pub(crate) use operation::{Call, GraphRef, Output};
 pub(crate) use plan::{PlanId, PlanNode, Role, SourcePlan, StreamPlan};
 pub(crate) use repartition::{RepartitionPlan, RepartitionTypes, TypedRepartition};
 pub(crate) use serde_slot::SerdeSlot;
-pub(crate) use stores::{result_store, session_store, window_store};
+pub(crate) use stores::{
+    JoinStores, join_window_store, result_store, session_store, unjoined_store, window_store,
+};
 pub(crate) use table::{TableId, TableOrigin, TablePlan};
+pub(crate) use view::{ViewSlot, view};
 pub(crate) use walk::Walk;

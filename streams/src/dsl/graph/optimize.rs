@@ -12,6 +12,27 @@ pub(super) fn optimize(plan: &mut Vec<PlanNode>, wanted: Optimization, faults: &
     if wanted.merge_repartitions {
         merge_repartitions(plan);
     }
+    if wanted.single_store_self_join {
+        join_selves(plan);
+    }
+}
+
+/// An inner join of a stream with itself keeps one side: its other side would hold the same records.
+fn join_selves(plan: &mut [PlanNode]) {
+    for join in 0..plan.len() {
+        if !matches!(plan[join].role, Role::StreamJoin { inner: true, .. }) {
+            continue;
+        }
+        let &[this, that] = plan[join].parents.as_slice() else { continue };
+        if plan[this].parents != plan[that].parents {
+            continue;
+        }
+        for parent in plan[that].parents.clone() {
+            detach(plan, parent, that);
+        }
+        detach(plan, that, join);
+        plan[that].role = Role::Gone;
+    }
 }
 
 /// Sources of the same topics become the first of them.

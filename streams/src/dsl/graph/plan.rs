@@ -10,7 +10,7 @@ use crate::topology::NodeKind;
 pub(crate) type PlanId = usize;
 
 /// Writes a node of the plan into the topology below these nodes of it; gives the node that its children follow.
-type Write = Box<dyn Fn(&mut Lowering<'_>, &[usize]) -> usize>;
+pub(crate) type Write = Box<dyn Fn(&mut Lowering<'_>, &[usize]) -> usize>;
 
 /// A node of the plan.
 pub(crate) struct PlanNode {
@@ -36,6 +36,11 @@ pub(crate) enum Role {
     Repartition(RepartitionPlan),
     /// Streams come together.
     Merge(Write),
+    /// Two streams are joined; an inner join of a stream with itself needs one of its sides only.
+    StreamJoin {
+        inner: bool,
+        write: Write,
+    },
     Other(Write),
     /// Optimisation has removed it.
     Gone,

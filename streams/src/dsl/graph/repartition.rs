@@ -90,6 +90,32 @@ impl Walk {
         RepartitionPlan { topic, sink, filter, source, types, explicit, partitions }
     }
 
+    /// The stream that a join reads, repartitioned first if it must be. Without a name of the user's, several joins of
+    /// one stream share the topic; the numbers are used up each time.
+    pub(crate) fn stream_to_join<K: Nullable, V: Item>(
+        &mut self,
+        operation: usize,
+        name: Option<&str>,
+        types: impl FnOnce(&StreamPlan) -> TypedRepartition<K, V>,
+    ) -> StreamPlan {
+        let stream = self.stream(operation).clone();
+        if !stream.repartition_required {
+            return stream;
+        }
+        let types = types(&stream);
+        let serdes = (SerdeSlot::of(Arc::clone(&types.key)), SerdeSlot::of(Arc::clone(&types.value)));
+        let node_name = self.plan[stream.node].name.clone();
+        let plan = self.repartition_plan(name.unwrap_or(&node_name), Arc::new(types), false, None);
+        if name.is_none()
+            && let Some(known) = self.joined_streams.get(&operation)
+        {
+            return known.clone();
+        }
+        let repartitioned = self.repartitioned(&stream, plan, serdes.0, serdes.1);
+        self.joined_streams.insert(operation, repartitioned.clone());
+        repartitioned
+    }
+
     /// The stream behind a repartition topic.
     pub(crate) fn repartitioned(
         &mut self,

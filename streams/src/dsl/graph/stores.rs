@@ -6,7 +6,10 @@ use super::{SerdeSlot, Walk};
 use crate::data::Data;
 use crate::processor::EdgeType;
 use crate::serdes::Serde;
-use crate::state::{KeyValueState, SessionState, StoreSettings, StoreSupplier, WindowSettings, WindowState};
+use crate::state::{
+    JoinWindowState, KeyValueState, SessionState, StoreSettings, StoreSupplier, UnjoinedState,
+    WindowSettings, WindowState,
+};
 use crate::topology::{StoreDefinition, StoreShape};
 
 /// A key-value store that an operator keeps its result in.
@@ -43,6 +46,54 @@ pub(crate) fn session_store<K: Data, V: Data>(
     let (key, value) = serdes::<K, V>(settings, key_serde, &SerdeSlot::none());
     let supplier = SessionState::supplier(key, value, retention_ms, hides);
     definition::<K, V>(settings, generated, StoreShape::Session { retention_ms }, supplier)
+}
+
+/// How the stores of a join of streams are kept.
+#[derive(Clone, Copy)]
+pub(crate) struct JoinStores {
+    pub(crate) retention_ms: i64,
+    pub(crate) in_memory: bool,
+}
+
+/// The store of one side of a join of streams.
+pub(crate) fn join_window_store<K: 'static, V: 'static>(
+    name: &str,
+    (key, value): (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>),
+    JoinStores { retention_ms, in_memory }: JoinStores,
+) -> StoreDefinition {
+    let supplier = JoinWindowState::supplier(key, value, retention_ms);
+    let shape = StoreShape::JoinWindow { retention_ms };
+    StoreDefinition { in_memory, ..join_store::<K, V>(name, shape, supplier) }
+}
+
+/// The store of a join's records that have met nothing.
+pub(crate) fn unjoined_store<K: 'static>(
+    name: &str,
+    key: Arc<dyn Serde<K>>,
+    JoinStores { in_memory, .. }: JoinStores,
+) -> StoreDefinition {
+    let supplier = UnjoinedState::supplier(key);
+    StoreDefinition { in_memory, ..join_store::<K, ()>(name, StoreShape::Unjoined, supplier) }
+}
+
+fn join_store<K: 'static, V: 'static>(
+    name: &str,
+    shape: StoreShape,
+    supplier: StoreSupplier,
+) -> StoreDefinition {
+    StoreDefinition {
+        name: name.to_owned(),
+        shape,
+        types: EdgeType::of::<K, V>(),
+        supplier,
+        in_memory: false,
+        caching: false,
+        logging: true,
+        source_topic: None,
+        topic_configs: Vec::new(),
+        named: false,
+        global: false,
+    }
 }
 
 fn serdes<K: Data, V: Data>(

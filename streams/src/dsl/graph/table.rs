@@ -3,7 +3,7 @@
 //! Both are decided in the order of the calls, by what later calls ask for, as in Kafka Streams; the nodes are written
 //! when all is known.
 
-use super::{PlanId, SerdeSlot, Walk};
+use super::{PlanId, SerdeSlot, ViewSlot, Walk};
 use crate::topology::StoreDefinition;
 
 /// A table's place in the plan.
@@ -15,6 +15,8 @@ pub(crate) struct TablePlan {
     pub(crate) origin: TableOrigin,
     /// Where it is kept, if it is.
     pub(crate) store: Option<StoreDefinition>,
+    /// How it is read by others.
+    pub(crate) view: ViewSlot,
     /// Somebody below needs the value that an update replaces.
     pub(crate) sends_old: bool,
     pub(crate) key_serde: SerdeSlot,
@@ -31,6 +33,8 @@ pub(crate) enum TableOrigin {
     Aggregate,
     /// Another table, row by row.
     Rows { parent: TableId },
+    /// A join of two others.
+    Join { left: TableId, right: TableId },
 }
 
 impl Walk {
@@ -58,6 +62,10 @@ impl Walk {
                 table.store.get_or_insert_with(|| reserved.clone());
             }
             TableOrigin::Aggregate => {}
+            &TableOrigin::Join { left, right } => {
+                self.send_old(left, true);
+                self.send_old(right, true);
+            }
             &TableOrigin::Rows { parent } => {
                 if table.store.is_none() && !self.send_old(parent, force) {
                     return false;

@@ -1,5 +1,7 @@
 //! The walk over the operations: numbers, names, and the plan.
 
+use std::collections::BTreeMap;
+
 use super::{Call, GroupedPlan, Output, PlanId, PlanNode, StreamPlan, TableId, TablePlan, lower, optimize};
 use crate::error::Result;
 use crate::topology::{Optimization, Topology};
@@ -13,6 +15,8 @@ pub(crate) struct Walk {
     /// By operation.
     outputs: Vec<Output>,
     pub(crate) faults: Vec<String>,
+    /// By operation: its stream behind the repartition topic that a join has made.
+    pub(super) joined_streams: BTreeMap<usize, StreamPlan>,
     /// Topics whose partitions must be counted alike.
     pub(crate) copartitions: Vec<Vec<String>>,
 }
@@ -25,6 +29,7 @@ impl Walk {
             tables: Vec::new(),
             outputs: Vec::new(),
             faults,
+            joined_streams: BTreeMap::new(),
             copartitions: Vec::new(),
         }
     }
@@ -62,6 +67,20 @@ impl Walk {
         }
         self.plan.push(node);
         id
+    }
+
+    /// Topics that are read together by key need the same number of partitions. Gives all of them.
+    pub(crate) fn copartition(&mut self, sides: [Vec<String>; 2]) -> Vec<String> {
+        let mut topics: Vec<String> = Vec::new();
+        for topic in sides.into_iter().flatten() {
+            if !topics.contains(&topic) {
+                topics.push(topic);
+            }
+        }
+        if topics.len() > 1 {
+            self.copartitions.push(topics.clone());
+        }
+        topics
     }
 
     /// The stream that an operation gave.

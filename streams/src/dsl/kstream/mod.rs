@@ -1,10 +1,13 @@
 //! A stream of records.
 //!
 //! Reading order: `stateless` (looking and replacing), `fallible` (the `try_` forms), `nulls`, `ends` (sinks and other
-//! ends), `repartition`.
+//! ends), `repartition`, `join_table`,
+//! `join_stream`.
 
 mod ends;
 mod fallible;
+mod join_stream;
+mod join_table;
 mod nulls;
 mod repartition;
 mod stateless;

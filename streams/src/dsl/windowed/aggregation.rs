@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::super::graph::{Lowering, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, Walk};
+use super::super::graph::{Lowering, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, ViewSlot, Walk};
 use super::super::handle::Handle;
 use super::super::ktable::KTable;
 use crate::data::{Data, Item};
 use crate::error::Result;
+use crate::operators::TableView;
 use crate::processor::NodeSupplier;
 use crate::serdes::KnownWindowedSerde;
 use crate::state::StoreSettings;
@@ -38,6 +39,7 @@ impl Aggregation {
         self,
         grouped: &Handle,
         store: Box<MakeStore>,
+        view: fn(&str) -> TableView<Windowed<K, W>, A>,
         supplier: Arc<MakeNode>,
     ) -> KTable<Windowed<K, W>, A> {
         let Aggregation { method, prefix, settings, extra_number, size_ms } = self;
@@ -68,6 +70,7 @@ impl Aggregation {
                 node,
                 origin: TableOrigin::Aggregate,
                 store: Some(store),
+                view: ViewSlot::kept(view),
                 sends_old: false,
                 key_serde,
                 value_serde: SerdeSlot::none(),

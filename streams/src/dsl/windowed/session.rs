@@ -8,7 +8,7 @@ use crate::data::{Data, Nullable, Outcome};
 use crate::dsl::graph::session_store;
 use crate::dsl::kgrouped_stream::KGroupedStream;
 use crate::dsl::ktable::KTable;
-use crate::operators::{EmitOnClose, ResultStore, SessionAggregate};
+use crate::operators::{EmitOnClose, ResultStore, SessionAggregate, SessionGetter, TableView};
 use crate::processor::{NodeSupplier, Part};
 use crate::state::{Sessions, Store, StoreFor};
 use crate::window::{SessionWindow, Windowed};
@@ -171,6 +171,12 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
             })
         };
         let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms: 0 };
-        aggregation.of::<K, A, SessionWindow>(&self.grouped.handle, Box::new(make_store), Arc::new(supplier))
+        let view = |store: &str| TableView::of_store(store, SessionGetter);
+        aggregation.of::<K, A, SessionWindow>(
+            &self.grouped.handle,
+            Box::new(make_store),
+            view,
+            Arc::new(supplier),
+        )
     }
 }

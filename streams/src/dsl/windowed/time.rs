@@ -8,7 +8,9 @@ use crate::data::{Data, Nullable, Outcome};
 use crate::dsl::graph::window_store;
 use crate::dsl::kgrouped_stream::KGroupedStream;
 use crate::dsl::ktable::KTable;
-use crate::operators::{EmitOnClose, ResultStore, SlidingAggregate, WindowAggregate};
+use crate::operators::{
+    EmitOnClose, ResultStore, SlidingAggregate, TableView, WindowAggregate, WindowGetter,
+};
 use crate::processor::{NodeSupplier, Part};
 use crate::state::{Store, StoreFor, WindowSettings, Windows};
 use crate::window::Windowed;
@@ -150,7 +152,13 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
             _ => fixed::<K, V, A, W, I, F>(store, sends_old, cut, on_close, &closures),
         };
         let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms };
-        aggregation.of::<K, A, W::Window>(&self.grouped.handle, Box::new(make_store), Arc::new(supplier))
+        let view = |store: &str| TableView::of_store(store, WindowGetter);
+        aggregation.of::<K, A, W::Window>(
+            &self.grouped.handle,
+            Box::new(make_store),
+            view,
+            Arc::new(supplier),
+        )
     }
 }
 
