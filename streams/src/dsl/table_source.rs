@@ -10,7 +10,7 @@ use super::kstream::KStream;
 use super::ktable::{KTable, optional_store};
 use crate::data::{Nullable, Present};
 use crate::operators::{StoreGetter, TableSource, TableView};
-use crate::processor::{NodeSupplier, TopicSource};
+use crate::processor::{NodeSupplier, TableTopicSource};
 use crate::state::{StoreSettings, TableStore, TableStoreSettings};
 use crate::topic::{Consumed, IntoTopic};
 use crate::topology::{NodeKind, SourceDefinition};
@@ -49,7 +49,12 @@ impl StreamsBuilder {
         let key_serde = SerdeSlot::of(K::present_serde(Arc::clone(&key)));
         let value_serde = SerdeSlot::of(V::present_serde(Arc::clone(&value)));
         let source_supplier = NodeSupplier::of_source(move |init| {
-            Ok(TopicSource::new(Arc::clone(&key), Arc::clone(&value), extractor.clone(), init.queues))
+            Ok(TableTopicSource::<K, V>::new(
+                Arc::clone(&key),
+                Arc::clone(&value),
+                extractor.clone(),
+                init.queues,
+            ))
         });
         let topic = topic.name().to_owned();
         KTable::of(self.record("table", true, move |walk, call| {
@@ -72,7 +77,13 @@ impl StreamsBuilder {
                 });
                 let (supplier, on_error) = (supplier.clone(), on_error.clone());
                 let source = lowering.topology.add_node(&source_name, kind, supplier, &[], on_error.clone());
-                write_source::<K, V>(lowering, &node_name, table, &[source], Some(&topics[0]))
+                write_source::<K, Option<V::Present>>(
+                    lowering,
+                    &node_name,
+                    table,
+                    &[source],
+                    Some(&topics[0]),
+                )
             });
             let node = walk.add(node, &[]);
             Output::Table(walk.add_table(TablePlan {

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `part` and `in_flight` (a record between two nodes), `operator` (what a node does), `erased` (nodes
 //! without their types, the one file of `unsafe`), `context` and `memos` (what a task gives
-//! its nodes), `supplier` (how a node is made for each task), then the two nodes every topology has: `source`, `sink`.
+//! its nodes), `supplier` (how a node is made for each task), then the nodes at its
+//! ends: `source`, `table_topic_source`, `sink`.
 
 mod change;
 mod context;
@@ -14,6 +15,7 @@ mod part;
 mod sink;
 mod source;
 mod supplier;
+mod table_topic_source;
 
 pub use supplier::TaskId;
 
@@ -27,3 +29,4 @@ pub(crate) use part::Part;
 pub(crate) use sink::{DynamicSink, TopicSink};
 pub(crate) use source::TopicSource;
 pub(crate) use supplier::{NodeInit, NodeSupplier};
+pub(crate) use table_topic_source::TableTopicSource;

@@ -48,7 +48,17 @@ impl<K: Item, V: Item> TopicSource<K, V> {
     }
 }
 
-fn headers(record: RawInput<'_>) -> Headers {
+/// Kafka's FailOnInvalidTimestamp, with the policy to answer instead of the end of the application.
+#[cold]
+pub(super) fn no_time(record: RawInput<'_>) -> Error {
+    Error::record(format_args!(
+        "the record has the time {}: give the topic `.timestamps(..)`",
+        record.timestamp
+    ))
+}
+
+/// The headers of a record.
+pub(super) fn headers(record: RawInput<'_>) -> Headers {
     if record.headers.len() <= 1 {
         Headers::new()
     } else {
@@ -62,11 +72,7 @@ impl<K: Item, V: Item> Source for TopicSource<K, V> {
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
         match &self.extractor {
-            // Kafka's FailOnInvalidTimestamp, with the policy to answer instead of the end of the application.
-            None if record.timestamp < 0 => Err(Error::record(format_args!(
-                "the record has the time {}: give the topic `.timestamps(..)`",
-                record.timestamp
-            ))),
+            None if record.timestamp < 0 => Err(no_time(record)),
             None => Ok(record.timestamp),
             Some(extractor) => {
                 let (key, value) = self.read(queue, record)?;

@@ -41,7 +41,7 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
             Ok(JoinWindowState {
-                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value)),
+                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
                 retention_ms,
                 observed: Epoched::new(-1),
                 sequence: Epoched::new(0),

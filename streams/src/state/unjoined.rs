@@ -68,7 +68,7 @@ impl<K: 'static> UnjoinedState<K> {
     pub(crate) fn supplier(key: Arc<dyn Serde<K>>) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
             Ok(UnjoinedState {
-                rows: Rows::new(init),
+                rows: Rows::new(init)?,
                 topic: Arc::clone(&init.topic),
                 key: Arc::clone(&key),
                 key_bytes: Vec::new(),

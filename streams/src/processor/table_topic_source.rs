@@ -1,0 +1,79 @@
+//! The node that reads a topic as a table: a null value deletes, whether or not the topic's type has room for null.
+
+use std::sync::Arc;
+
+use super::source::{headers, no_time};
+use super::{Forward, InFlight, Part, RawInput, Source};
+use crate::data::Nullable;
+use crate::error::{Error, Result};
+use crate::record::Record;
+use crate::serdes::{self, Serde, SerdeContext};
+use crate::topic::Extractor;
+
+/// Reads a topic of keys `K` and values `V` as rows.
+pub(crate) struct TableTopicSource<K, V> {
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
+    extractor: Option<Extractor<K, V>>,
+    topics: Vec<Arc<str>>,
+}
+
+impl<K: Nullable, V: Nullable> TableTopicSource<K, V> {
+    pub(crate) fn new(
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+        extractor: Option<Extractor<K, V>>,
+        topics: &[Arc<str>],
+    ) -> Self {
+        TableTopicSource { key, value, extractor, topics: topics.to_vec() }
+    }
+
+    fn read_key(&self, queue: usize, record: RawInput<'_>) -> Result<K> {
+        serdes::read(&*self.key, &SerdeContext::key(&self.topics[queue]), record.key)
+            .map_err(|error| Error::record(format_args!("cannot read the key: {error}")))
+    }
+
+    fn read_value(&self, queue: usize, bytes: &[u8]) -> Result<V> {
+        self.value
+            .deserialize(&SerdeContext::value(&self.topics[queue]), bytes)
+            .map_err(|error| Error::record(format_args!("cannot read the value: {error}")))
+    }
+}
+
+impl<K: Nullable, V: Nullable> Source for TableTopicSource<K, V> {
+    type Key = K;
+    type Value = Option<V::Present>;
+
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
+        let value = match (&self.extractor, record.value) {
+            (None, _) => None,
+            (Some(_), Some(bytes)) => Some(self.read_value(queue, bytes)?),
+            // A deletion that the type has no room for cannot be shown to the extractor: it has its own time.
+            (Some(_), None) => self.value.deserialize_null(&SerdeContext::value(&self.topics[queue])).ok(),
+        };
+        match (&self.extractor, value) {
+            (Some(extractor), Some(value)) => {
+                let key = self.read_key(queue, record)?;
+                let read = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
+                Ok(extractor(&read, partition_time))
+            }
+            _ if record.timestamp < 0 => Err(no_time(record)),
+            _ => Ok(record.timestamp),
+        }
+    }
+
+    fn emit(
+        &mut self,
+        queue: usize,
+        record: RawInput<'_>,
+        timestamp: i64,
+        out: &mut Forward<'_, '_, K, Option<V::Present>>,
+    ) -> Result<()> {
+        let mut key = Some(self.read_key(queue, record)?);
+        let value = record.value.map(|bytes| self.read_value(queue, bytes)).transpose()?;
+        let mut value = Some(value.and_then(V::into_present));
+        let headers = headers(record);
+        let (key, value) = (Part::Owned(&mut key), Part::Owned(&mut value));
+        out.forward(InFlight { key, value, timestamp, headers: &headers })
+    }
+}
