@@ -52,8 +52,9 @@ impl Broker {
         for key in config.without_effect() {
             tracing::warn!(key, "this key has no effect in this broker");
         }
+        let descriptors = Descriptors::of(host.open_file_limit());
         let data_dir = DataDir::open(&host, config.log_dir.as_deref(), config.node_id).await?;
-        let (directory, mut found) = open_logs(&host, &config, &data_dir).await?;
+        let (directory, mut found) = open_logs(&host, &config, &data_dir, descriptors.files).await?;
         let metadata_log = open_metadata_log(&host, &config, &directory, &mut found)?;
         let is_new = metadata_log.end_offset() == 0;
         if is_new && let Some(orphan) = found.first() {
@@ -96,7 +97,7 @@ impl Broker {
         host.spawn(tidy_regularly(node.clone()));
         let took = host.now().saturating_duration_since(started);
         tracing::info!(directory = %data_dir.path().display(), took_ms = took.as_millis(), "opened");
-        let server = Server::new(node.clone());
+        let server = Server::new(node.clone(), descriptors.connections);
         Ok(Broker { node, server, metadata_log, directory, data_dir })
     }
 
@@ -161,6 +162,26 @@ impl Broker {
     }
 }
 
+/// How the descriptors of this process are shared out: connections that come in numbers must not take those that the log
+/// needs to be written.
+struct Descriptors {
+    files: usize,
+    connections: usize,
+}
+
+impl Descriptors {
+    /// Segment files open at one time, however many are allowed.
+    const MAX_FILES: usize = 8192;
+    /// For journal, listeners, directories, and what else this process does.
+    const RESERVED: usize = 64;
+
+    fn of(limit: usize) -> Descriptors {
+        let files = (limit / 2).min(Descriptors::MAX_FILES);
+        let reserved = Descriptors::RESERVED.min(limit / 4);
+        Descriptors { files, connections: limit - files - reserved }
+    }
+}
+
 /// Those who keep in step with the metadata.
 struct Listeners {
     topics: Arc<Topics>,
@@ -201,11 +222,13 @@ async fn open_logs(
     host: &Host,
     config: &BrokerConfig,
     data_dir: &DataDir,
+    max_open_files: usize,
 ) -> Result<(LogDirectory, Vec<RecoveredLog>)> {
     let flush = config.flush;
     let default_config = Arc::new(TopicConfig::settle(&file_layers(config), &Default::default()));
     let log_config = LogDirectoryConfig {
         is_ephemeral: data_dir.is_ephemeral() && flush == Flush::Os,
+        max_open_files,
         ..LogDirectoryConfig::new(flush, default_config)
     };
     LogDirectory::open(host, data_dir.path(), log_config)
@@ -269,4 +292,19 @@ async fn tidy_regularly(node: Arc<Node>) {
 
 fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {
     Endpoint { port: if endpoint.port == 0 { port } else { endpoint.port }, ..endpoint.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_log() {
+        for (limit, files, connections) in
+            [(60, 30, 15), (1024, 512, 448), (100_000, 8192, 91_744), (usize::MAX, 8192, usize::MAX - 8256)]
+        {
+            let shared_out = Descriptors::of(limit);
+            assert_eq!((shared_out.files, shared_out.connections), (files, connections), "{limit}");
+        }
+    }
 }

@@ -46,6 +46,15 @@ impl OpenOptions {
     }
 }
 
+/// Whether the system only lacked something for a moment, space or file descriptors: nothing was done, and the same call
+/// may work later. Any other error of a write says that nothing is known of what was written.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    const TOO_MANY_OPEN_FILES: [i32; 2] = [23, 24];
+    error.kind() == io::ErrorKind::StorageFull
+        || error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code))
+}
+
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use chance::{HashMap, HashSet};
 pub use clock::{Elapsed, Instant};
-pub use disk::{DirEntry, DirectoryLock, Disk, File, OpenOptions};
+pub use disk::{DirEntry, DirectoryLock, Disk, File, OpenOptions, is_shortage};
 pub use network::{ByteStream, Dialer, Listener, in_process};
 pub use real::{RealListener, RealRuntime};
 pub use sim::{Sim, SimOptions};
@@ -195,6 +195,16 @@ impl Host {
     #[must_use]
     pub fn dialer(&self) -> Dialer {
         Dialer::network(self.clone())
+    }
+
+    /// How many files and connections this process may have open. The first call raises it to the most that the
+    /// operating system allows without asking.
+    #[must_use]
+    pub fn open_file_limit(&self) -> usize {
+        match &self.world {
+            World::Real(_) => real::open_file_limit(),
+            World::Simulated(_) => usize::MAX,
+        }
     }
 
     /// The disk.

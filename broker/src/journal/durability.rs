@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use anabranch_host::Disk;
+use anabranch_host::{Disk, is_shortage};
 use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
@@ -132,8 +132,8 @@ impl Durability {
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
     }
 
-    /// Syncs all that was noted and moves the recovery point. A full disk is an error that leaves everything to the next
-    /// try; after any other nothing is known about the files.
+    /// Syncs all that was noted and moves the recovery point. A shortage is an error that leaves everything to the next try;
+    /// after any other nothing is known about the files.
     pub(crate) async fn sync(&self, disk: &Disk) -> io::Result<()> {
         let (files, text, names, directory, end_offset, truncations) = {
             let mut unsynced = self.unsynced.lock();
@@ -144,7 +144,7 @@ impl Durability {
             (files, unsynced.text.take(), names, directory, unsynced.end_offset, unsynced.truncations)
         };
         if let Err(error) = self.sync_parts(disk, &files, text.as_ref(), names, directory).await {
-            if error.kind() == io::ErrorKind::StorageFull {
+            if is_shortage(&error) {
                 let mut unsynced = self.unsynced.lock();
                 let newer = std::mem::replace(&mut unsynced.files, files);
                 unsynced.files.extend(newer);

@@ -1,8 +1,6 @@
 //! Appending: checks, offsets, a roll if it is time, the write, and who is told.
 
-use std::io;
-
-use anabranch_host::OpenOptions;
+use anabranch_host::{OpenOptions, is_shortage};
 use anabranch_protocol::records::{
     BATCH_HEADER_BYTES, Batch, BatchHeader, ControlRecord, NO_TIMESTAMP, batches,
 };
@@ -194,8 +192,8 @@ impl Log {
     /// A full disk is a passing trouble; anything else takes the directory offline.
     pub(super) fn append_error(&self, error: LogError) -> AppendError {
         match error {
-            LogError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                AppendError::DiskFull { partition: self.name().clone() }
+            LogError::Io { source, .. } if is_shortage(&source) => {
+                AppendError::Shortage { partition: self.name().clone(), reason: source.to_string() }
             }
             LogError::Io { source, .. } => {
                 self.journal.fail("a segment cannot be written", &source);

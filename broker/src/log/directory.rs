@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_host::{Disk, Host, JoinHandle};
+use anabranch_host::{Disk, Host, JoinHandle, is_shortage};
 use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
@@ -338,7 +338,7 @@ impl Shared {
             let Err(error) = log.sync(&self.disk).await else { continue };
             if log.watermark().gone() == Some(Gone::Deleted) {
                 // Its files have gone meanwhile.
-            } else if error.kind() == io::ErrorKind::StorageFull {
+            } else if is_shortage(&error) {
                 self.journal.note(&log, log.named(false));
                 put_off = Some(LogError::Io { path: self.path.join(log.name().to_string()), source: error });
             } else {

@@ -151,11 +151,13 @@ pub enum AppendError {
     /// The log is being cut back to where it agrees with its leader's.
     #[error("the log is being cut back")]
     Truncating,
-    /// The disk is full. Nothing was written; the same append works when there is space again.
-    #[error("{partition}: no space left on the disk")]
-    DiskFull {
+    /// The disk is full, or too many files are open. Nothing was written; the same append works when that is over.
+    #[error("{partition}: {reason}")]
+    Shortage {
         /// Which log.
         partition: PartitionName,
+        /// What the operating system said.
+        reason: String,
     },
     /// The log takes nothing any more.
     #[error(transparent)]
@@ -182,7 +184,7 @@ impl AppendError {
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             AppendError::TransactionCoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
             AppendError::NotContiguous { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
-            AppendError::DiskFull { .. } | AppendError::Gone(Gone::Offline) => ErrorCode::KAFKA_STORAGE_ERROR,
+            AppendError::Shortage { .. } | AppendError::Gone(Gone::Offline) => ErrorCode::KAFKA_STORAGE_ERROR,
             AppendError::Gone(Gone::Deleted) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             AppendError::Truncating | AppendError::Gone(Gone::ShuttingDown) => {
                 ErrorCode::NOT_LEADER_OR_FOLLOWER

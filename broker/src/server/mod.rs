@@ -26,6 +26,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Server {
     node: Arc<Node>,
+    max_connections: usize,
     open: Arc<Open>,
 }
 
@@ -49,9 +50,11 @@ impl Drop for OpenConnection {
 }
 
 impl Server {
-    pub(crate) fn new(node: Arc<Node>) -> Server {
+    /// A server of at most so many connections at one time, fewer if the configuration says so.
+    pub(crate) fn new(node: Arc<Node>, max_connections: usize) -> Server {
+        let max_connections = max_connections.min(node.config.max_connections);
         let open = Open { count: AtomicUsize::new(0), all_closed: tokio::sync::Notify::new() };
-        Server { node, open: Arc::new(open) }
+        Server { node, max_connections, open: Arc::new(open) }
     }
 
     /// Serves everybody who comes to `listener`, until [`Server::stop`]. Clients are told to connect to `endpoint`.
@@ -60,6 +63,7 @@ impl Server {
             self.node.clone(),
             listener,
             Arc::new(endpoint),
+            self.max_connections,
             self.node.stopping.subscribe(),
             self.open.clone(),
         );
@@ -89,10 +93,11 @@ async fn accept(
     node: Arc<Node>,
     listener: Listener,
     endpoint: Arc<Endpoint>,
+    max_connections: usize,
     mut stopping: watch::Receiver<bool>,
     open: Arc<Open>,
 ) {
-    let mut failing = false;
+    let (mut failing, mut refusing) = (false, false);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -113,10 +118,14 @@ async fn accept(
             }
         };
         failing = false;
-        if open.count.load(Ordering::Acquire) >= node.config.max_connections {
-            tracing::warn!(%peer, limit = node.config.max_connections, "refused a connection over max.connections");
+        if open.count.load(Ordering::Acquire) >= max_connections {
+            if !refusing {
+                tracing::warn!(%peer, limit = max_connections, "connections over the limit are closed at once");
+            }
+            refusing = true;
             continue;
         }
+        refusing = false;
         open.count.fetch_add(1, Ordering::AcqRel);
         let guard = OpenConnection(open.clone());
         let connection = Connection::new(node.clone(), stream, peer, endpoint.clone(), stopping.clone());

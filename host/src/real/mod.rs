@@ -233,3 +233,17 @@ impl Real {
         Disk { kind: crate::disk::DiskKind::Real(RealDisk::new(self.runtime.clone())) }
     }
 }
+
+/// The limit of descriptors, raised as far as it goes.
+pub(crate) fn open_file_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Refused where the ceiling is above what the kernel allows; then the old limit stands.
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // No limit is no number.
+    current.map_or(usize::MAX, |current| usize::try_from(current).unwrap_or(usize::MAX))
+}
