@@ -317,6 +317,8 @@ impl Instance {
     ) -> Result<Consumer> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
         settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
+        // A partition that is resumed waits for the fetch under way to come back.
+        settings.entry("fetch.max.wait.ms".to_string()).or_insert_with(|| "100".to_string());
         for (key, value) in [("group.id", self.application_id.as_str()), ("enable.auto.commit", "false")] {
             settings.insert(key.to_string(), value.to_string());
         }
