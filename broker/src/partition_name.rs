@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// What a directory of a deleted partition ends in.
 const DELETED_DIRECTORY_SUFFIX: &str = "-delete";
+/// What a directory ends in that belongs to no topic.
+const STRAY_DIRECTORY_SUFFIX: &str = "-stray";
 /// The longest name a file system takes.
 const MAX_NAME_BYTES: usize = 255;
 
@@ -34,7 +36,16 @@ impl PartitionName {
 
     /// What its directory is called once it is deleted; `unique` tells it from others.
     pub(crate) fn deleted_directory(&self, unique: u128) -> String {
-        let suffix = format!(".{unique:032x}{DELETED_DIRECTORY_SUFFIX}");
+        self.directory_with(unique, DELETED_DIRECTORY_SUFFIX)
+    }
+
+    /// What its directory is called when it is not known whose it is.
+    pub(crate) fn stray_directory(&self, unique: u128) -> String {
+        self.directory_with(unique, STRAY_DIRECTORY_SUFFIX)
+    }
+
+    fn directory_with(&self, unique: u128, suffix: &str) -> String {
+        let suffix = format!(".{unique:032x}{suffix}");
         let mut name = self.to_string();
         // Topic names are ASCII, so any place will do.
         name.truncate(MAX_NAME_BYTES - suffix.len());
@@ -91,5 +102,8 @@ mod tests {
         assert!(is_deleted_directory(&deleted));
         assert_eq!(PartitionName::parse_directory(&deleted), None);
         assert!(!is_deleted_directory("my-delete"));
+        let stray = PartitionName::new("t", 7).stray_directory(5);
+        assert!(!is_deleted_directory(&stray));
+        assert_eq!(PartitionName::parse_directory(&stray), None);
     }
 }

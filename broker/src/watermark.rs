@@ -1,4 +1,4 @@
-//! An offset that only rises, and those who wait until it is high enough.
+//! An offset that rises, and those who wait until it is high enough.
 //!
 //! Each partition has one: its high watermark, which is the end of its durable records. Whoever appended waits here for
 //! the answer to become true ([`Watermark::reached`]), whoever wants to read more waits for the next move. A partition
@@ -101,6 +101,15 @@ impl Watermark {
         };
         // Outside the lock: a waker may run anything.
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves it down to `value`, if it stands above: the log was cut back to where it agrees with its leader's. Only a
+    /// follower's log is, and nobody waits for records of a follower.
+    pub(crate) fn cut_back(&self, value: i64) {
+        let _inner = self.inner.lock();
+        if value < self.value.load(Ordering::Relaxed) {
+            self.value.store(value, Ordering::Release);
+        }
     }
 
     /// Says that it will never move again, and wakes everybody. The first reason stays.

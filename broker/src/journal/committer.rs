@@ -119,8 +119,10 @@ impl Committer {
             self.declared = header.checkpointed;
         }
         for entry in group {
-            if entry.kind == Kind::Append {
-                entry.log.watermark().advance(entry.last_offset + 1);
+            match entry.kind {
+                Kind::Append => entry.log.watermark().advance(entry.last_offset + 1),
+                Kind::Start => entry.log.start_is_durable(entry.base_offset),
+                _ => {}
             }
         }
         let committed = &self.journal.shared.committed;

@@ -26,6 +26,8 @@ pub(crate) struct Durability {
     watermark: Arc<Watermark>,
     recovery_point: AtomicI64,
     log_start_offset: AtomicI64,
+    /// The start that a crash cannot take back.
+    durable_start_offset: AtomicI64,
     unsynced: Mutex<Unsynced>,
     /// The generation of the journal that knows this log by `number`; only the committer reads and writes both.
     registered_in: AtomicU64,
@@ -66,6 +68,7 @@ impl Durability {
             watermark,
             recovery_point: AtomicI64::new(recovery_point),
             log_start_offset: AtomicI64::new(log_start_offset),
+            durable_start_offset: AtomicI64::new(log_start_offset),
             unsynced: Mutex::new(Unsynced { end_offset: recovery_point, ..Unsynced::default() }),
             registered_in: AtomicU64::new(0),
             number: AtomicU32::new(0),
@@ -94,6 +97,14 @@ impl Durability {
 
     pub(crate) fn set_log_start_offset(&self, offset: i64) {
         self.log_start_offset.store(offset, Ordering::Release);
+    }
+
+    pub(crate) fn durable_start_offset(&self) -> i64 {
+        self.durable_start_offset.load(Ordering::Acquire)
+    }
+
+    pub(super) fn start_is_durable(&self, offset: i64) {
+        self.durable_start_offset.fetch_max(offset, Ordering::AcqRel);
     }
 
     /// Notes that `file` has bytes that are not synced; once it and those noted before are, the recovery point is
@@ -130,6 +141,9 @@ impl Durability {
         unsynced.truncations += 1;
         unsynced.end_offset = unsynced.end_offset.min(offset);
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
+        self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
+        self.durable_start_offset.fetch_min(offset, Ordering::AcqRel);
+        self.watermark.cut_back(offset);
     }
 
     /// Syncs all that was noted and moves the recovery point. A shortage is an error that leaves everything to the next try;

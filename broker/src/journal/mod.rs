@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 
 pub(crate) use committer::Committer;
 pub(crate) use durability::Durability;
-pub(crate) use replay::{Entry, ReplayError, replay, reset};
+pub(crate) use replay::{Entry, ReplayError, replay, reset, sync};
 
 use crate::config::Flush;
 use crate::open_files::LazyFile;
@@ -212,6 +212,9 @@ impl Journal {
 
     /// Says that a log begins at `offset` now.
     pub(crate) fn start_at(&self, log: &Arc<Durability>, offset: i64) {
+        if self.shared.flush == Flush::Os {
+            log.start_is_durable(offset);
+        }
         self.queue_mark(log, Kind::Start, offset);
     }
 

@@ -64,6 +64,18 @@ pub(crate) fn replay<E: From<ReplayError>>(
     Ok(())
 }
 
+/// Makes durable what the files hold. After the end of a process alone, the newest groups may be in the page cache only;
+/// what is done because of them must not outlast them.
+pub(crate) async fn sync(disk: &Disk, directory: &Path) -> io::Result<()> {
+    for name in FILE_NAMES {
+        let path = directory.join(name);
+        if disk.exists(&path)? {
+            disk.open(&path, OpenOptions::write())?.sync_data().await?;
+        }
+    }
+    disk.sync_dir(directory).await
+}
+
 /// Empties the journal's files: all they hold is in synced segments.
 pub(crate) async fn reset(disk: &Disk, directory: &Path) -> io::Result<()> {
     let mut files = Vec::new();

@@ -1,13 +1,13 @@
 //! Appending: checks, offsets, a roll if it is time, the write, and who is told.
 
-use anabranch_host::{OpenOptions, is_shortage};
+use anabranch_host::is_shortage;
 use anabranch_protocol::records::{
     BATCH_HEADER_BYTES, Batch, BatchHeader, ControlRecord, NO_TIMESTAMP, batches,
 };
 use bytes::Bytes;
 
-use super::checkpoint::{PARTITION_METADATA, partition_metadata_text};
 use super::error::{AppendError, LogError};
+use super::owner::{PARTITION_METADATA, write_owner};
 use super::producer_state::Admission;
 use super::segment::{Segment, SegmentAppendError};
 use super::validate::validate;
@@ -272,14 +272,8 @@ impl Log {
     /// Makes the partition's directory, before the first append.
     fn make_directory(&mut self) -> Result<(), LogError> {
         let directory = &self.files.directory;
-        self.disk().create_dir_all(directory).map_err(LogError::io(directory))?;
-        let path = directory.join(PARTITION_METADATA);
-        let metadata = self.files.open_files.file(path.clone());
-        let text = partition_metadata_text(self.topic_id());
-        self.disk()
-            .open(&path, OpenOptions::create_empty())
-            .and_then(|file| file.write_all_at(text.as_bytes(), 0))
-            .map_err(LogError::io(&path))?;
+        write_owner(self.disk(), directory, self.topic_id()).map_err(LogError::io(directory))?;
+        let metadata = self.files.open_files.file(directory.join(PARTITION_METADATA));
         self.journal
             .note(&self.durability, self.durability.wrote(&metadata, self.durability.recovery_point()));
         self.journal.note(&self.durability, self.durability.named(true));

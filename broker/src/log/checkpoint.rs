@@ -1,33 +1,42 @@
-//! Kafka's text checkpoints: a version, a count, a line for each entry.
+//! What a log directory remembers of its logs from one start to the next.
+//!
+//! Kafka's text checkpoints have a version, a count and a line for each entry:
 //!
 //! ```text
 //! recovery-point-offset-checkpoint        topic partition offset: below it, segments are synced
 //! log-start-offset-checkpoint             topic partition offset: where a log begins, if not with its first segment
 //! replication-offset-checkpoint           topic partition offset: the high watermark
 //! <partition>/leader-epoch-checkpoint     epoch offset
-//! <partition>/partition.metadata          `version: 0`, `topic_id: <id>`
+//! ```
+//!
+//! The first three are written for Kafka's tools. A topic may be deleted and another of its name be made, and then they do
+//! not say of which they speak; so what recovery goes by stands in one file of our own, which names the topic by its id
+//! and is replaced as a whole:
+//!
+//! ```text
+//! anabranch-checkpoint                    topic partition topic-id recovery-point log-start; a checksum on the first line
 //! ```
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use anabranch_host::Disk;
+use anabranch_host::{Disk, OpenOptions};
 use anabranch_protocol::Uuid;
 
 use crate::partition_name::PartitionName;
 
+pub(super) const CHECKPOINT: &str = "anabranch-checkpoint";
 pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 const VERSION: &str = "0";
 
-/// The lines of a checkpoint, split into their words; none if it is not whole.
-pub(super) fn parse_checkpoint(text: &str) -> Option<Vec<Vec<&str>>> {
+/// The lines of a checkpoint of Kafka's, split into their words; none if it is not whole.
+pub(super) fn parse_lines(text: &str) -> Option<Vec<Vec<&str>>> {
     let mut lines = text.lines();
     if lines.next()?.trim() != VERSION {
         return None;
@@ -37,8 +46,8 @@ pub(super) fn parse_checkpoint(text: &str) -> Option<Vec<Vec<&str>>> {
     (entries.len() == count).then_some(entries)
 }
 
-/// The text of a checkpoint.
-pub(super) fn write_checkpoint(lines: impl ExactSizeIterator<Item = String>) -> String {
+/// The text of a checkpoint of Kafka's.
+pub(super) fn lines_text(lines: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = format!("{VERSION}\n{}\n", lines.len());
     for line in lines {
         text.push_str(&line);
@@ -47,47 +56,102 @@ pub(super) fn write_checkpoint(lines: impl ExactSizeIterator<Item = String>) -> 
     text
 }
 
-/// Offsets by partition, as three files of a log directory hold them.
-pub(super) type Offsets = BTreeMap<PartitionName, i64>;
+/// What is remembered of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remembered {
+    pub(super) topic_id: Uuid,
+    /// Below it, segments are synced.
+    pub(super) recovery_point: i64,
+    /// The first offset that may be read.
+    pub(super) start_offset: i64,
+}
 
-/// Reads a file of offsets. One that is missing or damaged holds none: all of them can be found otherwise, at the price of
-/// a longer scan.
-pub(super) fn read_offsets(disk: &Disk, path: &Path) -> io::Result<Offsets> {
-    let Some(text) = read_text(disk, path)? else { return Ok(Offsets::new()) };
-    let offsets = parse_offsets(&text);
-    if offsets.is_none() {
-        tracing::warn!(path = %path.display(), "the checkpoint is damaged and not used");
+/// What is remembered of the logs of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    pub(super) logs: BTreeMap<PartitionName, Remembered>,
+}
+
+impl Checkpoint {
+    /// Reads the file in `directory`. If it is missing or damaged nothing is remembered, and recovery scans all there is.
+    pub(super) fn read(disk: &Disk, directory: &Path) -> io::Result<Checkpoint> {
+        let path = directory.join(CHECKPOINT);
+        let Some(text) = read_text(disk, &path)? else { return Ok(Checkpoint::default()) };
+        let checkpoint = Checkpoint::parse(&text);
+        if checkpoint.is_none() {
+            tracing::warn!(path = %path.display(), "the checkpoint is damaged and not used");
+        }
+        Ok(checkpoint.unwrap_or_default())
     }
-    Ok(offsets.unwrap_or_default())
-}
 
-fn parse_offsets(text: &str) -> Option<Offsets> {
-    let mut offsets = Offsets::new();
-    for fields in parse_checkpoint(text)? {
-        let &[topic, partition, offset] = fields.as_slice() else { return None };
-        offsets.insert(PartitionName::new(topic, partition.parse().ok()?), offset.parse().ok()?);
+    /// Replaces the file in `directory`.
+    pub(super) async fn write(&self, disk: &Disk, directory: &Path) -> io::Result<()> {
+        disk.write_atomically(&directory.join(CHECKPOINT), self.to_text().as_bytes()).await
     }
-    Some(offsets)
+
+    fn parse(text: &str) -> Option<Checkpoint> {
+        let (crc, lines) = text.split_once('\n')?;
+        if u32::from_str_radix(crc, 16).ok()? != crc_fast::crc32_iscsi(lines.as_bytes()) {
+            return None;
+        }
+        let mut logs = BTreeMap::new();
+        for fields in parse_lines(lines)? {
+            let &[topic, partition, topic_id, recovery_point, start_offset] = fields.as_slice() else {
+                return None;
+            };
+            let remembered = Remembered {
+                topic_id: topic_id.parse().ok()?,
+                recovery_point: recovery_point.parse().ok()?,
+                start_offset: start_offset.parse().ok()?,
+            };
+            logs.insert(PartitionName::new(topic, partition.parse().ok()?), remembered);
+        }
+        Some(Checkpoint { logs })
+    }
+
+    fn to_text(&self) -> String {
+        let lines = lines_text(self.logs.iter().map(|(name, log)| {
+            format!(
+                "{} {} {} {} {}",
+                name.topic, name.partition, log.topic_id, log.recovery_point, log.start_offset
+            )
+        }));
+        format!("{:08x}\n{lines}", crc_fast::crc32_iscsi(lines.as_bytes()))
+    }
+
+    /// What is remembered of the log of this name, if it is the same topic's.
+    pub(super) fn of(&self, name: &PartitionName, topic_id: Uuid) -> Option<Remembered> {
+        self.logs.get(name).copied().filter(|log| log.topic_id == topic_id)
+    }
+
+    /// Writes the checkpoints that Kafka's tools know. Nothing of ours reads them, so they are not synced.
+    pub(super) fn write_for_tools(
+        &self,
+        disk: &Disk,
+        directory: &Path,
+        high_watermarks: &BTreeMap<PartitionName, i64>,
+    ) -> io::Result<()> {
+        let points = self.logs.iter().map(|(name, log)| offset_line(name, log.recovery_point));
+        let starts: Vec<String> = (self.logs.iter())
+            .filter(|(_, log)| log.start_offset > 0)
+            .map(|(name, log)| offset_line(name, log.start_offset))
+            .collect();
+        let marks = high_watermarks.iter().map(|(name, offset)| offset_line(name, *offset));
+        for (name, text) in [
+            (RECOVERY_POINTS, lines_text(points)),
+            (LOG_STARTS, lines_text(starts.into_iter())),
+            (HIGH_WATERMARKS, lines_text(marks)),
+        ] {
+            let (path, temporary) = (directory.join(name), directory.join(format!("{name}.tmp")));
+            disk.open(&temporary, OpenOptions::create_empty())?.write_all_at(text.as_bytes(), 0)?;
+            disk.rename(&temporary, &path)?;
+        }
+        Ok(())
+    }
 }
 
-/// The text of a file of offsets.
-pub(super) fn offsets_text(offsets: &Offsets) -> String {
-    write_checkpoint(
-        offsets.iter().map(|(name, offset)| format!("{} {} {offset}", name.topic, name.partition)),
-    )
-}
-
-/// The text of `partition.metadata`.
-pub(super) fn partition_metadata_text(topic_id: Uuid) -> String {
-    format!("version: 0\ntopic_id: {topic_id}")
-}
-
-/// The topic id in `partition.metadata`.
-pub(super) fn parse_partition_metadata(text: &str) -> Option<Uuid> {
-    let mut lines = text.lines();
-    let version = lines.next()?.strip_prefix("version:")?;
-    let topic_id = lines.next()?.strip_prefix("topic_id:")?;
-    (version.trim() == VERSION).then(|| topic_id.trim().parse().ok())?
+fn offset_line(name: &PartitionName, offset: i64) -> String {
+    format!("{} {} {offset}", name.topic, name.partition)
 }
 
 /// A whole file as text; none if it is missing or no text.
@@ -101,29 +165,47 @@ pub(super) fn read_text(disk: &Disk, path: &Path) -> io::Result<Option<String>> 
 
 #[cfg(test)]
 mod tests {
+    use anabranch_host::Host;
+
     use super::*;
 
-    #[test]
-    fn offsets_lead_back_and_damage_is_noticed() {
-        let offsets: Offsets =
-            [("b", 1, 7), ("a-b", 0, i64::MAX)].map(|(t, p, o)| (PartitionName::new(t, p), o)).into();
-        let text = offsets_text(&offsets);
-        assert_eq!(text, "0\n2\na-b 0 9223372036854775807\nb 1 7\n");
-        assert_eq!(parse_offsets(&text), Some(offsets));
-        for cut in 0..text.len() - 1 {
-            assert_eq!(parse_offsets(&text[..cut]), None, "{:?}", &text[..cut]);
-        }
+    fn some() -> Checkpoint {
+        let remembered = |n: u8| Remembered {
+            topic_id: Uuid([n; 16]),
+            recovery_point: i64::MAX - i64::from(n),
+            start_offset: i64::from(n),
+        };
+        let logs = [("b", 1, 0), ("a-b", 0, 200)];
+        let logs = logs.map(|(topic, partition, n)| (PartitionName::new(topic, partition), remembered(n)));
+        Checkpoint { logs: logs.into() }
     }
 
     #[test]
-    fn partition_metadata_leads_back() {
-        let id = Uuid([9; 16]);
-        let text = partition_metadata_text(id);
-        assert_eq!(parse_partition_metadata(&text), Some(id));
-        for bad in
-            ["", "version: 0", "version: 1\ntopic_id: CQkJCQkJCQkJCQkJCQkJCQ", "version: 0\ntopic_id: x"]
-        {
-            assert_eq!(parse_partition_metadata(bad), None, "{bad:?}");
+    fn what_is_remembered_leads_back_and_damage_is_noticed() {
+        let text = some().to_text();
+        assert_eq!(Checkpoint::parse(&text), Some(some()));
+        for cut in 0..text.len() {
+            assert_eq!(Checkpoint::parse(&text[..cut]), None, "{:?}", &text[..cut]);
         }
+        for position in 0..text.len() {
+            let mut damaged = text.clone().into_bytes();
+            damaged[position] ^= 1;
+            assert_eq!(Checkpoint::parse(&String::from_utf8(damaged).unwrap()), None, "{position}");
+        }
+        let name = PartitionName::new("b", 1);
+        assert!(some().of(&name, Uuid([0; 16])).is_some());
+        assert_eq!(some().of(&name, Uuid([1; 16])), None, "another topic of the same name");
+    }
+
+    #[test]
+    fn tools_find_kafkas_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, _runtime) = Host::real(1).unwrap();
+        let marks = [(PartitionName::new("b", 1), 7)].into();
+        some().write_for_tools(&host.disk(), directory.path(), &marks).unwrap();
+        let read = |name| read_text(&host.disk(), &directory.path().join(name)).unwrap().unwrap();
+        assert_eq!(read(RECOVERY_POINTS), "0\n2\na-b 0 9223372036854775607\nb 1 9223372036854775807\n");
+        assert_eq!(read(LOG_STARTS), "0\n1\na-b 0 200\n");
+        assert_eq!(read(HIGH_WATERMARKS), "0\n1\nb 1 7\n");
     }
 }

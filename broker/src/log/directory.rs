@@ -4,6 +4,7 @@
 //! checkpoint, which syncs segments when a file of the journal is full (or a minute has passed) and then writes how far
 //! they are synced. With `flush=os` there is no journal, and only closed segments are synced.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +15,7 @@ use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
 use super::Log;
-use super::checkpoint::{
-    CLEAN_SHUTDOWN, HIGH_WATERMARKS, LOG_STARTS, Offsets, RECOVERY_POINTS, offsets_text,
-};
+use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, Remembered};
 use super::error::LogError;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::ProducerStates;
@@ -88,7 +87,7 @@ struct Shared {
     open_files: Arc<OpenFiles>,
     /// Logs that are offline since the start, and how far they are known to have been durable: the next start must not
     /// take them for torn.
-    offline: Mutex<Vec<(PartitionName, i64, i64)>>,
+    offline: Mutex<BTreeMap<PartitionName, Remembered>>,
     /// One checkpoint at a time.
     checkpointing: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -158,7 +157,7 @@ impl LogDirectory {
             recovery_point: 0,
             producers: ProducerStates::default(),
             epochs: LeaderEpochs::default(),
-            is_changed: false,
+            unsynced_from: None,
         };
         self.log(name, topic_id, config, found, false)
     }
@@ -183,15 +182,13 @@ impl LogDirectory {
         let shared = self.shared.clone();
         let delay = Duration::from_millis(u64::try_from(log.config.file_delete_delay_ms).unwrap_or(0));
         self.shared.host.spawn(async move {
-            // Without a journal only the checkpoint says that offsets under this name mean nothing any more.
-            if shared.config.flush == Flush::Os
-                && !shared.config.is_ephemeral
-                && let Err(error) = shared.checkpoint().await
-            {
-                tracing::warn!(directory = %shared.path.display(), %error, "the checkpoint failed");
-            }
             shared.host.sleep(delay).await;
-            if let Err(error) = shared.disk.remove_dir_all(&to) {
+            // Else the directory might come back under its old name, without its files.
+            let synced = match shared.config.is_ephemeral {
+                true => Ok(()),
+                false => shared.disk.sync_dir(&shared.path).await,
+            };
+            if let Err(error) = synced.and_then(|()| shared.disk.remove_dir_all(&to)) {
                 tracing::warn!(path = %to.display(), %error, "a deleted log's files stay behind");
             }
         });
@@ -209,8 +206,9 @@ impl LogDirectory {
             .path
             .join(name.deleted_directory(u128::from_be_bytes(self.shared.host.random_uuid())));
         self.shared.disk.rename(&from, &to).map_err(LogError::io(&from))?;
-        self.shared.offline.lock().retain(|(known, ..)| known != name);
-        self.shared.disk.remove_dir_all(&to).map_err(LogError::io(&to))
+        self.shared.offline.lock().remove(name);
+        // The files are removed at the next start, when the new name is durable.
+        Ok(())
     }
 
     /// Removes files that a log let go of, after `delay`.
@@ -284,7 +282,7 @@ impl LogDirectory {
             }
             Err(error) => {
                 tracing::error!(partition = %name, %error, "the log is offline");
-                self.shared.offline.lock().push((name.clone(), found.durable_end, found.start_offset));
+                self.shared.offline.lock().insert(name.clone(), found.remembered);
                 RecoveredLog { name, topic_id: found.topic_id, log: Err(error) }
             }
         }
@@ -357,37 +355,24 @@ impl Shared {
     }
 
     async fn write_checkpoints(&self) -> Result<(), LogError> {
-        let (mut recovery_points, mut starts, mut high_watermarks) =
-            (Offsets::new(), Offsets::new(), Offsets::new());
+        let mut checkpoint = Checkpoint { logs: self.offline.lock().clone() };
+        let mut high_watermarks = BTreeMap::new();
         for log in self.journal.members() {
-            // A log without records needs no line, and has no directory.
-            if log.watermark().value() == 0 {
+            // What was never synced is not remembered.
+            if log.recovery_point() == 0 {
                 continue;
             }
-            recovery_points.insert(log.name().clone(), log.recovery_point());
+            let remembered = Remembered {
+                topic_id: log.topic_id(),
+                recovery_point: log.recovery_point(),
+                start_offset: log.log_start_offset(),
+            };
+            checkpoint.logs.insert(log.name().clone(), remembered);
             high_watermarks.insert(log.name().clone(), log.watermark().value());
-            if log.log_start_offset() > 0 {
-                starts.insert(log.name().clone(), log.log_start_offset());
-            }
         }
-        for (name, durable_end, start_offset) in self.offline.lock().iter() {
-            recovery_points.insert(name.clone(), *durable_end);
-            starts.insert(name.clone(), *start_offset);
-        }
-        for (name, offsets) in
-            [(LOG_STARTS, starts), (RECOVERY_POINTS, recovery_points), (HIGH_WATERMARKS, high_watermarks)]
-        {
-            write_if_changed(&self.disk, &self.path.join(name), offsets_text(&offsets)).await?;
-        }
-        Ok(())
+        checkpoint.write(&self.disk, &self.path).await.map_err(LogError::io(&self.path))?;
+        checkpoint.write_for_tools(&self.disk, &self.path, &high_watermarks).map_err(LogError::io(&self.path))
     }
-}
-
-async fn write_if_changed(disk: &Disk, path: &Path, text: String) -> Result<(), LogError> {
-    if disk.read(path).is_ok_and(|known| known == text.as_bytes()) {
-        return Ok(());
-    }
-    disk.write_atomically(path, text.as_bytes()).await.map_err(LogError::io(path))
 }
 
 /// Syncs when a file of the journal is full, and from time to time, until the directory is closed.

@@ -3,7 +3,7 @@
 //! A follower that comes back asks where an epoch ended, and so finds where its log and its leader's part (KIP-101).
 //! The file is Kafka's text, one `epoch start-offset` a line behind a version and a count.
 
-use super::checkpoint::{parse_checkpoint, write_checkpoint};
+use super::checkpoint::{lines_text, parse_lines};
 
 /// An epoch and the offset of its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl LeaderEpochs {
     /// Reads the file's text; lines that cannot follow the ones before end it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut epochs = LeaderEpochs::default();
-        for fields in parse_checkpoint(text)? {
+        for fields in parse_lines(text)? {
             let &[epoch, start_offset] = fields.as_slice() else { return None };
             let (epoch, start_offset) = (epoch.parse().ok()?, start_offset.parse().ok()?);
             if epochs.latest().is_some_and(|last| epoch <= last.epoch || start_offset < last.start_offset) {
@@ -37,7 +37,7 @@ impl LeaderEpochs {
 
     /// The file's text.
     pub(super) fn to_text(&self) -> String {
-        write_checkpoint(self.entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset)))
+        lines_text(self.entries.iter().map(|entry| format!("{} {}", entry.epoch, entry.start_offset)))
     }
 
     pub(super) fn latest(&self) -> Option<LeaderEpoch> {

@@ -6,7 +6,7 @@
 //! after the append returned. A [`LogDirectory`] opens all logs at the start, recovers them after a crash, and syncs
 //! them from time to time so that the journal can be cut.
 //!
-//! Reading order: `names` and `checkpoint` (the files), `index_file`, `offset_index`, `time_index`, `scan`, `segment`,
+//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `scan`, `segment`,
 //! then the state beside the segments (`leader_epochs`, `producer_state`, `producer_snapshot`), then what a log does
 //! (`validate`, `append`, `read`, `retention`, `truncation`), and the directory (`directory`, `replay`, `recovery`).
 
@@ -18,6 +18,7 @@ mod index_file;
 mod leader_epochs;
 mod names;
 mod offset_index;
+mod owner;
 mod producer_snapshot;
 mod producer_state;
 mod read;

@@ -13,20 +13,19 @@ use anabranch_host::{Disk, Host};
 use anabranch_protocol::Uuid;
 use anabranch_protocol::records::{Batch, ControlRecord};
 
-use super::checkpoint::{
-    CLEAN_SHUTDOWN, LEADER_EPOCHS, LOG_STARTS, Offsets, PARTITION_METADATA, RECOVERY_POINTS, offsets_text,
-    parse_partition_metadata, read_offsets, read_text,
-};
+use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, LEADER_EPOCHS, Remembered, read_text};
 use super::directory::LogDirectoryConfig;
 use super::error::LogError;
 use super::index_interval_bytes;
 use super::leader_epochs::LeaderEpochs;
 use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_file_name};
+use super::owner::{Owner, PARTITION_METADATA};
 use super::producer_snapshot::decode_snapshot;
 use super::producer_state::ProducerStates;
 use super::replay::{Replay, Replayed};
 use super::scan::ScanError;
 use super::segment::{Segment, SegmentFiles};
+use crate::journal;
 use crate::open_files::OpenFiles;
 use crate::partition_name::{PartitionName, is_deleted_directory};
 
@@ -39,8 +38,7 @@ pub(super) struct Found {
     pub(super) outcome: Result<Recovered, LogError>,
     pub(super) topic_id: Option<Uuid>,
     /// How far it was durable, whatever is left of it.
-    pub(super) durable_end: i64,
-    pub(super) start_offset: i64,
+    pub(super) remembered: Remembered,
 }
 
 /// A log that is in order.
@@ -53,8 +51,8 @@ pub(super) struct Recovered {
     pub(super) recovery_point: i64,
     pub(super) producers: ProducerStates,
     pub(super) epochs: LeaderEpochs,
-    /// Whether there is anything that may not be synced.
-    pub(super) is_changed: bool,
+    /// From where on there may be something that is not synced.
+    pub(super) unsynced_from: Option<i64>,
 }
 
 /// Opens the logs in `path`. After this all they hold is synced, if anything ever is in this directory.
@@ -67,28 +65,33 @@ pub(super) async fn recover(
     let disk = &host.disk();
     let marker = path.join(CLEAN_SHUTDOWN);
     let is_clean = disk.exists(&marker).map_err(LogError::io(&marker))?;
-    let recovery_points = read_offsets(disk, &path.join(RECOVERY_POINTS)).map_err(LogError::io(path))?;
-    let starts = read_offsets(disk, &path.join(LOG_STARTS)).map_err(LogError::io(path))?;
+    if !is_clean && !config.is_ephemeral {
+        journal::sync(disk, path).await.map_err(LogError::io(path))?;
+    }
+    let checkpoint = Checkpoint::read(disk, path).map_err(LogError::io(path))?;
     let replayed = match is_clean {
         true => BTreeMap::new(),
-        false => Replay::run(disk, path, &recovery_points, &starts)?,
+        false => Replay::run(disk, path, &checkpoint)?,
     };
     let mut opening = Opening {
+        host,
         disk,
         path,
         open_files,
         config,
         is_clean,
         now_ms: host.wall_clock_ms(),
-        recovery_points,
-        starts,
+        checkpoint,
         replayed,
     };
+    let entries: Vec<_> =
+        disk.read_dir(path).map_err(LogError::io(path))?.into_iter().filter(|entry| entry.is_dir).collect();
+    if !config.is_ephemeral && entries.iter().any(|entry| is_deleted_directory(&entry.name)) {
+        // Else a directory might come back under its old name, without its files.
+        disk.sync_dir(path).await.map_err(LogError::io(path))?;
+    }
     let mut found = Vec::new();
-    for entry in disk.read_dir(path).map_err(LogError::io(path))? {
-        if !entry.is_dir {
-            continue;
-        }
+    for entry in entries {
         if is_deleted_directory(&entry.name) {
             let directory = path.join(&entry.name);
             disk.remove_dir_all(&directory).map_err(LogError::io(&directory))?;
@@ -113,14 +116,14 @@ pub(super) async fn recover(
 
 /// What opening a log needs to know.
 struct Opening<'a> {
+    host: &'a Host,
     disk: &'a Disk,
     path: &'a Path,
     open_files: &'a Arc<OpenFiles>,
     config: &'a LogDirectoryConfig,
     is_clean: bool,
     now_ms: i64,
-    recovery_points: Offsets,
-    starts: Offsets,
+    checkpoint: Checkpoint,
     replayed: BTreeMap<PartitionName, Replayed>,
 }
 
@@ -129,25 +132,22 @@ impl Opening<'_> {
     /// the power left of a log that nobody was told of.
     fn open(&mut self, name: &PartitionName) -> Result<Option<Found>, LogError> {
         let directory = self.path.join(name.to_string());
-        let metadata = directory.join(PARTITION_METADATA);
-        let text = read_text(self.disk, &metadata).map_err(LogError::io(&metadata))?;
-        let topic_id = text.as_deref().and_then(parse_partition_metadata);
-        let replayed = self.replayed.remove(name);
-        let is_replayed = replayed.is_some();
-        let said = replayed.unwrap_or_else(|| {
-            let recovery_point = self.recovery_points.get(name).copied().unwrap_or(0);
-            let start_offset = self.starts.get(name).copied().unwrap_or(0);
-            Replayed { recovery_point, durable_end: recovery_point, start_offset }
-        });
-        if topic_id.is_none() && said.durable_end == 0 && !self.is_clean {
-            // The id is written before the first batch and synced with it.
-            tracing::info!(partition = %name, "a log without a topic, of which nothing was durable, is removed");
-            self.disk.remove_dir_all(&directory).map_err(LogError::io(&directory))?;
+        let owner = Owner::read(self.disk, &directory).map_err(LogError::io(&directory))?;
+        let topic_id = owner.topic_id();
+        if owner == Owner::Unwritten && !self.is_clean {
+            self.put_aside(name, &directory)?;
             return Ok(None);
         }
+        let replayed = self.replayed.remove(name);
+        let is_replayed = replayed.is_some();
+        let remembered = match topic_id {
+            Some(topic_id) => self.checkpoint.of(name, topic_id),
+            None => self.checkpoint.logs.get(name).copied(),
+        };
+        let said = replayed.unwrap_or_else(|| Replayed::new(remembered));
         let files = SegmentFiles { directory, open_files: self.open_files.clone() };
         let outcome = match self.open_segments(&files) {
-            Ok(segments) if self.is_clean && self.knows_end(name, &segments) => {
+            Ok(segments) if self.is_clean && knows_end(remembered, &segments) => {
                 self.open_clean(&files, segments, topic_id, &said)
             }
             Ok(segments) => self.open_unclean(&files, segments, topic_id, &said, is_replayed),
@@ -156,18 +156,27 @@ impl Opening<'_> {
         match outcome {
             Err(error @ LogError::Io { .. }) => Err(error),
             outcome => {
-                let (durable_end, start_offset) = (said.durable_end, said.start_offset);
-                Ok(Some(Found { outcome, topic_id, durable_end, start_offset }))
+                let remembered = Remembered {
+                    topic_id: topic_id.or(remembered.map(|log| log.topic_id)).unwrap_or(Uuid::ZERO),
+                    recovery_point: said.durable_end,
+                    start_offset: said.start_offset,
+                };
+                Ok(Some(Found { outcome, topic_id, remembered }))
             }
         }
     }
 
-    /// Whether the recovery point can be the end of the log. After a clean stop it is, unless the checkpoint is damaged.
-    fn knows_end(&self, name: &PartitionName, segments: &[Segment]) -> bool {
-        match self.recovery_points.get(name) {
-            Some(end_offset) => segments.last().is_none_or(|last| last.base_offset() <= *end_offset),
-            None => segments.iter().all(|segment| segment.bytes() == 0),
+    /// Removes what the power left of a log that was never synced, not even its owner. If it was synced after all, somebody
+    /// has removed the owner, and the directory only gets another name.
+    fn put_aside(&self, name: &PartitionName, directory: &Path) -> Result<(), LogError> {
+        let was_synced = self.disk.exists(&directory.join(LEADER_EPOCHS)).map_err(LogError::io(directory))?;
+        if was_synced {
+            let to = self.path.join(name.stray_directory(u128::from_be_bytes(self.host.random_uuid())));
+            tracing::warn!(partition = %name, to = %to.display(), "a log that belongs to no topic is put aside");
+            return self.disk.rename(directory, &to).map_err(LogError::io(directory));
         }
+        tracing::info!(partition = %name, "a log that belongs to no topic, and was never synced, is removed");
+        self.disk.remove_dir_all(directory).map_err(LogError::io(directory))
     }
 
     /// The segments that lie in the directory. Leftovers are removed.
@@ -221,7 +230,7 @@ impl Opening<'_> {
             recovery_point: end_offset,
             producers,
             epochs,
-            is_changed: false,
+            unsynced_from: None,
         })
     }
 
@@ -266,7 +275,7 @@ impl Opening<'_> {
             recovery_point: end_offset,
             producers,
             epochs,
-            is_changed,
+            unsynced_from: is_changed.then_some(said.recovery_point.min(said.changed_from)),
         })
     }
 
@@ -282,42 +291,35 @@ impl Opening<'_> {
 
     /// Makes all that was recovered durable, so that the journal is not needed any more.
     async fn sync(&self, found: &mut [(PartitionName, Found)]) -> Result<(), LogError> {
-        let (mut recovery_points, mut starts) = (Offsets::new(), Offsets::new());
+        let mut checkpoint = Checkpoint::default();
         for (name, log) in &mut *found {
-            let directory = self.path.join(name.to_string());
-            let (recovery_point, start_offset) = match &mut log.outcome {
-                Ok(recovered) if !recovered.is_changed => (recovered.recovery_point, recovered.start_offset),
-                Ok(recovered) => {
-                    let synced_before = self.recovery_points.get(name).copied().unwrap_or(0);
-                    sync_log(self.disk, &directory, recovered, synced_before).await?;
-                    (recovered.recovery_point, recovered.start_offset)
+            let mut remembered = log.remembered;
+            if let Ok(recovered) = &mut log.outcome {
+                if let Some(from) = recovered.unsynced_from {
+                    sync_log(self.disk, &self.path.join(name.to_string()), recovered, from).await?;
                 }
-                Err(_) => (log.durable_end, log.start_offset),
-            };
-            recovery_points.insert(name.clone(), recovery_point);
-            starts.insert(name.clone(), start_offset);
+                remembered.recovery_point = recovered.recovery_point;
+                remembered.start_offset = recovered.start_offset;
+            }
+            checkpoint.logs.insert(name.clone(), remembered);
         }
         self.disk.sync_dir(self.path).await.map_err(LogError::io(self.path))?;
-        starts.retain(|_, start_offset| *start_offset > 0);
-        for (name, offsets) in [(LOG_STARTS, starts), (RECOVERY_POINTS, recovery_points)] {
-            let path = self.path.join(name);
-            let text = offsets_text(&offsets);
-            self.disk.write_atomically(&path, text.as_bytes()).await.map_err(LogError::io(&path))?;
-        }
-        Ok(())
+        checkpoint.write(self.disk, self.path).await.map_err(LogError::io(self.path))
     }
 }
 
-/// Syncs the segments of a log that have anything behind `synced_before`, and what stands beside them.
-async fn sync_log(
-    disk: &Disk,
-    directory: &Path,
-    log: &mut Recovered,
-    synced_before: i64,
-) -> Result<(), LogError> {
+/// Whether the recovery point is the end of the log: after a clean stop it is, unless the checkpoint was lost.
+fn knows_end(remembered: Option<Remembered>, segments: &[Segment]) -> bool {
+    match remembered {
+        Some(log) => segments.last().is_none_or(|last| last.base_offset() <= log.recovery_point),
+        None => segments.iter().all(|segment| segment.bytes() == 0),
+    }
+}
+
+/// Syncs the segments of a log that have anything at `from` or behind it, and what stands beside them.
+async fn sync_log(disk: &Disk, directory: &Path, log: &mut Recovered, from: i64) -> Result<(), LogError> {
     let io = |source| LogError::Io { path: directory.to_path_buf(), source };
-    let first =
-        log.segments.partition_point(|segment| segment.base_offset() <= synced_before).saturating_sub(1);
+    let first = log.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
     for segment in &mut log.segments[first..] {
         segment.flush_indexes()?;
         for file in segment.all_files() {
@@ -356,12 +358,12 @@ impl LogScan<'_> {
     fn run(&mut self, from: i64) -> Result<(), LogError> {
         self.drop_before_start()?;
         let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        self.end_offset = self.segments.get(first).map_or(self.durable_end, Segment::base_offset);
+        self.end_offset = self.segments.get(first).map_or(self.start_offset, Segment::base_offset);
         let mut at = first;
         while at < self.segments.len() {
             let base_offset = self.segments[at].base_offset();
             // Batches are written one behind the other: what is not durable and stands behind a gap is torn as well.
-            if base_offset > self.end_offset && self.end_offset >= self.durable_end {
+            if base_offset > self.end_offset && self.may_cut() {
                 break;
             }
             self.end_offset = self.end_offset.max(base_offset);
@@ -370,13 +372,19 @@ impl LogScan<'_> {
                 break;
             }
         }
-        if self.end_offset < self.durable_end
-            || (self.segments.is_empty() && self.start_offset < self.durable_end)
-        {
-            let reason =
-                format!("it ends at offset {}, but was durable up to {}", self.end_offset, self.durable_end);
+        if self.start_offset >= self.durable_end && self.end_offset < self.start_offset {
+            // Whatever is left lies before the start; the segment that followed it was not durable.
+            (at, self.end_offset) = (0, self.start_offset);
+        }
+        if self.end_offset < self.durable_end {
             return Err(match self.segments.last() {
-                Some(last) => last.corrupt(last.bytes(), reason),
+                Some(last) => last.corrupt(
+                    last.bytes(),
+                    format!(
+                        "it ends at offset {}, but was durable up to {}",
+                        self.end_offset, self.durable_end
+                    ),
+                ),
                 None => LogError::Corrupt {
                     path: self.directory.to_path_buf(),
                     position: 0,
@@ -388,15 +396,16 @@ impl LogScan<'_> {
         self.remove(torn)
     }
 
+    /// Whether what comes next was not durable, or lies before the log's start, and so may be cut off.
+    fn may_cut(&self) -> bool {
+        self.end_offset >= self.durable_end || self.start_offset >= self.durable_end
+    }
+
     /// Removes segments that retention had let go of, and that a crash or the journal's replay brought back, maybe in
     /// parts.
     fn drop_before_start(&mut self) -> Result<(), LogError> {
-        let mut count =
-            self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= self.start_offset).count();
-        if self.start_offset >= self.durable_end && self.start_offset > 0 {
-            // All that was durable is gone, be it that the segment which follows was not durable either.
-            count = self.segments.partition_point(|segment| segment.base_offset() < self.start_offset);
-        }
+        let is_before = |pair: &&[Segment]| pair[1].base_offset() <= self.start_offset;
+        let count = self.segments.windows(2).take_while(is_before).count();
         let dropped = self.segments.drain(..count).collect();
         self.remove(dropped)
     }
@@ -419,6 +428,7 @@ impl LogScan<'_> {
 
     /// Scans one segment; returns whether it was whole.
     fn scan_segment(&mut self, at: usize, from: i64) -> Result<bool, LogError> {
+        let is_before_start = self.start_offset >= self.durable_end;
         let segment = &mut self.segments[at];
         let bytes = segment.bytes();
         let mut scan = segment.begin_recovery(from)?;
@@ -441,7 +451,9 @@ impl LogScan<'_> {
                 Err(error) => error,
             };
             return match error {
-                ScanError::NoBatch { position, reason } if self.end_offset >= self.durable_end => {
+                ScanError::NoBatch { position, reason }
+                    if self.end_offset >= self.durable_end || is_before_start =>
+                {
                     tracing::info!(
                         segment = %segment.file().path().display(),
                         position, bytes, reason, "a torn end is cut off"

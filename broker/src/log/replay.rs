@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use anabranch_host::{Disk, File, OpenOptions};
 use anabranch_protocol::Uuid;
 
-use super::checkpoint::{
-    Offsets, PARTITION_METADATA, parse_partition_metadata, partition_metadata_text, read_text,
-};
+use super::checkpoint::{Checkpoint, Remembered};
 use super::error::LogError;
 use super::names::{
     INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, offset_file_name, parse_offset_file_name,
 };
+use super::owner::{Owner, write_owner};
 use super::scan::Scan;
 use crate::journal::{self, Entry, ReplayError};
 use crate::partition_name::PartitionName;
@@ -41,14 +40,24 @@ pub(super) struct Replayed {
     pub(super) durable_end: i64,
     /// The first offset that may be read.
     pub(super) start_offset: i64,
+    /// Segments from this one on were written to or cut by the replay.
+    pub(super) changed_from: i64,
+}
+
+impl Replayed {
+    /// What the checkpoint alone says.
+    pub(super) fn new(remembered: Option<Remembered>) -> Self {
+        let (recovery_point, start_offset) =
+            remembered.map_or((0, 0), |log| (log.recovery_point, log.start_offset));
+        Replayed { recovery_point, durable_end: recovery_point, start_offset, changed_from: i64::MAX }
+    }
 }
 
 /// A replay into the logs of a directory.
 pub(super) struct Replay<'a> {
     disk: &'a Disk,
     directory: &'a Path,
-    recovery_points: &'a Offsets,
-    starts: &'a Offsets,
+    checkpoint: &'a Checkpoint,
     logs: BTreeMap<PartitionName, Target>,
 }
 
@@ -66,19 +75,19 @@ impl<'a> Replay<'a> {
     pub(super) fn run(
         disk: &'a Disk,
         directory: &'a Path,
-        recovery_points: &'a Offsets,
-        starts: &'a Offsets,
+        checkpoint: &'a Checkpoint,
     ) -> Result<BTreeMap<PartitionName, Replayed>, LogError> {
-        let mut replay = Replay { disk, directory, recovery_points, starts, logs: BTreeMap::new() };
+        let mut replay = Replay { disk, directory, checkpoint, logs: BTreeMap::new() };
         journal::replay(disk, directory, |name, topic_id, entry| replay.apply(name, topic_id, entry))?;
         Ok(replay.logs.into_iter().map(|(name, target)| (name, target.state)).collect())
     }
 
     fn apply(&mut self, name: &PartitionName, topic_id: Uuid, entry: Entry<'_>) -> Result<(), LogError> {
+        if entry == Entry::Delete {
+            return self.delete(name, topic_id);
+        }
         if self.logs.get(name).is_none_or(|target| target.topic_id != topic_id) {
-            // A name may be used again by a new topic; what the checkpoints say is of the one that was there first.
-            let is_first = !self.logs.contains_key(name);
-            match self.target(name, topic_id, is_first)? {
+            match self.target(name, topic_id)? {
                 Some(target) => self.logs.insert(name.clone(), target),
                 None => return Ok(()),
             };
@@ -99,47 +108,48 @@ impl<'a> Replay<'a> {
             Entry::Truncate { offset } => {
                 state.recovery_point = state.recovery_point.min(offset);
                 state.durable_end = state.durable_end.min(offset);
+                state.start_offset = state.start_offset.min(offset);
                 target.truncate(self.disk, offset)?;
             }
             Entry::Start { offset } => state.start_offset = state.start_offset.max(offset),
-            Entry::Delete => {
-                let directory = target.directory.clone();
-                // Left on the map without offsets: whatever comes under this name is another log.
-                target.topic_id = Uuid::ZERO;
-                target.state = Replayed { recovery_point: 0, durable_end: 0, start_offset: 0 };
-                target.segment = None;
-                remove_dir(self.disk, &directory)?;
-            }
+            Entry::Delete => {}
         }
         Ok(())
     }
 
-    /// The log called `name`, if the directory of that name is its own or can be.
-    fn target(
-        &self,
-        name: &PartitionName,
-        topic_id: Uuid,
-        is_first: bool,
-    ) -> Result<Option<Target>, LogError> {
+    /// Removes what is left of a log that was deleted.
+    fn delete(&mut self, name: &PartitionName, topic_id: Uuid) -> Result<(), LogError> {
         let directory = self.directory.join(name.to_string());
-        let metadata = directory.join(PARTITION_METADATA);
-        let found = read_text(self.disk, &metadata).map_err(LogError::io(&metadata))?;
-        let owner = found.as_deref().and_then(parse_partition_metadata);
-        if owner.is_some_and(|owner| owner != topic_id) {
+        if self.owner(&directory)? == Owner::Topic(topic_id) {
+            remove_dir(self.disk, &directory)?;
+        }
+        if self.logs.get(name).is_some_and(|target| target.topic_id == topic_id) {
+            self.logs.remove(name);
+        }
+        Ok(())
+    }
+
+    fn owner(&self, directory: &Path) -> Result<Owner, LogError> {
+        Owner::read(self.disk, directory).map_err(LogError::io(directory))
+    }
+
+    /// The log called `name`, if the directory of that name is its own or can be.
+    fn target(&self, name: &PartitionName, topic_id: Uuid) -> Result<Option<Target>, LogError> {
+        let directory = self.directory.join(name.to_string());
+        let known = self.checkpoint.of(name, topic_id);
+        match self.owner(&directory)? {
+            Owner::Topic(owner) if owner == topic_id => {}
             // A later topic of the same name: this one's directory is gone already.
-            return Ok(None);
+            Owner::Topic(_) => return Ok(None),
+            // What is in the checkpoint was synced, name, owner and all. So that log was deleted, and the crash came
+            // before the journal said so; what is there now is of a later one, and nothing of it was durable.
+            Owner::Unwritten if known.is_some() => return Ok(None),
+            // Nothing of it was synced, so all of it is in the journal.
+            Owner::Unwritten | Owner::Damaged => {
+                write_owner(self.disk, &directory, topic_id).map_err(LogError::io(&directory))?;
+            }
         }
-        if owner.is_none() {
-            // Not written before the power went, so nothing in it was synced: all of it is in the journal.
-            self.disk.create_dir_all(&directory).map_err(LogError::io(&directory))?;
-            self.disk
-                .open(&metadata, OpenOptions::create_empty())
-                .and_then(|file| file.write_all_at(partition_metadata_text(topic_id).as_bytes(), 0))
-                .map_err(LogError::io(&metadata))?;
-        }
-        let known = |offsets: &Offsets| offsets.get(name).copied().filter(|_| is_first).unwrap_or(0);
-        let (recovery_point, start_offset) = (known(self.recovery_points), known(self.starts));
-        let state = Replayed { recovery_point, durable_end: recovery_point, start_offset };
+        let state = Replayed::new(known);
         Ok(Some(Target { directory, topic_id, state, segment: None }))
     }
 }
@@ -157,6 +167,8 @@ impl Target {
         if read < batches.len() || found != batches {
             file.write_all_at(batches, u64::from(position)).map_err(LogError::io(&path))?;
         }
+        // Also what lies there already may not be synced.
+        self.state.changed_from = self.state.changed_from.min(segment);
         self.segment = Some((segment, file));
         Ok(())
     }
@@ -183,18 +195,18 @@ impl Target {
             }
         }
         let Some(last) = last else { return Ok(()) };
+        self.state.changed_from = self.state.changed_from.min(last);
         let path = self.directory.join(offset_file_name(last, LOG_SUFFIX));
         let file = disk.open(&path, OpenOptions::write()).map_err(io)?;
         let length = file.len().map_err(io)?;
         let mut scan = Scan::new(file.clone(), 0, u32::try_from(length).unwrap_or(u32::MAX));
-        let mut end = 0;
-        // Behind a place that is no batch nothing is whole, and recovery will say so.
+        // A batch ends where the log was cut. If the walk does not get there, an earlier try has cut deeper already, and
+        // an entry that says so follows.
         while let Ok(Some(batch)) = scan.next() {
-            if batch.header.last_offset() >= offset {
-                file.set_len(u64::from(end)).map_err(io)?;
+            if batch.header.next_offset() >= offset {
+                file.set_len(u64::from(batch.end())).map_err(io)?;
                 break;
             }
-            end = batch.end();
         }
         Ok(())
     }

@@ -21,9 +21,10 @@ impl RemovedFiles {
 }
 
 impl Log {
-    /// Drops segments that are too old or too much, as the topic's configuration says, and those before the log's start;
-    /// never what lies at `high_watermark` or behind it. Hand the files to
-    /// [`LogDirectory::remove`](super::LogDirectory::remove).
+    /// Moves the log's start behind segments that are too old or too much, as the topic's configuration says, never
+    /// behind `high_watermark`; and drops the segments before a start that is durable. So what this call lets go of is
+    /// dropped by a later one, when [`LogDirectory::settled`](super::LogDirectory::settled) has resolved. Hand the files
+    /// to [`LogDirectory::remove`](super::LogDirectory::remove).
     ///
     /// # Errors
     /// If a file cannot be renamed.
@@ -32,6 +33,28 @@ impl Log {
         now_ms: i64,
         high_watermark: i64,
     ) -> Result<RemovedFiles, LogError> {
+        let count = self.old_segments(now_ms, high_watermark)?;
+        if count > 0 {
+            if count == self.segments.len() {
+                // All of it goes; the log goes on in a new segment.
+                self.roll(now_ms)?;
+            }
+            let new_start = self.segments[count].base_offset();
+            if new_start > self.start_offset {
+                self.move_start(new_start);
+            }
+        }
+        // Else a crash might find records of the log gone that it still holds.
+        let durable_start = self.durability.durable_start_offset();
+        let gone = self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= durable_start).count();
+        match gone {
+            0 => Ok(RemovedFiles::default()),
+            count => self.drop_segments(count),
+        }
+    }
+
+    /// How many segments, from the first on, are too old or too much.
+    fn old_segments(&self, now_ms: i64, high_watermark: i64) -> Result<usize, LogError> {
         let is_deleting = self.config.cleanup_delete;
         let mut excess = match self.config.retention_bytes {
             Some(limit) if is_deleting => self.size_bytes().saturating_sub(limit),
@@ -53,29 +76,17 @@ impl Log {
                 _ => false,
             };
             let is_excess = excess >= u64::from(segment.bytes()) && !is_active;
-            let is_before_start = next <= self.start_offset && !is_active;
-            if !is_expired && !is_excess && !is_before_start {
+            if !is_expired && !is_excess {
                 break;
             }
             excess = excess.saturating_sub(u64::from(segment.bytes()));
             count = at + 1;
         }
-        if count == 0 {
-            return Ok(RemovedFiles::default());
-        }
-        if count == self.segments.len() {
-            // All of it goes; the log goes on in a new segment.
-            self.roll(now_ms)?;
-        }
-        let new_start = self.segments[count].base_offset();
-        if new_start > self.start_offset {
-            self.move_start(new_start);
-        }
-        self.drop_segments(count)
+        Ok(count)
     }
 
-    /// Moves the log's start up to `offset`, so that nothing before it is read any more; the segments before it go at the
-    /// next [`Log::delete_old_segments`]. It is durable when [`LogDirectory::settled`](super::LogDirectory::settled)
+    /// Moves the log's start up to `offset`, so that nothing before it is read any more; the segments before it go at a
+    /// later [`Log::delete_old_segments`]. It is durable when [`LogDirectory::settled`](super::LogDirectory::settled)
     /// resolves.
     ///
     /// # Errors

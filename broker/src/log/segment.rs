@@ -325,8 +325,8 @@ impl Segment {
         Ok(largest)
     }
 
-    /// Cuts off the batch that holds `offset` and all behind it. Returns the offset after what is left.
-    pub(super) fn truncate(&mut self, offset: i64) -> Result<i64, LogError> {
+    /// Where the batches before `offset` end: the place in the file, and the offset after the last of them.
+    pub(super) fn end_before(&self, offset: i64) -> Result<(u32, i64), LogError> {
         let position =
             self.indexes()?.offset.floor(offset - 1).map_err(LogError::io(&self.index_file.path()))?;
         let mut scan = self.scan(position)?;
@@ -337,8 +337,7 @@ impl Segment {
             }
             (end, end_offset) = (batch.end(), batch.header.next_offset());
         }
-        self.cut(end)?;
-        Ok(end_offset)
+        Ok((end, end_offset))
     }
 
     /// Cuts the file to `end` bytes, and makes the indexes anew: the largest timestamp may be gone.

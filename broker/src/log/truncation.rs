@@ -8,33 +8,48 @@ use super::{Log, LogError};
 use crate::watermark::Durable;
 
 impl Log {
-    /// Says that the log will be cut back to `offset`. It takes no appends until [`Log::finish_truncation`], which must
-    /// follow when the result has resolved. None if there is nothing to cut.
-    pub fn begin_truncation(&mut self, offset: i64) -> Option<Durable> {
-        let offset = offset.max(self.start_offset);
+    /// Says that the log will be cut back to `offset`, or before it, so that no batch is cut in two. It takes no appends
+    /// until [`Log::finish_truncation`], which must follow when the result has resolved. None if there is nothing to
+    /// cut.
+    ///
+    /// # Errors
+    /// If the place to cut cannot be read.
+    pub fn begin_truncation(&mut self, offset: i64) -> Result<Option<Durable>, LogError> {
         if offset >= self.end_offset {
-            return None;
+            return Ok(None);
         }
-        self.truncating_to = Some(offset);
-        self.journal.truncate(&self.durability, offset);
-        Some(self.journal.settled())
+        let end_offset = match self.segments.get(self.segments_before(offset) - 1) {
+            Some(last) => last.end_before(offset)?.1,
+            None => self.end_offset,
+        };
+        self.truncating_to = Some(end_offset);
+        self.journal.truncate(&self.durability, end_offset);
+        Ok(Some(self.journal.settled()))
     }
 
-    /// Cuts the log back to where [`Log::begin_truncation`] said. The batch that holds that offset goes as a whole.
+    /// How many segments have something before `offset`; the first is always one.
+    fn segments_before(&self, offset: i64) -> usize {
+        self.segments.partition_point(|segment| segment.base_offset() < offset).max(1)
+    }
+
+    /// Cuts the log back to where [`Log::begin_truncation`] said.
     ///
     /// # Errors
     /// If a file cannot be cut.
     pub fn finish_truncation(&mut self, now_ms: i64) -> Result<(), LogError> {
-        let Some(offset) = self.truncating_to else { return Ok(()) };
-        let keep = self.segments.partition_point(|segment| segment.base_offset() < offset).max(1);
-        for segment in self.segments.split_off(keep.min(self.segments.len())) {
+        let Some(end_offset) = self.truncating_to else { return Ok(()) };
+        let keep = self.segments_before(end_offset).min(self.segments.len());
+        for segment in self.segments.split_off(keep) {
             for path in segment.rename_files(DELETED_SUFFIX).map_err(LogError::io(&self.files.directory))? {
                 self.disk().remove_file(&path).map_err(LogError::io(&path))?;
             }
         }
         if let Some(last) = self.segments.last_mut() {
-            self.end_offset = last.truncate(offset)?;
+            let (position, _) = last.end_before(end_offset)?;
+            last.cut(position)?;
         }
+        self.end_offset = end_offset;
+        self.start_offset = self.start_offset.min(end_offset);
         self.remove_snapshots_behind(self.end_offset)?;
         self.durability.truncated(self.end_offset);
         if let Some(last) = self.segments.last() {

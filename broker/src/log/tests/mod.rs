@@ -1,5 +1,7 @@
 //! A log as a whole: appended, read, closed, opened again.
 
+mod crash;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use anabranch_host::Host;
 use anabranch_host::sim::{Sim, SimOptions};
 use anabranch_protocol::Uuid;
-use anabranch_protocol::records::{BatchBuilder, Compression, batches};
+use anabranch_protocol::records::{BatchBuilder, Compression, batches, seal, set_producer};
 use bytes::{Bytes, BytesMut};
 
 use super::*;
