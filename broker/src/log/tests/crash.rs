@@ -305,21 +305,15 @@ fn run(seed: u64, steps: usize, copies: usize) {
     });
 }
 
+/// More, and longer: `SEEDS=1000..2000 cargo test -p anabranch-broker --release whatever_a_crash`.
 #[test]
 fn whatever_a_crash_leaves_recovers_to_what_was_promised() {
-    for seed in 0..24 {
-        run(seed, 60, 2);
-    }
-}
-
-/// Many more: `SEEDS=1000..2000 cargo test -p anabranch-broker --release crash -- --ignored`.
-#[test]
-#[ignore = "it takes minutes"]
-fn many_seeds_of_crashes() {
-    let seeds = std::env::var("SEEDS").unwrap_or_else(|_| "1000..1200".to_string());
-    let (first, last) = seeds.split_once("..").expect("SEEDS=first..last");
-    for seed in first.parse().unwrap()..last.parse().unwrap() {
-        run(seed, 120, 3);
+    match std::env::var("SEEDS") {
+        Err(_) => (0..24).for_each(|seed| run(seed, 60, 2)),
+        Ok(seeds) => {
+            let (first, last) = seeds.split_once("..").expect("SEEDS=first..last");
+            (first.parse().unwrap()..last.parse().unwrap()).for_each(|seed| run(seed, 120, 3));
+        }
     }
 }
 
