@@ -73,7 +73,7 @@ impl FjallEngine {
     /// are as some chunk left them.
     ///
     /// # Errors
-    /// [`Error::Locked`] if another instance has it open, [`Error::Corrupt`], [`Error::OtherVersion`], or the disk's.
+    /// [`Error::Locked`] if another instance has it open, an error if it is corrupt, [`Error::OtherVersion`], or the disk's.
     pub fn open(disk: &Disk, directory: &Path, options: FjallOptions) -> Result<Self> {
         let io = |source: std::io::Error| engine_error("to open the directory")(source.into());
         disk.create_dir_all(directory).map_err(io)?;

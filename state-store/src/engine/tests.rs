@@ -257,11 +257,13 @@ fn damage_and_other_versions_are_told_apart() {
     check("keyspaces/1/tables", &|bytes| bytes.truncate(9000), Err(ErrorKind::CorruptEngine));
     check("keyspaces/1/current", &|bytes| bytes.truncate(1), Err(ErrorKind::CorruptEngine));
     // The journal's end may be torn, its middle may not.
-    check("0.jnl", &|bytes| bytes.truncate(near_end(bytes)), Ok(3900));
+    // What follows the last batch may be some bytes of fjall's own, so the cut may fall behind the batch.
+    let torn = damaged(&host, "0.jnl", |bytes| bytes.truncate(near_end(bytes)));
+    assert!(matches!(torn, Ok(3900 | 4000)), "0.jnl: {torn:?}");
     check(
         "0.jnl",
         &|bytes| {
-            let at = near_end(bytes);
+            let at = near_end(bytes) / 2;
             bytes[at] ^= 1;
         },
         Err(ErrorKind::CorruptEngine),
