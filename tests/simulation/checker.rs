@@ -47,6 +47,18 @@ pub(crate) struct Summary {
     pub(crate) polled: usize,
 }
 
+impl Summary {
+    /// Adds up several runs.
+    pub(crate) fn add(&mut self, other: &Summary) {
+        let Summary { acked, refused, unknown, unknown_and_written, polled } = other;
+        self.acked += acked;
+        self.refused += refused;
+        self.unknown += unknown;
+        self.unknown_and_written += unknown_and_written;
+        self.polled += polled;
+    }
+}
+
 /// All violations of a history, and what it was like.
 pub(crate) fn check(history: &History) -> (Vec<Violation>, Summary) {
     let mut logs: BTreeMap<&Log, Evidence<'_>> = BTreeMap::new();

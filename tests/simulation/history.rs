@@ -11,6 +11,21 @@ pub(crate) type Log = (String, i32);
 /// What a record carries: the producer in the upper bits, a count in the lower.
 pub(crate) type Value = u64;
 
+/// The bytes of a record that carries a value: it comes first, something follows.
+pub(crate) fn bytes_of(value: Value, length: usize) -> Vec<u8> {
+    let mut bytes = value.to_be_bytes().to_vec();
+    bytes.extend((bytes.len()..length).map(|index| index as u8));
+    bytes
+}
+
+/// The value that a record carries.
+pub(crate) fn value_of(bytes: Option<&[u8]>) -> Value {
+    let bytes = bytes.expect("every record has a value");
+    let (value, rest) = bytes.split_first_chunk().expect("every value has eight bytes");
+    assert!(rest.iter().enumerate().all(|(index, byte)| *byte == (index + 8) as u8), "a record has changed");
+    Value::from_be_bytes(*value)
+}
+
 /// What became of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

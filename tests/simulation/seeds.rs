@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 const DEFAULT_SEEDS: Range<u64> = 0..20;
 
 /// Runs `run` under each seed. One that panics is told with the command that replays it.
-pub(crate) fn for_each_seed(test: &str, run: impl Fn(u64)) {
+pub(crate) fn for_each_seed(test: &str, mut run: impl FnMut(u64)) {
     let variable = |name| std::env::var(name).ok();
     let seeds = seeds(variable("ANABRANCH_SEED").as_deref(), variable("ANABRANCH_SEEDS").as_deref());
     for seed in
