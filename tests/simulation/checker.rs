@@ -2,10 +2,11 @@
 //!
 //! It knows nothing of how the records travelled. Gaps between offsets are legal (control records, compaction).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::history::{History, Log, Outcome, Seen, Sent, Value};
+use crate::consumers::MEMBER;
+use crate::history::{Commit, CommitOutcome, History, Log, Outcome, Seen, Sent, Value};
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,10 @@ pub(crate) enum Violation {
     OutOfOrder { log: Log, producer: u32, values: [Value; 2] },
     /// A consumer was given an offset that is not above the one before.
     NotForward { log: Log, consumer: u32, offsets: [i64; 2] },
+    /// Of an acknowledged commit, or a later one, nothing is left.
+    CommitLost { log: Log, committed: i64, finally: Option<i64> },
+    /// The group has committed past this record, and no member was ever given it.
+    CommittedUnseen { log: Log, member: u32, committed: i64, offset: i64 },
     /// Between two records that a consumer was given one after the other lies this one.
     Skipped { log: Log, consumer: u32, offset: i64 },
 }
@@ -45,17 +50,19 @@ pub(crate) struct Summary {
     /// Of those with an unknown outcome, the ones that are there.
     pub(crate) unknown_and_written: usize,
     pub(crate) polled: usize,
+    pub(crate) committed: usize,
 }
 
 impl Summary {
     /// Adds up several runs.
     pub(crate) fn add(&mut self, other: &Summary) {
-        let Summary { acked, refused, unknown, unknown_and_written, polled } = other;
+        let Summary { acked, refused, unknown, unknown_and_written, polled, committed } = other;
         self.acked += acked;
         self.refused += refused;
         self.unknown += unknown;
         self.unknown_and_written += unknown_and_written;
         self.polled += polled;
+        self.committed += committed;
     }
 }
 
@@ -83,8 +90,23 @@ pub(crate) fn check(history: &History) -> (Vec<Violation>, Summary) {
             evidence.check_send_order(log, &mut violations);
             evidence.check_poll_order(log, &mut violations);
         }
+        let commits: Vec<&Commit> = history.commits.iter().filter(|commit| commit.log == *log).collect();
+        summary.committed += commits.iter().filter(|commit| commit.outcome == CommitOutcome::Acked).count();
+        check_commits(log, &commits, history.finally_committed.get(log).copied(), &mut violations);
+        evidence.check_committed_was_seen(history, &commits, &mut violations);
     }
     (violations, summary)
+}
+
+/// The last acknowledged commit is in force, or one that may have come after it.
+fn check_commits(log: &Log, commits: &[&Commit], finally: Option<i64>, violations: &mut Vec<Violation>) {
+    let acked = commits.iter().filter(|commit| commit.outcome == CommitOutcome::Acked);
+    let Some(last) = acked.max_by_key(|commit| commit.asked) else { return };
+    // One that was acknowledged before the last was even asked for was surely before it.
+    let mut may_be_last = commits.iter().filter(|commit| commit.known > last.asked);
+    if !may_be_last.any(|commit| Some(commit.offset) == finally) {
+        violations.push(Violation::CommitLost { log: log.clone(), committed: last.offset, finally });
+    }
 }
 
 /// What is known of one log.
@@ -226,6 +248,35 @@ impl Evidence<'_> {
         }
     }
 
+    /// Nobody in the group commits past what the group was given.
+    fn check_committed_was_seen(
+        &self,
+        history: &History,
+        commits: &[&Commit],
+        violations: &mut Vec<Violation>,
+    ) {
+        let mut given: BTreeSet<i64> = BTreeSet::new();
+        let mut seen = 0;
+        for commit in commits {
+            for seen in &history.seen[seen..commit.seen] {
+                if let Seen::Polled { consumer, log, records } = seen
+                    && *log == commit.log
+                    && *consumer >= MEMBER
+                {
+                    given.extend(records.iter().map(|(offset, _)| *offset));
+                }
+            }
+            seen = commit.seen;
+            let below = self.finally.iter().take_while(|(offset, _)| *offset < commit.offset);
+            if let Some((offset, _)) = below.into_iter().find(|(offset, _)| !given.contains(offset)) {
+                let (log, member, committed) = (commit.log.clone(), commit.member, commit.offset);
+                violations.push(Violation::CommittedUnseen { log, member, committed, offset: *offset });
+                // One gap shows in every commit after it.
+                return;
+            }
+        }
+    }
+
     /// The first record between two offsets.
     fn first_between(&self, after: i64, before: i64) -> Option<i64> {
         let next = self.finally.partition_point(|(offset, _)| *offset <= after);
@@ -239,7 +290,8 @@ mod tests {
     use crate::history::Recorder;
 
     /// A history in words: `p1 5@0` producer 1 sent value 5, acknowledged at offset 0 (`5?` unknown, `5!` refused),
-    /// `c1 5@0 6@1` consumer 1 was given those in one poll, `c1 seek`, `log 5@0 6@1` what is there in the end.
+    /// `c1 5@0 6@1` consumer 1 was given those in one poll, `c1 seek`, `m1 2` member 1 committed offset 2 (`2?` unknown),
+    /// `log 5@0 6@1` what is there in the end, `committed 2` what is committed then.
     fn history(text: &str) -> History {
         let log = || ("topic".to_string(), 0);
         let recorder = Recorder::default();
@@ -262,6 +314,16 @@ mod tests {
                     } else if what.contains('!') {
                         recorder.outcome(&sent, Outcome::Refused);
                     }
+                }
+                "m" => {
+                    let offset = what.trim_end_matches('?').parse().expect("an offset");
+                    let commit = recorder.commit(MEMBER + number(), log(), offset);
+                    let outcome =
+                        if what.ends_with('?') { CommitOutcome::Unknown } else { CommitOutcome::Acked };
+                    recorder.committed(&commit, outcome);
+                }
+                _ if who == "committed" => {
+                    recorder.finally_committed(log(), what.parse().expect("an offset"));
                 }
                 "c" if what == "seek" => recorder.positioned(number(), log()),
                 "c" => recorder.polled(number(), log(), records()),
@@ -288,6 +350,10 @@ mod tests {
             "p1 5@0, p1 6?, p1 7@2, p2 8@1, log 5@0 8@1 7@2",
             "p1 5@0, p1 6@3, c1 5@0, c1 6@3, log 5@0 6@3",
             "p1 5@0, p1 6@1, c1 5@0 6@1, c1 seek, c1 5@0, c2 6@1, log 5@0 6@1",
+            "p1 5@0, c1001 5@0, m1 1, log 5@0, committed 1",
+            "p1 5@0, p1 6@1, c1001 5@0, c1002 6@1, m1 1, m2 2?, log 5@0 6@1, committed 1",
+            "p1 5@0, p1 6@1, c1001 5@0 6@1, m1 1?, m1 2, log 5@0 6@1, committed 1",
+            "p1 5@0, c1001 5@0, m1 1?, log 5@0",
         ] {
             assert_eq!(found(text), Vec::<String>::new(), "{text}");
         }
@@ -312,6 +378,11 @@ mod tests {
             ("p1 5@0, c1 5@0, c1 5@0, log 5@0", "NotForward"),
             ("p1 5@0, p1 6@1, p1 7@2, c1 5@0 7@2, log 5@0 6@1 7@2", "Skipped"),
             ("p1 5@0, p1 6@1, p1 7@2, c1 5@0, c1 7@2, log 5@0 6@1 7@2", "Skipped"),
+            ("p1 5@0, c1001 5@0, m1 1, log 5@0", "CommitLost"),
+            ("p1 5@0, p1 6@1, c1001 5@0 6@1, m1 1, m1 2, log 5@0 6@1, committed 1", "CommitLost"),
+            ("p1 5@0, m1 1, c1001 5@0, log 5@0, committed 1", "CommittedUnseen"),
+            ("p1 5@0, p1 6@1, c1001 6@1, m1 2, log 5@0 6@1, committed 2", "CommittedUnseen"),
+            ("p1 5@0, c1 5@0, m1 1, log 5@0, committed 1", "CommittedUnseen"),
         ] {
             let found = found(text);
             assert!(found.iter().any(|name| name == expected), "{text}: {found:?}, not {expected}");
@@ -321,7 +392,8 @@ mod tests {
     #[test]
     fn summary_counts() {
         let (_, summary) = check(&history("p1 5@0, p1 6?, p1 7?, p1 8!, c1 5@0, log 5@0 6@1"));
-        let expected = Summary { acked: 1, refused: 1, unknown: 2, unknown_and_written: 1, polled: 1 };
+        let expected =
+            Summary { acked: 1, refused: 1, unknown: 2, unknown_and_written: 1, polled: 1, committed: 0 };
         assert_eq!(summary, expected);
     }
 }

@@ -8,6 +8,7 @@ use anabranch_host::{Sim, SimOptions};
 
 use crate::broker_process::{BrokerProcess, NODE};
 use crate::checker::{Summary, check};
+use crate::consumers::{consume, final_offsets};
 use crate::history::{History, Recorder};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{Load, create_topic, produce};
@@ -39,7 +40,9 @@ fn run(sim: &Sim, options: &SimOptions) -> History {
             tokio::select! {
                 biased;
                 () = produce(sim, &nodes, &load, TROUBLE, &recorder) => {}
-                ((), ()) = async { tokio::join!(follow(0), follow(1)) } => unreachable!("they follow for ever"),
+                _ = async { tokio::join!(follow(0), follow(1), consume(sim, &nodes[1..], &load, &recorder)) } => {
+                    unreachable!("they read for ever")
+                }
             }
         };
         let trouble = async {
@@ -50,6 +53,7 @@ fn run(sim: &Sim, options: &SimOptions) -> History {
             for log in load.logs() {
                 recorder.finally(log.clone(), reader.read_all(&log).await);
             }
+            final_offsets(&sim.node("client0"), &load, &recorder).await;
         };
         broker.keep_running_while(trouble).await;
     };

@@ -70,11 +70,39 @@ pub(crate) enum Seen {
     },
 }
 
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitOutcome {
+    /// Acknowledged: it is in force, or one that came later.
+    Acked,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// An offset that a member of the group has committed for a log. Moments are counted by what was written down before.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) member: u32,
+    pub(crate) log: Log,
+    pub(crate) offset: i64,
+    pub(crate) outcome: CommitOutcome,
+    /// When it was asked for.
+    pub(crate) asked: usize,
+    /// When it was acknowledged; never, if it was not.
+    pub(crate) known: usize,
+    /// What the consumers had seen by then: the length of `History::seen`.
+    pub(crate) seen: usize,
+}
+
 /// All that was done and seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) sent: Vec<Sent>,
     pub(crate) seen: Vec<Seen>,
+    pub(crate) commits: Vec<Commit>,
+    /// What is committed when all is quiet.
+    pub(crate) finally_committed: BTreeMap<Log, i64>,
+    moments: usize,
     /// Each log from its beginning to its end, read when all was quiet.
     pub(crate) finally: BTreeMap<Log, Vec<(i64, Value)>>,
 }
@@ -88,6 +116,10 @@ pub(crate) struct Recorder {
 /// Names a send whose outcome is to come.
 #[derive(Debug)]
 pub(crate) struct SendNumber(usize);
+
+/// Names a commit whose outcome is to come.
+#[derive(Debug)]
+pub(crate) struct CommitNumber(usize);
 
 impl Recorder {
     fn history(&self) -> MutexGuard<'_, History> {
@@ -114,6 +146,30 @@ impl Recorder {
     /// A consumer was given records.
     pub(crate) fn polled(&self, consumer: u32, log: Log, records: Vec<(i64, Value)>) {
         self.history().seen.push(Seen::Polled { consumer, log, records });
+    }
+
+    /// A member is about to commit.
+    pub(crate) fn commit(&self, member: u32, log: Log, offset: i64) -> CommitNumber {
+        let mut history = self.history();
+        history.moments += 1;
+        let (asked, seen) = (history.moments, history.seen.len());
+        let outcome = CommitOutcome::Unknown;
+        history.commits.push(Commit { member, log, offset, outcome, asked, known: usize::MAX, seen });
+        CommitNumber(history.commits.len() - 1)
+    }
+
+    /// What became of it.
+    pub(crate) fn committed(&self, number: &CommitNumber, outcome: CommitOutcome) {
+        let mut history = self.history();
+        history.moments += 1;
+        let known = if outcome == CommitOutcome::Acked { history.moments } else { usize::MAX };
+        let commit = &mut history.commits[number.0];
+        (commit.outcome, commit.known) = (outcome, known);
+    }
+
+    /// What is committed in the end.
+    pub(crate) fn finally_committed(&self, log: Log, offset: i64) {
+        self.history().finally_committed.insert(log, offset);
     }
 
     /// A log as it is in the end.
