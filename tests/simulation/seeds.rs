@@ -8,13 +8,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// As many as a plain `cargo test` has time for.
 const DEFAULT_SEEDS: Range<u64> = 0..20;
 
+/// Of so many seeds one is also run twice, to see that both runs are the same.
+const SEEDS_PER_DOUBLE_RUN: u64 = 10;
+
 /// Runs `run` under each seed. One that panics is told with the command that replays it.
-pub(crate) fn for_each_seed(test: &str, mut run: impl FnMut(u64)) {
+pub(crate) fn for_each_seed(test: &str, run: impl FnMut(u64)) {
+    for_each(test, 1, run);
+}
+
+/// As [`for_each_seed`], but only for some of the seeds: for what takes as long as several runs.
+pub(crate) fn for_some_seeds(test: &str, run: impl FnMut(u64)) {
+    for_each(test, SEEDS_PER_DOUBLE_RUN, run);
+}
+
+fn for_each(test: &str, step: u64, mut run: impl FnMut(u64)) {
     let variable = |name| std::env::var(name).ok();
     let seeds = seeds(variable("ANABRANCH_SEED").as_deref(), variable("ANABRANCH_SEEDS").as_deref());
-    for seed in
-        seeds.expect("seeds as numbers: ANABRANCH_SEED=7, ANABRANCH_SEEDS=200 or ANABRANCH_SEEDS=100..200")
-    {
+    let seeds = seeds.expect("seeds as numbers: ANABRANCH_SEED=7, ANABRANCH_SEEDS=200 or ANABRANCH_SEEDS=100..200");
+    for seed in seeds.step_by(step as usize) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             eprintln!(
                 "replay: ANABRANCH_SEED={seed} cargo test -p anabranch-tests --test simulation -- {test}"

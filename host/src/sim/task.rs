@@ -33,9 +33,11 @@ pub(super) struct Spawned {
     pub(super) make: Box<dyn FnOnce() -> Body + Send>,
 }
 
-/// The tasks that can go on, in no order of merit: chance picks the next.
+/// The tasks that can go on, in no order of merit: chance picks the next. It depends on which they are alone, not on who
+/// was woken first: `tokio::sync::watch` wakes in an order of its own chance.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadyTasks {
+    /// Sorted.
     ids: Arc<Mutex<Vec<TaskId>>>,
 }
 
@@ -45,7 +47,11 @@ impl ReadyTasks {
     }
 
     pub(super) fn push(&self, id: TaskId) {
-        self.ids().push(id);
+        let mut ids = self.ids();
+        // The main task may be there twice: woken for a future that has ended, and for the next.
+        if let Err(place) = ids.binary_search(&id) {
+            ids.insert(place, id);
+        }
     }
 
     pub(super) fn pick(&self, dice: &mut Dice) -> Option<TaskId> {
@@ -55,7 +61,7 @@ impl ReadyTasks {
             1 => ids.pop(),
             count => {
                 let index = usize::try_from(dice.below(count as u64)).expect("below a usize");
-                Some(ids.swap_remove(index))
+                Some(ids.remove(index))
             }
         }
     }

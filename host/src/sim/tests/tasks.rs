@@ -59,6 +59,34 @@ fn same_seed_same_trace() {
     assert!(trace(1).1 > 1000);
 }
 
+/// What is woken together by something that has chance of its own.
+#[test]
+fn the_order_of_wakes_does_not_matter() {
+    let run = |sim: &Sim| {
+        let host = sim.node("a");
+        sim.block_on(async {
+            let stop = tokio::sync::watch::Sender::new(false);
+            let tasks: Vec<_> = (0..40)
+                .map(|_| {
+                    let (host, mut stopping) = (host.clone(), stop.subscribe());
+                    host.clone().spawn(async move {
+                        stopping.changed().await.expect("it is told before it goes");
+                        host.random_u64()
+                    })
+                })
+                .collect();
+            host.sleep(Duration::from_millis(1)).await;
+            stop.send_replace(true);
+            for task in tasks {
+                task.await.expect("it draws");
+            }
+        });
+    };
+    for seed in 0..5 {
+        assert_same_trace(seed, &SimOptions::default(), run);
+    }
+}
+
 #[test]
 #[should_panic(expected = "differ: first event")]
 fn what_does_not_come_from_the_seed_is_found() {
