@@ -208,6 +208,11 @@ impl Network {
         Ok(read)
     }
 
+    /// Bytes that an end can write without waiting.
+    pub(super) fn room(&self, (id, end): (ConnectionId, End)) -> usize {
+        self.connections.get(&id).and_then(|connection| connection.room(end).ok()).unwrap_or(0)
+    }
+
     /// Writes what there is room for and says how much; if there is none, 0, and `waker` is kept.
     pub(super) fn write(
         &mut self,

@@ -236,8 +236,14 @@ impl AsyncWrite for SimStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Gathered, so that they travel as one.
-        self.poll_write(context, &slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>())
+        // Gathered, so that they travel as one; no more than there is room for, but for one byte that waits for it.
+        let room = self.node.shared.state().network.room(self.end_of_connection()).max(1);
+        let mut gathered = Vec::new();
+        for slice in slices {
+            let left = room - gathered.len();
+            gathered.extend_from_slice(&slice[..slice.len().min(left)]);
+        }
+        self.poll_write(context, &gathered)
     }
 
     fn is_write_vectored(&self) -> bool {
