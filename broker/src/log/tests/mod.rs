@@ -185,3 +185,40 @@ fn a_kill_loses_nothing_and_a_power_cut_nothing_durable() {
         });
     }
 }
+
+/// A producer whose answers were lost sends all that was on its way again, also to a broker that has started anew.
+#[test]
+fn five_batches_of_a_producer_are_known_after_any_stop() {
+    for how in ["clean", "kill", "crash"] {
+        simulate(1, async |sim| {
+            let config = config(|_| {});
+            let batch = |sequence| {
+                let mut batch = batch_at(NOW_MS, &["value"]);
+                set_producer(&mut batch, 77, 0, sequence);
+                seal(&mut batch);
+                batch
+            };
+            let (directory, mut log) = open_log(&sim.node("a"), &config).await;
+            for sequence in 0..7 {
+                append_batch(&mut log, batch(sequence)).unwrap();
+            }
+            log.settled().await.unwrap();
+            match how {
+                "clean" => {
+                    log.close().unwrap();
+                    directory.shutdown().await.unwrap();
+                    sim.crash("a");
+                }
+                "kill" => sim.kill("a"),
+                _ => sim.crash("a"),
+            }
+            let (_directory, mut log) = open_log(&sim.node("a"), &config).await;
+            for sequence in 2..7 {
+                let again = append_batch(&mut log, batch(sequence)).unwrap();
+                assert_eq!((again.is_duplicate, again.base_offset), (true, i64::from(sequence)), "{how}");
+            }
+            let next = append_batch(&mut log, batch(7)).unwrap();
+            assert_eq!((next.is_duplicate, next.base_offset), (false, 7), "{how}");
+        });
+    }
+}
