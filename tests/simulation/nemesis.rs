@@ -107,6 +107,7 @@ impl<'a> Nemesis<'a> {
     }
 
     async fn bring_about(&self, fault: Fault) {
+        println!("{:?} {fault:?}", self.host.now().since_start());
         let client = || &self.clients[self.pick(self.clients.len())];
         match fault {
             Fault::Stop => self.sim.interrupt(NODE),

@@ -24,7 +24,8 @@ pub(crate) fn for_some_seeds(test: &str, run: impl FnMut(u64)) {
 fn for_each(test: &str, step: u64, mut run: impl FnMut(u64)) {
     let variable = |name| std::env::var(name).ok();
     let seeds = seeds(variable("ANABRANCH_SEED").as_deref(), variable("ANABRANCH_SEEDS").as_deref());
-    let seeds = seeds.expect("seeds as numbers: ANABRANCH_SEED=7, ANABRANCH_SEEDS=200 or ANABRANCH_SEEDS=100..200");
+    let seeds =
+        seeds.expect("seeds as numbers: ANABRANCH_SEED=7, ANABRANCH_SEEDS=200 or ANABRANCH_SEEDS=100..200");
     for seed in seeds.step_by(step as usize) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             eprintln!(
