@@ -180,6 +180,8 @@ macro_rules! list {
 
 list! {
     requests {
+        add_offsets_to_txn::AddOffsetsToTxnRequest AddOffsetsToTxnResponse;
+        add_partitions_to_txn::AddPartitionsToTxnRequest AddPartitionsToTxnResponse;
         api_versions::ApiVersionsRequest ApiVersionsResponse;
         create_partitions::CreatePartitionsRequest CreatePartitionsResponse;
         create_topics::CreateTopicsRequest CreateTopicsResponse;
@@ -189,7 +191,10 @@ list! {
         describe_cluster::DescribeClusterRequest DescribeClusterResponse;
         describe_configs::DescribeConfigsRequest DescribeConfigsResponse;
         describe_groups::DescribeGroupsRequest DescribeGroupsResponse;
+        describe_producers::DescribeProducersRequest DescribeProducersResponse;
         describe_topic_partitions::DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse;
+        describe_transactions::DescribeTransactionsRequest DescribeTransactionsResponse;
+        end_txn::EndTxnRequest EndTxnResponse;
         fetch::FetchRequest FetchResponse;
         find_coordinator::FindCoordinatorRequest FindCoordinatorResponse;
         heartbeat::HeartbeatRequest HeartbeatResponse;
@@ -199,6 +204,7 @@ list! {
         leave_group::LeaveGroupRequest LeaveGroupResponse;
         list_groups::ListGroupsRequest ListGroupsResponse;
         list_offsets::ListOffsetsRequest ListOffsetsResponse;
+        list_transactions::ListTransactionsRequest ListTransactionsResponse;
         metadata::MetadataRequest MetadataResponse;
         offset_commit::OffsetCommitRequest OffsetCommitResponse;
         offset_delete::OffsetDeleteRequest OffsetDeleteResponse;
@@ -206,6 +212,8 @@ list! {
         offset_for_leader_epoch::OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse;
         produce::ProduceRequest ProduceResponse;
         sync_group::SyncGroupRequest SyncGroupResponse;
+        txn_offset_commit::TxnOffsetCommitRequest TxnOffsetCommitResponse;
+        write_txn_markers::WriteTxnMarkersRequest WriteTxnMarkersResponse;
     }
     records {
         cluster_metadata::{TopicRecord, PartitionRecord, ConfigRecord, PartitionChangeRecord, RemoveTopicRecord, FeatureLevelRecord, ProducerIdsRecord};

@@ -95,6 +95,8 @@ macro_rules! peers {
                 ("ListOffsetsResponse", 11),
                 ("OffsetCommitRequest", 10),
                 ("OffsetFetchRequest", 10),
+                ("WriteTxnMarkersRequest", 2),
+                ("WriteTxnMarkersResponse", 2),
             ];
             assert_eq!(beyond, unknown);
         }
@@ -112,6 +114,10 @@ macro_rules! peers {
 }
 
 peers! {
+    add_offsets_to_txn::AddOffsetsToTxnRequest, add_offsets_to_txn_request::AddOffsetsToTxnRequestData;
+    add_offsets_to_txn::AddOffsetsToTxnResponse, add_offsets_to_txn_response::AddOffsetsToTxnResponseData;
+    add_partitions_to_txn::AddPartitionsToTxnRequest, add_partitions_to_txn_request::AddPartitionsToTxnRequestData;
+    add_partitions_to_txn::AddPartitionsToTxnResponse, add_partitions_to_txn_response::AddPartitionsToTxnResponseData;
     api_versions::ApiVersionsRequest, api_versions_request::ApiVersionsRequestData;
     api_versions::ApiVersionsResponse, api_versions_response::ApiVersionsResponseData;
     consumer_protocol::ConsumerProtocolSubscription, consumer_protocol_subscription::ConsumerProtocolSubscriptionData;
@@ -132,8 +138,14 @@ peers! {
     describe_configs::DescribeConfigsResponse, describe_configs_response::DescribeConfigsResponseData;
     describe_groups::DescribeGroupsRequest, describe_groups_request::DescribeGroupsRequestData;
     describe_groups::DescribeGroupsResponse, describe_groups_response::DescribeGroupsResponseData;
+    describe_producers::DescribeProducersRequest, describe_producers_request::DescribeProducersRequestData;
+    describe_producers::DescribeProducersResponse, describe_producers_response::DescribeProducersResponseData;
     describe_topic_partitions::DescribeTopicPartitionsRequest, describe_topic_partitions_request::DescribeTopicPartitionsRequestData;
     describe_topic_partitions::DescribeTopicPartitionsResponse, describe_topic_partitions_response::DescribeTopicPartitionsResponseData;
+    describe_transactions::DescribeTransactionsRequest, describe_transactions_request::DescribeTransactionsRequestData;
+    describe_transactions::DescribeTransactionsResponse, describe_transactions_response::DescribeTransactionsResponseData;
+    end_txn::EndTxnRequest, end_txn_request::EndTxnRequestData;
+    end_txn::EndTxnResponse, end_txn_response::EndTxnResponseData;
     fetch::FetchRequest, fetch_request::FetchRequestData;
     fetch::FetchResponse, fetch_response::FetchResponseData;
     find_coordinator::FindCoordinatorRequest, find_coordinator_request::FindCoordinatorRequestData;
@@ -152,6 +164,8 @@ peers! {
     list_groups::ListGroupsResponse, list_groups_response::ListGroupsResponseData;
     list_offsets::ListOffsetsRequest, list_offsets_request::ListOffsetsRequestData;
     list_offsets::ListOffsetsResponse, list_offsets_response::ListOffsetsResponseData;
+    list_transactions::ListTransactionsRequest, list_transactions_request::ListTransactionsRequestData;
+    list_transactions::ListTransactionsResponse, list_transactions_response::ListTransactionsResponseData;
     metadata::MetadataRequest, metadata_request::MetadataRequestData;
     metadata::MetadataResponse, metadata_response::MetadataResponseData;
     offset_commit::OffsetCommitRequest, offset_commit_request::OffsetCommitRequestData;
@@ -166,4 +180,8 @@ peers! {
     produce::ProduceResponse, produce_response::ProduceResponseData;
     sync_group::SyncGroupRequest, sync_group_request::SyncGroupRequestData;
     sync_group::SyncGroupResponse, sync_group_response::SyncGroupResponseData;
+    txn_offset_commit::TxnOffsetCommitRequest, txn_offset_commit_request::TxnOffsetCommitRequestData;
+    txn_offset_commit::TxnOffsetCommitResponse, txn_offset_commit_response::TxnOffsetCommitResponseData;
+    write_txn_markers::WriteTxnMarkersRequest, write_txn_markers_request::WriteTxnMarkersRequestData;
+    write_txn_markers::WriteTxnMarkersResponse, write_txn_markers_response::WriteTxnMarkersResponseData;
 }

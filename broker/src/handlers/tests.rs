@@ -39,6 +39,9 @@ impl Ask<'_> {
 
 impl EveryRequest for Ask<'_> {
     fn request<R: Request<'static> + Declared>(&mut self) {
+        if !SERVED.contains(&R::KEY) {
+            return;
+        }
         self.asked.push(R::KEY);
         for version in R::VERSIONS {
             for seed in 0..SEEDS {

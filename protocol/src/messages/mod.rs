@@ -17,7 +17,16 @@ pub mod delete_topics;
 pub mod describe_configs;
 pub mod incremental_alter_configs;
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
+pub mod end_txn;
 pub mod init_producer_id;
+pub mod txn_offset_commit;
+pub mod write_txn_markers;
+
+pub mod describe_producers;
+pub mod describe_transactions;
+pub mod list_transactions;
 
 pub mod find_coordinator;
 pub mod heartbeat;
