@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use anabranch_host::Host;
 use anabranch_protocol::ErrorCode;
+use anabranch_protocol::records::batches;
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 
 use crate::config::TopicConfig;
 use crate::internal_log::{Appended, InternalLog, InternalLogError};
-use crate::log::{AppendError, AppendInfo, AppendOrigin, FoundRecord, Log, LogDirectory, LogError};
+use crate::log::{
+    AbortedTransaction, AppendError, AppendInfo, AppendOrigin, FoundRecord, Log, LogDirectory, LogError,
+};
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
 
@@ -45,6 +48,15 @@ pub(crate) struct Offsets {
     pub(crate) last_stable_offset: i64,
     /// The first there is.
     pub(crate) log_start_offset: i64,
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadBatches {
+    /// Whole batches.
+    pub(crate) records: Bytes,
+    /// The aborted transactions that have records among them, for readers of committed records.
+    pub(crate) aborted: Vec<AbortedTransaction>,
 }
 
 /// A partition that this broker leads.
@@ -158,8 +170,13 @@ impl Partition {
     ///
     /// # Errors
     /// Why it is refused; nothing was appended then.
-    pub(crate) fn append(&self, records: &Bytes, now_ms: i64) -> Result<(AppendInfo, Durable), AppendError> {
-        let info = self.log()?.write().append(records, self.leader_epoch(), AppendOrigin::Client, now_ms)?;
+    pub(crate) fn append(
+        &self,
+        records: &Bytes,
+        origin: AppendOrigin,
+        now_ms: i64,
+    ) -> Result<(AppendInfo, Durable), AppendError> {
+        let info = self.log()?.write().append(records, self.leader_epoch(), origin, now_ms)?;
         Ok((info, self.watermark.reached(info.last_offset)))
     }
 
@@ -174,7 +191,7 @@ impl Partition {
         max_bytes: usize,
         at_least_one: bool,
         isolation: Isolation,
-    ) -> (Offsets, Result<Bytes, LogError>) {
+    ) -> (Offsets, Result<ReadBatches, LogError>) {
         let Ok(log) = self.log() else {
             let nothing = Offsets { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1 };
             return (nothing, Err(Gone::Offline.into()));
@@ -191,7 +208,17 @@ impl Partition {
         // The log gives one batch in any case.
         let fits = |records: &Bytes| at_least_one || records.len() <= max_bytes;
         let found = self.check().map_err(LogError::from).and_then(|()| log.read(offset, max_bytes, bound));
-        (offsets, found.map(|records| if fits(&records) { records } else { Bytes::new() }))
+        let found = found.and_then(|records| {
+            if !fits(&records) || records.is_empty() {
+                return Ok(ReadBatches::default());
+            }
+            let aborted = match isolation {
+                Isolation::ReadUncommitted => Vec::new(),
+                Isolation::ReadCommitted => log.aborted_transactions(offset, end_of(&records))?,
+            };
+            Ok(ReadBatches { records, aborted })
+        });
+        (offsets, found)
     }
 
     /// The first record at or after `timestamp`, below `bound`.
@@ -271,6 +298,11 @@ impl Partition {
             _ => Ok(()),
         }
     }
+}
+
+/// The offset after whole batches.
+fn end_of(records: &Bytes) -> i64 {
+    batches(records).flatten().last().map_or(-1, |batch| batch.header.next_offset())
 }
 
 impl fmt::Debug for Partition {

@@ -18,7 +18,7 @@ use anabranch_protocol::messages::produce::{
 use anabranch_protocol::records::{BatchHeader, Compression};
 use anabranch_protocol::{ErrorCode, Segments, Uuid};
 
-use crate::log::AppendError;
+use crate::log::{AppendError, AppendOrigin};
 use crate::metadata::creation::is_internal;
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
@@ -190,7 +190,7 @@ fn append(topic: &Topic, data: PartitionProduceData, version: i16, now_ms: i64) 
         return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
     }
     // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
-    match partition.append(&records, now_ms) {
+    match partition.append(&records, AppendOrigin::Client, now_ms) {
         Ok((appended, durable)) => Outcome {
             index,
             error_code: ErrorCode::NONE,

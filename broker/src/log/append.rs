@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::{AppendError, LogError};
 use super::owner::{PARTITION_METADATA, write_owner};
-use super::producer_state::Admission;
+use super::producer_state::{Admission, Membership};
 use super::segment::{Segment, SegmentAppendError};
 use super::validate::validate;
 use super::{Log, index_interval_bytes};
@@ -20,8 +20,12 @@ use crate::watermark::Gone;
 pub enum AppendOrigin {
     /// A producer: all checks.
     Client,
+    /// A producer, with a batch of a transaction of which its coordinator knows.
+    Transaction(Membership),
     /// A coordinator of this broker, which may write markers and is not asked for sequence numbers.
     Coordinator,
+    /// The same, with a marker of a producer whose epoch rises with every transaction (KIP-890).
+    EpochBump,
 }
 
 /// Where a batch went.
@@ -57,9 +61,14 @@ impl Log {
         let log_append_time_ms =
             if batch.header.is_log_append_time() { batch.header.max_timestamp } else { NO_TIMESTAMP };
         let control = self.control_record(&batch)?;
+        let membership = match origin {
+            AppendOrigin::Transaction(membership) => membership,
+            _ => Membership::Unknown,
+        };
         match (origin, control) {
-            (AppendOrigin::Client, _) => {
-                if let Admission::Duplicate(old) = self.producers.admit(&batch.header, self.end_offset)? {
+            (AppendOrigin::Client | AppendOrigin::Transaction(_), _) => {
+                let admission = self.producers.admit(&batch.header, membership, self.end_offset)?;
+                if let Admission::Duplicate(old) = admission {
                     let is_stamped = self.config.log_append_time;
                     return Ok(AppendInfo {
                         base_offset: old.base_offset(),
@@ -70,10 +79,13 @@ impl Log {
                     });
                 }
             }
-            (AppendOrigin::Coordinator, Some(control)) => {
-                self.producers.admit_marker(&batch.header, control)?
+            (AppendOrigin::Coordinator | AppendOrigin::EpochBump, Some(control)) => {
+                let bumps_epoch = origin == AppendOrigin::EpochBump;
+                self.producers.admit_marker(&batch.header, control, bumps_epoch)?
             }
-            (AppendOrigin::Coordinator, None) => {}
+            (AppendOrigin::Coordinator | AppendOrigin::EpochBump, None) => {
+                self.producers.admit_offsets(&batch.header)?
+            }
         }
         let mut header = batch.header;
         header.base_offset = self.end_offset;
@@ -165,7 +177,14 @@ impl Log {
         self.end_offset = header.next_offset();
         match control {
             Some(control) => {
-                self.producers.marked(header, control, now_ms);
+                let ended = self.producers.marked(header, control, now_ms);
+                if let Some(ended) = ended.filter(|ended| ended.is_aborted) {
+                    let segment = self.segments.last_mut().expect("it was written to");
+                    // What cannot be written stays in memory until it can.
+                    if let Err(error) = segment.transactions_mut().note(ended.ended) {
+                        tracing::warn!(partition = %self.name(), %error, "an index is not written yet");
+                    }
+                }
                 // What ended long ago bounds nobody's reading any more.
                 let durable_end = self.durable_end_offset();
                 self.producers.decide_up_to(durable_end);

@@ -46,7 +46,7 @@ pub enum LogError {
 }
 
 impl LogError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> LogError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> LogError + use<> {
         let path = path.to_path_buf();
         move |source| LogError::Io { path, source }
     }
@@ -132,6 +132,18 @@ pub enum AppendError {
         /// The newest seen.
         current_epoch: i16,
     },
+    /// The batch is part of a transaction that is not known to be under way here.
+    #[error("producer {producer_id}: the batch is not part of an ongoing transaction")]
+    NotInTransaction {
+        /// The producer.
+        producer_id: i64,
+    },
+    /// The batch is not part of the transaction that its producer has open here.
+    #[error("producer {producer_id}: a transactional batch was expected, as a transaction is open")]
+    InTransaction {
+        /// The producer.
+        producer_id: i64,
+    },
     /// A newer coordinator has been here.
     #[error("the marker's coordinator epoch {epoch} is older than {current_epoch}")]
     TransactionCoordinatorFenced {
@@ -182,6 +194,9 @@ impl AppendError {
             AppendError::LargerThanSegment { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+            AppendError::NotInTransaction { .. } | AppendError::InTransaction { .. } => {
+                ErrorCode::INVALID_TXN_STATE
+            }
             AppendError::TransactionCoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
             AppendError::NotContiguous { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
             AppendError::Shortage { .. } | AppendError::Gone(Gone::Offline) => ErrorCode::KAFKA_STORAGE_ERROR,

@@ -6,7 +6,7 @@
 //! after the append returned. A [`LogDirectory`] opens all logs at the start, recovers them after a crash, and syncs
 //! them from time to time so that the journal can be cut.
 //!
-//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `scan`, `segment`,
+//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `transaction_index`, `scan`, `segment`,
 //! then the state beside the segments (`leader_epochs`, `producer_state`, `producer_snapshot`), then what a log does
 //! (`validate`, `append`, `read`, `retention`, `truncation`), and the directory (`directory`, `replay`, `recovery`).
 
@@ -28,6 +28,7 @@ mod retention;
 mod scan;
 mod segment;
 mod time_index;
+mod transaction_index;
 mod truncation;
 mod validate;
 
@@ -41,8 +42,9 @@ pub use append::{AppendInfo, AppendOrigin};
 pub use directory::{LogDirectory, LogDirectoryConfig, RecoveredLog};
 pub use error::{AppendError, LogError};
 pub use leader_epochs::LeaderEpoch;
-pub use producer_state::{AppendedBatch, ProducerState};
+pub use producer_state::{AppendedBatch, Membership, OpenTransaction, ProducerState};
 pub use segment::FoundRecord;
+pub use transaction_index::AbortedTransaction;
 
 use crate::config::TopicConfig;
 use crate::journal::{Durability, Journal};
@@ -178,6 +180,18 @@ impl Log {
         self.producers.sorted()
     }
 
+    /// The transactions that no marker has ended yet, by the order in which they began.
+    #[must_use]
+    pub fn open_transactions(&self) -> Vec<OpenTransaction> {
+        self.producers.open_transactions()
+    }
+
+    /// Whether the producer has a transaction open here, in this epoch.
+    #[must_use]
+    pub fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.producers.has_open_transaction(producer_id, producer_epoch)
+    }
+
     /// Forgets producers that have been silent for `expiration_ms`, unless they have a transaction open.
     pub fn expire_producers(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.expire(now_ms, expiration_ms);
@@ -188,7 +202,9 @@ impl Log {
     #[must_use]
     pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
         let undecided = self.producers.first_undecided_offset(high_watermark);
-        undecided.map_or(high_watermark, |first_offset| first_offset.min(high_watermark))
+        // Where records were deleted, an open transaction may have begun before the log does.
+        let bound = undecided.map_or(high_watermark, |first_offset| first_offset.max(self.start_offset));
+        bound.min(high_watermark)
     }
 
     /// Writes what is only in memory, as the last act before a clean stop: index entries and the producer snapshot.
@@ -204,8 +220,7 @@ impl Log {
         }
         let active = self.segments.last_mut().expect("there is one");
         active.seal()?;
-        let files = active.all_files();
-        self.journal.sealed(&self.durability, files, end_offset);
+        self.journal.sealed(&self.durability, active.all_files(), end_offset);
         self.write_snapshot()
     }
 

@@ -6,6 +6,8 @@ pub(crate) const LOG_SUFFIX: &str = ".log";
 pub(crate) const INDEX_SUFFIX: &str = ".index";
 /// The file that leads from timestamps to offsets.
 pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
+/// The aborted transactions of a segment.
+pub(crate) const TRANSACTION_INDEX_SUFFIX: &str = ".txnindex";
 /// The state of the producers at an offset.
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
 /// What a file is called that will be removed soon.

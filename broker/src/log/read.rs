@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::segment::FoundRecord;
-use super::{Log, LogError};
+use super::{AbortedTransaction, Log, LogError};
 
 impl Log {
     /// Whole batches from the one that holds `offset` on, as they are stored: at most `max_bytes`, but at least one
@@ -31,6 +31,21 @@ impl Log {
             }
         }
         Ok(Bytes::new())
+    }
+
+    /// The aborted transactions that have records from `from` to before `to`, by their first offsets.
+    ///
+    /// # Errors
+    /// If an index cannot be read.
+    pub fn aborted_transactions(&self, from: i64, to: i64) -> Result<Vec<AbortedTransaction>, LogError> {
+        let mut found = Vec::new();
+        for segment in &self.segments[self.segment_of(from)..] {
+            if segment.transactions().collect(from, to, &mut found)? {
+                break;
+            }
+        }
+        found.sort_by_key(|transaction| transaction.first_offset);
+        Ok(found)
     }
 
     /// The first record at or after `timestamp` that lies before `bound`; none if there is none.

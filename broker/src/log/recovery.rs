@@ -207,7 +207,7 @@ impl Opening<'_> {
     fn open_clean(
         &self,
         files: &SegmentFiles,
-        segments: Vec<Segment>,
+        mut segments: Vec<Segment>,
         topic_id: Option<Uuid>,
         said: &Replayed,
     ) -> Result<Recovered, LogError> {
@@ -216,8 +216,10 @@ impl Opening<'_> {
         let text = read_text(self.disk, &epochs_path).map_err(LogError::io(&epochs_path))?;
         let epochs = text.as_deref().and_then(LeaderEpochs::parse).unwrap_or_default();
         let snapshot = files.directory.join(offset_file_name(end_offset, SNAPSHOT_SUFFIX));
-        let producers = match self.disk.exists(&snapshot).map_err(LogError::io(&snapshot))? {
-            true => rebuild_producers(files, &segments, end_offset, self.now_ms)?,
+        let damaged_from = damaged_transactions(&segments);
+        let has_snapshot = self.disk.exists(&snapshot).map_err(LogError::io(&snapshot))?;
+        let producers = match has_snapshot || damaged_from.is_some() {
+            true => rebuild_producers(files, &mut segments, end_offset, damaged_from, self.now_ms)?,
             // A log without producers gets no snapshot.
             false => ProducerStates::default(),
         };
@@ -260,13 +262,15 @@ impl Opening<'_> {
         // Epochs are noted anew from the recovery point on.
         scan.epochs.truncate_end(said.recovery_point);
         scan.run(scan_from)?;
-        let LogScan { segments, epochs, end_offset, is_cut, .. } = scan;
+        let LogScan { mut segments, epochs, end_offset, is_cut, .. } = scan;
         let first = segments.first().map_or(end_offset, Segment::base_offset);
         let start_offset = said.start_offset.clamp(first, end_offset.max(first));
         let has_other_epochs = text.is_none_or(|text| text != epochs.to_text());
         let is_changed = is_replayed || is_cut || has_other_epochs || end_offset != said.recovery_point;
         self.remove_snapshots_behind(files, end_offset)?;
-        let producers = rebuild_producers(files, &segments, end_offset, self.now_ms)?;
+        // Indexes behind the recovery point were not synced.
+        let anew_from = Some(said.recovery_point.min(damaged_transactions(&segments).unwrap_or(i64::MAX)));
+        let producers = rebuild_producers(files, &mut segments, end_offset, anew_from, self.now_ms)?;
         Ok(Recovered {
             topic_id,
             segments,
@@ -474,13 +478,32 @@ fn continues(base_offset: i64, end_offset: i64, durable_end: i64) -> bool {
     base_offset == end_offset || (base_offset > end_offset && end_offset < durable_end)
 }
 
-/// The state of the producers at `end_offset`, from the newest snapshot that can be read and the batches behind it.
+/// Where the first segment begins whose index of aborted transactions cannot be read.
+fn damaged_transactions(segments: &[Segment]) -> Option<i64> {
+    let damaged = segments.iter().find_map(|segment| Some((segment, segment.transactions().check().err()?)));
+    damaged.map(|(segment, error)| {
+        tracing::warn!(%error, "the index of aborted transactions is damaged and made anew");
+        segment.base_offset()
+    })
+}
+
+/// The state of the producers at `end_offset`, from the newest snapshot that can be read and the batches behind it; with
+/// it, from the segment that holds `anew_from` on, the indexes of aborted transactions.
 pub(super) fn rebuild_producers(
     files: &SegmentFiles,
-    segments: &[Segment],
+    segments: &mut [Segment],
     end_offset: i64,
+    anew_from: Option<i64>,
     now_ms: i64,
 ) -> Result<ProducerStates, LogError> {
+    let first_anew = match anew_from {
+        Some(offset) => segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1),
+        None => segments.len(),
+    };
+    let snapshot_bound = segments.get(first_anew).map_or(end_offset, Segment::base_offset).min(end_offset);
+    for segment in segments.iter_mut().skip(first_anew) {
+        segment.transactions_mut().reset()?;
+    }
     let disk = files.open_files.disk();
     let entries = match disk.read_dir(&files.directory) {
         Ok(entries) => entries,
@@ -490,7 +513,7 @@ pub(super) fn rebuild_producers(
     let mut snapshots: Vec<i64> = entries
         .iter()
         .filter_map(|entry| parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX))
-        .filter(|offset| *offset <= end_offset)
+        .filter(|offset| *offset <= snapshot_bound)
         .collect();
     snapshots.sort_unstable_by_key(|offset| std::cmp::Reverse(*offset));
     let mut producers = ProducerStates::default();
@@ -507,7 +530,7 @@ pub(super) fn rebuild_producers(
         }
     }
     let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-    for segment in &segments[first.min(segments.len())..] {
+    for (at, segment) in segments.iter_mut().enumerate().skip(first) {
         let mut scan = segment.scan_from_offset(from)?;
         while let Some(batch) = scan.next().map_err(|error| segment.scan_error(error))? {
             let header = batch.header;
@@ -526,7 +549,10 @@ pub(super) fn rebuild_producers(
             let whole = Batch { header, bytes };
             if let Some(record) = whole.records(&mut scratch).map_err(corrupt)?.next() {
                 let control = ControlRecord::parse(&record.map_err(corrupt)?).map_err(corrupt)?;
-                producers.marked(&header, control, now_ms);
+                let ended = producers.marked(&header, control, now_ms);
+                if let Some(ended) = ended.filter(|ended| ended.is_aborted && at >= first_anew) {
+                    segment.transactions_mut().note(ended.ended)?;
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ use anabranch_protocol::Uuid;
 use super::checkpoint::{Checkpoint, Remembered};
 use super::error::LogError;
 use super::names::{
-    INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, offset_file_name, parse_offset_file_name,
+    INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name,
+    parse_offset_file_name,
 };
 use super::owner::{Owner, write_owner};
 use super::scan::Scan;
@@ -180,7 +181,7 @@ impl Target {
         let io = |source: io::Error| LogError::Io { path: directory.clone(), source };
         let entries = disk.read_dir(&self.directory).map_err(io)?;
         let base_of = |name: &str| {
-            [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX]
+            [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX]
                 .iter()
                 .find_map(|suffix| parse_offset_file_name(name, suffix))
         };

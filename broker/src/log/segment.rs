@@ -1,4 +1,4 @@
-//! One segment: a file of batches and its two indexes.
+//! One segment: a file of batches and its three indexes.
 //!
 //! The files open when they are needed; a closed segment that nobody reads costs a few words. An index that is missing,
 //! torn or not plausible is rebuilt from the batches.
@@ -12,10 +12,11 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::error::LogError;
-use super::names::{INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, offset_file_name};
+use super::names::{INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name};
 use super::offset_index::{self, OffsetIndex};
 use super::scan::{Scan, ScanError, ScannedBatch};
 use super::time_index::{self, TimeIndex, TimestampOffset};
+use super::transaction_index::AbortedTransactions;
 use crate::open_files::{LazyFile, OpenFiles};
 
 /// What a search begins with: bytes read before the batch asked for is found.
@@ -46,6 +47,7 @@ pub(super) struct Segment {
     /// What the indexes are made anew from.
     index_file: LazyFile,
     time_index_file: LazyFile,
+    transactions: AbortedTransactions,
     /// The first batch's largest timestamp, which `segment.ms` counts from.
     first_timestamp: OnceLock<i64>,
     created_ms: i64,
@@ -79,6 +81,11 @@ impl Segment {
             indexes_loading: Mutex::new(()),
             index_file: files.file(base_offset, INDEX_SUFFIX),
             time_index_file: files.file(base_offset, TIME_INDEX_SUFFIX),
+            transactions: AbortedTransactions::new(
+                base_offset,
+                files.file(base_offset, TRANSACTION_INDEX_SUFFIX),
+                bytes > 0,
+            ),
             first_timestamp: OnceLock::new(),
             created_ms,
         };
@@ -105,9 +112,9 @@ impl Segment {
         &self.file
     }
 
-    /// The file of batches and the two indexes.
-    pub(super) fn all_files(&self) -> [&LazyFile; 3] {
-        [&self.file, &self.index_file, &self.time_index_file]
+    /// The file of batches and the indexes.
+    pub(super) fn all_files(&self) -> [&LazyFile; 4] {
+        [&self.file, &self.index_file, &self.time_index_file, self.transactions.file()]
     }
 
     /// Bytes that the larger index takes, once it is loaded.
@@ -180,16 +187,27 @@ impl Segment {
         let path = self.index_file.path();
         let indexes = self.indexes_mut()?;
         let largest = indexes.largest;
-        indexes.time.maybe_push(largest).and_then(|()| indexes.flush()).map_err(LogError::io(&path))
+        indexes.time.maybe_push(largest).and_then(|()| indexes.flush()).map_err(LogError::io(&path))?;
+        self.transactions.flush()
     }
 
     /// Writes the index entries that are in memory.
     pub(super) fn flush_indexes(&mut self) -> Result<(), LogError> {
         let path = self.index_file.path();
-        match self.indexes.get_mut() {
-            Some(indexes) => indexes.flush().map_err(LogError::io(&path)),
-            None => Ok(()),
+        if let Some(indexes) = self.indexes.get_mut() {
+            indexes.flush().map_err(LogError::io(&path))?;
         }
+        self.transactions.flush()
+    }
+
+    /// The aborted transactions whose markers lie here.
+    pub(super) fn transactions(&self) -> &AbortedTransactions {
+        &self.transactions
+    }
+
+    /// The same, to be changed.
+    pub(super) fn transactions_mut(&mut self) -> &mut AbortedTransactions {
+        &mut self.transactions
     }
 
     /// Whole batches from the one that holds `offset` on: at most `max_bytes`, but at least one batch; none that ends at
@@ -486,7 +504,7 @@ impl Segment {
     /// Renames the segment's files, so that they are gone from the log; returns the new names.
     pub(super) fn rename_files(&self, suffix: &str) -> io::Result<Vec<PathBuf>> {
         let mut renamed = Vec::new();
-        for file in [&self.file, &self.index_file, &self.time_index_file] {
+        for file in self.all_files() {
             let mut to = file.path().into_os_string();
             to.push(suffix);
             match file.rename(Path::new(&to)) {

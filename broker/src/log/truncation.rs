@@ -59,8 +59,13 @@ impl Log {
         if self.epochs.truncate_end(self.end_offset) {
             self.epochs_changed();
         }
-        self.producers =
-            super::recovery::rebuild_producers(&self.files, &self.segments, self.end_offset, now_ms)?;
+        self.producers = super::recovery::rebuild_producers(
+            &self.files,
+            &mut self.segments,
+            self.end_offset,
+            Some(self.end_offset),
+            now_ms,
+        )?;
         self.truncating_to = None;
         Ok(())
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::config::topic::CompressionType;
 use crate::fetch_session::{TopicKey, Wanted};
-use crate::log::LogError;
+use crate::log::{self, LogError};
 use crate::node::Node;
 use crate::partition::{Isolation, Offsets, Partition};
 use crate::watermark::Gone;
@@ -101,6 +101,10 @@ impl Found {
     }
 }
 
+fn describe(aborted: &log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction { producer_id: aborted.producer_id, first_offset: aborted.first_offset }
+}
+
 fn read_one(
     partition: &Partition,
     wanted: &Wanted,
@@ -120,10 +124,6 @@ fn read_one(
     }
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(bytes_left);
     let (offsets, records) = partition.read(wanted.fetch_offset, max_bytes, at_least_one, isolation);
-    let aborted_transactions = match isolation {
-        Isolation::ReadCommitted => Some(Vec::new()),
-        Isolation::ReadUncommitted => None,
-    };
     if wanted.last_fetched_epoch >= 0 {
         match partition.end_of_epoch(wanted.last_fetched_epoch) {
             None => return Found::failed(ErrorCode::OFFSET_OUT_OF_RANGE),
@@ -137,12 +137,15 @@ fn read_one(
         }
     }
     match records {
-        Ok(records) => Found {
+        Ok(found) => Found {
             error_code: ErrorCode::NONE,
             offsets: Some(offsets),
-            records,
+            records: found.records,
             diverging: None,
-            aborted_transactions,
+            aborted_transactions: match isolation {
+                Isolation::ReadCommitted => Some(found.aborted.iter().map(describe).collect()),
+                Isolation::ReadUncommitted => None,
+            },
         },
         Err(error) => {
             if !matches!(error, LogError::OffsetOutOfRange { .. } | LogError::Gone(_)) {

@@ -12,6 +12,7 @@ use anabranch_host::HashMap;
 use anabranch_protocol::records::{BatchHeader, ControlRecord, ControlType, NO_PRODUCER_EPOCH, NO_SEQUENCE};
 
 use crate::log::error::AppendError;
+use crate::log::transaction_index::AbortedTransaction;
 
 /// Batches kept for each producer: as many as it may have in flight.
 pub(super) const KEPT_BATCHES: usize = 5;
@@ -96,11 +97,33 @@ impl ProducerState {
 /// A transaction that a marker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EndedTransaction {
-    pub(super) producer_id: i64,
-    pub(super) first_offset: i64,
-    /// That of the marker.
-    pub(super) last_offset: i64,
+    /// What is to be noted of it if it was aborted.
+    pub(super) ended: AbortedTransaction,
     pub(super) is_aborted: bool,
+}
+
+/// A transaction that no marker has ended yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// Its producer.
+    pub producer_id: i64,
+    /// In this epoch.
+    pub producer_epoch: i16,
+    /// Of the last marker of that producer, -1 for none.
+    pub coordinator_epoch: i32,
+    /// Where it began.
+    pub first_offset: i64,
+}
+
+/// What is known, besides what the log knows, of whether a batch belongs to a transaction that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Nothing.
+    Unknown,
+    /// The coordinator says that it does.
+    Verified,
+    /// The coordinator has made it so, for a producer whose epoch rises with every transaction (KIP-890).
+    Added,
 }
 
 /// What is to be done with a batch of a client.
@@ -119,12 +142,48 @@ fn follows(last: i32, next: i32) -> bool {
 
 impl ProducerStates {
     /// Checks a batch that a client wants to append at `log_end_offset`.
-    pub(super) fn admit(&self, header: &BatchHeader, log_end_offset: i64) -> Result<Admission, AppendError> {
+    pub(super) fn admit(
+        &self,
+        header: &BatchHeader,
+        membership: Membership,
+        log_end_offset: i64,
+    ) -> Result<Admission, AppendError> {
         if !header.has_producer_id() {
             return Ok(Admission::New);
         }
-        // A producer that is not known may have been forgotten: any sequence number will do.
-        let Some(known) = self.producers.get(&header.producer_id) else { return Ok(Admission::New) };
+        let known = self.producers.get(&header.producer_id);
+        let admission = match known {
+            Some(known) => self.admit_known(header, known, log_end_offset)?,
+            // A producer that keeps to the newer protocol of transactions begins each epoch at 0, so it has not been
+            // forgotten: something before this batch is missing.
+            None if membership == Membership::Added && header.base_sequence != 0 => {
+                return Err(self.out_of_order(header, NO_SEQUENCE, log_end_offset));
+            }
+            // Else it may have been forgotten: any sequence number will do.
+            None => Admission::New,
+        };
+        let is_open = known.is_some_and(|known| known.transaction_first_offset.is_some());
+        match admission {
+            Admission::New if header.is_transactional() => {
+                let is_ongoing = self.has_open_transaction(header.producer_id, header.producer_epoch);
+                if !is_ongoing && membership == Membership::Unknown {
+                    return Err(AppendError::NotInTransaction { producer_id: header.producer_id });
+                }
+            }
+            Admission::New if is_open => {
+                return Err(AppendError::InTransaction { producer_id: header.producer_id });
+            }
+            _ => {}
+        }
+        Ok(admission)
+    }
+
+    fn admit_known(
+        &self,
+        header: &BatchHeader,
+        known: &ProducerState,
+        log_end_offset: i64,
+    ) -> Result<Admission, AppendError> {
         self.check_epoch(header, known)?;
         let sequence = header.base_sequence;
         if header.producer_epoch == known.epoch {
@@ -141,22 +200,46 @@ impl ProducerStates {
         if follows(last_sequence, sequence) || known.epoch == NO_PRODUCER_EPOCH {
             return Ok(Admission::New);
         }
-        Err(AppendError::OutOfOrderSequence {
-            producer_id: header.producer_id,
-            sequence,
-            last_sequence,
-            log_end_offset,
-        })
+        Err(self.out_of_order(header, last_sequence, log_end_offset))
     }
 
-    /// Checks a marker that a coordinator wants to append.
+    fn out_of_order(&self, header: &BatchHeader, last_sequence: i32, log_end_offset: i64) -> AppendError {
+        AppendError::OutOfOrderSequence {
+            producer_id: header.producer_id,
+            sequence: header.base_sequence,
+            last_sequence,
+            log_end_offset,
+        }
+    }
+
+    /// Whether the producer has a transaction open, in this epoch.
+    pub(super) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let known = self.producers.get(&producer_id);
+        known.is_some_and(|known| known.epoch == producer_epoch && known.transaction_first_offset.is_some())
+    }
+
+    /// Checks a batch of a coordinator that is part of a transaction: such batches have no sequence numbers.
+    pub(super) fn admit_offsets(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        match self.producers.get(&header.producer_id) {
+            Some(known) => self.check_epoch(header, known),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a marker that a coordinator wants to append. If `bumps_epoch`, the coordinator raises the epoch with every
+    /// transaction (KIP-890), and so a marker of an epoch that is known here comes late, unless it is one that is written
+    /// again, with nothing open any more.
     pub(super) fn admit_marker(
         &self,
         header: &BatchHeader,
         control: ControlRecord,
+        bumps_epoch: bool,
     ) -> Result<(), AppendError> {
         let Some(known) = self.producers.get(&header.producer_id) else { return Ok(()) };
         self.check_epoch(header, known)?;
+        if bumps_epoch && header.producer_epoch == known.epoch && known.transaction_first_offset.is_some() {
+            return Err(self.old_epoch(header, known));
+        }
         match control.coordinator_epoch {
             Some(epoch) if epoch < known.coordinator_epoch => {
                 Err(AppendError::TransactionCoordinatorFenced {
@@ -172,11 +255,15 @@ impl ProducerStates {
         if header.producer_epoch >= known.epoch {
             return Ok(());
         }
-        Err(AppendError::InvalidProducerEpoch {
+        Err(self.old_epoch(header, known))
+    }
+
+    fn old_epoch(&self, header: &BatchHeader, known: &ProducerState) -> AppendError {
+        AppendError::InvalidProducerEpoch {
             producer_id: header.producer_id,
             epoch: header.producer_epoch,
             current_epoch: known.epoch,
-        })
+        }
     }
 
     /// Takes note of a batch of records that was appended.
@@ -221,12 +308,28 @@ impl ProducerStates {
         let first_offset = state.transaction_first_offset.take()?;
         self.open_transactions.remove(&first_offset);
         self.ended_transactions.insert(first_offset, header.last_offset());
-        Some(EndedTransaction {
+        let oldest_open = self.open_transactions.keys().next().copied();
+        let ended = AbortedTransaction {
             producer_id: header.producer_id,
             first_offset,
             last_offset: header.last_offset(),
-            is_aborted,
-        })
+            last_stable_offset: oldest_open.unwrap_or(header.next_offset()),
+        };
+        Some(EndedTransaction { ended, is_aborted })
+    }
+
+    /// The producers that have a transaction open: id, epoch, first offset, by the order in which they began.
+    pub(super) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        let open = self.open_transactions.iter().filter_map(|(first_offset, producer_id)| {
+            let state = self.producers.get(producer_id)?;
+            Some(OpenTransaction {
+                producer_id: *producer_id,
+                producer_epoch: state.epoch,
+                coordinator_epoch: state.coordinator_epoch,
+                first_offset: *first_offset,
+            })
+        });
+        open.collect()
     }
 
     /// The producer of a batch, in the batch's epoch.

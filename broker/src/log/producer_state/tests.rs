@@ -11,6 +11,7 @@ use super::*;
 struct SmallLog {
     states: ProducerStates,
     end_offset: i64,
+    bumps_epoch: bool,
 }
 
 impl SmallLog {
@@ -45,7 +46,8 @@ impl SmallLog {
         transactional: bool,
     ) -> String {
         let header = self.header(producer_id, epoch, sequence, records, transactional);
-        match self.states.admit(&header, self.end_offset) {
+        let membership = if transactional { Membership::Verified } else { Membership::Unknown };
+        match self.states.admit(&header, membership, self.end_offset) {
             Ok(Admission::New) => {
                 self.states.appended(&header, 5);
                 self.end_offset = header.next_offset();
@@ -70,7 +72,7 @@ impl SmallLog {
         let header = BatchHeader::parse(&batch).unwrap();
         let control_type = if committed { ControlType::Commit } else { ControlType::Abort };
         let control = ControlRecord { control_type, coordinator_epoch: Some(coordinator_epoch) };
-        self.states.admit_marker(&header, control)?;
+        self.states.admit_marker(&header, control, self.bumps_epoch)?;
         self.end_offset += 1;
         Ok(self.states.marked(&header, control, 5))
     }
@@ -131,14 +133,13 @@ fn a_transaction_is_undecided_until_its_marker_is_below_the_high_watermark() {
     log.append(1, 0, 2, 1, true); // 6
     assert_eq!(log.states.first_undecided_offset(7), Some(3));
     let ended = log.mark(1, 0, true, 0).unwrap();
-    assert_eq!(
-        ended,
-        Some(EndedTransaction { producer_id: 1, first_offset: 3, last_offset: 7, is_aborted: false })
-    );
+    let expected =
+        AbortedTransaction { producer_id: 1, first_offset: 3, last_offset: 7, last_stable_offset: 5 };
+    assert_eq!(ended, Some(EndedTransaction { ended: expected, is_aborted: false }));
     assert_eq!(log.states.first_undecided_offset(7), Some(3), "the marker is not visible yet");
     assert_eq!(log.states.first_undecided_offset(8), Some(5));
     let ended = log.mark(2, 0, false, 0).unwrap();
-    assert!(ended.is_some_and(|ended| ended.is_aborted && ended.first_offset == 5));
+    assert!(ended.is_some_and(|ended| ended.is_aborted && ended.ended.first_offset == 5));
     assert_eq!(log.states.first_undecided_offset(9), None);
     log.states.decide_up_to(9);
     assert_eq!(log.states.first_undecided_offset(0), None);
@@ -171,4 +172,44 @@ fn idle_producers_expire_unless_a_transaction_is_open() {
     log.states.expire(105, 100);
     assert_eq!(log.append(1, 0, 9, 1, false), "new");
     assert_eq!(log.append(2, 0, 9, 1, true), "OUT_OF_ORDER_SEQUENCE_NUMBER");
+}
+
+#[test]
+fn only_batches_of_a_known_transaction_are_taken() {
+    let mut log = SmallLog::default();
+    let admit = |log: &SmallLog, epoch, sequence, transactional, membership| {
+        let header = log.header(1, epoch, sequence, 1, transactional);
+        match log.states.admit(&header, membership, log.end_offset) {
+            Ok(Admission::New) => "new".to_string(),
+            Ok(Admission::Duplicate(_)) => "duplicate".to_string(),
+            Err(error) => error.error_code().name().to_string(),
+        }
+    };
+    use Membership::{Added, Unknown, Verified};
+    assert_eq!(admit(&log, 0, 0, true, Unknown), "INVALID_TXN_STATE");
+    assert_eq!(admit(&log, 0, 7, true, Verified), "new", "it may have been forgotten");
+    assert_eq!(admit(&log, 0, 7, true, Added), "OUT_OF_ORDER_SEQUENCE_NUMBER", "each epoch begins at 0");
+    assert_eq!(admit(&log, 0, 0, true, Added), "new");
+    assert_eq!(log.append(1, 0, 0, 1, true), "new");
+    assert!(log.states.has_open_transaction(1, 0) && !log.states.has_open_transaction(1, 1));
+    assert_eq!(admit(&log, 0, 1, true, Unknown), "new", "it goes on");
+    assert_eq!(admit(&log, 0, 0, true, Unknown), "duplicate");
+    assert_eq!(admit(&log, 0, 1, false, Unknown), "INVALID_TXN_STATE", "not in the midst of a transaction");
+    assert_eq!(admit(&log, 1, 0, true, Unknown), "INVALID_TXN_STATE", "another epoch, another transaction");
+    log.mark(1, 0, true, 0).unwrap();
+    assert_eq!(admit(&log, 0, 1, true, Unknown), "INVALID_TXN_STATE", "the transaction has ended");
+    assert_eq!(admit(&log, 0, 1, false, Unknown), "new");
+}
+
+#[test]
+fn where_the_epoch_rises_with_every_transaction_late_markers_are_refused() {
+    let mut log = SmallLog { bumps_epoch: true, ..SmallLog::default() };
+    assert!(log.mark(1, 4, true, 0).unwrap().is_none(), "a producer that is not known");
+    log.append(2, 4, 0, 1, true);
+    assert!(matches!(log.mark(2, 4, true, 0), Err(AppendError::InvalidProducerEpoch { .. })));
+    assert!(log.mark(2, 5, true, 0).unwrap().is_some());
+    assert!(log.mark(2, 5, true, 0).unwrap().is_none(), "written again, with nothing open");
+    assert_eq!(log.append(2, 4, 1, 1, true), "INVALID_PRODUCER_EPOCH");
+    assert_eq!(log.append(2, 5, 0, 1, true), "new");
+    assert!(matches!(log.mark(2, 5, false, 0), Err(AppendError::InvalidProducerEpoch { .. })));
 }

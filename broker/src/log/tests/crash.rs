@@ -3,7 +3,7 @@
 //! A run appends, waits, rolls, cuts, deletes and makes anew several logs. Between its steps, and in the midst of them,
 //! the disk is copied and the copy's power is cut, which keeps a random part of what was not synced, torn at sectors.
 //! Whatever is left: what was durable is there, what is there was appended, nothing of it is damaged, and recovering
-//! again, or after a crash in the midst of recovering, gives the same.
+//! again, or after a crash in the midst of recovering, gives the same. The same holds of what is known of transactions.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anabranch_host::sim::DiskOptions;
+use anabranch_protocol::records::{end_transaction_marker, set_transactional};
 
 use super::*;
 
@@ -47,6 +48,63 @@ fn producer_batch(values: &[String], base_sequence: i32) -> BytesMut {
     set_producer(&mut batch, 77, 0, base_sequence);
     seal(&mut batch);
     batch
+}
+
+/// The producer of transactions.
+const TRANSACTIONAL: i64 = 88;
+
+/// A step of the log's transactions: a batch, or the marker that ends what is open. Returns its values.
+fn transaction_step(log: &mut Log, state: &mut u64) -> Vec<String> {
+    if next(state, 3) == 0 {
+        let marker = end_transaction_marker(NOW_MS, TRANSACTIONAL, 0, next(state, 3) == 0, 0).freeze();
+        log.append(&marker, 3, AppendOrigin::Coordinator, NOW_MS).unwrap();
+        return vec!["\0".repeat(6)];
+    }
+    let values: Vec<String> = (0..1 + next(state, 2)).map(|n| format!("in a transaction {n}")).collect();
+    let mut batch = batch_at(NOW_MS, &values.iter().map(String::as_str).collect::<Vec<_>>());
+    let known = log.producers().into_iter().find(|(id, _)| *id == TRANSACTIONAL);
+    set_producer(&mut batch, TRANSACTIONAL, 0, known.map_or(0, |(_, state)| state.last_sequence() + 1));
+    set_transactional(&mut batch);
+    seal(&mut batch);
+    log.append(&batch.freeze(), 3, AppendOrigin::Transaction(Membership::Verified), NOW_MS).unwrap();
+    values
+}
+
+/// What the batches themselves say of transactions must be what the log knows: those that were aborted, by first and last
+/// offset, and the one that is open.
+fn check_transactions(log: &Log) {
+    let (start, end) = (log.log_start_offset(), log.log_end_offset());
+    let (mut aborted, mut open, mut first_marker) = (Vec::new(), None, None);
+    let mut offset = start;
+    loop {
+        let records = log.read(offset, 300, end).unwrap();
+        let Some(last) = batches(&records).map(Result::unwrap).last() else { break };
+        for batch in batches(&records).map(Result::unwrap) {
+            let header = batch.header;
+            if header.is_control() {
+                let is_commit = batch.bytes[batch.bytes.len() - 10..].contains(&1);
+                let ended: Option<i64> = open.take();
+                aborted.extend(ended.filter(|_| !is_commit).map(|first| (first, header.base_offset)));
+                first_marker.get_or_insert(header.base_offset);
+            } else if header.is_transactional() {
+                open.get_or_insert(header.base_offset);
+            }
+        }
+        offset = last.header.next_offset();
+    }
+    // Where the log was cut at its start, nobody can see where the first transaction began.
+    let known_from = if start == 0 { -1 } else { first_marker.unwrap_or(end) };
+    let is_known = |last_offset: i64| last_offset > known_from;
+    let noted = log.aborted_transactions(start, end).unwrap();
+    let noted = noted.iter().map(|transaction| (transaction.first_offset, transaction.last_offset));
+    let noted: Vec<_> = noted.filter(|(_, last)| is_known(*last)).collect();
+    aborted.retain(|(_, last)| is_known(*last));
+    assert_eq!(noted, aborted, "{start} to {end}");
+    if known_from < end {
+        let noted: Vec<_> = log.open_transactions().iter().map(|open| open.first_offset).collect();
+        assert_eq!(noted, Vec::from_iter(open));
+        assert_eq!(log.last_stable_offset(end), open.unwrap_or(end));
+    }
 }
 
 /// A directory at work, and the models of its logs.
@@ -92,7 +150,13 @@ impl Run {
         let at = next(&mut self.state, self.logs.len() as u64) as usize;
         let models = self.models.clone();
         match next(&mut self.state, 100) {
-            0..60 => {
+            0..20 => {
+                let log = &mut self.logs[at];
+                let values = transaction_step(log, &mut self.state);
+                check_transactions(log);
+                Self::model(&models, log, |model| model.values.extend(values));
+            }
+            20..60 => {
                 let count = 1 + next(&mut self.state, 4) as usize;
                 let size = [3, 30, 250][next(&mut self.state, 3) as usize];
                 let tag = next(&mut self.state, 1_000_000);
@@ -152,7 +216,9 @@ impl Run {
                 log.finish_truncation(NOW_MS).unwrap();
                 let (log_start, end) = (log.log_start_offset(), log.log_end_offset());
                 let producers = log.producers();
-                let last = producers.first().and_then(|(_, state)| state.batches.back()).copied();
+                let last = producers.first().filter(|(id, _)| *id == 77);
+                let last = last.and_then(|(_, state)| state.batches.back()).copied();
+                check_transactions(log);
                 Self::model(&models, log, |model| {
                     assert!(end <= to && to - end < 4);
                     model.before_cut = None;
@@ -219,6 +285,7 @@ async fn check(
         let is_expected = expected(&model.values).as_ref() == Some(&records);
         assert!(is_expected || is_before_cut, "{}: {records:?} are left of {model:?}", found.name);
         assert_eq!(log.durable_end_offset(), end, "all that is found is durable");
+        check_transactions(&log);
         for (offset, _) in &records {
             assert_eq!(log.epoch_of(*offset), Some(3));
         }

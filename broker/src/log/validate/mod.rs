@@ -57,13 +57,14 @@ pub(super) fn validate(
             i64::from(header.last_offset_delta) + 1
         )));
     }
-    if header.is_control() && origin == AppendOrigin::Client {
+    let is_client = matches!(origin, AppendOrigin::Client | AppendOrigin::Transaction(_));
+    if header.is_control() && is_client {
         return Err(AppendError::invalid("clients may not write control records"));
     }
-    if header.has_producer_id() && header.base_sequence < 0 && !header.is_control() {
+    if header.has_producer_id() && header.base_sequence < 0 && is_client {
         return Err(AppendError::invalid("a batch of an idempotent producer has no sequence number"));
     }
-    if header.is_log_append_time() && origin == AppendOrigin::Client {
+    if header.is_log_append_time() && is_client {
         return Err(AppendError::InvalidTimestamp {
             message: "the producer may not set the timestamp type LogAppendTime".to_string(),
             records: Vec::new(),
@@ -127,7 +128,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(config: &TopicConfig, origin: AppendOrigin, now_ms: i64, partition: &'a PartitionName) -> Self {
-        let is_client = origin == AppendOrigin::Client;
+        let is_client = matches!(origin, AppendOrigin::Client | AppendOrigin::Transaction(_));
         let timestamps = if is_client && !config.log_append_time {
             now_ms.saturating_sub(config.message_timestamp_before_max_ms)
                 ..=now_ms.saturating_add(config.message_timestamp_after_max_ms)

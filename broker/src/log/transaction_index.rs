@@ -1,0 +1,259 @@
+//! The aborted transactions of a segment: `%020d.txnindex`, Kafka's format. Readers of committed records are told of them.
+//!
+//! ```text
+//! version i16 = 0, producer id i64, first offset i64, last offset i64, last stable offset i64          34 bytes each
+//! ```
+//! A transaction stands in the index of the segment that holds its marker, so entries come in the order of their last
+//! offsets. There is no file before the first entry. As any index it may be lost or torn: recovery makes those anew that
+//! were not synced, together with the state of the producers, which alone knows where a transaction began.
+
+use std::io;
+use std::sync::OnceLock;
+
+use bytes::{Buf, BufMut};
+
+use super::LogError;
+use super::index_file::IndexFile;
+use crate::open_files::LazyFile;
+
+const ENTRY_BYTES: usize = 34;
+const VERSION: i16 = 0;
+
+/// A transaction that was aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    /// Its producer.
+    pub producer_id: i64,
+    /// Of its first record.
+    pub first_offset: i64,
+    /// Of its marker.
+    pub last_offset: i64,
+    /// The last stable offset when the marker was appended: no transaction that ends later begins before it.
+    pub last_stable_offset: i64,
+}
+
+impl AbortedTransaction {
+    fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let mut entry = [0; ENTRY_BYTES];
+        let mut out = &mut entry[..];
+        out.put_i16(VERSION);
+        out.put_i64(self.producer_id);
+        out.put_i64(self.first_offset);
+        out.put_i64(self.last_offset);
+        out.put_i64(self.last_stable_offset);
+        entry
+    }
+
+    fn decode(entry: &[u8; ENTRY_BYTES]) -> Option<AbortedTransaction> {
+        let mut entry = &entry[..];
+        let version = entry.get_i16();
+        let transaction = AbortedTransaction {
+            producer_id: entry.get_i64(),
+            first_offset: entry.get_i64(),
+            last_offset: entry.get_i64(),
+            last_stable_offset: entry.get_i64(),
+        };
+        (version == VERSION).then_some(transaction)
+    }
+}
+
+fn damaged(problem: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+/// The aborted transactions whose markers lie in one segment; read from their file at the first use.
+#[derive(Debug)]
+pub(super) struct AbortedTransactions {
+    base_offset: i64,
+    file: LazyFile,
+    index: OnceLock<TransactionIndex>,
+}
+
+impl AbortedTransactions {
+    /// Those of the segment that begins at `base_offset`. A new segment has none, whatever files lie there.
+    pub(super) fn new(base_offset: i64, file: LazyFile, may_have_some: bool) -> AbortedTransactions {
+        let index = OnceLock::new();
+        if !may_have_some {
+            let _ = index.set(TransactionIndex::empty(file.clone()));
+        }
+        AbortedTransactions { base_offset, file, index }
+    }
+
+    pub(super) fn file(&self) -> &LazyFile {
+        &self.file
+    }
+
+    fn index(&self) -> Result<&TransactionIndex, LogError> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let loaded = TransactionIndex::load(self.base_offset, self.file.clone()).map_err(self.error())?;
+        Ok(self.index.get_or_init(|| loaded))
+    }
+
+    fn error(&self) -> impl FnOnce(io::Error) -> LogError + use<> {
+        LogError::io(&self.file.path())
+    }
+
+    /// Reads the index, to know whether it can be.
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        self.index().map(drop)
+    }
+
+    /// Enters a transaction whose marker is the last batch.
+    pub(super) fn note(&mut self, transaction: AbortedTransaction) -> Result<(), LogError> {
+        self.index()?;
+        let error = self.error();
+        let index = self.index.get_mut().expect("it was loaded in the line before");
+        index.push(transaction).map_err(error)
+    }
+
+    /// Writes the entries that are in memory.
+    pub(super) fn flush(&mut self) -> Result<(), LogError> {
+        let error = self.error();
+        self.index.get_mut().map_or(Ok(()), TransactionIndex::flush).map_err(error)
+    }
+
+    /// Forgets all of them, so that they can be entered anew.
+    pub(super) fn reset(&mut self) -> Result<(), LogError> {
+        self.index = OnceLock::from(TransactionIndex::anew(self.file.clone()).map_err(self.error())?);
+        Ok(())
+    }
+
+    /// Adds those to `found` that have records from `from` to before `to`. Returns whether those are all, also of the
+    /// segments behind.
+    pub(super) fn collect(
+        &self,
+        from: i64,
+        to: i64,
+        found: &mut Vec<AbortedTransaction>,
+    ) -> Result<bool, LogError> {
+        self.index()?.collect(from, to, found).map_err(self.error())
+    }
+}
+
+/// The index in its file.
+#[derive(Debug)]
+struct TransactionIndex {
+    entries: IndexFile<ENTRY_BYTES>,
+}
+
+impl TransactionIndex {
+    /// An index without entries. What lies in its file, if there is one, goes with the first entry.
+    fn empty(file: LazyFile) -> TransactionIndex {
+        TransactionIndex { entries: IndexFile::empty(file) }
+    }
+
+    /// An index without entries, and without a file.
+    fn anew(file: LazyFile) -> io::Result<TransactionIndex> {
+        match file.disk().remove_file(&file.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(TransactionIndex::empty(file)),
+        }
+    }
+
+    /// The index in the file of the segment that begins at `base_offset`; without a file it has no entries.
+    fn load(base_offset: i64, file: LazyFile) -> io::Result<TransactionIndex> {
+        if !file.disk().exists(&file.path())? {
+            return Ok(TransactionIndex::empty(file));
+        }
+        let (entries, found) = IndexFile::load(file)?;
+        let mut last_offset = base_offset - 1;
+        for entry in &found {
+            let entry = AbortedTransaction::decode(entry).ok_or_else(|| damaged("an unknown version"))?;
+            let is_plausible =
+                entry.producer_id >= 0 && entry.first_offset >= 0 && entry.first_offset < entry.last_offset;
+            if entry.last_offset <= last_offset || !is_plausible {
+                return Err(damaged("its transactions do not follow one another"));
+            }
+            last_offset = entry.last_offset;
+        }
+        Ok(TransactionIndex { entries })
+    }
+
+    /// Enters a transaction; those before it ended before it.
+    fn push(&mut self, transaction: AbortedTransaction) -> io::Result<()> {
+        self.entries.push(transaction.encode())
+    }
+
+    /// Writes the entries that are in memory.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.entries.len() == 0 { Ok(()) } else { self.entries.flush() }
+    }
+
+    /// Adds the transactions to `found` that have records from `from` to before `to`. Returns whether those are all, also
+    /// of the segments behind.
+    fn collect(&self, from: i64, to: i64, found: &mut Vec<AbortedTransaction>) -> io::Result<bool> {
+        let ends_before = |entry: &[u8; ENTRY_BYTES]| {
+            AbortedTransaction::decode(entry).is_some_and(|it| it.last_offset < from)
+        };
+        for position in self.entries.partition_point(ends_before)?..self.entries.len() {
+            let entry = AbortedTransaction::decode(&self.entries.entry(position)?)
+                .ok_or_else(|| damaged("an unknown version"))?;
+            if entry.first_offset < to {
+                found.push(entry);
+            }
+            if entry.last_stable_offset >= to {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch_host::Host;
+
+    use super::*;
+    use crate::open_files::OpenFiles;
+
+    fn aborted(producer_id: i64, offsets: [i64; 3]) -> AbortedTransaction {
+        let [first_offset, last_offset, last_stable_offset] = offsets;
+        AbortedTransaction { producer_id, first_offset, last_offset, last_stable_offset }
+    }
+
+    #[test]
+    fn transactions_are_found_by_the_records_they_have() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, _runtime) = Host::real(1).unwrap();
+        let open_files = OpenFiles::new(host.disk(), 10);
+        let file = open_files.file(directory.path().join("00000000000000000010.txnindex"));
+        let mut index = TransactionIndex::load(10, file.clone()).unwrap();
+        index.flush().unwrap();
+        assert!(!host.disk().exists(&file.path()).unwrap(), "nothing aborted, no file");
+        // 5-20, 12-25 and 30-31; another transaction is open from 15 on, and one from 33 on.
+        let all = [aborted(1, [5, 20, 12]), aborted(2, [12, 25, 15]), aborted(3, [30, 31, 15])];
+        all.iter().for_each(|transaction| index.push(*transaction).unwrap());
+        let check = |index: &TransactionIndex, from, to, expected: &[i64], is_complete| {
+            let mut found = Vec::new();
+            assert_eq!(index.collect(from, to, &mut found).unwrap(), is_complete, "{from} {to}");
+            let producers: Vec<i64> = found.iter().map(|transaction| transaction.producer_id).collect();
+            assert_eq!(producers, expected, "{from} {to}");
+        };
+        for is_loaded in [false, true] {
+            check(&index, 0, 6, &[1], true);
+            check(&index, 0, 13, &[1, 2], true);
+            check(&index, 0, 16, &[1, 2], false);
+            check(&index, 21, 40, &[2, 3], false);
+            check(&index, 31, 32, &[3], false);
+            check(&index, 32, 40, &[], false);
+            if !is_loaded {
+                index.flush().unwrap();
+                index = TransactionIndex::load(10, file.clone()).unwrap();
+            }
+        }
+        let bytes = host.disk().read(&file.path()).unwrap();
+        assert_eq!(bytes.len(), 3 * ENTRY_BYTES);
+        assert_eq!(bytes[..11], [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        // The segment begins behind a marker; a file that ends within an entry; another version.
+        assert!(TransactionIndex::load(21, file.clone()).is_err());
+        file.get().unwrap().set_len(40).unwrap();
+        assert!(TransactionIndex::load(10, file.clone()).is_err());
+        file.get().unwrap().write_all_at(&[0, 1], 0).unwrap();
+        file.get().unwrap().set_len(34).unwrap();
+        assert!(TransactionIndex::load(10, file.clone()).is_err());
+        TransactionIndex::anew(file.clone()).unwrap();
+        assert!(!host.disk().exists(&file.path()).unwrap());
+    }
+}
