@@ -140,6 +140,8 @@ vectors! {
     stream_to_table,
     table_filter,
     table_filter_materialized,
+    table_group_by_aggregate,
+    table_group_by_count,
     table_map_values,
     table_table_inner,
     table_table_left,

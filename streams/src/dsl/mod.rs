@@ -1,13 +1,14 @@
 //! The DSL: handles whose methods write operations into a graph, which `build` turns into a topology.
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
-//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `windowed`, `ktable`; `table_source` makes tables of topics and of
+//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `windowed`, `ktable`, `kgrouped_table`; `table_source` makes tables of topics and of
 //! streams.
 
 mod builder;
 mod graph;
 mod handle;
 mod kgrouped_stream;
+mod kgrouped_table;
 mod kstream;
 mod ktable;
 mod ktable_join;
@@ -21,6 +22,7 @@ mod windowed;
 
 pub use builder::StreamsBuilder;
 pub use kgrouped_stream::KGroupedStream;
+pub use kgrouped_table::KGroupedTable;
 pub use kstream::KStream;
 pub use ktable::KTable;
 pub use named::Named;

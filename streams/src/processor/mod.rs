@@ -1,11 +1,12 @@
 //! What a node is and what it meets at run time: records in flight, the nodes below it, its task.
 //!
-//! Reading order: `part` and `in_flight` (a record between two nodes), `operator` (what a node does), `erased` (nodes
+//! Reading order: `part`, `in_flight`, `change` and `change_serde` (a record between two nodes), `operator` (what a node does), `erased` (nodes
 //! without their types, the one file of `unsafe`), `context` and `memos` (what a task gives
 //! its nodes), `supplier` (how a node is made for each task), then the nodes at its
 //! ends: `source`, `table_topic_source`, `sink`.
 
 mod change;
+mod change_serde;
 mod context;
 mod erased;
 mod in_flight;
@@ -20,6 +21,7 @@ mod table_topic_source;
 pub use supplier::TaskId;
 
 pub(crate) use change::Change;
+pub(crate) use change_serde::ChangeSerde;
 pub(crate) use context::{Context, DropReason, Origin, Policies, Stage, TaskState};
 pub(crate) use erased::{Cell, EdgeType, Forward, Node, Nodes};
 pub(crate) use in_flight::InFlight;

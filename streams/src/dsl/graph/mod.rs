@@ -5,9 +5,10 @@
 //! adds them to the *plan*, a graph in which one node may stand for several of the topology (a repartition is a filter,
 //! a sink and a source). The plan is optimised, then *lowered* into the topology.
 //!
-//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `stores`, `table`, `view`, `grouped`, `repartition`, `optimize`, `lower`.
+//! Reading order: `operation`, `walk`, `plan`, `serde_slot`, `stores`, `table`, `view`, `grouped`, `grouped_table`, `repartition`, `optimize`, `lower`.
 
 mod grouped;
+mod grouped_table;
 mod lower;
 mod operation;
 mod optimize;
@@ -20,6 +21,7 @@ mod view;
 mod walk;
 
 pub(crate) use grouped::GroupedPlan;
+pub(crate) use grouped_table::GroupedTablePlan;
 pub(crate) use lower::Lowering;
 pub(crate) use operation::{Call, GraphRef, Output};
 pub(crate) use plan::{PlanId, PlanNode, Role, SourcePlan, StreamPlan};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{GroupedPlan, StreamPlan, TableId, Walk};
+use super::{GroupedPlan, GroupedTablePlan, StreamPlan, TableId, Walk};
 use crate::error::Result;
 use crate::policy::OnError;
 use crate::topology::{Optimization, Topology};
@@ -46,6 +46,7 @@ pub(crate) enum Output {
     End,
     Stream(StreamPlan),
     Grouped(GroupedPlan),
+    GroupedTable(GroupedTablePlan),
     Table(TableId),
 }
 

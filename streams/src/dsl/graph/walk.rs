@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, GroupedPlan, Output, PlanId, PlanNode, StreamPlan, TableId, TablePlan, lower, optimize};
+use super::{
+    Call, GroupedPlan, GroupedTablePlan, Output, PlanId, PlanNode, StreamPlan, TableId, TablePlan, lower,
+    optimize,
+};
 use crate::error::Result;
 use crate::topology::{Optimization, Topology};
 
@@ -103,6 +106,21 @@ impl Walk {
         match &mut self.outputs[operation] {
             Output::Grouped(grouped) => grouped,
             _ => unreachable!("a handle of a grouped stream stands for an operation that gives one"),
+        }
+    }
+
+    /// The grouped table that an operation gave.
+    pub(crate) fn grouped_table(&self, operation: usize) -> &GroupedTablePlan {
+        match &self.outputs[operation] {
+            Output::GroupedTable(grouped) => grouped,
+            _ => unreachable!("a handle of a grouped table stands for an operation that gives one"),
+        }
+    }
+
+    pub(super) fn grouped_table_mut(&mut self, operation: usize) -> &mut GroupedTablePlan {
+        match &mut self.outputs[operation] {
+            Output::GroupedTable(grouped) => grouped,
+            _ => unreachable!("a handle of a grouped table stands for an operation that gives one"),
         }
     }
 
