@@ -138,8 +138,15 @@ impl Commit {
         };
         let connection = self.client.shared_lane().connection(&address).await?;
         let codes = group_offsets::commit(&connection, &committer, &self.offsets).await?;
+        let overtaken =
+            |group: &Group| group.membership.lock().has_overtaken(&committer, self.offsets.keys());
+        let overtaken = self.group.as_deref().is_some_and(overtaken);
         let mut failure = None;
-        for (name, code) in codes {
+        for (name, mut code) in codes {
+            // Kafka's consumer too takes it for what it is: nobody else has the partitions yet.
+            if code == ErrorCode::ILLEGAL_GENERATION && overtaken {
+                code = ErrorCode::REBALANCE_IN_PROGRESS;
+            }
             if code == ErrorCode::NONE {
                 self.offsets.remove(&name);
                 continue;

@@ -517,6 +517,20 @@ impl Membership {
         }
     }
 
+    /// Whether a commit was only overtaken by a rebalance: it came with a generation that has passed, or passes just now,
+    /// and the member still has all these partitions. It may be tried again with the next generation.
+    pub(super) fn has_overtaken<'a>(
+        &self,
+        committer: &Committer,
+        mut partitions: impl Iterator<Item = &'a TopicPartition>,
+    ) -> bool {
+        let passing = matches!(self.state, State::Joining | State::Assigning(_) | State::Syncing(_));
+        let passed = committer.generation != self.generation_id;
+        committer.member_id == self.member_id
+            && (passing || passed)
+            && partitions.all(|name| self.owned.contains(name))
+    }
+
     /// The coordinator is elsewhere.
     pub(super) fn coordinator_moved(&mut self) {
         self.coordinator = None;

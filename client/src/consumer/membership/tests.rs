@@ -377,3 +377,28 @@ fn a_refused_commit_tells_of_the_membership() {
     check(ErrorCode::REBALANCE_IN_PROGRESS, true, "revoked [t-0]");
     check(ErrorCode::OFFSET_METADATA_TOO_LARGE, true, "");
 }
+
+#[test]
+fn a_commit_is_overtaken_while_the_partitions_stay() {
+    let mut test = Test::cooperative();
+    test.settle(&[0, 1]);
+    let before = test.member.committer();
+    let check = |test: &Test, partitions: &[i32], expected: bool| {
+        let names: Vec<TopicPartition> =
+            partitions.iter().map(|number| TopicPartition::new("t", *number)).collect();
+        assert_eq!(test.member.has_overtaken(&before, names.iter()), expected, "{partitions:?}");
+    };
+    check(&test, &[0], false);
+    test.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    test.next();
+    check(&test, &[0, 1], true);
+    check(&test, &[0, 2], false);
+    test.joined(2, "other", &[]);
+    test.next();
+    test.synced(&[0, 1]);
+    check(&test, &[0, 1], true);
+    // The user has been told to let go of one, and has.
+    test.poll();
+    test.heartbeat(ErrorCode::UNKNOWN_MEMBER_ID);
+    check(&test, &[0], false);
+}
