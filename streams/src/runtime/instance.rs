@@ -105,6 +105,18 @@ impl InstanceHandle {
         let Shared { client, application_id, plan, workers, committed, .. } = &*self.shared;
         let hurry = || workers.iter().for_each(|worker| drop(worker.send(ToWorker::Commit)));
         let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
+        let drained = async {
+            drained.await?;
+            // The group knows of a commit before the worker does whose stores are asked next.
+            for worker in workers {
+                let (reply, settled) = oneshot::channel();
+                // A worker that has ended has nothing left to settle.
+                if worker.send(ToWorker::Settle { reply }).is_ok() {
+                    let _ = settled.await;
+                }
+            }
+            Ok(())
+        };
         tokio::select! {
             biased;
             error = self.failed() => Err(error),

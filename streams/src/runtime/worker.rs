@@ -43,6 +43,8 @@ pub(crate) enum ToWorker {
     Lose { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
     /// Commit as soon as all input at hand is processed.
     Commit,
+    /// Answer once no commit is in flight: what the group has committed by now is committed in the stores too.
+    Settle { reply: oneshot::Sender<()> },
     /// A question about a task's stores.
     Ask { task: TaskId, question: Question },
     /// The end, after a commit of everything.
@@ -91,6 +93,8 @@ struct Worker {
     commit: Option<CommitInFlight>,
     last_commit: Instant,
     commit_requested: bool,
+    /// Told when the commit in flight has ended.
+    settling: Vec<oneshot::Sender<()>>,
     paused: BTreeSet<TopicPartition>,
     /// The group has given its tasks to others: nothing is processed until they are taken away.
     fenced: bool,
@@ -108,6 +112,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         commit: None,
         last_commit: now,
         commit_requested: false,
+        settling: Vec::new(),
         paused: BTreeSet::new(),
         fenced: false,
     };
@@ -183,10 +188,15 @@ impl Worker {
                 for task in tasks {
                     self.tasks.remove(&task);
                 }
-                self.fenced &= !self.tasks.is_empty();
+                self.free_if_idle();
                 let _ = reply.send(());
             }
             ToWorker::Commit => self.commit_requested = true,
+            ToWorker::Settle { reply } if self.commit.is_some() => self.settling.push(reply),
+            ToWorker::Settle { reply } => {
+                // Whoever asked may have given up.
+                let _ = reply.send(());
+            }
             ToWorker::Ask { task, question } => {
                 question(self.tasks.get_mut(&task).filter(|task| task.is_restored()));
             }
@@ -353,6 +363,14 @@ impl Worker {
 
     fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         self.commit = None;
+        let applied = self.apply(done);
+        for reply in self.settling.drain(..) {
+            let _ = reply.send(());
+        }
+        applied
+    }
+
+    fn apply(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         let acknowledged = match done {
             Ok(acknowledged) => acknowledged,
             Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
@@ -399,7 +417,13 @@ impl Worker {
                 }
             }
         }
+        self.free_if_idle();
         committed
+    }
+
+    /// Whoever has no tasks any more has none that belong to others.
+    fn free_if_idle(&mut self) {
+        self.fenced &= !self.tasks.is_empty();
     }
 
     async fn wait(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Woken {
@@ -417,11 +441,11 @@ impl Worker {
                 None => std::future::pending().await,
             }
         };
-        let tasks = &mut self.tasks;
+        let (tasks, fenced) = (&mut self.tasks, self.fenced);
         let restored = async {
-            // Woken by the first task whose changelog has brought something.
+            // Woken by the first task whose changelog has brought something, if it would be applied.
             std::future::poll_fn(|context| {
-                let ready = tasks.values_mut().any(|task| task.poll_restore(context));
+                let ready = !fenced && tasks.values_mut().any(|task| task.poll_restore(context));
                 if ready { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
@@ -437,7 +461,8 @@ impl Worker {
 
     /// When the clock alone gives something to do: the next commit, if there is something to commit; a punctuation.
     fn next_deadline(&self) -> Option<Instant> {
-        let uncommitted = self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
+        let uncommitted =
+            !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
         uncommitted.then(|| self.last_commit + self.context.commit_interval)
     }
 
