@@ -1,6 +1,7 @@
 //! Before anything runs: the topics are there, and it is known which tasks there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer};
 
@@ -154,7 +155,13 @@ async fn make_internal(
     Ok(())
 }
 
-/// Creates topics; one that is there already is well.
+/// How long brokers may take to learn of a topic that has been created.
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
+/// How often they are asked meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Creates topics, and waits until brokers know of them: Apache Kafka answers before they do. One that is there already
+/// is well.
 async fn create_missing(client: &Client, topics: &[NewTopic]) -> Result<()> {
     if topics.is_empty() {
         return Ok(());
@@ -168,7 +175,19 @@ async fn create_missing(client: &Client, topics: &[NewTopic]) -> Result<()> {
             Err(error) => return Err(client_error(&format!("creating the topic `{topic}`"), error)),
         }
     }
-    Ok(())
+    let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+    let known = async {
+        while partition_counts(client, names.iter()).await?.len() < names.len() {
+            client.host().sleep(ASK_AGAIN).await;
+        }
+        Ok(())
+    };
+    client.host().timeout(KNOWN_WITHIN, known).await.unwrap_or_else(|_| {
+        Err(Error::fatal(format_args!(
+            "topics are created and not known to the brokers: {}",
+            names.join(", ")
+        )))
+    })
 }
 
 /// Partitions of the topics that are there.
