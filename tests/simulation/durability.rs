@@ -30,7 +30,7 @@ fn run(sim: &Sim, options: &SimOptions) -> History {
         let broker = BrokerProcess::start(sim, &[]);
         let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS, options.disk.clone());
         let clients = async {
-            create_topic(&sim.node("client0"), &load, &[]).await;
+            create_topic(&sim.node("client0"), &load.topic, load.partitions).await;
             let mut readers = load.logs();
             readers.truncate(2);
             let follow = async |consumer: u32| {

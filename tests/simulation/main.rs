@@ -1,4 +1,4 @@
-//! Broker and clients in one simulated world, under a seed that decides what fails.
+//! Broker, clients and word count in one simulated world, under a seed that decides what fails.
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
 //! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `broker_process`,
@@ -14,3 +14,4 @@ mod nemesis;
 mod producers;
 mod reader;
 mod seeds;
+mod word_count;

@@ -58,16 +58,12 @@ pub(crate) async fn connect(host: &Host) -> Client {
 }
 
 /// Makes the topic, however long it takes.
-pub(crate) async fn create_topic(host: &Host, load: &Load, configs: &[(&str, &str)]) {
+pub(crate) async fn create_topic(host: &Host, name: &str, partitions: i32) {
     let admin = connect(host).await.admin();
-    let topic = NewTopic::new(&load.topic, load.partitions);
-    let topic = configs.iter().fold(topic, |topic, (key, value)| topic.config(*key, *value));
+    let topic = NewTopic::new(name, partitions);
     loop {
-        match admin
-            .create_topics(std::slice::from_ref(&topic))
-            .await
-            .map(|mut results| results.remove(&load.topic))
-        {
+        let results = admin.create_topics(std::slice::from_ref(&topic)).await;
+        match results.map(|mut results| results.remove(name)) {
             Ok(Some(Ok(_))) => return,
             // The first attempt got through and its answer did not.
             Ok(Some(Err(error))) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => return,

@@ -1,6 +1,7 @@
 //! Which seeds a run covers, and how a failing one is told.
 //!
-//! `ANABRANCH_SEED=7` replays one; `ANABRANCH_SEEDS=200` runs the first 200, `ANABRANCH_SEEDS=1000..1200` those.
+//! `ANABRANCH_SEED=7` replays one; `ANABRANCH_SEEDS=200` runs the first 200, `ANABRANCH_SEEDS=1000..1200` those. With
+//! `RUST_LOG=debug` the parts say what they do.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,6 +24,10 @@ pub(crate) fn for_some_seeds(test: &str, run: impl FnMut(u64)) {
 
 fn for_each(test: &str, step: u64, mut run: impl FnMut(u64)) {
     let variable = |name| std::env::var(name).ok();
+    if let Some(filter) = variable("RUST_LOG") {
+        // A test before this one may have done so.
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init();
+    }
     let seeds = seeds(variable("ANABRANCH_SEED").as_deref(), variable("ANABRANCH_SEEDS").as_deref());
     let seeds =
         seeds.expect("seeds as numbers: ANABRANCH_SEED=7, ANABRANCH_SEEDS=200 or ANABRANCH_SEEDS=100..200");

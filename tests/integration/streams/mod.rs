@@ -4,6 +4,7 @@
 mod bad_input;
 mod errors;
 mod instances;
+mod killed;
 mod restart;
 mod word_count;
 

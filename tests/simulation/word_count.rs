@@ -1,0 +1,285 @@
+//! Word count in the simulated world: broker, writers and the application's instances, while all of them fail.
+//!
+//! At least once: of every line that was acknowledged each word counts, some may count twice; and the store, its
+//! changelog and the output agree in the end. A run in which nothing fails is exact.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::sim::{NetworkOptions, assert_same_trace};
+use anabranch_host::{Host, Sim, SimOptions};
+
+use crate::broker_process::{ADDRESS, BrokerProcess};
+use crate::nemesis::{FAULTS, Fault, Nemesis};
+use crate::producers::{connect, create_topic};
+use crate::reader::Reader;
+use crate::seeds::{for_each_seed, for_some_seeds};
+
+const COUNTS: Store<KeyValue<String, i64>> = Store::named("word-counts");
+
+/// Things fail for so long...
+const TROUBLE: Duration = Duration::from_secs(20);
+/// ...and when all is mended, the run must come to rest within this time.
+const REST: Duration = Duration::from_secs(600);
+/// An instance that nothing disturbs has stopped by then.
+const STOP: Duration = Duration::from_secs(60);
+
+type Words = BTreeMap<String, i64>;
+
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream("lines")
+        .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count_with(COUNTS)
+        .updates()
+        .to("counts");
+    builder.build().expect("a valid topology")
+}
+
+/// What a run is like; from the seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    partitions: i32,
+    instances: usize,
+    threads: usize,
+    cache_max_bytes: usize,
+    commit_interval_ms: u64,
+    distinct_words: u64,
+    /// Between two lines of a writer lie at most so many microseconds.
+    pause_us: u64,
+    /// Whether anything fails.
+    troubled: bool,
+}
+
+impl Setting {
+    fn draw(host: &Host) -> Setting {
+        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
+        Setting {
+            partitions: one_of(&[1, 2, 3]) as i32,
+            instances: one_of(&[1, 1, 2]) as usize,
+            threads: one_of(&[1, 2]) as usize,
+            cache_max_bytes: one_of(&[0, 1000, 10_000_000]) as usize,
+            commit_interval_ms: one_of(&[10, 100, 1000]),
+            distinct_words: one_of(&[3, 100]),
+            pause_us: one_of(&[20_000, 200_000]),
+            troubled: host.random_below(8) > 0,
+        }
+    }
+
+    fn streams(&self, host: &Host) -> Streams {
+        Streams::new("word-count", topology())
+            .on(host.clone(), host.dialer())
+            .bootstrap_server(ADDRESS)
+            .create_topics(self.partitions)
+            .threads(self.threads)
+            .config("statestore.cache.max.bytes", self.cache_max_bytes)
+            .config("commit.interval.ms", self.commit_interval_ms)
+            .config("consumer.session.timeout.ms", 6000)
+            .config("consumer.heartbeat.interval.ms", 500)
+    }
+
+    /// What may fail on the nodes of instances. A process that stands still, or is cut off, for longer than its session
+    /// wakes up with batches to send; another has its tasks then, and at least once nothing fences the two. So where
+    /// there are two instances, they end, and lose connections, but do not wake up late.
+    fn nodes_in_trouble(&self) -> Vec<String> {
+        let instances = if self.instances == 1 { &["app0"][..] } else { &[] };
+        ["writer0", "writer1"].iter().chain(instances).map(|node| node.to_string()).collect()
+    }
+}
+
+/// What the writers know of their words.
+#[derive(Clone, Default)]
+struct Written {
+    sent: Rc<RefCell<Words>>,
+    acknowledged: Rc<RefCell<Words>>,
+}
+
+fn add(words: &RefCell<Words>, line: &str) {
+    for word in line.split(' ') {
+        *words.borrow_mut().entry(word.to_owned()).or_default() += 1;
+    }
+}
+
+/// Sends lines until `until` has passed and the fate of each is known.
+async fn write(host: Host, setting: Setting, until: Duration, written: Written) {
+    let client = connect(&host).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).expect("a valid configuration");
+    let mut fates = Vec::new();
+    while host.now().since_start() < until {
+        let words = 1 + host.random_below(5);
+        let word = |_| format!("w{}", host.random_below(setting.distinct_words));
+        let line = (0..words).map(word).collect::<Vec<_>>().join(" ");
+        let partition = host.random_below(setting.partitions as u64) as i32;
+        let record = ProducerRecord::new("lines").partition(partition).value(line.as_bytes());
+        // What the producer does not take, for want of room or time, never leaves.
+        if let Ok(delivery) = producer.send(record).await {
+            add(&written.sent, &line);
+            let acknowledged = Rc::clone(&written.acknowledged);
+            fates.push(async move {
+                if delivery.await.is_ok() {
+                    add(&acknowledged, &line);
+                }
+            });
+        }
+        host.sleep(Duration::from_micros(host.random_below(setting.pause_us))).await;
+    }
+    futures::future::join_all(fates).await;
+}
+
+/// Runs an instance on its node, and starts it again whenever it has ended.
+async fn keep_running(sim: &Sim, node: &str, setting: &Setting) {
+    let operator = sim.node("operator");
+    loop {
+        let host = sim.node(node);
+        let streams = setting.streams(&host);
+        let life = host.spawn(async move {
+            match streams.start().await {
+                Ok(running) => running.run_until_ctrl_c().await,
+                Err(error) => Err(error),
+            }
+        });
+        // A kill cancels it.
+        if let Ok(ended) = life.await {
+            println!("{:?} {node} ended: {ended:?}", sim.now().since_start());
+            sim.kill(node);
+        }
+        operator.sleep(Duration::from_millis(operator.random_below(2000))).await;
+    }
+}
+
+/// Ends instances, suddenly or cleanly.
+async fn end_instances(sim: &Sim, setting: &Setting, until: Duration) {
+    let host = sim.node("nemesis of instances");
+    let often = host.random_below(3);
+    while setting.troubled && often > 0 && host.now().since_start() < until {
+        host.sleep(Duration::from_millis(host.random_below(20_000 / often))).await;
+        let node = format!("app{}", host.random_below(setting.instances as u64));
+        let suddenly = host.random_below(2) == 0;
+        println!(
+            "{:?} {node} ends {}",
+            sim.now().since_start(),
+            if suddenly { "suddenly" } else { "cleanly" }
+        );
+        if suddenly { sim.kill(&node) } else { sim.interrupt(&node) }
+    }
+}
+
+/// Counts what is left to count, and gives the store; however often it must be started.
+async fn final_counts(host: &Host, setting: &Setting) -> Words {
+    loop {
+        match count_the_rest(setting.streams(host)).await {
+            Ok(counts) => return counts,
+            Err(error) => println!("{:?} not counted: {error}", host.now().since_start()),
+        }
+        host.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn count_the_rest(streams: Streams) -> Result<Words> {
+    let running = streams.start().await?;
+    running.drain().await?;
+    let counts = running.store(COUNTS)?.all().await?;
+    running.close().await?;
+    Ok(counts.into_iter().collect())
+}
+
+/// The newest count of each word in a topic.
+async fn newest(host: &Host, topic: &str, partitions: i32) -> Words {
+    let mut reader = Reader::new(host);
+    let mut newest = Words::new();
+    for partition in 0..partitions {
+        for record in reader.read_records(&(topic.to_owned(), partition)).await {
+            let word = String::from_utf8(record.key.expect("a word").to_vec()).expect("text");
+            let count = record.value.expect("a count");
+            newest.insert(word, i64::from_be_bytes(count[..].try_into().expect("8 bytes")));
+        }
+    }
+    newest
+}
+
+/// A whole run, judged. Gives how many words were counted.
+fn run(sim: &Sim, options: &SimOptions) -> i64 {
+    let setting = Setting::draw(&sim.node("setting"));
+    println!("seed {}: {setting:?}", sim.seed());
+    if !setting.troubled {
+        sim.set_network(NetworkOptions::default());
+    }
+    let written = Written::default();
+    let work = async {
+        let broker = BrokerProcess::start(sim, &[]);
+        let trouble = async {
+            create_topic(&sim.node("writer0"), "lines", setting.partitions).await;
+            let (nodes, nothing) = (setting.nodes_in_trouble(), &[] as &[Fault]);
+            let faults = if setting.troubled { &FAULTS[..] } else { nothing };
+            let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
+            let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());
+            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let instances = nodes.iter().map(|node| keep_running(sim, node, &setting));
+            tokio::select! {
+                biased;
+                _ = async { tokio::join!(
+                    writer("writer0"),
+                    writer("writer1"),
+                    nemesis.run(TROUBLE),
+                    end_instances(sim, &setting, TROUBLE),
+                ) } => {}
+                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+            }
+            let host = sim.node("last");
+            if !setting.troubled {
+                nodes.iter().for_each(|node| sim.interrupt(node));
+                host.sleep(STOP).await;
+            }
+            nodes.iter().for_each(|node| sim.kill(node));
+            let counts = final_counts(&host, &setting).await;
+            let output = newest(&host, "counts", setting.partitions).await;
+            let changelog = newest(&host, "word-count-word-counts-changelog", setting.partitions).await;
+            (counts, output, changelog)
+        };
+        broker.keep_running_while(trouble).await
+    };
+    let clock = sim.node("clock");
+    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
+    let Ok((counts, output, changelog)) = in_time else {
+        panic!("seed {}: no rest within {REST:?}", sim.seed());
+    };
+    for (word, acknowledged) in written.acknowledged.borrow().iter() {
+        let counted = counts.get(word).copied().unwrap_or(0);
+        assert!(counted >= *acknowledged, "{word}: {acknowledged} acknowledged, {counted} counted");
+    }
+    assert_eq!(changelog, counts, "the changelog (left) brings the store (right) back");
+    assert_eq!(output, counts, "the output's newest (left) are the store's (right)");
+    if !setting.troubled {
+        assert_eq!(counts, *written.sent.borrow(), "nothing failed, so each word counts once");
+    }
+    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
+    counts.values().sum()
+}
+
+#[test]
+fn no_word_is_lost() {
+    let mut counted = 0;
+    for_each_seed("no_word_is_lost", |seed| {
+        let options = SimOptions::chaos(seed);
+        let sim = Sim::new(seed, options.clone());
+        counted += run(&sim, &options);
+        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    });
+    assert!(counted > 0, "nothing was counted");
+}
+
+#[test]
+fn two_runs_of_a_word_count_are_one() {
+    for_some_seeds("two_runs_of_a_word_count_are_one", |seed| {
+        let options = SimOptions::chaos(seed);
+        assert_same_trace(seed, &options, |sim| {
+            run(sim, &options);
+        });
+    });
+}
