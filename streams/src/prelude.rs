@@ -5,9 +5,9 @@ pub use uuid::Uuid;
 
 pub use crate::data::{Data, Item, Nullable, Outcome, Present};
 pub use crate::dsl::{
-    Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Named, Repartitioned, SameKey,
-    SessionWindowed, SessionWindowedKStream, Split, StreamJoined, StreamsBuilder, TimeWindowed,
-    TimeWindowedKStream, WindowSpec,
+    CogroupedKStream, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Named, Repartitioned,
+    SameKey, SessionWindowed, SessionWindowedCogroupedKStream, SessionWindowedKStream, Split, StreamJoined,
+    StreamsBuilder, TimeWindowed, TimeWindowedCogroupedKStream, TimeWindowedKStream, WindowSpec,
 };
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;

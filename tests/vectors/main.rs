@@ -109,6 +109,9 @@ macro_rules! vectors {
 vectors! {
     aggregate_concat,
     branch_merge,
+    cogroup,
+    cogroup_session,
+    cogroup_tumbling,
     count_by_key,
     dynamic_sink,
     emit_on_close_hopping,

@@ -1,10 +1,12 @@
 //! The DSL: handles whose methods write operations into a graph, which `build` turns into a topology.
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
-//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `windowed`, `ktable`, `kgrouped_table`; `table_source` makes tables of topics and of
+//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`;
+//! `table_source` makes tables of topics and of
 //! streams.
 
 mod builder;
+mod cogrouped;
 mod graph;
 mod handle;
 mod kgrouped_stream;
@@ -21,6 +23,7 @@ mod table_source;
 mod windowed;
 
 pub use builder::StreamsBuilder;
+pub use cogrouped::CogroupedKStream;
 pub use kgrouped_stream::KGroupedStream;
 pub use kgrouped_table::KGroupedTable;
 pub use kstream::KStream;
@@ -29,4 +32,7 @@ pub use named::Named;
 pub use options::{Grouped, Joined, Repartitioned, StreamJoined};
 pub use same_key::SameKey;
 pub use split::Split;
-pub use windowed::{SessionWindowed, SessionWindowedKStream, TimeWindowed, TimeWindowedKStream, WindowSpec};
+pub use windowed::{
+    SessionWindowed, SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowed,
+    TimeWindowedCogroupedKStream, TimeWindowedKStream, WindowSpec,
+};

@@ -1,6 +1,7 @@
 //! The recorded topologies in our DSL, by what they are about.
 
 mod aggregates;
+mod cogroups;
 mod grouped_tables;
 mod joins;
 mod stateless;
@@ -13,7 +14,15 @@ type Build = fn(&StreamsBuilder);
 
 /// Builds the topology of this name.
 pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topology>> {
-    let all = [stateless::ALL, aggregates::ALL, tables::ALL, grouped_tables::ALL, windows::ALL, joins::ALL];
+    let all = [
+        stateless::ALL,
+        aggregates::ALL,
+        cogroups::ALL,
+        tables::ALL,
+        grouped_tables::ALL,
+        windows::ALL,
+        joins::ALL,
+    ];
     let (_, build) = *all.iter().copied().flatten().find(|(known, _)| *known == name)?;
     Some(move |optimization| {
         let builder = StreamsBuilder::new();

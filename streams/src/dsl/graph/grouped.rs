@@ -25,13 +25,22 @@ impl Walk {
     /// The stream that an aggregation of this grouped stream reads, which may have to be repartitioned first. `store` is
     /// the name of the aggregation's store.
     pub(crate) fn aggregated_stream(&mut self, operation: usize, store: &str) -> StreamPlan {
+        self.cogrouped_stream(operation, store, 0)
+    }
+
+    /// The same for one of several grouped streams, by its place among them. Kafka Streams would give the topics of all
+    /// that have no name of the user's the same name, and then refuse it.
+    pub(crate) fn cogrouped_stream(&mut self, operation: usize, store: &str, place: usize) -> StreamPlan {
         let grouped = self.grouped(operation).clone();
         if !grouped.stream.repartition_required {
             return grouped.stream;
         }
-        let prefix = grouped.name.as_deref().unwrap_or(store);
+        let mut prefix = grouped.name.clone().unwrap_or_else(|| store.to_owned());
+        if grouped.name.is_none() && self.has_repartition(&prefix) {
+            prefix = format!("{prefix}-{place}");
+        }
         // The numbers are used up even if the topic is there already.
-        let plan = self.repartition_plan(prefix, grouped.types, false, None);
+        let plan = self.repartition_plan(&prefix, grouped.types, false, None);
         if let Some(shared) = grouped.shared {
             return shared;
         }

@@ -17,6 +17,8 @@ pub(crate) struct GraphRef(Arc<Mutex<Graph>>);
 struct Graph {
     operations: Vec<Operation>,
     faults: Vec<String>,
+    /// An operation uses a handle of another builder, which nothing here can resolve.
+    mixed: bool,
 }
 
 type Expand = dyn Fn(&mut Walk, &Call) -> Output + Send;
@@ -89,7 +91,9 @@ impl GraphRef {
     pub(crate) fn same_builder(&self, other: &GraphRef, method: &str) -> bool {
         let same = Arc::ptr_eq(&self.0, &other.0);
         if !same {
-            self.0.lock().faults.push(format!(
+            let graph = &mut *self.0.lock();
+            graph.mixed = true;
+            graph.faults.push(format!(
                 "`{method}` joins handles of two builders: make both with one `StreamsBuilder`"
             ));
         }
@@ -99,6 +103,9 @@ impl GraphRef {
     /// Turns the operations into a topology.
     pub(crate) fn build(&self, optimization: Optimization) -> Result<Topology> {
         let graph = self.0.lock();
+        if graph.mixed {
+            return Topology::faults_as_error(&graph.faults).map(|()| Topology::new());
+        }
         let mut walk = Walk::new(graph.faults.clone());
         for operation in &graph.operations {
             let output = (operation.expand)(&mut walk, &operation.call);

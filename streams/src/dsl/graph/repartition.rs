@@ -90,6 +90,13 @@ impl Walk {
         RepartitionPlan { topic, sink, filter, source, types, explicit, partitions }
     }
 
+    /// Whether the plan has a repartition topic named after `prefix`.
+    pub(crate) fn has_repartition(&self, prefix: &str) -> bool {
+        let wanted = repartition_topic(prefix);
+        let is_it = |node: &PlanNode| matches!(&node.role, Role::Repartition(plan) if plan.topic == wanted);
+        self.plan.iter().any(is_it)
+    }
+
     /// The stream that a join reads, repartitioned first if it must be. Without a name of the user's, several joins of
     /// one stream share the topic; the numbers are used up each time.
     pub(crate) fn stream_to_join<K: Nullable, V: Item>(

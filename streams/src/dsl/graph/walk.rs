@@ -73,7 +73,7 @@ impl Walk {
     }
 
     /// Topics that are read together by key need the same number of partitions. Gives all of them.
-    pub(crate) fn copartition(&mut self, sides: [Vec<String>; 2]) -> Vec<String> {
+    pub(crate) fn copartition(&mut self, sides: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
         let mut topics: Vec<String> = Vec::new();
         for topic in sides.into_iter().flatten() {
             if !topics.contains(&topic) {

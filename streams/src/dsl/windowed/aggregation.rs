@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::graph::{Lowering, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, ViewSlot, Walk};
+use super::super::graph::{
+    Lowering, Output, PlanNode, SerdeSlot, TableOrigin, TablePlan, ViewSlot, Walk, window_store,
+};
 use super::super::handle::Handle;
 use super::super::ktable::KTable;
 use crate::data::{Data, Item};
@@ -10,9 +12,10 @@ use crate::error::Result;
 use crate::operators::TableView;
 use crate::processor::NodeSupplier;
 use crate::serdes::KnownWindowedSerde;
-use crate::state::StoreSettings;
+use crate::state::{StoreSettings, WindowSettings};
 use crate::topology::{NodeKind, StoreDefinition};
 use crate::window::{Window, Windowed};
+use crate::windows::Cut;
 
 /// What tells one windowed aggregation from another.
 pub(super) struct Aggregation {
@@ -64,8 +67,7 @@ impl Aggregation {
                 node
             });
             let node = walk.add(node, &[stream.node]);
-            let inner = settings.key_serde::<K>().unwrap_or_else(|| grouped.key_serde.or_default::<K>());
-            let key_serde = SerdeSlot::of::<Windowed<K, W>>(Arc::new(KnownWindowedSerde { inner, size_ms }));
+            let key_serde = windowed_key::<K, W>(&settings, &grouped.key_serde, size_ms);
             Output::Table(walk.add_table(TablePlan {
                 node,
                 origin: TableOrigin::Aggregate,
@@ -80,10 +82,37 @@ impl Aggregation {
     }
 }
 
-/// The three closures of an aggregation, shared by all tasks.
-pub(super) struct Closures<I, F> {
-    pub(super) initial: Arc<I>,
-    pub(super) combine: Arc<F>,
+/// The store of windows of time. `hides`: operators do not see what is older than the retention.
+pub(super) fn windowed_store<K: Data, A: Data>(
+    walk: &mut Walk,
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    cut: Cut,
+    hides: bool,
+) -> StoreDefinition {
+    if let Some(fault) = cut.fault() {
+        walk.faults.push(format!("`windowed_by`: {fault}"));
+    }
+    let retention_ms = walk.retention_ms(settings, cut.retention_ms());
+    let windows = WindowSettings { size_ms: cut.size_ms(), retention_ms, hides };
+    window_store::<K, A>(settings, generated, key_serde, windows)
+}
+
+/// The serde of windowed keys. `size_ms`: how long a window is; of sessions 0.
+pub(super) fn windowed_key<K: Data, W: Window>(
+    settings: &StoreSettings,
+    key_serde: &SerdeSlot,
+    size_ms: i64,
+) -> SerdeSlot {
+    let inner = settings.key_serde::<K>().unwrap_or_else(|| key_serde.or_default::<K>());
+    SerdeSlot::of::<Windowed<K, W>>(Arc::new(KnownWindowedSerde { inner, size_ms }))
+}
+
+/// The closures of an aggregation, shared by all tasks.
+pub(in crate::dsl) struct Closures<I, F> {
+    pub(in crate::dsl) initial: Arc<I>,
+    pub(in crate::dsl) combine: Arc<F>,
 }
 
 impl<I, F> Clone for Closures<I, F> {

@@ -1,10 +1,18 @@
 //! Grouped streams cut into windows, to be aggregated.
 //!
-//! Reading order: what `windowed_by` gives here, `aggregation` (the node of a windowed aggregation), `time`, `session`.
+//! Reading order: what `windowed_by` gives here, `aggregation` (the node of a windowed aggregation), `time`, `session`,
+//! `cogrouped`.
 
 mod aggregation;
+mod cogrouped;
 mod session;
 mod time;
+
+pub use cogrouped::{SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
+
+pub(super) use aggregation::Closures;
+pub(super) use session::session;
+pub(super) use time::{fixed, sliding};
 
 use super::kgrouped_stream::KGroupedStream;
 use crate::windows::{Closes, Hopping, Session, Sliding, TimeWindows, Tumbling, Unlimited};
@@ -73,7 +81,7 @@ impl<K, V> KGroupedStream<K, V> {
     }
 }
 
-impl<G, W: TimeWindows> TimeWindowed<G, W> {
+impl<K, V, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W> {
     /// One result a window, when it has closed, instead of one an update.
     #[must_use]
     pub fn emit_on_window_close(mut self) -> Self
@@ -85,7 +93,7 @@ impl<G, W: TimeWindows> TimeWindowed<G, W> {
     }
 }
 
-impl<G> SessionWindowed<G> {
+impl<K, V> SessionWindowed<KGroupedStream<K, V>> {
     /// One result a session, when it has closed, instead of one an update.
     #[must_use]
     pub fn emit_on_window_close(mut self) -> Self {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use super::SessionWindowed;
-use super::aggregation::{Aggregation, Combined};
-use crate::data::{Data, Nullable, Outcome};
-use crate::dsl::graph::session_store;
+use super::aggregation::{Aggregation, Closures, Combined};
+use crate::data::{Data, Item, Nullable, Outcome};
+use crate::dsl::graph::{SerdeSlot, Walk, session_store};
 use crate::dsl::kgrouped_stream::KGroupedStream;
 use crate::dsl::ktable::KTable;
 use crate::operators::{EmitOnClose, ResultStore, SessionAggregate, SessionGetter, TableView};
 use crate::processor::{NodeSupplier, Part};
-use crate::state::{Sessions, Store, StoreFor};
+use crate::state::{Sessions, Store, StoreFor, StoreSettings};
+use crate::topology::StoreDefinition;
 use crate::window::{SessionWindow, Windowed};
+use crate::windows::Session;
 
 type Ses<K> = Windowed<K, SessionWindow>;
 
@@ -149,26 +151,13 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
             settings.caching = Some(false);
         }
         let kept = settings.clone();
-        let make_store = move |walk: &mut crate::dsl::graph::Walk, generated, key_serde: &_| {
-            let least_ms = windows.gap_ms().saturating_add(windows.grace_ms());
-            let retention_ms = walk.retention_ms(&kept, least_ms);
-            session_store::<K, A>(&kept, generated, key_serde, (retention_ms, on_close))
+        let make_store = move |walk: &mut Walk, generated: Option<String>, key_serde: &SerdeSlot| {
+            sessions_store::<K, A>(walk, &kept, generated, key_serde, windows, on_close)
         };
-        let (initial, combine, merge) = (Arc::new(initial), Arc::new(combine), Arc::new(merge));
+        let closures = Closures { initial: Arc::new(initial), combine: Arc::new(combine) };
+        let merge = Arc::new(merge);
         let supplier = move |store: &str, sends_old: bool| {
-            let name = store.to_owned();
-            let closures = (Arc::clone(&initial), Arc::clone(&combine), Arc::clone(&merge));
-            NodeSupplier::of(move |init| {
-                let store = ResultStore::own(init, &name, sends_old)?;
-                let on_close = on_close.then(|| EmitOnClose::new(init, &name));
-                Ok(SessionAggregate::<K, V, A, I, F, M>::new(
-                    init,
-                    store,
-                    windows,
-                    on_close,
-                    closures.clone(),
-                ))
-            })
+            session::<K, V, A, I, F, M>(store, sends_old, windows, on_close, &closures, Arc::clone(&merge))
         };
         let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms: 0 };
         let view = |store: &str| TableView::of_store(store, SessionGetter);
@@ -179,4 +168,45 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
             Arc::new(supplier),
         )
     }
+}
+
+/// The store of sessions. `hides`: operators do not see what is older than the retention.
+pub(super) fn sessions_store<K: Data, A: Data>(
+    walk: &mut Walk,
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    windows: Session,
+    hides: bool,
+) -> StoreDefinition {
+    let least_ms = windows.gap_ms().saturating_add(windows.grace_ms());
+    let retention_ms = walk.retention_ms(settings, least_ms);
+    session_store::<K, A>(settings, generated, key_serde, (retention_ms, hides))
+}
+
+/// A node that aggregates in sessions.
+pub(in crate::dsl) fn session<K, V, A, I, F, M>(
+    store: &str,
+    sends_old: bool,
+    windows: Session,
+    on_close: bool,
+    closures: &Closures<I, F>,
+    merge: Arc<M>,
+) -> NodeSupplier
+where
+    K: Data,
+    V: Item,
+    A: Data,
+    I: Fn() -> Option<A> + Send + Sync + 'static,
+    F: Fn(&K, Part<'_, V>, Option<A>) -> Combined<A> + Send + Sync + 'static,
+    M: Fn(&K, Option<A>, A) -> Combined<A> + Send + Sync + 'static,
+{
+    let (name, closures) = (store.to_owned(), closures.clone());
+    NodeSupplier::of(move |init| {
+        let store = ResultStore::own(init, &name, sends_old)?;
+        let on_close = on_close.then(|| EmitOnClose::new(init, &name));
+        let Closures { initial, combine } = closures.clone();
+        let closures = (initial, combine, Arc::clone(&merge));
+        Ok(SessionAggregate::<K, V, A, I, F, M>::new(init, store, windows, on_close, closures))
+    })
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use super::TimeWindowed;
-use super::aggregation::{Aggregation, Closures, Combined};
+use super::aggregation::{Aggregation, Closures, Combined, windowed_store};
 use crate::data::{Data, Nullable, Outcome};
-use crate::dsl::graph::window_store;
 use crate::dsl::kgrouped_stream::KGroupedStream;
 use crate::dsl::ktable::KTable;
 use crate::operators::{
     EmitOnClose, ResultStore, SlidingAggregate, TableView, WindowAggregate, WindowGetter,
 };
 use crate::processor::{NodeSupplier, Part};
-use crate::state::{Store, StoreFor, WindowSettings, Windows};
+use crate::state::{Store, StoreFor, Windows};
 use crate::window::Windowed;
 use crate::windows::{Cut, TimeWindows};
 
@@ -138,11 +137,7 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         let hides = on_close && matches!(cut, Cut::Sliding { .. });
         let kept = settings.clone();
         let make_store = move |walk: &mut crate::dsl::graph::Walk, generated, key_serde: &_| {
-            if let Some(fault) = cut.fault() {
-                walk.faults.push(format!("`windowed_by`: {fault}"));
-            }
-            let retention_ms = walk.retention_ms(&kept, cut.retention_ms());
-            window_store::<K, A>(&kept, generated, key_serde, WindowSettings { size_ms, retention_ms, hides })
+            windowed_store::<K, A>(walk, &kept, generated, key_serde, cut, hides)
         };
         let closures = Closures { initial: Arc::new(initial), combine: Arc::new(combine) };
         let supplier = move |store: &str, sends_old: bool| match cut {
@@ -162,7 +157,8 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
     }
 }
 
-fn fixed<K, V, A, W, I, F>(
+/// A node that aggregates in windows that lie where the clock puts them.
+pub(in crate::dsl) fn fixed<K, V, A, W, I, F>(
     store: &str,
     sends_old: bool,
     cut: Cut,
@@ -186,7 +182,8 @@ where
     })
 }
 
-fn sliding<K, V, A, W, I, F>(
+/// A node that aggregates in windows that records make.
+pub(in crate::dsl) fn sliding<K, V, A, W, I, F>(
     store: &str,
     sends_old: bool,
     windows: (i64, i64),
