@@ -1,10 +1,12 @@
-//! How much memory connections may hold together: requests that wait for their answers, and answers that wait for their
-//! readers.
+//! How much memory connections may hold together: requests that arrive or wait for their answers, and answers that wait
+//! for their readers.
 //!
-//! A request counts from when it is taken until it is answered, since the journal may hold its records for so long; if
+//! A large request counts as a whole before more than its beginning is read ([`Memory::reserve`]), so that what many
+//! connections send at once cannot be held at once, and every request that was begun has room to end. A small one counts
+//! from when it is taken. Both count until they are answered, since the journal may hold their records for so long; if
 //! the disk is slow, reading stops. An answer counts until it is written; fetches then give less than they were asked
-//! for ([`Memory::fetch_bytes`]). One request and one answer of each connection are let through in any case, so that
-//! nobody waits for ever.
+//! for ([`Memory::fetch_bytes`]). One small request and one answer of each connection are let through in any case, and
+//! the last request that is let in may pass the limit, so that nobody waits for ever.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
@@ -39,14 +41,24 @@ impl Memory {
 
     /// Whether there is room for another request; if not, the task of `context` is woken when there is.
     pub(crate) fn has_room(&self, context: &Context<'_>) -> bool {
+        self.requests.lock().has_room(self.limit_bytes, context)
+    }
+
+    /// Counts a request of so many bytes, which has begun to arrive, if there is room for another; if not, the task of
+    /// `context` is woken when there is. [`Memory::remove_request`] takes it out again.
+    pub(crate) fn reserve(&self, bytes: usize, context: &Context<'_>) -> bool {
         let mut requests = self.requests.lock();
-        if requests.bytes < self.limit_bytes {
-            return true;
+        let has_room = requests.has_room(self.limit_bytes, context);
+        if has_room {
+            requests.bytes += bytes;
         }
-        if !requests.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            requests.waiting.push(context.waker().clone());
-        }
-        false
+        has_room
+    }
+
+    /// Bytes of requests that arrive or wait for their answers.
+    #[cfg(test)]
+    pub(crate) fn request_bytes(&self) -> usize {
+        self.requests.lock().bytes
     }
 
     pub(crate) fn add_request(&self, bytes: usize) {
@@ -77,6 +89,18 @@ impl Memory {
     }
 }
 
+impl Requests {
+    fn has_room(&mut self, limit_bytes: usize, context: &Context<'_>) -> bool {
+        if self.bytes < limit_bytes {
+            return true;
+        }
+        if !self.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.waiting.push(context.waker().clone());
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -101,13 +125,14 @@ mod tests {
         let context = Context::from_waker(&waker);
         memory.add_request(9);
         assert!(memory.has_room(&context), "the last one may pass the limit");
-        memory.add_request(9);
+        assert!(memory.reserve(9, &context));
         assert!(!memory.has_room(&context));
-        assert!(!memory.has_room(&context));
+        assert!(!memory.reserve(1, &context));
         assert_eq!(memory.requests.lock().waiting.len(), 1, "one place, however often it asks");
         memory.remove_request(9);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(memory.has_room(&context));
+        assert_eq!(memory.request_bytes(), 9);
     }
 
     #[test]

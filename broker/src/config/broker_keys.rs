@@ -1,7 +1,8 @@
 //! The keys of a broker: Kafka 4.3's names, kinds and defaults, and what those do that have an effect here.
 //!
 //! [`BROKER_KEYS`] is what `server.properties` may hold and what DescribeConfigs of a broker shows. A key is looked up
-//! once at the start, so the table is a plain list in groups that belong together. `flush` is our own.
+//! once at the start, so the table is a plain list in groups that belong together. `flush` and
+//! `socket.request.timeout.ms` are our own.
 
 use super::key::ConfigKind::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
 use super::key::{ConfigKey, Valid};
@@ -73,8 +74,13 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .valid(Valid::AtLeast(0))
         .dynamic()
         .doc("The most connections at one time; more are closed at once."),
-    ConfigKey::new("max.connections.per.ip", Int, Some("2147483647")).dynamic(),
-    ConfigKey::new("max.connections.per.ip.overrides", String, Some("")).dynamic(),
+    ConfigKey::new("max.connections.per.ip", Int, Some("2147483647"))
+        .valid(Valid::AtLeast(0))
+        .dynamic()
+        .doc("The most connections of one address at one time; more are closed at once."),
+    ConfigKey::new("max.connections.per.ip.overrides", String, Some(""))
+        .dynamic()
+        .doc("Other limits for some addresses: address:limit,..."),
     ConfigKey::new("max.incremental.fetch.session.cache.slots", Int, Some("1000"))
         .valid(Valid::AtLeast(0))
         .doc("The most incremental fetch sessions; more are answered without one."),
@@ -89,7 +95,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("num.replica.fetchers", Int, Some("1")).dynamic(),
     ConfigKey::new("queued.max.request.bytes", Long, Some("-1"))
         .valid(Valid::AtLeast(-1))
-        .doc("Bytes of the requests that wait for their answers; -1: 32 MiB."),
+        .doc("Bytes of requests that arrive or wait for their answers, of all connections; -1: 32 MiB."),
     ConfigKey::new("queued.max.requests", Int, Some("500"))
         .valid(Valid::AtLeast(1))
         .doc("Requests of one connection that wait for their answers; more are not read."),
@@ -101,6 +107,10 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("socket.request.max.bytes", Int, Some("104857600"))
         .valid(Valid::AtLeast(1))
         .doc("The largest request; a larger one closes the connection."),
+    ConfigKey::new("socket.request.timeout.ms", Int, Some("30000")).valid(Valid::AtLeast(1)).doc(
+        "How long a request may take to arrive once its first byte is there, and a second more for each MiB; \
+         a slower one closes the connection.",
+    ),
     ConfigKey::new("socket.send.buffer.bytes", Int, Some("102400")),
     // Topics and logs
     ConfigKey::new("alter.config.policy.class.name", Class, None).valid(Valid::OnlyDefault),

@@ -4,13 +4,15 @@
 //! brokers while they run, written in the file, the default. [`BrokerConfig`] holds the file's layer, checked at once:
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
-//! Reading order: [`key`] (what is known of a key), the two tables, [`properties`] (the text), [`listeners`], [`topic`].
+//! Reading order: [`key`] (what is known of a key), the two tables, [`properties`] (the text), [`connections`], [`listeners`],
+//! [`topic`].
 
 pub mod key;
 
 mod broker_keys;
 mod topic_keys;
 
+pub mod connections;
 pub mod listeners;
 pub mod properties;
 pub mod topic;
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use broker_keys::BROKER_KEYS;
+pub use connections::ConnectionsPerIp;
 pub use key::ConfigKey;
 pub use listeners::Endpoint;
 pub use topic::TopicConfig;
@@ -78,11 +81,15 @@ pub struct BrokerConfig {
     pub socket_request_max_bytes: usize,
     /// When an idle connection is closed; none: never.
     pub connections_max_idle_ms: Option<u64>,
+    /// How long a request may take to arrive once its first byte is there, besides what its size buys.
+    pub socket_request_timeout_ms: u64,
     /// The most connections at one time.
     pub max_connections: usize,
+    /// The most of one address.
+    pub max_connections_per_ip: ConnectionsPerIp,
     /// The most requests of one connection that wait for their answers.
     pub queued_max_requests: usize,
-    /// The most bytes of requests that wait for their answers.
+    /// The most bytes of requests that arrive or wait for their answers.
     pub queued_max_request_bytes: usize,
     /// The most bytes of records in one fetch.
     pub fetch_max_bytes: usize,
@@ -125,7 +132,7 @@ pub struct GroupConfig {
     pub offsets_topic_segment_bytes: i32,
 }
 
-/// Bytes of waiting requests that all connections may hold unless `queued.max.request.bytes` says otherwise.
+/// Bytes of requests that all connections may hold unless `queued.max.request.bytes` says otherwise.
 const QUEUED_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 
 impl Default for BrokerConfig {
@@ -256,7 +263,12 @@ impl BrokerConfig {
             default_replication_factor: read.number("default.replication.factor") as i16,
             socket_request_max_bytes: size("socket.request.max.bytes"),
             connections_max_idle_ms: u64::try_from(read.number("connections.max.idle.ms")).ok(),
+            socket_request_timeout_ms: read.number("socket.request.timeout.ms") as u64,
             max_connections: size("max.connections"),
+            max_connections_per_ip: ConnectionsPerIp::settle(
+                size("max.connections.per.ip"),
+                read.text("max.connections.per.ip.overrides"),
+            )?,
             queued_max_requests: size("queued.max.requests"),
             queued_max_request_bytes: usize::try_from(read.number("queued.max.request.bytes"))
                 .unwrap_or(QUEUED_REQUEST_BYTES),

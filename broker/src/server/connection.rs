@@ -3,7 +3,8 @@
 //! A connection is one task with one loop over four steps, each of which may be possible or not: hand the answers that
 //! are ready to the socket, write, take the next request, read. Requests are taken while earlier ones wait (for a sync,
 //! for bytes), so that one connection can keep a disk busy; their number and their bytes are bounded, and nothing is
-//! read while the client does not read its answers. Bytes that are not the protocol end this connection and no other.
+//! read while the client does not read its answers. Bytes that are not the protocol end this connection and no other, and
+//! so does a request that does not come in time, or a client that is silent too long or leaves its answers unread.
 //!
 //! ```text
 //!   socket --read--> buffer --take--> handler --Reply--> waiting (in order) --ready--> outgoing --write--> socket
@@ -39,6 +40,11 @@ const FRAME_AT_ONCE_BYTES: usize = 2 * 1024 * 1024;
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of answers not yet written above which no further request is taken.
 const OUTGOING_BYTES: usize = 1024 * 1024;
+/// A frame up to this size may arrive without room being reserved for it: the small requests that keep clients alive
+/// never wait for the large ones of others.
+const UNRESERVED_FRAME_BYTES: usize = 16 * 1024;
+/// What each MiB of a request adds to the time it may take to arrive.
+const TIME_FOR_MIB: Duration = Duration::from_secs(1);
 /// How long answers that wait get when the broker stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// The most parts handed to the socket in one call.
@@ -51,6 +57,10 @@ pub(super) struct Connection {
     endpoint: Arc<Endpoint>,
     stopping: watch::Receiver<bool>,
     incoming: BytesMut,
+    /// Since when the frame whose beginning is in `incoming` is being read; none while it waits for room.
+    arriving_since: Option<Instant>,
+    /// What is reserved for it in the account of all connections.
+    reserved_bytes: usize,
     /// Requests taken and not yet answered, in order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -81,6 +91,8 @@ enum Ending {
     Closed,
     /// Nothing happened for `connections.max.idle.ms`.
     Idle,
+    /// A request did not arrive in time.
+    Slow,
     /// The broker stops.
     Stopping,
     /// The client broke the protocol, or a request without an answer failed.
@@ -106,6 +118,8 @@ impl Connection {
             endpoint,
             stopping,
             incoming: BytesMut::new(),
+            arriving_since: None,
+            reserved_bytes: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             outgoing: VecDeque::new(),
@@ -135,32 +149,65 @@ impl Connection {
         };
         match ending {
             Ending::Refused(reason) => tracing::warn!(peer = %self.peer, %reason, "closed the connection"),
+            Ending::Slow => {
+                tracing::warn!(peer = %self.peer, "closed the connection: a request did not arrive in time");
+            }
             Ending::Failed(error) => tracing::debug!(peer = %self.peer, %error, "lost the connection"),
             ending => tracing::debug!(peer = %self.peer, ?ending, "the connection ended"),
         }
     }
 
     async fn serve(&mut self) -> Ending {
-        let Some(idle_ms) = self.node.config.connections_max_idle_ms else {
-            return std::future::poll_fn(|context| self.poll(context)).await;
-        };
-        let idle = Duration::from_millis(idle_ms);
         let host = self.node.host.clone();
         loop {
-            let deadline = self.last_active + idle;
-            let mut sleep = pin!(host.sleep_until(deadline));
+            let armed = self.deadline();
+            let mut sleep = pin!(async {
+                match armed {
+                    Some(deadline) => host.sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            });
             let step = std::future::poll_fn(|context| match self.poll(context) {
                 Poll::Ready(ending) => Poll::Ready(Some(ending)),
-                Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
+                Poll::Pending => {
+                    let is_earlier =
+                        self.deadline().is_some_and(|deadline| armed.is_none_or(|armed| deadline < armed));
+                    if is_earlier { Poll::Ready(None) } else { sleep.as_mut().poll(context).map(|()| None) }
+                }
             });
-            match step.await {
-                Some(ending) => return ending,
-                // A request that waits is no idleness.
-                None if !self.waiting.is_empty() => self.last_active = host.now(),
-                None if self.last_active + idle <= host.now() => return Ending::Idle,
-                None => {}
+            if let Some(ending) = step.await {
+                return ending;
+            }
+            let now = host.now();
+            if self.frame_deadline().is_some_and(|deadline| deadline <= now) {
+                return Ending::Slow;
+            }
+            if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
+                // A request that waits is no idleness; an answer that is not read is.
+                if self.waiting.is_empty() || !self.outgoing.is_empty() {
+                    return Ending::Idle;
+                }
+                self.last_active = now;
             }
         }
+    }
+
+    /// When the next of the clocks runs out.
+    fn deadline(&self) -> Option<Instant> {
+        [self.idle_deadline(), self.frame_deadline()].into_iter().flatten().min()
+    }
+
+    fn idle_deadline(&self) -> Option<Instant> {
+        let idle_ms = self.node.config.connections_max_idle_ms?;
+        Some(self.last_active + Duration::from_millis(idle_ms))
+    }
+
+    /// When the frame that is being read must be there.
+    fn frame_deadline(&self) -> Option<Instant> {
+        let timeout = Duration::from_millis(self.node.config.socket_request_timeout_ms);
+        let mib = frame_bytes(&self.incoming) >> 20;
+        let for_size = TIME_FOR_MIB.saturating_mul(u32::try_from(mib).unwrap_or(u32::MAX));
+        Some(self.arriving_since? + timeout + for_size)
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
@@ -173,6 +220,10 @@ impl Connection {
             }
             if self.closing.is_none() {
                 let may_take = self.may_take(context);
+                if !may_take && self.reserved_bytes == 0 {
+                    // The client is not slow: it is not read from.
+                    self.arriving_since = None;
+                }
                 if may_take {
                     match self.take() {
                         Ok(taken) => progress |= taken,
@@ -203,13 +254,13 @@ impl Connection {
         }
     }
 
-    /// Whether one more request may be taken. At least one always may.
+    /// Whether one more request may be taken. At least one always may, and one that has its room.
     fn may_take(&self, context: &Context<'_>) -> bool {
         self.outgoing_bytes < OUTGOING_BYTES
             && (self.waiting.is_empty()
                 || (self.waiting.len() < self.node.config.queued_max_requests
                     && self.waiting_bytes < WAITING_BYTES
-                    && self.node.memory.has_room(context)))
+                    && (self.reserved_bytes > 0 || self.node.memory.has_room(context))))
     }
 
     /// Moves the answers that are ready, in order, to those that are written.
@@ -290,13 +341,18 @@ impl Connection {
             return Ok(false);
         };
         let request_bytes = frame.len();
-        let answer = match self.handle(frame)? {
+        self.arriving_since = None;
+        let reply = self.handle(frame)?;
+        let answer = match reply {
             Reply::Now(segments) => {
                 self.node.memory.add_answer(segments.len());
                 Answer::Ready(segments)
             }
             Reply::Later(future) => Answer::Pending(future),
-            Reply::Silent => return Ok(true),
+            Reply::Silent => {
+                self.let_go_of_reserved();
+                return Ok(true);
+            }
             Reply::Close(reason) => {
                 self.close(Ending::Refused(reason));
                 Answer::Close
@@ -304,8 +360,16 @@ impl Connection {
         };
         self.waiting_bytes += request_bytes;
         self.node.memory.add_request(request_bytes);
+        self.let_go_of_reserved();
         self.waiting.push_back(Waiting { answer, request_bytes });
         Ok(true)
+    }
+
+    fn let_go_of_reserved(&mut self) {
+        match std::mem::take(&mut self.reserved_bytes) {
+            0 => {}
+            bytes => self.node.memory.remove_request(bytes),
+        }
     }
 
     fn handle(&mut self, frame: Bytes) -> Result<Reply, String> {
@@ -315,10 +379,23 @@ impl Connection {
 
     fn close(&mut self, ending: Ending) {
         self.incoming = BytesMut::new();
+        self.arriving_since = None;
+        self.let_go_of_reserved();
         self.closing = Some(ending);
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let frame_bytes = frame_bytes(&self.incoming);
+        if frame_bytes > UNRESERVED_FRAME_BYTES && self.reserved_bytes == 0 {
+            if !self.node.memory.reserve(frame_bytes, context) {
+                self.arriving_since = None;
+                return Poll::Pending;
+            }
+            self.reserved_bytes = frame_bytes;
+        }
+        if !self.incoming.is_empty() && self.arriving_since.is_none() {
+            self.arriving_since = Some(self.node.host.now());
+        }
         match frame::missing_bytes(&self.incoming) {
             // In the middle of a frame: room for the rest of it.
             Some(missing) if missing <= FRAME_AT_ONCE_BYTES => self.incoming.reserve(missing.max(1)),
@@ -331,8 +408,15 @@ impl Connection {
             }
             None => self.incoming.reserve(IDLE_READ_BYTES / 4),
         }
-        pin!(self.stream.read_buf(&mut self.incoming)).poll(context)
+        let read = ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(context));
+        self.last_active = self.node.host.now();
+        Poll::Ready(read)
     }
+}
+
+/// Bytes of the frame whose beginning has arrived, with its length; 0 as long as that is not known.
+fn frame_bytes(arrived: &[u8]) -> usize {
+    frame::missing_bytes(arrived).map_or(0, |missing| arrived.len() + missing)
 }
 
 impl Drop for Connection {
@@ -342,7 +426,7 @@ impl Drop for Connection {
             Answer::Pending(_) | Answer::Close => 0,
         });
         self.node.memory.remove_answer(self.outgoing_bytes + unsent.sum::<usize>());
-        self.node.memory.remove_request(self.waiting_bytes);
+        self.node.memory.remove_request(self.waiting_bytes + self.reserved_bytes);
     }
 }
 

@@ -1,13 +1,13 @@
 //! The shell around the handlers: listeners are accepted from, connections are read, answered and ended.
 //!
-//! Reading order: [`connection`] (one connection's whole life), then the accept loop here. The server knows frames and
+//! Reading order: [`admission`] (who may connect), [`connection`] (one connection's whole life), then the accept loop here. The server knows frames and
 //! headers; what a request means is the business of [`handlers`](crate::handlers).
 
+mod admission;
 mod connection;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anabranch_host::Listener;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::config::Endpoint;
 use crate::node::Node;
+use admission::{Admission, Refusal};
 use connection::Connection;
 
 /// How long the accept loop rests after an error, mostly "too many open files": it passes when connections end.
@@ -26,35 +27,15 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Server {
     node: Arc<Node>,
-    max_connections: usize,
-    open: Arc<Open>,
-}
-
-/// The connections that are open.
-#[derive(Debug)]
-struct Open {
-    count: AtomicUsize,
-    all_closed: tokio::sync::Notify,
-}
-
-/// One open connection; dropped when it ends.
-#[derive(Debug)]
-struct OpenConnection(Arc<Open>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.all_closed.notify_waiters();
-        }
-    }
+    admission: Arc<Admission>,
 }
 
 impl Server {
     /// A server of at most so many connections at one time, fewer if the configuration says so.
     pub(crate) fn new(node: Arc<Node>, max_connections: usize) -> Server {
         let max_connections = max_connections.min(node.config.max_connections);
-        let open = Open { count: AtomicUsize::new(0), all_closed: tokio::sync::Notify::new() };
-        Server { node, max_connections, open: Arc::new(open) }
+        let admission = Admission::new(max_connections, node.config.max_connections_per_ip.clone());
+        Server { node, admission }
     }
 
     /// Serves everybody who comes to `listener`, until [`Server::stop`]. Clients are told to connect to `endpoint`.
@@ -63,9 +44,8 @@ impl Server {
             self.node.clone(),
             listener,
             Arc::new(endpoint),
-            self.max_connections,
+            self.admission.clone(),
             self.node.stopping.subscribe(),
-            self.open.clone(),
         );
         self.node.host.spawn(accepting);
     }
@@ -73,17 +53,8 @@ impl Server {
     /// Accepts nobody more, lets answers that are under way leave, and ends all connections.
     pub(crate) async fn stop(&self) {
         self.node.stopping.send_replace(true);
-        let all_closed = async {
-            loop {
-                let notified = self.open.all_closed.notified();
-                if self.open.count.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        if self.node.host.timeout(DRAIN, all_closed).await.is_err() {
-            let left = self.open.count.load(Ordering::Acquire);
+        if self.node.host.timeout(DRAIN, self.admission.all_closed()).await.is_err() {
+            let left = self.admission.count();
             tracing::warn!(connections = left, "connections did not end in time; they are dropped");
         }
     }
@@ -93,9 +64,8 @@ async fn accept(
     node: Arc<Node>,
     listener: Listener,
     endpoint: Arc<Endpoint>,
-    max_connections: usize,
+    admission: Arc<Admission>,
     mut stopping: watch::Receiver<bool>,
-    open: Arc<Open>,
 ) {
     let (mut failing, mut refusing) = (false, false);
     loop {
@@ -118,20 +88,28 @@ async fn accept(
             }
         };
         failing = false;
-        if open.count.load(Ordering::Acquire) >= max_connections {
-            if !refusing {
-                tracing::warn!(%peer, limit = max_connections, "connections over the limit are closed at once");
+        let admitted = match admission.admit(&peer) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                // One line for a run of them: who is turned away comes again at once.
+                match refusal {
+                    _ if refusing => {}
+                    Refusal::Full { limit } => {
+                        tracing::warn!(%peer, limit, "connections over max.connections are closed at once");
+                    }
+                    Refusal::AddressFull { limit } => {
+                        tracing::warn!(%peer, limit, "connections over max.connections.per.ip are closed at once");
+                    }
+                }
+                refusing = true;
+                continue;
             }
-            refusing = true;
-            continue;
-        }
+        };
         refusing = false;
-        open.count.fetch_add(1, Ordering::AcqRel);
-        let guard = OpenConnection(open.clone());
         let connection = Connection::new(node.clone(), stream, peer, endpoint.clone(), stopping.clone());
         node.host.spawn(async move {
             connection.run().await;
-            drop(guard);
+            drop(admitted);
         });
     }
 }

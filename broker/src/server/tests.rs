@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anabranch_host::{ByteStream, Dialer, Host, in_process};
+use anabranch_host::{ByteStream, Dialer, Host, Sim, SimOptions, in_process};
+use anabranch_protocol::messages::api_versions::ApiVersionsRequest;
 use anabranch_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use anabranch_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use anabranch_protocol::records::{BatchBuilder, Compression};
@@ -113,5 +114,178 @@ fn connections_over_the_limit_are_closed() {
         }
         let mut third = dialer.connect("").await.unwrap();
         assert_eq!(third.read(&mut [0]).await.unwrap_or(0), 0);
+    });
+}
+
+const ADDRESS: &str = "broker:9092";
+
+/// The same on a simulated host, where hours take no time. The scenario runs on the clients' host.
+fn simulated(properties: &str, scenario: impl AsyncFnOnce(&Host, &Arc<Node>)) {
+    let sim = Sim::new(7, SimOptions::default());
+    let properties = format!("flush=os\nlog.dirs=/data\nlisteners=PLAINTEXT://{ADDRESS}\n{properties}");
+    let config = BrokerConfig::from_properties(&properties).unwrap();
+    sim.block_on(async {
+        let broker = Broker::open(sim.node("broker"), config).await.unwrap();
+        broker.node().create_missing_topic("t").unwrap();
+        broker.listen().await.unwrap();
+        scenario(&sim.node("client"), broker.node()).await;
+        broker.shutdown().await;
+    });
+    assert_eq!(sim.panics(), []);
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// How long it takes until the broker has closed the stream.
+async fn closed_after(host: &Host, stream: &mut ByteStream) -> Duration {
+    let began = host.now();
+    let mut buffer = [0; 4096];
+    while stream.read(&mut buffer).await.unwrap_or(0) > 0 {}
+    host.now() - began
+}
+
+/// Asks something small, and gets its answer.
+async fn is_served(stream: &mut ByteStream) -> bool {
+    let request = ApiVersionsRequest { client_software_name: "t", client_software_version: "1" };
+    let frame = encode_request(&RequestHeader::new(ApiVersionsRequest::KEY, 3, 1, None), &request);
+    stream.write_all(&frame.into_bytes()).await.is_ok()
+        && stream.read_i32().await.is_ok_and(|length| length > 0)
+        && {
+            // The rest of the answer.
+            let mut rest = [0; 64 * 1024];
+            stream.read(&mut rest).await.is_ok_and(|read| read > 0)
+        }
+}
+
+#[test]
+fn silence_ends_a_connection_after_connections_max_idle_ms_and_a_request_starts_it_anew() {
+    simulated("connections.max.idle.ms=600000", async |host, _| {
+        let mut stream = host.connect(ADDRESS).await.unwrap();
+        host.sleep(seconds(590)).await;
+        assert!(is_served(&mut stream).await);
+        let closed = closed_after(host, &mut stream).await;
+        assert!((seconds(600)..seconds(601)).contains(&closed), "{closed:?}");
+    });
+    simulated("connections.max.idle.ms=-1", async |host, _| {
+        let mut stream = host.connect(ADDRESS).await.unwrap();
+        host.sleep(seconds(12 * 3600)).await;
+        assert!(is_served(&mut stream).await);
+    });
+}
+
+#[test]
+fn a_request_that_waits_is_no_silence() {
+    simulated("connections.max.idle.ms=1000", async |host, _| {
+        let mut stream = host.connect(ADDRESS).await.unwrap();
+        send(&mut stream, 11, &fetch(0, 60_000)).await;
+        let began = host.now();
+        read_frame(&mut stream).await;
+        assert!(host.now() - began >= seconds(60));
+    });
+}
+
+#[test]
+fn a_request_that_does_not_come_in_time_ends_its_connection_and_no_other() {
+    // (bytes of the request, bytes sent every second, after how many seconds the connection is closed)
+    for (frame_bytes, each_second, expected) in [
+        (1000, 0, 30),
+        (1000, 1, 30),
+        (15 << 20, 1 << 10, 30 + 15),
+        // This one would need 80 seconds.
+        (40 << 20, 512 << 10, 30 + 40),
+    ] {
+        simulated("", async |host, node| {
+            let mut other = host.connect(ADDRESS).await.unwrap();
+            let (mut reader, mut writer) = host.connect(ADDRESS).await.unwrap().split();
+            writer.write_all(&i32::to_be_bytes(frame_bytes)).await.unwrap();
+            let began = host.now();
+            let sender = host.clone();
+            let sending = host.spawn(async move {
+                loop {
+                    sender.sleep(seconds(1)).await;
+                    if writer.write_all(&vec![0; each_second]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            assert!(reader.read(&mut [0]).await.unwrap_or(0) == 0);
+            let closed = (host.now() - began).as_secs_f64();
+            assert!((closed - f64::from(expected)).abs() < 1.0, "{frame_bytes}: after {closed} s");
+            assert!(is_served(&mut other).await);
+            assert_eq!(node.memory.request_bytes(), 0, "what was reserved is free again");
+            drop((reader, sending));
+        });
+    }
+}
+
+#[test]
+fn a_large_request_may_take_longer_than_a_small_one() {
+    simulated("", async |host, _| {
+        let mut stream = host.connect(ADDRESS).await.unwrap();
+        let request = produce(&vec![7; 16 << 20]);
+        let frame =
+            encode_request(&RequestHeader::new(ProduceRequest::KEY, 9, 1, None), &request).into_bytes();
+        for piece in frame.chunks(frame.len() / 40) {
+            stream.write_all(piece).await.unwrap();
+            host.sleep(seconds(1)).await;
+        }
+        read_frame(&mut stream).await;
+    });
+}
+
+#[test]
+fn a_client_that_leaves_its_answers_unread_is_cut_after_the_same_silence() {
+    simulated("connections.max.idle.ms=60000", async |host, node| {
+        let mut stream = host.connect(ADDRESS).await.unwrap();
+        send(&mut stream, 9, &produce(&[7; 500_000])).await;
+        read_frame(&mut stream).await;
+        for _ in 0..20 {
+            send(&mut stream, 11, &fetch(0, 0)).await;
+        }
+        // Requests wait behind the answers; they are no excuse.
+        host.sleep(seconds(30)).await;
+        assert!(node.memory.fetch_bytes(32 << 20) < 32 << 20, "answers are held");
+        host.sleep(seconds(91)).await;
+        assert_eq!(node.memory.fetch_bytes(32 << 20), 32 << 20, "nothing is held");
+        drop(stream);
+    });
+}
+
+#[test]
+fn large_requests_of_many_hold_bounded_memory_and_all_are_answered() {
+    const CLIENTS: usize = 30;
+    const VALUE_BYTES: usize = 300 << 10;
+    const LIMIT: usize = 1 << 20;
+    let keys = format!("queued.max.request.bytes={LIMIT}\nflush=commit");
+    simulated(&keys, async |host, node| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let client = host.clone();
+                host.spawn(async move {
+                    let mut stream = client.connect(ADDRESS).await.unwrap();
+                    for _ in 0..3 {
+                        send(&mut stream, 9, &produce(&[7; VALUE_BYTES])).await;
+                    }
+                    for _ in 0..3 {
+                        read_frame(&mut stream).await;
+                    }
+                })
+            })
+            .collect();
+        let mut other = host.connect(ADDRESS).await.unwrap();
+        let partition = node.topics.by_name("t").unwrap().partition(0).unwrap();
+        let mut most = 0;
+        while partition.high_watermark() < 3 * CLIENTS as i64 {
+            host.sleep(Duration::from_micros(100)).await;
+            most = most.max(node.memory.request_bytes());
+            assert!(is_served(&mut other).await, "a small request is served meanwhile");
+        }
+        assert!((LIMIT..LIMIT + VALUE_BYTES + 1000).contains(&most), "{most} bytes at the most");
+        for client in clients {
+            client.await.unwrap();
+        }
+        assert_eq!(node.memory.request_bytes(), 0);
     });
 }

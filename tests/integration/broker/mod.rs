@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod connections;
 mod fetch;
 mod fetch_sessions;
 mod groups;
@@ -123,6 +124,11 @@ impl Raw {
     /// Sends bytes as they are.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends bytes to a broker that may have closed the connection; whether it took them.
+    pub(crate) async fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     /// Sends a request and does not wait; its correlation id.

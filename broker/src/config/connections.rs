@@ -1,0 +1,75 @@
+//! How many connections one address may have: `max.connections.per.ip` and its overrides.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::ConfigError;
+use super::key::split_list;
+
+/// The most connections of one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionsPerIp {
+    /// Of any address that is not named.
+    pub limit: usize,
+    /// Of those that are named.
+    pub overrides: BTreeMap<IpAddr, usize>,
+}
+
+impl ConnectionsPerIp {
+    /// Reads the two keys; the second is of the form `address:limit,...`.
+    pub(super) fn settle(limit: usize, overrides: &str) -> Result<ConnectionsPerIp, ConfigError> {
+        let parse = |entry: &str| {
+            let (address, limit) = entry
+                .rsplit_once(':')
+                .ok_or_else(|| format!("'{entry}' is not of the form address:limit"))?;
+            let address = match address {
+                "localhost" => IpAddr::from([127, 0, 0, 1]),
+                // Kafka asks the name service at the start; what it answers may change later, unseen.
+                _ => address
+                    .parse::<IpAddr>()
+                    .map_err(|_| format!("'{address}' is no address; names are not looked up"))?,
+            };
+            let limit = limit.parse::<u32>().map_err(|_| format!("'{limit}' is no number of connections"))?;
+            Ok((address.to_canonical(), limit as usize))
+        };
+        let overrides = split_list(overrides)
+            .map(parse)
+            .collect::<Result<_, String>>()
+            .map_err(|problem| ConfigError::new("max.connections.per.ip.overrides", problem))?;
+        Ok(ConnectionsPerIp { limit, overrides })
+    }
+
+    /// The most connections of `address`.
+    #[must_use]
+    pub fn limit_of(&self, address: &IpAddr) -> usize {
+        self.overrides.get(address).copied().unwrap_or(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(overrides: &str, expect: Result<&[(&str, usize)], &str>) {
+        let found = ConnectionsPerIp::settle(7, overrides).map_err(|error| error.problem);
+        match expect {
+            Ok(limits) => {
+                let found = found.unwrap();
+                for (address, limit) in limits {
+                    assert_eq!(found.limit_of(&address.parse().unwrap()), *limit, "{address} by {overrides}");
+                }
+            }
+            Err(problem) => assert_eq!(found.unwrap_err(), problem, "{overrides}"),
+        }
+    }
+
+    #[test]
+    fn addresses_have_the_limit_or_their_own() {
+        check("", Ok(&[("10.0.0.1", 7), ("::1", 7)]));
+        check("10.0.0.1:0, ::1:3,localhost:9", Ok(&[("10.0.0.1", 0), ("::1", 3), ("127.0.0.1", 9)]));
+        check("::ffff:10.0.0.1:2", Ok(&[("10.0.0.1", 2)]));
+        check("10.0.0.1", Err("'10.0.0.1' is not of the form address:limit"));
+        check("host.example:3", Err("'host.example' is no address; names are not looked up"));
+        check("10.0.0.1:-1", Err("'-1' is no number of connections"));
+    }
+}

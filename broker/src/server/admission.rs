@@ -1,0 +1,129 @@
+//! Who may connect: the connections that are open, all together and by address.
+//!
+//! A connection counts from its [`Admitted`] until that is dropped, whatever ends its task. Those within this process
+//! have no address and are limited together only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anabranch_host::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::config::ConnectionsPerIp;
+
+/// The account of open connections.
+#[derive(Debug)]
+pub(super) struct Admission {
+    limit: usize,
+    per_ip: ConnectionsPerIp,
+    open: Mutex<Open>,
+    all_closed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    count: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+/// Why somebody is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There are as many connections as there may be.
+    Full { limit: usize },
+    /// There are as many of this address as there may be.
+    AddressFull { limit: usize },
+}
+
+/// One open connection; dropped when it ends.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    admission: Arc<Admission>,
+    ip: Option<IpAddr>,
+}
+
+impl Admission {
+    /// At most `limit` connections at one time, and at most so many of each address.
+    pub(super) fn new(limit: usize, per_ip: ConnectionsPerIp) -> Arc<Admission> {
+        let (open, all_closed) = (Mutex::default(), Notify::new());
+        Arc::new(Admission { limit, per_ip, open, all_closed })
+    }
+
+    /// Lets in whoever comes from `peer`, if there is room.
+    pub(super) fn admit(self: &Arc<Self>, peer: &str) -> Result<Admitted, Refusal> {
+        let ip = peer.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical());
+        let mut open = self.open.lock();
+        if open.count >= self.limit {
+            return Err(Refusal::Full { limit: self.limit });
+        }
+        if let Some(ip) = ip {
+            let limit = self.per_ip.limit_of(&ip);
+            let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
+            if of_ip >= limit {
+                return Err(Refusal::AddressFull { limit });
+            }
+            open.by_ip.insert(ip, of_ip + 1);
+        }
+        open.count += 1;
+        Ok(Admitted { admission: self.clone(), ip })
+    }
+
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.open.lock().count
+    }
+
+    /// Waits until none is open.
+    pub(super) async fn all_closed(&self) {
+        loop {
+            let notified = self.all_closed.notified();
+            if self.count() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.admission.open.lock();
+        open.count -= 1;
+        if let Some(ip) = self.ip
+            && let Some(of_ip) = open.by_ip.get_mut(&ip)
+        {
+            *of_ip -= 1;
+            if *of_ip == 0 {
+                open.by_ip.remove(&ip);
+            }
+        }
+        if open.count == 0 {
+            self.admission.all_closed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_for_all_and_for_each_address() {
+        let overrides = [("10.0.0.9".parse().unwrap(), 1)].into();
+        let admission = Admission::new(4, ConnectionsPerIp { limit: 2, overrides });
+        let admit = |peer: &str| admission.admit(peer);
+        let first = admit("10.0.0.1:4000").unwrap();
+        let second = admit("[::ffff:10.0.0.1]:4001").unwrap();
+        assert_eq!(admit("10.0.0.1:4002").unwrap_err(), Refusal::AddressFull { limit: 2 });
+        let _named = admit("10.0.0.9:4000").unwrap();
+        assert_eq!(admit("10.0.0.9:4001").unwrap_err(), Refusal::AddressFull { limit: 1 });
+        drop(first);
+        let _again = admit("10.0.0.1:4003").unwrap();
+        let _here = admit("in-process").unwrap();
+        assert_eq!(admit("in-process").unwrap_err(), Refusal::Full { limit: 4 });
+        drop(second);
+        assert_eq!(admission.count(), 3);
+        assert_eq!(admission.open.lock().by_ip.len(), 2, "addresses without connections are forgotten");
+    }
+}
