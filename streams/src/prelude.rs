@@ -13,7 +13,7 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;
 pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
 pub use crate::processor::TaskId;
-pub use crate::record::{FixedKeyRecord, Record, RecordMetadata};
+pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::serdes::{
@@ -21,7 +21,7 @@ pub use crate::serdes::{
     nullable, postcard, raw, text, void, windowed,
 };
 pub use crate::state::{KeyValue, Sessions, Store, StoreFor, TableStore, Versioned, Windows};
-pub use crate::test_driver::{RawRecord, TestConfig, TestDriver, TestInput, TestOutput};
+pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
 pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, Topic};
 pub use crate::topology::{NodeRef, Optimization, Topology};

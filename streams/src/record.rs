@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::headers::Headers;
 
 /// A record: what a processor takes and forwards, and what a test reads.
@@ -81,4 +83,17 @@ pub struct RecordMetadata {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
+}
+
+/// A record as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawRecord {
+    /// The key's bytes.
+    pub key: Option<Bytes>,
+    /// The value's bytes.
+    pub value: Option<Bytes>,
+    /// `None`: the producer's clock.
+    pub timestamp: Option<i64>,
+    /// The headers.
+    pub headers: Headers,
 }

@@ -8,6 +8,7 @@ use anabranch_client::Client;
 use anabranch_host::{Dialer, Host, RealRuntime};
 use parking_lot::Mutex;
 
+use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
 use super::instance::{Instance, InstanceHandle};
 use super::query::ReadOnlyKeyValueStore;
@@ -16,6 +17,7 @@ use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, RecordError, dead_letter};
 use crate::processor::Policies;
+use crate::record::RawRecord;
 use crate::state::{KeyValue, Store};
 use crate::topic::IntoTopic;
 use crate::topology::Topology;
@@ -354,6 +356,16 @@ impl RunningStreams {
         store: Store<KeyValue<K, V>>,
     ) -> Result<ReadOnlyKeyValueStore<K, V>> {
         ReadOnlyKeyValueStore::new(self.handle.clone(), &store)
+    }
+
+    /// What the changelog of a store holds on the broker, partition by partition: what a restart would bring back. A
+    /// test's driver rebuilds the store from it ([`TestDriver::restore`](crate::test_driver::TestDriver::restore)).
+    ///
+    /// # Errors
+    /// If the topology has no store of this name, it is not logged, or the topic cannot be read.
+    pub async fn changelog<S>(&self, store: Store<S>) -> Result<Vec<RawRecord>> {
+        let (topic, partitions) = self.handle.changelog_of(store.name())?;
+        changelog::read(self.handle.client(), &topic, partitions).await
     }
 
     /// Waits until everything that was written to the source topics before this call is processed and committed, through

@@ -92,6 +92,16 @@ impl InstanceHandle {
         plan.subtopologies.iter().find(|s| has(&s.nodes)).map(|s| (s.id, s.tasks))
     }
 
+    /// The topic that a store is logged to, and its partitions.
+    pub(crate) fn changelog_of(&self, store: &str) -> Result<(String, i32)> {
+        let Shared { topology, application_id, .. } = &*self.shared;
+        let missing = || Error::invalid(format_args!("the topology has no store named `{store}`"));
+        let (_, partitions) = self.subtopology_of(store).ok_or_else(missing)?;
+        let changelog = topology.store(store).and_then(|store| store.changelog(application_id));
+        let unlogged = || Error::invalid(format_args!("the store `{store}` has no changelog"));
+        Ok((changelog.ok_or_else(unlogged)?, partitions))
+    }
+
     /// Asks the worker that has a task; a question nobody can answer is dropped, which its asker sees.
     pub(crate) fn ask(&self, task: TaskId, question: Question) {
         let worker = self.shared.placed.lock().get(&task).copied();

@@ -3,12 +3,13 @@
 //! Reading order: [`config`], [`application`] (what a user holds); `topics` and `partition_counts` (before anything
 //! runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
 //! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements` (the loop that processes and commits), `restore`;
-//! `state_directory`; `drain`, [`query`] and [`topic_io`] (what can be asked of a running application).
+//! `state_directory`; `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;
 mod assignment;
 mod batch_outbox;
+mod changelog;
 pub mod config;
 mod drain;
 mod instance;

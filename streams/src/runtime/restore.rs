@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 /// Fetched runs that may wait for the worker, per store.
 const QUEUE: usize = 4;
 /// How long one poll of a changelog waits.
-const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
 /// The changelog of a store.
 #[derive(Clone, Debug)]

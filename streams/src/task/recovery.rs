@@ -81,7 +81,11 @@ impl Task {
         self.state.stores.get(store).committed_rows(bounds)
     }
 
-    fn find(&self, store: &str) -> Result<usize> {
+    /// The index of a store.
+    ///
+    /// # Errors
+    /// If the task has no such store.
+    pub(crate) fn find(&self, store: &str) -> Result<usize> {
         let found = self.state.stores.find(store);
         found.ok_or_else(|| Error::invalid(format_args!("the task has no store named `{store}`")))
     }

@@ -1,22 +1,29 @@
 //! The outbox of the test driver: keeps what a task writes, by topic.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::RawRecord;
 use crate::error::Result;
 use crate::headers::Headers;
 use crate::outbox::{OutRecord, OutTopic, Outbox};
+use crate::record::RawRecord;
 
-/// What was written and not read yet.
-#[derive(Default)]
+/// What was written: all that was not read yet, and the whole of changelogs.
 pub(super) struct Capture {
     /// In the order of writing, until handed over.
     pending: Vec<(Arc<str>, RawRecord)>,
-    /// By topic, until read.
-    topics: BTreeMap<Arc<str>, VecDeque<RawRecord>>,
+    topics: BTreeMap<Arc<str>, Written>,
+    /// Topics of which a record that was read is kept.
+    kept: BTreeSet<Arc<str>>,
+}
+
+#[derive(Default)]
+struct Written {
+    records: VecDeque<RawRecord>,
+    /// How many of the records were read and are kept.
+    read: usize,
 }
 
 impl Outbox for Capture {
@@ -37,21 +44,37 @@ impl Outbox for Capture {
 }
 
 impl Capture {
+    /// One that keeps the whole of these topics.
+    pub(super) fn keeping(kept: BTreeSet<Arc<str>>) -> Self {
+        Capture { pending: Vec::new(), topics: BTreeMap::new(), kept }
+    }
+
     /// Lets what was written be read, and gives it in the order of writing.
     pub(super) fn hand_over(&mut self) -> Vec<(Arc<str>, RawRecord)> {
         let written = std::mem::take(&mut self.pending);
         for (topic, record) in &written {
-            self.topics.entry(Arc::clone(topic)).or_default().push_back(record.clone());
+            self.topics.entry(Arc::clone(topic)).or_default().records.push_back(record.clone());
         }
         written
     }
 
     pub(super) fn read(&mut self, topic: &str) -> Option<RawRecord> {
-        self.topics.get_mut(topic)?.pop_front()
+        let written = self.topics.get_mut(topic)?;
+        if !self.kept.contains(topic) {
+            return written.records.pop_front();
+        }
+        let record = written.records.get(written.read)?.clone();
+        written.read += 1;
+        Some(record)
     }
 
     pub(super) fn unread(&self, topic: &str) -> usize {
-        self.topics.get(topic).map_or(0, VecDeque::len)
+        self.topics.get(topic).map_or(0, |written| written.records.len() - written.read)
+    }
+
+    /// The whole of a changelog.
+    pub(super) fn whole(&self, changelog: &str) -> Vec<RawRecord> {
+        self.topics.get(changelog).into_iter().flat_map(|written| &written.records).cloned().collect()
     }
 
     /// Topics that were written to.

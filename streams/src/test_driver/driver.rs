@@ -8,10 +8,11 @@ use std::time::Duration;
 use anabranch_host::HashMap;
 
 use super::capture::Capture;
-use super::{RawRecord, TestInput, TestOutput};
+use super::{TestInput, TestOutput};
 use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, dead_letter};
 use crate::processor::{Policies, RawInput, TaskId};
+use crate::record::RawRecord;
 use crate::task::{Task, TaskConfig};
 use crate::time::as_ms;
 use crate::topic::IntoTopic;
@@ -93,7 +94,7 @@ pub struct TestDriver {
 }
 
 pub(super) struct State {
-    task: Task,
+    pub(super) task: Task,
     pub(super) capture: Capture,
     pub(super) wall_clock_ms: i64,
     /// The next offset of each input of the task.
@@ -131,10 +132,11 @@ impl TestDriver {
         let task = Task::new(Arc::new(topology.clone()), nodes, id, task_config)?;
         let by_topic =
             task.inputs().iter().enumerate().map(|(at, input)| (Arc::clone(&input.topic), at)).collect();
+        let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
         let state = State {
             offsets: vec![0; task.inputs().len()],
+            capture: Capture::keeping(changelogs),
             task,
-            capture: Capture::default(),
             wall_clock_ms: config.wall_clock_ms,
             by_topic,
         };

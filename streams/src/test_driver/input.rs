@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{RawRecord, TestDriver};
+use super::TestDriver;
 use crate::data::Item;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
-use crate::record::Record;
+use crate::record::{RawRecord, Record};
 use crate::serdes::{self, Serde, SerdeContext};
 use crate::time::as_ms;
 use crate::topic::Topic;

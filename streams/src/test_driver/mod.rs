@@ -21,13 +21,15 @@
 //! # Ok::<(), anabranch::Error>(())
 //! ```
 //!
-//! Reading order: `driver`, then its `input` and `output`, and `capture` (the outbox).
+//! Reading order: `driver`, then its `input` and `output`, `replay` (stores rebuilt from their changelogs), and `capture`
+//! (the outbox).
 
 mod capture;
 mod driver;
 mod input;
 mod output;
+mod replay;
 
 pub use driver::{TestConfig, TestDriver};
 pub use input::{IntoItem, TestInput};
-pub use output::{RawRecord, TestOutput};
+pub use output::TestOutput;

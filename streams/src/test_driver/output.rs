@@ -1,26 +1,10 @@
 //! Reading a topic in a test.
 
-use bytes::Bytes;
-
 use super::TestDriver;
 use crate::data::Item;
-use crate::headers::Headers;
 use crate::record::Record;
 use crate::serdes::{self, SerdeContext};
 use crate::topic::Topic;
-
-/// A record as bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawRecord {
-    /// The key's bytes.
-    pub key: Option<Bytes>,
-    /// The value's bytes.
-    pub value: Option<Bytes>,
-    /// `None`: the producer's clock.
-    pub timestamp: Option<i64>,
-    /// The headers.
-    pub headers: Headers,
-}
 
 /// A topic that a test reads. Several outputs of one topic share what was written: a record is read once.
 pub struct TestOutput<K, V> {

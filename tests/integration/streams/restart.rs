@@ -1,8 +1,10 @@
 //! A second run goes on where the first ended.
 
+use std::collections::BTreeMap;
+
 use anabranch::prelude::*;
 
-use super::{App, count, counted, expected, on_kafka};
+use super::{App, COUNTS, count, counted, expected, on_kafka};
 
 /// Runs twice; the second run finds what the first counted, and counts on.
 async fn check(app: &App, prepare: impl Fn(Streams) -> Streams) -> Result<()> {
@@ -44,6 +46,26 @@ async fn state_from_the_changelog_alone() -> Result<()> {
         return Ok(());
     }
     check(&App::new("changelog"), |streams| streams).await
+}
+
+#[tokio::test]
+async fn a_store_is_what_its_changelog_says() -> Result<()> {
+    let app = App::new("rebuilt");
+    let topology = app.word_count();
+    let running = app.streams(topology.clone()).start().await?;
+    count(&running, app.lines(), &["to be or not to be", "to see", "a b c d e f"]).await?;
+    let counts = counted(&running).await?;
+    let changelog = running.changelog(COUNTS).await?;
+    running.close().await?;
+
+    let driver = TestDriver::with(&topology, TestConfig::new().application_id(app.id()))?;
+    driver.restore(COUNTS, changelog)?;
+    // Each word once more: one more than the application had counted.
+    let lines = driver.input(app.lines());
+    counts.keys().for_each(|word| lines.pipe(None, word.as_str()));
+    let more: BTreeMap<String, i64> = driver.output(app.counts()).read_key_values().into_iter().collect();
+    assert_eq!(more, counts.into_iter().map(|(word, count)| (word, count + 1)).collect());
+    Ok(())
 }
 
 #[tokio::test]
