@@ -41,10 +41,12 @@ struct Inner {
 }
 
 /// What a coordinator coordinates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CoordinatorKind {
     /// A group.
     Group = 0,
+    /// A transactional id.
+    Transaction = 1,
 }
 
 impl Client {

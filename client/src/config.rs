@@ -237,6 +237,10 @@ config! {
         "retries" => retries: u32 = 2_147_483_647,
         /// Requests on the way to one broker; at most 5, for so many batches a broker remembers per producer.
         "max.in.flight.requests.per.connection" => max_in_flight_requests_per_connection: usize = 5,
+        /// The name under which it writes in transactions; whoever takes it over ends what the one before has begun.
+        "transactional.id" => transactional_id: Option<String> = None,
+        /// After how long the coordinator aborts a transaction that is not ended.
+        "transaction.timeout.ms" => transaction_timeout_ms: i32 = 60_000,
         /// Whether the key has no say in the choice of the partition.
         "partitioner.ignore.keys" => partitioner_ignore_keys: bool = false,
     }
@@ -335,6 +339,12 @@ impl ProducerConfig {
         for (key, value) in [("batch.size", self.batch_size), ("max.request.size", self.max_request_size)] {
             require((1..=LARGEST_BATCH_BYTES).contains(&value), key, value, "must be from 1 to 1073741824")?;
         }
+        require(
+            self.transaction_timeout_ms > 0,
+            "transaction.timeout.ms",
+            self.transaction_timeout_ms,
+            "must be above 0",
+        )?;
         require(
             self.buffer_memory >= self.batch_size,
             "buffer.memory",

@@ -20,6 +20,11 @@ pub enum ErrorKind {
     Fenced,
     /// The call can never succeed as it is: change the call, the configuration or the cluster.
     Invalid,
+    /// The transaction under way is lost: abort it, and go on with another.
+    Abort,
+    /// A commit of a transaction was asked for, and nobody said whether it happened: ask again, or take the
+    /// transactional id anew, after which nothing can change any more, and look at what is committed.
+    OutcomeUnknown,
     /// Bytes from the broker or from a log are not what they must be: stop and look.
     Corrupt,
     /// The client, producer or consumer was closed.
@@ -92,6 +97,28 @@ impl ClientError {
         let (kind, code) = (self.0.kind, self.0.code);
         let message = format!("{what}: {}", self.0.message);
         ClientError(Arc::new(Detail { kind, code, message, source: Some(Box::new(self)) }))
+    }
+
+    /// The same error with another kind.
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        let (code, message) = (self.0.code, self.0.message.clone());
+        ClientError(Arc::new(Detail { kind, code, message, source: Some(Box::new(self)) }))
+    }
+
+    /// The same error as the reason for which a transaction must be aborted.
+    #[must_use]
+    pub(crate) fn must_abort(self) -> Self {
+        match self.0.kind {
+            ErrorKind::Abort => self,
+            _ => self.context("the transaction must be aborted").with_kind(ErrorKind::Abort),
+        }
+    }
+
+    /// The same error as the reason for which nobody knows whether a transaction is committed.
+    #[must_use]
+    pub(crate) fn outcome_unknown(self) -> Self {
+        self.context("the transaction may be committed or not").with_kind(ErrorKind::OutcomeUnknown)
     }
 
     /// The same error with what caused it.

@@ -7,6 +7,9 @@ use anabranch_host::{Host, Instant};
 
 use crate::error::{ClientError, Result};
 
+/// The wait for something that passes within moments.
+const SOON_MS: u64 = 20;
+
 /// The waiting times between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
@@ -58,11 +61,20 @@ impl<'h> Retry<'h> {
 
     /// After a failed attempt: waits for the next one, or gives the error back if there is no point in one.
     pub(crate) async fn after(&mut self, error: ClientError) -> Result<()> {
+        self.failures += 1;
+        self.wait(self.backoff, self.failures, error).await
+    }
+
+    /// The same where the reason passes within moments, whatever failed before.
+    pub(crate) async fn soon_after(&mut self, error: ClientError) -> Result<()> {
+        self.wait(Backoff::new(SOON_MS.min(self.backoff.first_ms), 0), 1, error).await
+    }
+
+    async fn wait(&self, backoff: Backoff, failures: u32, error: ClientError) -> Result<()> {
         if !error.is_retriable() {
             return Err(error);
         }
-        self.failures += 1;
-        let delay = self.backoff.delay(self.failures, self.host.random_u64());
+        let delay = backoff.delay(failures, self.host.random_u64());
         let left = self.time_left();
         if delay >= left {
             let tried_for = self.deadline.saturating_duration_since(self.started);

@@ -169,6 +169,13 @@ impl Connection {
         Ok(max)
     }
 
+    /// The level at which the cluster has switched a feature on; 0 if it has not.
+    #[must_use]
+    pub fn feature_level(&self, feature: &str) -> i16 {
+        let versions = self.shared().versions.get();
+        versions.and_then(|versions| versions.features.get(feature)).copied().unwrap_or(0)
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
@@ -412,10 +419,11 @@ impl Answer {
     }
 }
 
-/// The versions that a broker serves.
+/// The versions that a broker serves, and the features that its cluster has switched on.
 #[derive(Debug, Default)]
 struct BrokerVersions {
     ranges: BTreeMap<i16, (i16, i16)>,
+    features: BTreeMap<String, i16>,
 }
 
 impl BrokerVersions {
@@ -425,7 +433,9 @@ impl BrokerVersions {
 
     fn ranges(response: &ApiVersionsResponse<'_>) -> Self {
         let ranges = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
-        BrokerVersions { ranges: ranges.collect() }
+        let features = response.finalized_features.iter();
+        let features = features.map(|feature| (feature.name.to_string(), feature.max_version_level));
+        BrokerVersions { ranges: ranges.collect(), features: features.collect() }
     }
 
     fn range(&self, key: ApiKey) -> Option<(i16, i16)> {

@@ -6,13 +6,17 @@
 //!   Delivery <------------- outcome <--------------- answers
 //! ```
 //! Reading order: `partitioner`, `delivery`, `partition_queue` (one partition: numbers, retries), `accumulator` (all of
-//! them: batching, memory, time), all pure; `sender`, which moves batches; this file, what users call.
+//! them: batching, memory, time), `transaction` (what may be done in one, and how it ends), all pure; `sender`, which
+//! moves batches; this file, what users call; `coordinator` and `transactional`, the same for transactions.
 
 mod accumulator;
+mod coordinator;
 mod delivery;
 mod partition_queue;
 mod partitioner;
 mod sender;
+mod transaction;
+mod transactional;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +36,8 @@ use crate::error::{ClientError, Result};
 use crate::metadata::Metadata;
 use crate::topic_partition::TopicPartition;
 use accumulator::{Accumulator, Taken};
-use partition_queue::OnAck;
+use partition_queue::{OnAck, Settled};
+use transactional::Transactional;
 
 /// A record to send. It is copied into its batch, so it may borrow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +99,7 @@ impl<'a> ProducerRecord<'a> {
     }
 }
 
-/// Writes records to a cluster. Cheap to clone; when the last clone is dropped, what was sent still goes out.
+/// Writes records to a cluster; with a `transactional.id`, in transactions only. Cheap to clone; when the last clone is dropped, what was sent still goes out.
 #[derive(Clone)]
 pub struct Producer {
     handle: Arc<Handle>,
@@ -109,6 +114,7 @@ struct Shared {
     client: Client,
     config: ProducerConfig,
     accumulator: Mutex<Accumulator>,
+    transactional: Option<Transactional>,
     /// Wakes the sender.
     wake: Notify,
     /// Tells those who wait for memory that some is free.
@@ -125,6 +131,7 @@ impl Producer {
         let shared = Arc::new(Shared {
             client: client.clone(),
             accumulator: Mutex::new(Accumulator::new(&config)),
+            transactional: Transactional::new(&config),
             config,
             wake: Notify::new(),
             memory_freed: Notify::new(),
@@ -200,11 +207,13 @@ impl Producer {
         result.unwrap_or_else(|_| Err(ClientError::timed_out("flushing the producer", limit)))
     }
 
-    /// Takes no further record and waits until all that was sent is written or given up.
+    /// Takes no further record and waits until all that was sent is written or given up; a transaction that is not ended
+    /// is aborted.
     ///
     /// # Errors
     /// The first error among them.
     pub async fn close(&self) -> Result<()> {
+        self.abort_open().await;
         self.shared().accumulator.lock().close(ClientError::closed("producer"));
         self.flush().await
     }
@@ -260,6 +269,14 @@ impl Shared {
         let taken = self.accumulator.lock().push(self.now(), name, batch, on_ack)?;
         self.wake_if(&taken);
         Ok(taken)
+    }
+
+    /// Tells everybody whose batch has an outcome.
+    fn settle(&self, settled: Vec<Settled>) {
+        if !settled.is_empty() {
+            self.memory_freed.notify_waiters();
+            settled.into_iter().for_each(Settled::tell);
+        }
     }
 
     fn wake_if<T>(&self, taken: &Taken<T>) {

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::{Host, Instant};
-use anabranch_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use anabranch_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
-use anabranch_protocol::records::{seal, set_producer};
+use anabranch_protocol::records::{seal, set_producer, set_transactional};
 use anabranch_protocol::{ErrorCode, Uuid};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::accumulator::{Drained, QueueId};
+use super::coordinator::init_producer_id;
 use super::delivery::BatchMetadata;
 use super::partition_queue::{Payload, ProducerIdentity, Settled, Verdict};
+use super::transactional::announce;
 use crate::cluster::Client;
 use crate::connection::{Answer, CallOptions, Connection, PendingAnswer};
 use crate::connections::Lane;
@@ -34,6 +35,7 @@ enum Event {
     Connected { node: i32, connection: Result<Connection> },
     Answered { node: i32, sent: Vec<Sent>, answer: Result<Answer> },
     Identified(Result<ProducerIdentity>),
+    Announced(Result<()>),
     Refreshed(Result<()>),
 }
 
@@ -151,15 +153,27 @@ impl Sender {
         client.backoff().delay(failures, client.host().random_u64())
     }
 
+    /// Tells everybody whose batch has an outcome; before, its transaction.
     fn tell(&self, settled: Vec<Settled>) {
-        if !settled.is_empty() {
-            self.shared.memory_freed.notify_waiters();
-            settled.into_iter().for_each(Settled::tell);
+        let mut failed = false;
+        if let Some(transactional) = &self.shared.transactional {
+            for error in settled.iter().filter_map(Settled::error) {
+                transactional.state.lock().batch_failed(error);
+                failed = true;
+            }
         }
+        if failed {
+            // Before it is told: who knows that a record failed must not be able to send another.
+            self.shared.abandon_failed();
+        }
+        self.shared.settle(settled);
     }
 
-    /// Asks for a producer id if one is missing.
+    /// Asks for a producer id if one is missing. That of a transactional producer comes from its coordinator.
     fn identify(&mut self, now: Instant) {
+        if self.shared.transactional.is_some() {
+            return;
+        }
         if self.identifying || now < self.identify_at || !self.shared.accumulator.lock().needs_identity() {
             return;
         }
@@ -167,7 +181,7 @@ impl Sender {
         let (client, reports) = (self.shared.client.clone(), self.reports.clone());
         self.shared.client.host().spawn(async move {
             // The sender may be gone by the end, here as below.
-            let _ = reports.send(Event::Identified(init_producer_id(&client).await));
+            let _ = reports.send(Event::Identified(new_identity(&client).await));
         });
     }
 
@@ -197,7 +211,7 @@ impl Sender {
         }
         let metadata = self.shared.client.metadata();
         let mut by_leader: BTreeMap<i32, Vec<QueueId>> = BTreeMap::new();
-        for (queue, name) in ready {
+        for (queue, name) in self.admitted(ready) {
             match metadata.leader(&name) {
                 Some((leader, _)) if metadata.broker(leader).is_some() => {
                     by_leader.entry(leader).or_default().push(queue);
@@ -218,6 +232,20 @@ impl Sender {
             self.send(leader, &connection, drained).await;
         }
         any_sent
+    }
+
+    /// Those that may be sent: in a transaction, those that are part of it; the others are announced, if need be.
+    fn admitted(&self, mut ready: Vec<(QueueId, TopicPartition)>) -> Vec<(QueueId, TopicPartition)> {
+        let Some(transactional) = &self.shared.transactional else { return ready };
+        let mut state = transactional.state.lock();
+        ready.retain(|(_, name)| state.admits(name));
+        if let Some(names) = state.start_adding() {
+            let (shared, reports) = (Arc::clone(&self.shared), self.reports.clone());
+            self.shared.client.host().spawn(async move {
+                let _ = reports.send(Event::Announced(announce(&shared, &names).await));
+            });
+        }
+        ready
     }
 
     /// The connection to a leader, if it stands and may take another request; opens it if it does not stand.
@@ -278,13 +306,17 @@ impl Sender {
                 }),
             }
         }
+        let transactional = self.shared.transactional.as_ref();
         let request = ProduceRequest {
-            transactional_id: None,
+            transactional_id: transactional.map(|transactional| transactional.id.as_str()),
             acks: -1,
             timeout_ms: i32::try_from(self.shared.client.config().request_timeout_ms).unwrap_or(i32::MAX),
             topic_data,
         };
-        let max_version = if by_id { i16::MAX } else { LAST_VERSION_BY_NAME };
+        let mut max_version = if by_id { i16::MAX } else { LAST_VERSION_BY_NAME };
+        if let Some(transactional) = transactional {
+            max_version = max_version.min(transactional.state.lock().protocol().max_produce_version());
+        }
         let options = CallOptions { max_version, timeout: None };
         let pending = connection.submit(&request, options).await;
         drop(request);
@@ -308,6 +340,9 @@ impl Sender {
             }
         };
         set_producer(&mut batch, identity.id, identity.epoch, sequence);
+        if self.shared.transactional.is_some() {
+            set_transactional(&mut batch);
+        }
         seal(&mut batch);
         batch.freeze()
     }
@@ -347,6 +382,16 @@ impl Sender {
                     }
                 }
             }
+            Event::Announced(outcome) => {
+                if let Some(transactional) = &self.shared.transactional {
+                    transactional.state.lock().adding_ended(outcome.as_ref().err());
+                    transactional.answered.notify_waiters();
+                }
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "partitions do not become part of the transaction");
+                    self.shared.abandon_failed();
+                }
+            }
             Event::Refreshed(refreshed) => {
                 self.refreshing = false;
                 match refreshed {
@@ -371,6 +416,9 @@ impl Sender {
                     node.in_flight -= 1;
                 }
                 self.answered(now, sent, answer);
+                if let Some(transactional) = &self.shared.transactional {
+                    transactional.answered.notify_waiters();
+                }
             }
         }
     }
@@ -398,7 +446,7 @@ impl Sender {
                                 leader.leader_epoch,
                             );
                         }
-                        verdict(&batch.name, found)
+                        verdict(&batch.name, found, self.shared.transactional.is_some())
                     }
                     None => Verdict::Retry(ClientError::corrupt(format!("no answer for {}", batch.name))),
                 },
@@ -407,7 +455,8 @@ impl Sender {
             };
             if let Verdict::Retry(error) | Verdict::OutOfOrder(error) | Verdict::TooLarge(error) = &verdict {
                 tracing::debug!(partition = %batch.name, %error, "producer sends a batch again");
-                if matches!(verdict, Verdict::Retry(_)) {
+                let elsewhere = error.code() != Some(ErrorCode::CONCURRENT_TRANSACTIONS);
+                if elsewhere && matches!(verdict, Verdict::Retry(_)) {
                     self.stale.insert(Arc::clone(&batch.name.topic));
                 }
             }
@@ -466,7 +515,7 @@ fn find<'r, 'a>(
 }
 
 /// What a leader's answer means for a batch.
-fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>) -> Verdict {
+fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>, transactional: bool) -> Verdict {
     let code = answer.error_code;
     let detail = answer.record_errors.first().and_then(|record| record.batch_index_error_message);
     let text = answer.error_message.or(detail);
@@ -480,6 +529,8 @@ fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>) -> Verd
         ErrorCode::DUPLICATE_SEQUENCE_NUMBER => {
             Verdict::Written(BatchMetadata { base_offset: -1, log_append_time: -1 })
         }
+        // The epoch of a transactional producer is its coordinator's: whoever has a larger one has taken its place.
+        ErrorCode::INVALID_PRODUCER_EPOCH if transactional => Verdict::Refused(error()),
         ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
         | ErrorCode::UNKNOWN_PRODUCER_ID
         | ErrorCode::INVALID_PRODUCER_EPOCH => Verdict::OutOfOrder(error()),
@@ -490,13 +541,11 @@ fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>) -> Verd
 }
 
 /// Asks any broker for a producer id. One attempt.
-async fn init_producer_id(client: &Client) -> Result<ProducerIdentity> {
+async fn new_identity(client: &Client) -> Result<ProducerIdentity> {
     let connection = client.any_connection().await?;
-    let request = InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
-    let answer = connection.call(&request).await?;
-    let response: InitProducerIdResponse = answer.decode()?;
-    if response.error_code != ErrorCode::NONE {
-        return Err(ClientError::from_code("asking for a producer id", response.error_code));
+    let (code, identity, _) = init_producer_id(&connection, None, i32::MAX, None).await?;
+    if code != ErrorCode::NONE {
+        return Err(ClientError::from_code("asking for a producer id", code));
     }
-    Ok(ProducerIdentity { id: response.producer_id, epoch: response.producer_epoch })
+    Ok(identity)
 }

@@ -10,6 +10,7 @@ mod consumer;
 mod isolation;
 mod producer;
 mod restart;
+mod transactions;
 
 use std::time::Duration;
 

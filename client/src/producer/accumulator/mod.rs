@@ -19,6 +19,7 @@ use super::partition_queue::{
     Batch, Limits, OnAck, OpenBatch, Outgoing, PartitionQueue, Payload, ProducerIdentity, Settled, Verdict,
 };
 use super::partitioner::{Sticky, murmur2_partition};
+use super::transaction::not_begun;
 use crate::config::ProducerConfig;
 use crate::error::{ClientError, Result};
 use crate::metadata::TopicMetadata;
@@ -74,6 +75,8 @@ pub(super) struct Accumulator {
     identity: Option<ProducerIdentity>,
     /// Until when the sender sleeps.
     sender_sleeps_until: Option<Instant>,
+    /// Why nothing is taken at the moment: there is no transaction, or it has failed.
+    shut: Option<ClientError>,
     /// Why nothing is taken any more.
     closed: Option<ClientError>,
 }
@@ -104,6 +107,7 @@ impl Accumulator {
                 retries: config.retries,
                 linger: Duration::from_millis(config.linger_ms),
                 delivery_timeout: Duration::from_millis(config.delivery_timeout_ms),
+                may_renumber: config.transactional_id.is_none(),
             },
             topics: HashMap::default(),
             queues: Vec::new(),
@@ -115,6 +119,7 @@ impl Accumulator {
             spare_builders: Vec::new(),
             identity: None,
             sender_sleeps_until: None,
+            shut: config.transactional_id.is_some().then(not_begun),
             closed: None,
         }
     }
@@ -268,7 +273,7 @@ impl Accumulator {
     }
 
     fn check_open(&self) -> Result<()> {
-        self.closed.as_ref().map_or(Ok(()), |error| Err(error.clone()))
+        self.closed.as_ref().or(self.shut.as_ref()).map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Puts a queue among the timers and the ready ones as it now stands. Says whether the sender must wake for it.
@@ -440,6 +445,26 @@ impl Accumulator {
         self.reschedule_all(now);
         self.release(&settled);
         settled
+    }
+
+    /// Takes nothing for a reason, or takes again.
+    pub(super) fn shut(&mut self, reason: Option<ClientError>) {
+        self.shut = reason;
+    }
+
+    /// Takes nothing for a reason and gives up all there is. Says whether leaders may have seen some of it.
+    pub(super) fn abandon(&mut self, now: Instant, error: &ClientError) -> (Vec<Settled>, bool) {
+        self.shut = Some(error.clone());
+        let numbered = self.queues.iter().any(|queue| queue.way.has_numbered());
+        let settled: Vec<_> = self.queues.iter_mut().flat_map(|queue| queue.way.fail_all(error)).collect();
+        self.reschedule_all(now);
+        self.release(&settled);
+        (settled, numbered)
+    }
+
+    /// Batches whose answers have not come, those included that were given up meanwhile.
+    pub(super) fn in_flight(&self) -> usize {
+        self.queues.iter().map(|queue| queue.way.in_flight()).sum()
     }
 
     /// Whether nothing is taken any more.

@@ -124,6 +124,8 @@ pub(super) struct Limits {
     pub(super) retries: u32,
     pub(super) linger: std::time::Duration,
     pub(super) delivery_timeout: std::time::Duration,
+    /// Whether the producer may take a new epoch by itself. In a transaction a gap is the end of it instead.
+    pub(super) may_renumber: bool,
 }
 
 /// The way of one partition.
@@ -173,6 +175,11 @@ impl Batch {
 }
 
 impl Settled {
+    /// Why the batch was not written.
+    pub(super) fn error(&self) -> Option<&ClientError> {
+        self.result.as_ref().err()
+    }
+
     /// Tells everybody, the callback before those who wait, so that a flush comes after all of them. Not under a lock:
     /// it runs the user's code.
     pub(super) fn tell(self) {
@@ -305,9 +312,10 @@ impl PartitionQueue {
                 }
                 let batch = self.waiting.pop_front()?;
                 if self.numbered.is_empty() && self.identity != Some(identity) {
+                    // Who is known under one epoch is known under the next, which must begin at 0.
+                    self.is_known &= self.identity.is_some_and(|before| before.id == identity.id);
                     self.identity = Some(identity);
                     self.next_sequence = 0;
-                    self.is_known = false;
                 }
                 let sequence = self.next_sequence;
                 self.next_sequence = sequence_after(sequence, batch.records);
@@ -369,11 +377,14 @@ impl PartitionQueue {
                 let batch = self.remove(index);
                 return (batch.map(|batch| batch.settle(Ok(metadata))), false);
             }
-            Verdict::TooLarge(error) => match self.split(index) {
+            Verdict::TooLarge(error) => match self.split(index, limits) {
                 Ok(gap) => return (None, gap),
                 Err(()) => return (self.refuse(index, error), false),
             },
             Verdict::Refused(error) => return (self.refuse(index, error), false),
+            Verdict::OutOfOrder(error) if index == 0 && !limits.may_renumber => {
+                return (self.refuse(index, error), false);
+            }
             Verdict::OutOfOrder(error) => (error, true),
             Verdict::Retry(error) => (error, false),
         };
@@ -407,10 +418,12 @@ impl PartitionQueue {
     }
 
     /// Puts two halves in the place of a batch that is too large. Says whether a new epoch is needed: all behind it take
-    /// new numbers. An error if it cannot be cut.
-    fn split(&mut self, index: usize) -> Result<bool, ()> {
+    /// new numbers. An error if it cannot be cut. In a transaction the halves share the numbers of the whole, and it is
+    /// cut only if no attempt before may have written it.
+    fn split(&mut self, index: usize, limits: &Limits) -> Result<bool, ()> {
         let numbered = &mut self.numbered[index];
-        if numbered.batch.records < 2 || numbered.batch.on_ack.is_some() {
+        let unsure = !limits.may_renumber && numbered.batch.attempts > 0;
+        if numbered.batch.records < 2 || numbered.batch.on_ack.is_some() || unsure {
             return Err(());
         }
         if index > 0 {
@@ -425,7 +438,7 @@ impl PartitionQueue {
             return Err(());
         };
         let (first_outcome, second_outcome) = batch.outcome.split(u32::try_from(at).unwrap_or(0));
-        let mut half = |builder, records, bytes, outcome| NumberedBatch {
+        let mut half = |builder, records, bytes, outcome, sequence| NumberedBatch {
             batch: Batch {
                 id: self.new_id(),
                 payload: Payload::Builder(builder),
@@ -444,13 +457,23 @@ impl PartitionQueue {
             failed: true,
         };
         let (less, more) = (batch.bytes / 2, batch.bytes - batch.bytes / 2);
-        let second = half(second, batch.records - at, more, second_outcome);
-        let first = half(first, at, less, first_outcome);
+        let second = half(second, batch.records - at, more, second_outcome, sequence_after(sequence, at));
+        let first = half(first, at, less, first_outcome, sequence);
         self.numbered.push_front(second);
         self.numbered.push_front(first);
-        let gap = !self.renumber;
-        self.renumber = true;
+        let gap = limits.may_renumber && !self.renumber;
+        self.renumber |= limits.may_renumber;
         Ok(gap)
+    }
+
+    /// Whether a batch has numbers that the leader may have seen.
+    pub(super) fn has_numbered(&self) -> bool {
+        !self.numbered.is_empty()
+    }
+
+    /// Batches with the sender, those included that were given up meanwhile.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// As if its leader had acknowledged a batch before.

@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     retries: 10,
     linger: Duration::from_millis(5),
     delivery_timeout: Duration::from_secs(120),
+    may_renumber: true,
 };
 
 const FIRST: ProducerIdentity = ProducerIdentity { id: 1, epoch: 0 };

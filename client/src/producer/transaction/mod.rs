@@ -1,0 +1,484 @@
+//! Where a transactional producer stands, what it asks its coordinators next, and what their answers lead to. Pure:
+//! `transactional` carries the requests, the sender asks here before it writes.
+//!
+//! ```text
+//!   Outside --identity--> Ready --begin--> Open --commit, abort--> Ending --> Ready
+//!      ^                                    |                        |
+//!      |                          something fails:            no answer: ask again,
+//!      |                          only abort is left          or init_transactions
+//!      +------------- init_transactions, from everywhere but Fenced -+
+//! ```
+//! Two protocols differ in how partitions and epochs come into a transaction:
+//! - [`Protocol::Announced`] (transaction.version 0 and 1): the client adds each partition before it writes there, and
+//!   the group before its offsets. The epoch stays from one transaction to the next, so late requests of an aborted one
+//!   would count for the next: after an abort that gave up batches the producer takes a new epoch.
+//! - [`Protocol::Implicit`] (KIP-890, transaction.version 2): leaders and group coordinators add what they are sent, and
+//!   each end of a transaction gives the producer a new epoch.
+
+mod answer;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anabranch_protocol::ErrorCode;
+
+pub(super) use answer::Question;
+use answer::{Meaning, meaning};
+
+use super::partition_queue::ProducerIdentity;
+use crate::error::{ClientError, ErrorKind, Result};
+use crate::topic_partition::TopicPartition;
+
+/// How partitions come into a transaction. See the module.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// The client adds them.
+    #[default]
+    Announced,
+    /// Whoever writes adds them.
+    Implicit,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    /// Without an identity.
+    Outside,
+    /// Between transactions.
+    Ready,
+    /// In a transaction.
+    Open,
+    /// At the end of one; `asked` tells that the coordinator may know.
+    Ending { commit: bool, asked: bool },
+    /// The transaction is aborted, but the producer needs a new epoch.
+    Renewing,
+    /// The producer can never go on as it is.
+    Broken(ClientError),
+}
+
+/// What to ask the coordinator next to end a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndRequest {
+    /// To end it.
+    End { identity: ProducerIdentity, commit: bool },
+    /// For a new epoch.
+    Renew(ProducerIdentity),
+}
+
+/// What follows from an answer.
+#[derive(Clone, Debug)]
+pub(super) enum Next {
+    /// It is done.
+    Done,
+    /// The same again, after the usual pause.
+    Retry(ClientError),
+    /// The same again, after a short pause.
+    RetrySoon(ClientError),
+    /// The same again, of whoever coordinates now.
+    Elsewhere(ClientError),
+    /// Nothing more; the caller is told.
+    Stop(ClientError),
+}
+
+/// The producer's transaction. See the module.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    phase: Phase,
+    protocol: Protocol,
+    identity: Option<ProducerIdentity>,
+    /// What is written to, and may be.
+    partitions: BTreeSet<TopicPartition>,
+    /// What must be announced before.
+    to_add: BTreeSet<TopicPartition>,
+    /// Partitions are being announced.
+    adding: bool,
+    /// The coordinator knows of it, and perhaps knows of it.
+    begun: bool,
+    may_have_begun: bool,
+    /// Offsets are on their way; set for good if the caller does not wait for their answer.
+    sending_offsets: bool,
+    /// Why it can only be aborted.
+    failure: Option<ClientError>,
+    /// Requests were given up that may still arrive.
+    gave_up: bool,
+}
+
+impl Transaction {
+    pub(super) fn new() -> Self {
+        Transaction {
+            phase: Phase::Outside,
+            protocol: Protocol::default(),
+            identity: None,
+            partitions: BTreeSet::new(),
+            to_add: BTreeSet::new(),
+            adding: false,
+            begun: false,
+            may_have_begun: false,
+            sending_offsets: false,
+            failure: None,
+            gave_up: false,
+        }
+    }
+
+    /// The protocol that the coordinator speaks.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Who the producer is.
+    pub(super) fn identity(&self) -> Option<ProducerIdentity> {
+        self.identity
+    }
+
+    fn clear(&mut self) {
+        self.partitions.clear();
+        self.to_add.clear();
+        self.begun = false;
+        self.may_have_begun = false;
+        self.sending_offsets = false;
+        self.failure = None;
+        self.gave_up = false;
+    }
+
+    /// Whether the transactional id may be claimed.
+    ///
+    /// # Errors
+    /// Fenced, if somebody else has claimed it after this producer.
+    pub(super) fn claim(&mut self) -> Result<()> {
+        if let Phase::Broken(error) = &self.phase
+            && error.kind() == ErrorKind::Fenced
+        {
+            return Err(error.clone());
+        }
+        self.phase = Phase::Outside;
+        self.identity = None;
+        self.clear();
+        Ok(())
+    }
+
+    /// The answer to a claim, or to the wish for a new epoch.
+    pub(super) fn identified(
+        &mut self,
+        code: ErrorCode,
+        identity: ProducerIdentity,
+        protocol: Protocol,
+    ) -> Next {
+        let next = self.take("asking for a producer id", Question::Identity, code);
+        if matches!(next, Next::Done) {
+            self.phase = Phase::Ready;
+            self.identity = Some(identity);
+            self.protocol = protocol;
+            self.clear();
+        }
+        next
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// Invalid, if it is not the time; whatever broke the producer.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        match &self.phase {
+            Phase::Ready => {
+                self.phase = Phase::Open;
+                Ok(())
+            }
+            Phase::Broken(error) => Err(error.clone()),
+            Phase::Outside => Err(ClientError::invalid("call init_transactions before begin_transaction")),
+            Phase::Open => Err(ClientError::invalid("a transaction is under way already")),
+            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+        }
+    }
+
+    /// Whether something can be added to the transaction.
+    ///
+    /// # Errors
+    /// Why not: Abort, if it has failed; Invalid, if there is none.
+    pub(super) fn check_open(&self) -> Result<()> {
+        match &self.phase {
+            Phase::Open => self.check_good(),
+            Phase::Broken(error) => Err(error.clone()),
+            Phase::Outside | Phase::Ready => Err(not_begun()),
+            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+        }
+    }
+
+    /// Whether there is a transaction that nobody has asked to commit.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Ending { asked: false, .. })
+    }
+
+    fn check_good(&self) -> Result<()> {
+        match &self.failure {
+            Some(error) => Err(error.clone().must_abort()),
+            None if self.sending_offsets => {
+                Err(ClientError::invalid("offsets are still on their way to the transaction").must_abort())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the transaction can only be aborted, or the producer not go on at all.
+    pub(super) fn failure(&self) -> Option<ClientError> {
+        match &self.phase {
+            Phase::Broken(error) => Some(error.clone()),
+            _ => self.failure.clone().map(ClientError::must_abort),
+        }
+    }
+
+    /// A batch was not written.
+    pub(super) fn batch_failed(&mut self, error: &ClientError) {
+        self.gave_up = true;
+        if error.kind() == ErrorKind::Fenced {
+            self.phase = Phase::Broken(error.clone());
+        } else if matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false }) {
+            self.failure.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    /// Whether the sender may write to a partition now; notes what must be announced before.
+    pub(super) fn admits(&mut self, name: &TopicPartition) -> bool {
+        if !matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false }) {
+            return false;
+        }
+        if self.partitions.contains(name) {
+            return true;
+        }
+        match self.protocol {
+            Protocol::Implicit => {
+                self.may_have_begun = true;
+                self.partitions.insert(name.clone())
+            }
+            Protocol::Announced => {
+                self.to_add.insert(name.clone());
+                false
+            }
+        }
+    }
+
+    /// The partitions to announce, if there are some and none are on their way.
+    pub(super) fn start_adding(&mut self) -> Option<Vec<TopicPartition>> {
+        if self.adding || self.to_add.is_empty() || self.failure.is_some() {
+            return None;
+        }
+        self.adding = true;
+        self.may_have_begun = true;
+        Some(std::mem::take(&mut self.to_add).into_iter().collect())
+    }
+
+    /// Whether it is still worth while to announce them.
+    pub(super) fn goes_on_adding(&self) -> bool {
+        self.failure.is_none() && matches!(self.phase, Phase::Open | Phase::Ending { commit: true, .. })
+    }
+
+    /// The answer about announced partitions.
+    pub(super) fn partitions_answered(&mut self, codes: &BTreeMap<TopicPartition, ErrorCode>) -> Next {
+        let mut next = Next::Done;
+        for (name, code) in codes {
+            // All are taken or none; that some were not tried means nothing beside the reason.
+            if *code == ErrorCode::OPERATION_NOT_ATTEMPTED && codes.values().any(|other| other != code) {
+                continue;
+            }
+            let what = format!("adding {name} to the transaction");
+            let this = self.take(&what, Question::Partitions, *code);
+            if !matches!(this, Next::Done) {
+                next = this;
+            }
+            if matches!(next, Next::Stop(_)) {
+                return next;
+            }
+        }
+        if matches!(next, Next::Done) {
+            self.begun = true;
+            // They were asked for again meanwhile.
+            self.to_add.retain(|name| !codes.contains_key(name));
+            self.partitions.extend(codes.keys().cloned());
+        }
+        next
+    }
+
+    /// Partitions are no longer on their way; `error` tells that they were given up.
+    pub(super) fn adding_ended(&mut self, error: Option<&ClientError>) {
+        self.adding = false;
+        if let Some(error) = error {
+            self.batch_failed(error);
+        }
+    }
+
+    /// Whether partitions are on their way.
+    pub(super) fn is_adding(&self) -> bool {
+        self.adding
+    }
+
+    /// Begins to send offsets.
+    ///
+    /// # Errors
+    /// Abort, if the transaction has failed; Invalid, if there is none.
+    pub(super) fn start_offsets(&mut self) -> Result<ProducerIdentity> {
+        self.check_open()?;
+        let identity =
+            self.identity.ok_or_else(|| ClientError::invalid("call init_transactions before all else"))?;
+        self.may_have_begun = true;
+        self.sending_offsets = true;
+        Ok(identity)
+    }
+
+    /// The answer of the coordinator to the wish to add a group, or of the group's about one offset.
+    pub(super) fn offsets_answered(&mut self, what: &str, question: Question, code: ErrorCode) -> Next {
+        let next = self.take(what, question, code);
+        self.begun |= matches!(next, Next::Done);
+        next
+    }
+
+    /// Offsets are part of the transaction, or it has failed.
+    pub(super) fn offsets_ended(&mut self, outcome: Result<()>) -> Result<()> {
+        self.sending_offsets = false;
+        outcome.map_err(|error| {
+            if let Phase::Broken(error) = &self.phase {
+                return error.clone();
+            }
+            self.gave_up = true;
+            self.failure.get_or_insert_with(|| error.clone());
+            error.must_abort()
+        })
+    }
+
+    /// Begins to end the transaction: nothing can be added to it any more.
+    ///
+    /// # Errors
+    /// Abort, if it cannot be committed; Invalid, if there is none, or if a commit is asked for already and the
+    /// transaction cannot be aborted any more.
+    pub(super) fn start_end(&mut self, commit: bool) -> Result<()> {
+        match &self.phase {
+            Phase::Open => {
+                if commit {
+                    self.check_good()?;
+                }
+                self.phase = Phase::Ending { commit, asked: false };
+                Ok(())
+            }
+            Phase::Ending { commit: before, .. } if *before == commit => Ok(()),
+            Phase::Ending { commit: true, asked: false } => {
+                self.phase = Phase::Ending { commit: false, asked: false };
+                Ok(())
+            }
+            Phase::Renewing if !commit => Ok(()),
+            Phase::Ending { commit: true, .. } => Err(ClientError::invalid(
+                "a commit was asked for: commit again, or call init_transactions and look at what is committed",
+            )),
+            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+            Phase::Broken(error) => Err(error.clone()),
+            Phase::Outside | Phase::Ready => Err(not_begun()),
+        }
+    }
+
+    /// What was not written, if anything, is given up; nothing of it is on its way any more.
+    pub(super) fn gave_up(&mut self, anything: bool) {
+        self.gave_up |= anything;
+    }
+
+    /// What to ask next, nothing when the transaction is at its end.
+    ///
+    /// # Errors
+    /// Abort, if it was to be committed and cannot be.
+    pub(super) fn next_end_request(&mut self) -> Result<Option<EndRequest>> {
+        if let Phase::Ending { commit: true, asked: false } = self.phase {
+            self.check_good()?;
+        }
+        let Some(identity) = self.identity else { return Ok(None) };
+        match &mut self.phase {
+            Phase::Ending { commit, asked } => {
+                let commit = *commit;
+                if !self.may_have_begun {
+                    // The coordinator has never heard of it.
+                    self.end();
+                    return Ok(None);
+                }
+                *asked = true;
+                Ok(Some(EndRequest::End { identity, commit }))
+            }
+            Phase::Renewing => Ok(Some(EndRequest::Renew(identity))),
+            Phase::Broken(error) => Err(error.clone()),
+            Phase::Outside | Phase::Ready | Phase::Open => Ok(None),
+        }
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Ready;
+        self.clear();
+    }
+
+    /// The answer to an [`EndRequest::End`]. With the implicit protocol it brings the next identity.
+    pub(super) fn end_answered(&mut self, code: ErrorCode, identity: Option<ProducerIdentity>) -> Next {
+        let Phase::Ending { commit, .. } = self.phase else { return Next::Done };
+        let what = if commit { "committing the transaction" } else { "aborting the transaction" };
+        if code == ErrorCode::INVALID_TXN_STATE && !commit && !self.begun {
+            // What was to begin it never arrived.
+            self.phase = Phase::Renewing;
+            return Next::Done;
+        }
+        let next = self.take(what, Question::End, code);
+        if matches!(next, Next::Done) {
+            match (self.protocol, identity) {
+                (Protocol::Implicit, Some(identity)) => {
+                    self.identity = Some(identity);
+                    self.end();
+                }
+                // Late requests of this transaction must not count for the next.
+                _ if self.gave_up => self.phase = Phase::Renewing,
+                _ => self.end(),
+            }
+        }
+        next
+    }
+
+    /// Nobody answered in time. The error for the caller.
+    pub(super) fn end_unanswered(&self, error: ClientError) -> ClientError {
+        match self.phase {
+            Phase::Ending { commit: true, asked: true } => error.outcome_unknown(),
+            _ => error,
+        }
+    }
+
+    /// The producer cannot go on.
+    pub(super) fn broken(&mut self, error: ClientError) {
+        self.phase = Phase::Broken(error);
+    }
+
+    /// What an answer means; a bad one changes the phase.
+    fn take(&mut self, what: &str, question: Question, code: ErrorCode) -> Next {
+        let error = || ClientError::from_code(what, code);
+        match meaning(question, code) {
+            Meaning::Done => Next::Done,
+            Meaning::Retry => Next::Retry(error()),
+            Meaning::RetrySoon => Next::RetrySoon(error()),
+            Meaning::Elsewhere => Next::Elsewhere(error()),
+            Meaning::Abort => {
+                let error = error();
+                self.failure.get_or_insert_with(|| error.clone());
+                if let Phase::Ending { commit: true, .. } = self.phase {
+                    // The coordinator has refused, so it is not committed.
+                    self.phase = Phase::Ending { commit: true, asked: false };
+                }
+                Next::Stop(error.must_abort())
+            }
+            Meaning::Fenced => self.breaks(error().with_kind(ErrorKind::Fenced)),
+            Meaning::Fatal => self.breaks(error()),
+        }
+    }
+
+    fn breaks(&mut self, error: ClientError) -> Next {
+        self.phase = Phase::Broken(error.clone());
+        Next::Stop(error)
+    }
+}
+
+/// Why nothing can be done outside of a transaction.
+pub(super) fn not_begun() -> ClientError {
+    ClientError::invalid("no transaction is under way")
+}
+
+fn not_ended() -> ClientError {
+    ClientError::invalid("the end of the transaction before is not settled: ask for it again")
+}
+
+#[cfg(test)]
+mod tests;
