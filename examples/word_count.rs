@@ -291,6 +291,9 @@ mod tests {
         driver.input(LINES).pipe(None, "to be or not to be");
         let counts = driver.output(COUNTS).read_key_values();
         assert_eq!(counts.last(), Some(&("be".to_string(), 2)));
+        let kept: Vec<_> = driver.store(WORD_COUNTS)?.all()?.collect();
+        let expected = [("be", 2), ("not", 1), ("or", 1), ("to", 2)];
+        assert_eq!(kept, expected.map(|(word, count)| (word.to_string(), count)));
         Ok(())
     }
 }

@@ -20,8 +20,11 @@ pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
     nullable, postcard, raw, text, void, windowed,
 };
-pub use crate::state::{KeyValue, Sessions, Store, StoreFor, TableStore, Versioned, Windows};
-pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput};
+pub use crate::state::{
+    Entries, KeyValue, KeyValueStore, ReadableStore, SessionStore, Sessions, Store, StoreFor, TableStore,
+    ValueAndTimestamp, Versioned, WindowStore, Windows,
+};
+pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
 pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, Topic};
 pub use crate::topology::{NodeRef, Optimization, Topology};

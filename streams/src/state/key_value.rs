@@ -3,10 +3,12 @@
 //! Bytes on the changelog are Kafka Streams': the value alone, with the value's time as the record's. A row keeps its
 //! time beside the value, for plain stores too: those write the time of the record that is being processed.
 
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, Row};
+use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
 
+use super::composite::key_range;
 use super::rows::leave_to_rows;
 use super::typed::{Timestamped, Typed, Updated};
 use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
@@ -53,6 +55,22 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
     ) -> Result<Updated<V>> {
         self.typed.write_key(key)?;
         self.typed.update(write, change)
+    }
+
+    /// The rows of a range of keys.
+    pub(crate) fn range(&mut self, range: &impl RangeBounds<K>, order: Order) -> Result<Vec<(K, V)>> {
+        let bounds = self.typed.bounds(range)?;
+        self.typed.entries(&key_range(&bounds), order)
+    }
+
+    /// The rows whose serialised keys start with these bytes.
+    pub(crate) fn prefixed(&mut self, prefix: &[u8]) -> Result<Vec<(K, V)>> {
+        self.typed.entries(&KeyRange::prefix(prefix), Order::Forward)
+    }
+
+    /// What serdes are told.
+    pub(crate) fn topic(&self) -> &str {
+        &self.typed.topic
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
+use super::faces::{KeyValueStore, SessionStore, StoreAccess, WindowStore};
 use crate::data::Data;
+use crate::error::Result;
 
 /// One value for a key.
 pub struct KeyValue<K, V>(PhantomData<fn() -> (K, V)>);
@@ -24,20 +26,33 @@ pub trait StoreKind: 'static + sealed::Sealed {
     type Value: Data;
 }
 
-impl<K: Data, V: Data> StoreKind for KeyValue<K, V> {
-    type Key = K;
-    type Value = V;
+/// A kind of store that processors and tests can read. Sealed.
+pub trait ReadableStore: StoreKind {
+    /// What they see of it.
+    type Store<'a>;
+
+    /// Makes that of a store of a task.
+    #[doc(hidden)]
+    fn face(access: StoreAccess<'_>) -> Result<Self::Store<'_>>;
 }
 
-impl<K: Data, V: Data> StoreKind for Windows<K, V> {
-    type Key = K;
-    type Value = V;
-}
+macro_rules! kinds {
+    ($($kind:ident => $face:ident),* $(,)?) => { $(
+        impl<K: Data, V: Data> StoreKind for $kind<K, V> {
+            type Key = K;
+            type Value = V;
+        }
 
-impl<K: Data, V: Data> StoreKind for Sessions<K, V> {
-    type Key = K;
-    type Value = V;
+        impl<K: Data, V: Data> ReadableStore for $kind<K, V> {
+            type Store<'a> = $face<'a, K, V>;
+
+            fn face(access: StoreAccess<'_>) -> Result<$face<'_, K, V>> {
+                $face::of(access)
+            }
+        }
+    )* };
 }
+kinds! { KeyValue => KeyValueStore, Windows => WindowStore, Sessions => SessionStore }
 
 impl<K: Data, V: Data> StoreKind for Versioned<K, V> {
     type Key = K;

@@ -1,10 +1,12 @@
 //! State stores: how they are declared, and their typed faces.
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
-//! stores), `write` (what a write is told), `epoched`, `rows` and `typed` (what stores are made of), then the stores:
-//! `key_value`, `window`, `session`, `join_window`, `unjoined`.
+//! stores), `write` (what a write is told), `epoched`, `rows`, `typed` and `composite` (what stores are made of), then the
+//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`; and `faces`, what processors and tests see of them.
 
+mod composite;
 mod epoched;
+mod faces;
 mod join_window;
 mod key_value;
 mod kinds;
@@ -17,12 +19,13 @@ mod unjoined;
 mod window;
 mod write;
 
-pub use kinds::{KeyValue, Sessions, StoreKind, Versioned, Windows};
+pub use faces::{Entries, KeyValueStore, SessionStore, StoreAccess, ValueAndTimestamp, WindowStore};
+pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
 pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
-pub(crate) use session::SessionState;
+pub(crate) use session::{SessionSettings, SessionState};
 pub(crate) use store::{StoreSettings, TableStoreSettings};
 pub(crate) use task_store::{
     EngineSlot, KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore,

@@ -9,6 +9,7 @@ use anabranch_state_store::{
     TableOptions, Update,
 };
 
+use super::composite::key_range;
 use super::write::store_error;
 use super::{KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
@@ -295,9 +296,8 @@ impl Rows {
     }
 
     pub(super) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let range = KeyRange::new(bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
         let mut keys = Vec::new();
-        self.scan(&range, Order::Forward, |key, _| {
+        self.scan(&key_range(bounds), Order::Forward, |key, _| {
             keys.push(key.to_vec());
             ControlFlow::Continue(())
         })?;

@@ -1,10 +1,11 @@
 //! One value for a key and a session, in Kafka Streams' key layout: the key, the session's end, its start.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
 
+use super::composite::{composite_bounds, key_range, within};
 use super::epoched::Epoched;
 use super::rows::leave_to_rows;
 use super::typed::{Timestamped, Typed};
@@ -19,12 +20,20 @@ const SUFFIX_BYTES: usize = 16;
 /// How long a segment is at least.
 const SEGMENT_MS: i64 = 60_000;
 
+/// How a session store keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionSettings {
+    pub(crate) retention_ms: i64,
+    /// Whether operators do not find what is older than the retention, as in Kafka Streams' stores without a cache.
+    pub(crate) hides: bool,
+    /// Kafka Streams keeps such a store by time, then by key; one on disk by segment, then by key.
+    pub(crate) in_memory: bool,
+}
+
 /// A session store of a task.
 pub(crate) struct SessionState<K, V> {
     typed: Typed<K, V>,
-    retention_ms: i64,
-    /// Whether operators do not find what is older than the retention, as in Kafka Streams' stores without a cache.
-    hides: bool,
+    settings: SessionSettings,
     /// The highest end of a session written.
     observed: Epoched<i64>,
     /// Sessions that end before this were removed.
@@ -40,14 +49,12 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     pub(crate) fn supplier(
         key: Arc<dyn Serde<K>>,
         value: Arc<dyn Serde<V>>,
-        retention_ms: i64,
-        hides: bool,
+        settings: SessionSettings,
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
             Ok(SessionState {
                 typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
-                retention_ms,
-                hides,
+                settings,
                 observed: Epoched::new(-1),
                 removed_before: 0,
                 needed_from: i64::MAX,
@@ -67,7 +74,7 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     ) -> Result<bool> {
         self.observed.now = self.observed.now.max(window.end_ms);
         let segment_ms = self.segment_ms();
-        if window.end_ms / segment_ms < (self.observed.now - self.retention_ms) / segment_ms {
+        if window.end_ms / segment_ms < (self.observed.now - self.settings.retention_ms) / segment_ms {
             return Ok(false);
         }
         self.write_key(key, window)?;
@@ -85,8 +92,8 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         latest_start: i64,
         order: Order,
     ) -> Result<Vec<(SessionWindow, V)>> {
-        let earliest_end = if self.hides { earliest_end.max(self.oldest()) } else { earliest_end };
-        if latest_start < earliest_end && self.hides {
+        let earliest_end = if self.settings.hides { earliest_end.max(self.oldest()) } else { earliest_end };
+        if latest_start < earliest_end && self.settings.hides {
             return Ok(Vec::new());
         }
         self.typed.write_key(key)?;
@@ -130,6 +137,47 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         rows.into_iter().map(read).collect()
     }
 
+    /// The sessions of a range of keys that end at `earliest_end` or later and start at `latest_start` or earlier, in
+    /// Kafka Streams' order.
+    pub(crate) fn find_keys(
+        &mut self,
+        keys: &impl RangeBounds<K>,
+        (earliest_end, latest_start): (i64, i64),
+        order: Order,
+    ) -> Result<Vec<(Windowed<K, SessionWindow>, V)>> {
+        let bounds = self.typed.bounds(keys)?;
+        let mut rows: Vec<(Vec<u8>, Vec<u8>, i64)> = Vec::new();
+        let range = composite_bounds(&bounds, &i64::MAX.to_be_bytes());
+        self.typed.rows.scan(&key_range(&range), Order::Forward, |bytes, row| {
+            let window = window_of(bytes);
+            if window.end_ms >= earliest_end
+                && window.start_ms <= latest_start
+                && within(&bounds, key_of(bytes))
+            {
+                rows.push((bytes.to_vec(), row.value.to_vec(), row.timestamp));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let segment_ms = self.segment_ms();
+        match self.settings.in_memory {
+            true => rows.sort_by(|(a, ..), (b, ..)| (window_of(a).end_ms, a).cmp(&(window_of(b).end_ms, b))),
+            false => rows.sort_by_key(|(bytes, ..)| window_of(bytes).end_ms / segment_ms),
+        }
+        if order == Order::Reverse {
+            rows.reverse();
+        }
+        let read = |(bytes, value, timestamp): (Vec<u8>, Vec<u8>, i64)| {
+            let (value, _) = self.typed.read_row(Row::new(&value, timestamp))?;
+            Ok((Windowed { key: self.typed.read_key(key_of(&bytes))?, window: window_of(&bytes) }, value))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The earliest end that the retention covers: who is no operator sees no older session.
+    pub(crate) fn retained_from(&self) -> i64 {
+        self.oldest().max(0)
+    }
+
     /// The value of a session.
     pub(crate) fn fetch(&mut self, key: &K, window: SessionWindow) -> Result<Option<V>> {
         self.write_key(key, window)?;
@@ -143,7 +191,7 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
 
     /// The earliest end that the retention covers.
     fn oldest(&self) -> i64 {
-        self.observed.now - self.retention_ms + 1
+        self.observed.now - self.settings.retention_ms + 1
     }
 
     /// Whether a session of this end is older than the retention. If it is merged into another, nobody is told that it
@@ -169,12 +217,12 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     }
 
     fn segment_ms(&self) -> i64 {
-        (self.retention_ms / 2).max(SEGMENT_MS)
+        (self.settings.retention_ms / 2).max(SEGMENT_MS)
     }
 
     fn expire(&mut self) -> Result<()> {
         let segment_ms = self.segment_ms();
-        let oldest = (self.observed.now - self.retention_ms) / segment_ms * segment_ms;
+        let oldest = (self.observed.now - self.settings.retention_ms) / segment_ms * segment_ms;
         let limit = oldest.min(self.needed_from);
         if limit <= self.removed_before {
             return Ok(());

@@ -193,5 +193,5 @@ impl Stores {
 
 #[cold]
 fn wrong_type<S>() -> Error {
-    Error::fatal(format_args!("a store is used as `{}`, which it is not", std::any::type_name::<S>()))
+    Error::invalid(format_args!("a store is used as `{}`, which it is not", std::any::type_name::<S>()))
 }

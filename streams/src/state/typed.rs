@@ -1,11 +1,12 @@
 //! What the typed stores have in common: rows, serdes and the buffers these write into.
 
+use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{Row, RowBuffer, Update};
+use anabranch_state_store::{KeyRange, Order, Row, RowBuffer, Update};
 
 use super::rows::Rows;
-use super::{StoreInit, WriteContext};
+use super::{KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
 use crate::serdes::{Serde, SerdeContext, SerdeError};
 
@@ -25,7 +26,7 @@ pub(crate) enum Updated<V> {
 pub(super) struct Typed<K, V> {
     pub(super) rows: Rows,
     /// What serdes are told.
-    topic: Arc<str>,
+    pub(super) topic: Arc<str>,
     key: Arc<dyn Serde<K>>,
     value: Arc<dyn Serde<V>>,
     pub(super) key_bytes: Vec<u8>,
@@ -119,6 +120,50 @@ impl<K: 'static, V: 'static> Typed<K, V> {
         };
         rows.log(key_bytes, written, write)?;
         Ok(updated)
+    }
+
+    /// A range of keys, serialised.
+    pub(super) fn bounds(&mut self, range: &impl RangeBounds<K>) -> Result<KeyBounds> {
+        Ok((self.bound(range.start_bound())?, self.bound(range.end_bound())?))
+    }
+
+    fn bound(&mut self, bound: Bound<&K>) -> Result<Bound<Vec<u8>>> {
+        Ok(match bound {
+            Bound::Included(key) => Bound::Included(self.bytes_of(key)?),
+            Bound::Excluded(key) => Bound::Excluded(self.bytes_of(key)?),
+            Bound::Unbounded => Bound::Unbounded,
+        })
+    }
+
+    fn bytes_of(&mut self, key: &K) -> Result<Vec<u8>> {
+        self.write_key(key)?;
+        Ok(self.key_bytes.clone())
+    }
+
+    /// Keys and values of a range of rows, where nothing stands behind the key.
+    pub(super) fn entries(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Vec<(K, V)>> {
+        let Self { rows, topic, key: keys, value: values, .. } = self;
+        let mut entries = Vec::new();
+        let mut refused = None;
+        rows.scan(range, order, |key, row| {
+            let entry = keys
+                .deserialize(&SerdeContext::key(topic), key)
+                .and_then(|key| Ok((key, read_row(&**values, topic, row)?.0)));
+            match entry {
+                Ok(entry) => {
+                    entries.push(entry);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    refused = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        match refused {
+            None => Ok(entries),
+            Some(error) => Err(rows.unreadable(error)),
+        }
     }
 
     /// Reads a key.

@@ -5,11 +5,12 @@
 //! results come when they close are the exception: there Kafka Streams, which is followed, hides what is older than the
 //! retention.)
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
 use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
 
+use super::composite::{composite_bounds, key_range, within};
 use super::epoched::Epoched;
 use super::rows::leave_to_rows;
 use super::typed::{Timestamped, Typed, Updated};
@@ -32,6 +33,8 @@ pub(crate) struct WindowSettings {
     pub(crate) retention_ms: i64,
     /// Whether operators do not see what is older than the retention, as in Kafka Streams' stores without a cache.
     pub(crate) hides: bool,
+    /// Kafka Streams keeps such a store by time, then by key; one on disk by segment, then by key.
+    pub(crate) in_memory: bool,
 }
 
 impl WindowSettings {
@@ -187,6 +190,51 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
                 Ok((self.typed.read_key(key_of(&key))?, WindowRow { start, value, timestamp }))
             })
             .collect()
+    }
+
+    /// How long a window is.
+    pub(crate) fn size_ms(&self) -> i64 {
+        self.settings.size_ms
+    }
+
+    /// The earliest start that the retention covers: who is no operator sees no older window.
+    pub(crate) fn retained_from(&self) -> i64 {
+        (self.observed.now - self.settings.retention_ms + 1).max(0)
+    }
+
+    /// The windows of a range of keys that start from `from` to `to`, in Kafka Streams' order.
+    pub(crate) fn fetch_keys(
+        &mut self,
+        keys: &impl RangeBounds<K>,
+        (from, to): (i64, i64),
+        order: Order,
+    ) -> Result<Vec<(K, WindowRow<V>)>> {
+        if to < from {
+            return Ok(Vec::new());
+        }
+        let bounds = self.typed.bounds(keys)?;
+        let mut rows: Vec<(Vec<u8>, Vec<u8>, i64)> = Vec::new();
+        let range = composite_bounds(&bounds, &to.max(0).to_be_bytes());
+        self.typed.rows.scan(&key_range(&range), Order::Forward, |bytes, row| {
+            if (from..=to).contains(&start_of(bytes)) && within(&bounds, key_of(bytes)) {
+                rows.push((bytes.to_vec(), row.value.to_vec(), row.timestamp));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let segment_ms = self.settings.segment_ms();
+        match self.settings.in_memory {
+            true => rows.sort_by(|(a, ..), (b, ..)| (start_of(a), a).cmp(&(start_of(b), b))),
+            false => rows.sort_by_key(|(bytes, ..)| start_of(bytes) / segment_ms),
+        }
+        if order == Order::Reverse {
+            rows.reverse();
+        }
+        let read = |(bytes, value, timestamp): (Vec<u8>, Vec<u8>, i64)| {
+            let (value, timestamp) = self.typed.read_row(Row::new(&value, timestamp))?;
+            let row = WindowRow { start: start_of(&bytes), value, timestamp };
+            Ok((self.typed.read_key(key_of(&bytes))?, row))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Keeps windows that start at `start` or later, whatever the retention says: they are still to be emitted.

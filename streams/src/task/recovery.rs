@@ -4,10 +4,10 @@ use anabranch_state_store::Checkpoint;
 
 use super::stream_task::Task;
 use crate::error::{Error, Result};
-use crate::outbox::OutTopic;
+use crate::outbox::{OutTopic, Outbox};
 
 pub(crate) use crate::state::KeyBounds;
-use crate::state::TaskStore;
+use crate::state::{StoreAccess, TaskStore, WriteContext};
 
 impl Task {
     /// The changelog of each store and what the store's engine reflects of it, by the store's index; none for a store
@@ -79,6 +79,35 @@ impl Task {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let store = self.find(store)?;
         self.state.stores.get(store).committed_rows(bounds)
+    }
+
+    /// A store as it is now, between two records. What is written to it has no record that it comes from.
+    ///
+    /// # Errors
+    /// If the task has no such store.
+    pub(crate) fn store_access<'a>(
+        &'a mut self,
+        store: &str,
+        outbox: &'a mut dyn Outbox,
+    ) -> Result<StoreAccess<'a>> {
+        let Some(index) = self.state.stores.find(store) else {
+            let known: Vec<String> =
+                self.state.stores.iter().map(|store| format!("`{}`", store.name())).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(Error::invalid(format_args!(
+                "the topology has no store named `{store}`; it has {known}"
+            )));
+        };
+        let write = WriteContext {
+            outbox,
+            task_partition: self.state.partition,
+            timestamp: 0,
+            headers: &[],
+            topic: None,
+            partition: -1,
+            offset: -1,
+        };
+        Ok(StoreAccess { stores: &mut self.state.stores, index, write })
     }
 
     /// The index of a store.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anabranch_host::HashMap;
 
 use super::capture::Capture;
-use super::{TestInput, TestOutput};
+use super::{TestInput, TestOutput, TestStore};
 use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, dead_letter};
 use crate::processor::{Policies, RawInput, TaskId};
 use crate::record::RawRecord;
+use crate::state::{ReadableStore, Store};
 use crate::task::{Task, TaskConfig};
 use crate::time::as_ms;
 use crate::topic::IntoTopic;
@@ -153,6 +154,14 @@ impl TestDriver {
         TestOutput::of(self.clone(), topic.into_consumed().topic)
     }
 
+    /// A store to look into.
+    ///
+    /// # Errors
+    /// If the topology has no store of this name, kind and types.
+    pub fn store<S: ReadableStore>(&self, store: Store<S>) -> Result<TestStore<S>> {
+        TestStore::of(self.clone(), store.name())
+    }
+
     /// Lets the wall clock go on. It never does by itself.
     ///
     /// # Panics
@@ -210,6 +219,10 @@ impl TestDriver {
 }
 
 impl State {
+    pub(super) fn task_and_capture(&mut self) -> (&mut Task, &mut Capture) {
+        (&mut self.task, &mut self.capture)
+    }
+
     fn enqueue(&mut self, input: usize, record: &RawRecord) {
         let offset = self.offsets[input];
         self.offsets[input] += 1;

@@ -21,15 +21,17 @@
 //! # Ok::<(), anabranch::Error>(())
 //! ```
 //!
-//! Reading order: `driver`, then its `input` and `output`, `replay` (stores rebuilt from their changelogs), and `capture`
-//! (the outbox).
+//! Reading order: `driver`, then its `input` and `output`, `store` (looking into stores), `replay` (stores rebuilt from
+//! their changelogs), and `capture` (the outbox).
 
 mod capture;
 mod driver;
 mod input;
 mod output;
 mod replay;
+mod store;
 
 pub use driver::{TestConfig, TestDriver};
 pub use input::{IntoItem, TestInput};
 pub use output::TestOutput;
+pub use store::TestStore;

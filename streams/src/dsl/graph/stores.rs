@@ -7,8 +7,8 @@ use crate::data::Data;
 use crate::processor::EdgeType;
 use crate::serdes::Serde;
 use crate::state::{
-    JoinWindowState, KeyValueState, SessionState, StoreSettings, StoreSupplier, UnjoinedState,
-    WindowSettings, WindowState,
+    JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
+    UnjoinedState, WindowSettings, WindowState,
 };
 use crate::topology::{StoreDefinition, StoreShape};
 
@@ -44,7 +44,8 @@ pub(crate) fn session_store<K: Data, V: Data>(
     (retention_ms, hides): (i64, bool),
 ) -> StoreDefinition {
     let (key, value) = serdes::<K, V>(settings, key_serde, &SerdeSlot::none());
-    let supplier = SessionState::supplier(key, value, retention_ms, hides);
+    let sessions = SessionSettings { retention_ms, hides, in_memory: settings.in_memory };
+    let supplier = SessionState::supplier(key, value, sessions);
     definition::<K, V>(settings, generated, StoreShape::Session { retention_ms }, supplier)
 }
 

@@ -95,7 +95,8 @@ pub(super) fn windowed_store<K: Data, A: Data>(
         walk.faults.push(format!("`windowed_by`: {fault}"));
     }
     let retention_ms = walk.retention_ms(settings, cut.retention_ms());
-    let windows = WindowSettings { size_ms: cut.size_ms(), retention_ms, hides };
+    let (size_ms, in_memory) = (cut.size_ms(), settings.in_memory);
+    let windows = WindowSettings { size_ms, retention_ms, hides, in_memory };
     window_store::<K, A>(settings, generated, key_serde, windows)
 }
 

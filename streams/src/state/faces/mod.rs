@@ -1,0 +1,20 @@
+//! What processors, and tests, see of a store: typed reads and writes with Kafka Streams' semantics.
+//!
+//! A face lasts for one call or a few; it borrows the task. What it gives, iterators included, is a snapshot that borrows
+//! nothing, so that a processor may forward, and write to the store, while it goes through one.
+//!
+//! Reading order: `access` (how a face is made), `entries` (the iterator), `time_range`, then the faces: `key_value`,
+//! `window`, `session`.
+
+mod access;
+mod entries;
+mod key_value;
+mod session;
+mod time_range;
+mod window;
+
+pub use access::StoreAccess;
+pub use entries::Entries;
+pub use key_value::{KeyValueStore, ValueAndTimestamp};
+pub use session::SessionStore;
+pub use window::WindowStore;

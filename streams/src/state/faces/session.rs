@@ -1,0 +1,122 @@
+//! A session store as processors and tests see it.
+
+use std::ops::RangeBounds;
+
+use anabranch_state_store::Order;
+
+use super::time_range::first_and_last;
+use super::{Entries, StoreAccess};
+use crate::data::Data;
+use crate::error::Result;
+use crate::state::{SessionState, WriteContext};
+use crate::window::{SessionWindow, Windowed};
+
+/// A session store, in a processor: one value for a key and a session.
+///
+/// What ended before its retention, measured from the latest end that was written, is not seen. Sessions of a key come by
+/// their end, then by their start. A store on disk gives those of several keys by segment of the end (half the
+/// retention, a minute at least), then by key; one in memory by end, then by key, as Kafka Streams does.
+pub struct SessionStore<'a, K, V> {
+    state: &'a mut SessionState<K, V>,
+    write: WriteContext<'a>,
+}
+
+impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
+    pub(crate) fn of(access: StoreAccess<'a>) -> Result<Self> {
+        let (state, write) = access.typed()?;
+        Ok(SessionStore { state, write })
+    }
+
+    /// Writes the value of a session; `None` deletes. A session that is older than the store keeps is left out.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written; so have all its methods.
+    pub fn put<'v>(
+        &mut self,
+        session: &Windowed<K, SessionWindow>,
+        value: impl Into<Option<&'v V>>,
+    ) -> Result<()> {
+        self.state.put(&session.key, session.window, value.into(), &mut self.write).map(drop)
+    }
+
+    /// Deletes a session.
+    pub fn remove(&mut self, session: &Windowed<K, SessionWindow>) -> Result<()> {
+        self.put(session, None::<&V>)
+    }
+
+    /// The sessions of a key that overlap a range of time, ends included: those that end at its start or later and start
+    /// at its end or earlier.
+    pub fn find_sessions(
+        &mut self,
+        key: &K,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_key(key, &times, Order::Forward)
+    }
+
+    /// The same, in the opposite order.
+    pub fn backward_find_sessions(
+        &mut self,
+        key: &K,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_key(key, &times, Order::Reverse)
+    }
+
+    /// All sessions of a key.
+    pub fn fetch(&mut self, key: &K) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_key(key, &.., Order::Forward)
+    }
+
+    /// All sessions of a key, in the opposite order.
+    pub fn backward_fetch(&mut self, key: &K) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_key(key, &.., Order::Reverse)
+    }
+
+    /// All sessions of a range of keys.
+    pub fn fetch_keys(
+        &mut self,
+        keys: impl RangeBounds<K>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_keys(&keys, Order::Forward)
+    }
+
+    /// All sessions of a range of keys, in the opposite order.
+    pub fn backward_fetch_keys(
+        &mut self,
+        keys: impl RangeBounds<K>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_keys(&keys, Order::Reverse)
+    }
+
+    /// The value of the session of a key from `start_ms` to `end_ms`.
+    pub fn fetch_session(&mut self, key: &K, start_ms: i64, end_ms: i64) -> Result<Option<V>> {
+        if end_ms < self.state.retained_from() {
+            return Ok(None);
+        }
+        self.state.fetch(key, SessionWindow { start_ms, end_ms })
+    }
+
+    fn of_key(
+        &mut self,
+        key: &K,
+        times: &impl RangeBounds<i64>,
+        order: Order,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        let (earliest_end, latest_start) = first_and_last(times);
+        let earliest_end = earliest_end.max(self.state.retained_from());
+        let found = self.state.find(key, earliest_end, latest_start, order)?;
+        let windowed =
+            found.into_iter().map(|(window, value)| (Windowed { key: key.clone(), window }, value));
+        Ok(Entries::of(windowed.collect()))
+    }
+
+    fn of_keys(
+        &mut self,
+        keys: &impl RangeBounds<K>,
+        order: Order,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        let retained = self.state.retained_from();
+        self.state.find_keys(keys, (retained, i64::MAX), order).map(Entries::of)
+    }
+}
