@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_host::{Host, Listener};
+use anabranch_host::{Host, JoinHandle, Listener};
 use anabranch_protocol::Uuid;
 use anabranch_protocol::messages::cluster_metadata::{FeatureLevelRecord, MetadataRecord};
 use tokio::sync::watch;
 
+use crate::cleaner;
 use crate::config::topic::ConfigLayers;
 use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig};
 use crate::data_dir::DataDir;
@@ -39,6 +40,7 @@ pub struct Broker {
     metadata_log: Arc<Partition>,
     directory: LogDirectory,
     data_dir: DataDir,
+    cleaner: JoinHandle<()>,
 }
 
 impl Broker {
@@ -95,10 +97,12 @@ impl Broker {
             config,
         });
         host.spawn(tidy_regularly(node.clone()));
+        let cleaner = cleaner::start(node.clone(), data_dir.path());
+        let cleaner = cleaner.map_err(|error| Error::disk(data_dir.path(), error))?;
         let took = host.now().saturating_duration_since(started);
         tracing::info!(directory = %data_dir.path().display(), took_ms = took.as_millis(), "opened");
         let server = Server::new(node.clone(), descriptors.connections);
-        Ok(Broker { node, server, metadata_log, directory, data_dir })
+        Ok(Broker { node, server, metadata_log, directory, data_dir, cleaner })
     }
 
     /// Opens all listeners of the configuration and serves them. Returns the addresses, with the ports that were free
@@ -150,6 +154,9 @@ impl Broker {
         // Members that wait are answered while their connections are there.
         self.node.groups.shut_down();
         self.server.stop().await;
+        if self.cleaner.await.is_err() {
+            tracing::error!("the log cleaner had ended before; the log says why");
+        }
         let partitions = self.node.topics.all().into_iter().flat_map(|topic| topic.partitions());
         for partition in partitions.chain([self.metadata_log]) {
             if let Err(error) = partition.close() {

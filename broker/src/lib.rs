@@ -4,7 +4,7 @@
 //! durable and who waits for it; [`log`] and the journal; a partition, and how coordinators see one
 //! ([`internal_log`]); the coordinators of groups, the metadata and the topics folded from it; the node, which has all of
 //! these; the handlers, one file per API, each of which makes a reply, now or later; the server, which reads frames and
-//! writes answers. [`broker`] puts it all together, [`embedded`] puts it into this process.
+//! writes answers; the log cleaner. [`broker`] puts it all together, [`embedded`] puts it into this process.
 
 pub mod config;
 pub mod error;
@@ -33,6 +33,8 @@ mod node;
 mod handlers;
 mod reply;
 mod server;
+
+mod cleaner;
 
 pub mod broker;
 pub mod embedded;

@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use anabranch_host::Host;
-use anabranch_protocol::ErrorCode;
 use anabranch_protocol::records::batches;
+use anabranch_protocol::{ErrorCode, Uuid};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 
 use crate::config::TopicConfig;
 use crate::internal_log::{Appended, InternalLog, InternalLogError};
 use crate::log::{
-    AbortedTransaction, AppendError, AppendInfo, AppendOrigin, FoundRecord, Log, LogDirectory, LogError,
+    AbortedTransaction, AppendError, AppendInfo, AppendOrigin, Cleanable, CleanedLog, CleanerLimits,
+    FoundRecord, Log, LogDirectory, LogError, Pace, clean,
 };
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -274,6 +275,45 @@ impl Partition {
         drop(log);
         self.directory.remove(removed, delay);
         Ok(())
+    }
+
+    /// The id of its topic; none if it is offline.
+    pub(crate) fn topic_id(&self) -> Option<Uuid> {
+        self.log().ok().map(|log| log.read().topic_id())
+    }
+
+    /// What compaction may clean, and the dirty ratio at which it is to; `clean_end` is where the last round ended. None if
+    /// the partition is not compacted or not there.
+    ///
+    /// # Errors
+    /// If a segment cannot be read.
+    pub(crate) fn cleanable(
+        &self,
+        clean_end: Option<i64>,
+        now_ms: i64,
+    ) -> Result<Option<(Cleanable, f64)>, LogError> {
+        let (Ok(log), Ok(())) = (self.log(), self.check()) else { return Ok(None) };
+        let log = log.read();
+        if !log.config().cleanup_compact {
+            return Ok(None);
+        }
+        let least_ratio = log.config().min_cleanable_dirty_ratio;
+        let cleanable = log.cleanable(&self.directory, clean_end, self.high_watermark(), now_ms)?;
+        Ok(Some((cleanable, least_ratio)))
+    }
+
+    /// Compacts it as far as `cleanable` says; none if that was given up, and nothing is lost.
+    ///
+    /// # Errors
+    /// If the disk fails or a segment is damaged.
+    pub(crate) async fn clean(
+        &self,
+        cleanable: &Cleanable,
+        limits: &CleanerLimits,
+        pace: &mut Pace,
+        now_ms: i64,
+    ) -> Result<Option<CleanedLog>, LogError> {
+        clean(self.log()?, &self.directory, cleanable, limits, pace, now_ms).await
     }
 
     /// Deletes it: whoever waits learns so, and its files go.

@@ -6,6 +6,7 @@
 
 mod broker_process;
 mod checker;
+mod compaction;
 mod consumers;
 mod durability;
 mod history;

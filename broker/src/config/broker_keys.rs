@@ -133,23 +133,40 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .doc("Replicas of a topic created without a number; at most as many as there are brokers."),
     ConfigKey::new("delete.records.purgatory.purge.interval.requests", Int, Some("1")),
     ConfigKey::new("delete.topic.enable", Boolean, Some("true")).doc("Whether topics may be deleted."),
-    ConfigKey::new("log.cleaner.backoff.ms", Long, Some("15000")).dynamic(),
-    ConfigKey::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728")).dynamic(),
+    ConfigKey::new("log.cleaner.backoff.ms", Long, Some("15000"))
+        .valid(Valid::AtLeast(0))
+        .dynamic()
+        .doc("How long the log cleaner waits when there is nothing to clean."),
+    ConfigKey::new("log.cleaner.dedupe.buffer.size", Long, Some("134217728"))
+        .valid(Valid::AtLeast(1024 * 1024))
+        .dynamic()
+        .doc("The most memory that the log cleaner takes for the keys of a log."),
     ConfigKey::new("log.cleaner.delete.retention.ms", Long, Some("86400000"))
         .valid(Valid::AtLeast(0))
         .dynamic()
         .doc("How long a tombstone of a compacted topic stays."),
-    ConfigKey::new("log.cleaner.enable", Boolean, Some("true")),
-    ConfigKey::new("log.cleaner.io.buffer.load.factor", Double, Some("0.9")).dynamic(),
+    ConfigKey::new("log.cleaner.enable", Boolean, Some("true"))
+        .doc("Whether compacted topics are compacted."),
+    ConfigKey::new("log.cleaner.io.buffer.load.factor", Double, Some("0.9"))
+        .valid(Valid::Fraction(0.1, 1.0))
+        .dynamic()
+        .doc("The share of log.cleaner.dedupe.buffer.size that is filled."),
     ConfigKey::new("log.cleaner.io.buffer.size", Int, Some("524288")).dynamic(),
-    ConfigKey::new("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308")).dynamic(),
+    ConfigKey::new("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"))
+        .dynamic()
+        .doc("Bytes that the log cleaner reads and writes in a second, at most."),
     ConfigKey::new("log.cleaner.max.compaction.lag.ms", Long, Some("9223372036854775807"))
         .valid(Valid::AtLeast(1))
-        .dynamic(),
+        .dynamic()
+        .doc("Age at which a record of a compacted topic must be compacted."),
     ConfigKey::new("log.cleaner.min.cleanable.ratio", Double, Some("0.5"))
         .valid(Valid::Fraction(0.0, 1.0))
-        .dynamic(),
-    ConfigKey::new("log.cleaner.min.compaction.lag.ms", Long, Some("0")).valid(Valid::AtLeast(0)).dynamic(),
+        .dynamic()
+        .doc("The share of a log that must be dirty for it to be compacted."),
+    ConfigKey::new("log.cleaner.min.compaction.lag.ms", Long, Some("0"))
+        .valid(Valid::AtLeast(0))
+        .dynamic()
+        .doc("Age before which a record is not compacted."),
     ConfigKey::new("log.cleaner.threads", Int, Some("1")).dynamic(),
     ConfigKey::new("log.cleanup.policy", List, Some("delete"))
         .valid(Valid::ListOf(&["delete", "compact"]))

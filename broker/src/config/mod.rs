@@ -5,7 +5,7 @@
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
 //! Reading order: [`key`] (what is known of a key), the two tables, [`properties`] (the text), [`connections`], [`listeners`],
-//! [`topic`].
+//! [`topic`], `cleaner`.
 
 pub mod key;
 
@@ -17,10 +17,13 @@ pub mod listeners;
 pub mod properties;
 pub mod topic;
 
+mod cleaner;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use broker_keys::BROKER_KEYS;
+pub use cleaner::CleanerConfig;
 pub use connections::ConnectionsPerIp;
 pub use key::ConfigKey;
 pub use listeners::Endpoint;
@@ -327,11 +330,13 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
-/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it.
+/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it; or the
+/// log cleaner follows it.
 #[must_use]
 pub fn is_dynamic(key: &ConfigKey) -> bool {
     let is_default = |topic_key: &ConfigKey| topic_key.synonyms.iter().any(|(name, _)| *name == key.name);
-    key.update == key::Update::Dynamic && TOPIC_KEYS.iter().any(is_default)
+    let is_of_cleaner = CleanerConfig::DYNAMIC.contains(&key.name);
+    key.update == key::Update::Dynamic && (is_of_cleaner || TOPIC_KEYS.iter().any(is_default))
 }
 
 /// An error for an unknown key, with the known key that looks most like it.

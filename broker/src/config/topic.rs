@@ -145,6 +145,12 @@ pub struct TopicConfig {
     pub message_timestamp_after_max_ms: i64,
     /// Whether records carry the time of the append.
     pub log_append_time: bool,
+    /// Age before which a record may not be compacted.
+    pub min_compaction_lag_ms: i64,
+    /// Age at which a record must be compacted.
+    pub max_compaction_lag_ms: i64,
+    /// The share of a log that must be dirty for it to be compacted.
+    pub min_cleanable_dirty_ratio: f64,
     /// In-sync replicas below which acks=all is refused.
     pub min_insync_replicas: i32,
     /// Size above which old segments go; none: never.
@@ -195,6 +201,9 @@ impl TopicConfig {
             message_timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
             message_timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             log_append_time: text("message.timestamp.type") == "LogAppendTime",
+            min_compaction_lag_ms: number("min.compaction.lag.ms"),
+            max_compaction_lag_ms: number("max.compaction.lag.ms"),
+            min_cleanable_dirty_ratio: text("min.cleanable.dirty.ratio").parse().unwrap_or(0.5),
             min_insync_replicas: number32("min.insync.replicas"),
             retention_bytes: u64::try_from(number("retention.bytes")).ok(),
             retention_ms: Some(number("retention.ms")).filter(|age_ms| *age_ms >= 0),
@@ -202,6 +211,17 @@ impl TopicConfig {
             segment_index_bytes: number32("segment.index.bytes"),
             segment_ms: number("segment.ms"),
             segment_jitter_ms: number("segment.jitter.ms"),
+        }
+    }
+
+    /// Age at which a segment is closed: nothing in the open one can be compacted, so a compacted topic's does not wait for
+    /// longer than the compaction may.
+    #[must_use]
+    pub fn max_segment_ms(&self) -> i64 {
+        if self.cleanup_compact && self.max_compaction_lag_ms > 0 {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
         }
     }
 }

@@ -65,7 +65,8 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     ConfigKey::new("max.compaction.lag.ms", Long, Some("9223372036854775807"))
         .valid(Valid::AtLeast(1))
         .dynamic()
-        .synonyms(&[("log.cleaner.max.compaction.lag.ms", 1)]),
+        .synonyms(&[("log.cleaner.max.compaction.lag.ms", 1)])
+        .doc("Age at which a record of a compacted topic must be compacted."),
     ConfigKey::new("max.message.bytes", Int, Some("1048588"))
         .valid(Valid::AtLeast(0))
         .dynamic()
@@ -89,11 +90,13 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
     ConfigKey::new("min.cleanable.dirty.ratio", Double, Some("0.5"))
         .valid(Valid::Fraction(0.0, 1.0))
         .dynamic()
-        .synonyms(&[("log.cleaner.min.cleanable.ratio", 1)]),
+        .synonyms(&[("log.cleaner.min.cleanable.ratio", 1)])
+        .doc("The share of a log that must be dirty for it to be compacted."),
     ConfigKey::new("min.compaction.lag.ms", Long, Some("0"))
         .valid(Valid::AtLeast(0))
         .dynamic()
-        .synonyms(&[("log.cleaner.min.compaction.lag.ms", 1)]),
+        .synonyms(&[("log.cleaner.min.compaction.lag.ms", 1)])
+        .doc("Age before which a record is not compacted."),
     ConfigKey::new("min.insync.replicas", Int, Some("1"))
         .valid(Valid::AtLeast(1))
         .dynamic()

@@ -25,6 +25,8 @@ pub(crate) struct Durability {
     directory: PathBuf,
     watermark: Arc<Watermark>,
     recovery_point: AtomicI64,
+    /// The recovery point that a crash cannot take back.
+    checkpointed_end: AtomicI64,
     log_start_offset: AtomicI64,
     /// The start that a crash cannot take back.
     durable_start_offset: AtomicI64,
@@ -67,6 +69,7 @@ impl Durability {
             directory,
             watermark,
             recovery_point: AtomicI64::new(recovery_point),
+            checkpointed_end: AtomicI64::new(recovery_point),
             log_start_offset: AtomicI64::new(log_start_offset),
             durable_start_offset: AtomicI64::new(log_start_offset),
             unsynced: Mutex::new(Unsynced { end_offset: recovery_point, ..Unsynced::default() }),
@@ -89,6 +92,16 @@ impl Durability {
 
     pub(crate) fn recovery_point(&self) -> i64 {
         self.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// The recovery point as the checkpoint on the disk has it: recovery writes to no segment before it.
+    pub(crate) fn checkpointed_end(&self) -> i64 {
+        self.checkpointed_end.load(Ordering::Acquire)
+    }
+
+    /// Notes that the checkpoint on the disk has this recovery point. A cut that came meanwhile has lowered it already.
+    pub(crate) fn checkpointed(&self, recovery_point: i64) {
+        self.checkpointed_end.store(recovery_point.min(self.recovery_point()), Ordering::Release);
     }
 
     pub(crate) fn log_start_offset(&self) -> i64 {
@@ -141,6 +154,7 @@ impl Durability {
         unsynced.truncations += 1;
         unsynced.end_offset = unsynced.end_offset.min(offset);
         self.recovery_point.fetch_min(offset, Ordering::AcqRel);
+        self.checkpointed_end.fetch_min(offset, Ordering::AcqRel);
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
         self.durable_start_offset.fetch_min(offset, Ordering::AcqRel);
         self.watermark.cut_back(offset);

@@ -262,9 +262,10 @@ impl Log {
             Some(first) if first >= 0 && header.max_timestamp >= 0 => header.max_timestamp - first,
             _ => now_ms - active.created_ms(),
         };
-        let jitter_ms = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let segment_ms = self.config.max_segment_ms();
+        let jitter_ms = self.config.segment_jitter_ms.min(segment_ms);
         let jitter_ms = ((i128::from(jitter_ms) * i128::from(self.jitter)) >> 32) as i64;
-        Ok(age_ms > self.config.segment_ms - jitter_ms)
+        Ok(age_ms > segment_ms - jitter_ms)
     }
 
     /// Closes the last segment and opens a new one.

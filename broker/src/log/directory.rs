@@ -24,7 +24,7 @@ use super::retention::RemovedFiles;
 use super::segment::SegmentFiles;
 use crate::config::{Flush, TopicConfig};
 use crate::journal::{self, Durability, Journal};
-use crate::open_files::OpenFiles;
+use crate::open_files::{LazyFile, OpenFiles};
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
 
@@ -238,6 +238,45 @@ impl LogDirectory {
         self.shared.journal.check_online().is_err()
     }
 
+    /// Up to where a crash leaves the segments of a log alone: what is behind may be written again from the journal.
+    pub(super) fn settled_end(&self, log: &Durability) -> i64 {
+        if self.shared.config.is_ephemeral { i64::MAX } else { log.checkpointed_end() }
+    }
+
+    /// Makes the bytes of a file durable that the journal knows nothing of.
+    pub(super) async fn sync_file(&self, file: &LazyFile) -> Result<(), LogError> {
+        if self.shared.config.is_ephemeral {
+            return Ok(());
+        }
+        let synced = match file.get() {
+            Ok(file) => file.sync_data().await,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        synced.map_err(LogError::io(&file.path()))
+    }
+
+    /// Makes the names in a partition's directory durable. If that fails nobody knows what they are.
+    pub(super) async fn sync_names(&self, partition: &Path) -> Result<(), LogError> {
+        if self.shared.config.is_ephemeral {
+            return Ok(());
+        }
+        match self.shared.disk.sync_dir(partition).await {
+            // The partition was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => {
+                self.shared.journal.fail("a directory cannot be synced", &error);
+                Err(LogError::Gone(Gone::Offline))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A secret for a hash.
+    pub(super) fn random_secret(&self) -> [u64; 2] {
+        [self.shared.host.random_u64(), self.shared.host.random_u64()]
+    }
+
     /// Syncs the segments that have changed and writes the checkpoints.
     ///
     /// # Errors
@@ -310,7 +349,7 @@ impl LogDirectory {
             config: config.clone(),
             journal: self.shared.journal.clone(),
             durability,
-            files: SegmentFiles { directory, open_files: self.shared.open_files.clone() },
+            files: SegmentFiles::new(directory, self.shared.open_files.clone()),
             segments: found.segments,
             start_offset: found.start_offset,
             end_offset: found.end_offset,
@@ -319,6 +358,7 @@ impl LogDirectory {
             has_directory,
             jitter: self.shared.host.random_u64() as u32,
             truncating_to: None,
+            is_swapping: false,
             is_closed: false,
         };
         log.set_config(config);
@@ -357,7 +397,8 @@ impl Shared {
     async fn write_checkpoints(&self) -> Result<(), LogError> {
         let mut checkpoint = Checkpoint { logs: self.offline.lock().clone() };
         let mut high_watermarks = BTreeMap::new();
-        for log in self.journal.members() {
+        let members = self.journal.members();
+        for log in &members {
             // What was never synced is not remembered.
             if log.recovery_point() == 0 {
                 continue;
@@ -371,6 +412,11 @@ impl Shared {
             high_watermarks.insert(log.name().clone(), log.watermark().value());
         }
         checkpoint.write(&self.disk, &self.path).await.map_err(LogError::io(&self.path))?;
+        for log in &members {
+            if let Some(remembered) = checkpoint.of(log.name(), log.topic_id()) {
+                log.checkpointed(remembered.recovery_point);
+            }
+        }
         checkpoint.write_for_tools(&self.disk, &self.path, &high_watermarks).map_err(LogError::io(&self.path))
     }
 }

@@ -8,10 +8,11 @@
 //!
 //! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `transaction_index`, `scan`, `segment`,
 //! then the state beside the segments (`leader_epochs`, `producer_state`, `producer_snapshot`), then what a log does
-//! (`validate`, `append`, `read`, `retention`, `truncation`), and the directory (`directory`, `replay`, `recovery`).
+//! (`validate`, `append`, `read`, `retention`, `truncation`, `compaction`), and the directory (`directory`, `replay`, `recovery`).
 
 mod append;
 mod checkpoint;
+mod compaction;
 mod directory;
 mod error;
 mod index_file;
@@ -39,6 +40,7 @@ use anabranch_host::{Disk, OpenOptions};
 use anabranch_protocol::Uuid;
 
 pub use append::{AppendInfo, AppendOrigin};
+pub use compaction::{Cleanable, CleanedLog, CleanerLimits, CleanerProgress, Pace, clean};
 pub use directory::{LogDirectory, LogDirectoryConfig, RecoveredLog};
 pub use error::{AppendError, LogError};
 pub use leader_epochs::LeaderEpoch;
@@ -73,6 +75,8 @@ pub struct Log {
     jitter: u32,
     /// Where a cut that is under way will end.
     truncating_to: Option<i64>,
+    /// Whether a cleaned segment is taking the place of others.
+    is_swapping: bool,
     /// Closed for good: what came now would be missing in what was written at the close.
     is_closed: bool,
 }

@@ -14,6 +14,7 @@ use anabranch_protocol::Uuid;
 use anabranch_protocol::records::{Batch, ControlRecord};
 
 use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, LEADER_EPOCHS, Remembered, read_text};
+use super::compaction::{finish_swaps, is_swap_file};
 use super::directory::LogDirectoryConfig;
 use super::error::LogError;
 use super::index_interval_bytes;
@@ -96,7 +97,7 @@ pub(super) async fn recover(
             let directory = path.join(&entry.name);
             disk.remove_dir_all(&directory).map_err(LogError::io(&directory))?;
         } else if let Some(name) = PartitionName::parse_directory(&entry.name)
-            && let Some(log) = opening.open(&name)?
+            && let Some(log) = opening.open(&name).await?
         {
             found.push((name, log));
         }
@@ -130,7 +131,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// Opens one log. Only trouble with the disk is an error; a damaged log is a result. None if the directory is what
     /// the power left of a log that nobody was told of.
-    fn open(&mut self, name: &PartitionName) -> Result<Option<Found>, LogError> {
+    async fn open(&mut self, name: &PartitionName) -> Result<Option<Found>, LogError> {
         let directory = self.path.join(name.to_string());
         let owner = Owner::read(self.disk, &directory).map_err(LogError::io(&directory))?;
         let topic_id = owner.topic_id();
@@ -145,8 +146,8 @@ impl Opening<'_> {
             None => self.checkpoint.logs.get(name).copied(),
         };
         let said = replayed.unwrap_or_else(|| Replayed::new(remembered));
-        let files = SegmentFiles { directory, open_files: self.open_files.clone() };
-        let outcome = match self.open_segments(&files) {
+        let files = SegmentFiles::new(directory, self.open_files.clone());
+        let outcome = match self.open_segments(&files).await {
             Ok(segments) if self.is_clean && knows_end(remembered, &segments) => {
                 self.open_clean(&files, segments, topic_id, &said)
             }
@@ -180,10 +181,16 @@ impl Opening<'_> {
     }
 
     /// The segments that lie in the directory. Leftovers are removed.
-    fn open_segments(&self, files: &SegmentFiles) -> Result<Vec<Segment>, LogError> {
+    async fn open_segments(&self, files: &SegmentFiles) -> Result<Vec<Segment>, LogError> {
         let interval = index_interval_bytes(&self.config.default_config);
         let mut segments = Vec::new();
-        for entry in self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory))? {
+        let list = || self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory));
+        let mut entries = list()?;
+        if entries.iter().any(|entry| is_swap_file(&entry.name)) {
+            finish_swaps(self.disk, &files.directory, self.config.is_ephemeral).await?;
+            entries = list()?;
+        }
+        for entry in entries {
             let path = files.directory.join(&entry.name);
             if LEFTOVER_SUFFIXES.iter().any(|suffix| entry.name.ends_with(suffix)) {
                 self.disk.remove_file(&path).map_err(LogError::io(&path))?;

@@ -44,6 +44,10 @@ impl Log {
                 self.move_start(new_start);
             }
         }
+        if self.is_swapping {
+            // The next call will do.
+            return Ok(RemovedFiles::default());
+        }
         // Else a crash might find records of the log gone that it still holds.
         let durable_start = self.durability.durable_start_offset();
         let gone = self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= durable_start).count();

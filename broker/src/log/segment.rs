@@ -23,15 +23,28 @@ use crate::open_files::{LazyFile, OpenFiles};
 const SEARCH_BYTES: usize = 4 << 10;
 
 /// The segments of one log share these.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SegmentFiles {
     pub(super) directory: PathBuf,
     pub(super) open_files: Arc<OpenFiles>,
+    /// What comes behind the names of files that are not part of the log yet.
+    beside: &'static str,
 }
 
 impl SegmentFiles {
+    pub(super) fn new(directory: PathBuf, open_files: Arc<OpenFiles>) -> SegmentFiles {
+        SegmentFiles { directory, open_files, beside: "" }
+    }
+
+    /// The same with `suffix` behind all names.
+    pub(super) fn beside(&self, suffix: &'static str) -> SegmentFiles {
+        SegmentFiles { beside: suffix, ..self.clone() }
+    }
+
     pub(super) fn file(&self, offset: i64, suffix: &str) -> LazyFile {
-        self.open_files.file(self.directory.join(offset_file_name(offset, suffix)))
+        let mut name = offset_file_name(offset, suffix);
+        name.push_str(self.beside);
+        self.open_files.file(self.directory.join(name))
     }
 }
 
@@ -516,6 +529,20 @@ impl Segment {
         Ok(renamed)
     }
 
+    /// Gives the segment's files other names: with `to` at their ends instead of `from`. The batches come last: where they
+    /// are called so, all are.
+    pub(super) fn change_suffix(&self, from: &str, to: &str) -> io::Result<()> {
+        for file in self.all_files().into_iter().rev() {
+            let path = file.path();
+            let Some(stem) = path.to_str().and_then(|path| path.strip_suffix(from)) else { continue };
+            match file.rename(Path::new(&format!("{stem}{to}"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn set_index_interval_bytes(&mut self, bytes: u32) {
         self.index_interval_bytes = bytes;
     }
@@ -525,7 +552,8 @@ impl Indexes {
     /// Enters one batch. An entry comes when more than `interval` bytes of batches lie since the last, as in Kafka.
     fn note(&mut self, position: u32, length: u32, header: &BatchHeader, interval: u32) -> io::Result<()> {
         let last_offset = header.last_offset();
-        if header.max_timestamp > self.largest.timestamp {
+        // What compaction left without records has timestamps of records that are gone.
+        if header.record_count > 0 && header.max_timestamp > self.largest.timestamp {
             self.largest = TimestampOffset { timestamp: header.max_timestamp, offset: last_offset };
         }
         if self.bytes_since_entry > interval {

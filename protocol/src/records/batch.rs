@@ -38,11 +38,13 @@ const PRODUCER_EPOCH_AT: usize = 51;
 const BASE_SEQUENCE_AT: usize = 53;
 const RECORD_COUNT_AT: usize = 57;
 
-const COMPRESSION_BITS: i16 = 0b111;
+/// The codec, within the attributes.
+pub(super) const CODEC_BITS: i16 = 0b111;
 const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
-const DELETE_HORIZON_BIT: i16 = 1 << 6;
+/// Says that the base timestamp is the delete horizon.
+pub(super) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// The fields before the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +186,7 @@ impl BatchHeader {
     /// # Errors
     /// [`RecordsError::UnknownCompression`] for a code that does not exist.
     pub fn compression(&self) -> Result<Compression, RecordsError> {
-        Compression::from_code((self.attributes & COMPRESSION_BITS) as u8)
+        Compression::from_code((self.attributes & CODEC_BITS) as u8)
     }
 
     /// Whether all records carry the time of the append, `max_timestamp`, instead of their own.

@@ -6,11 +6,12 @@
 //! that came off the wire.
 //!
 //! Reading order: [`BatchHeader`] and the patches (`batch`), records and headers (`record`), the builder, control
-//! batches, then the codecs.
+//! batches, what compaction leaves (`compacted`), then the codecs.
 
 mod batch;
 mod builder;
 mod codecs;
+mod compacted;
 mod compression;
 mod control;
 mod error;
@@ -24,6 +25,7 @@ pub use batch::{
 };
 pub use builder::BatchBuilder;
 pub use codecs::MAX_DECOMPRESSED_BYTES;
+pub use compacted::compacted_batch;
 pub use compression::{Compression, UnknownCompression};
 pub use control::{ControlRecord, ControlType, end_transaction_marker};
 pub use error::RecordsError;

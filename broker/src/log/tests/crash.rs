@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use anabranch_host::sim::DiskOptions;
 use anabranch_protocol::records::{end_transaction_marker, set_transactional};

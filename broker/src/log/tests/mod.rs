@@ -1,10 +1,13 @@
 //! A log as a whole: appended, read, closed, opened again.
 
+mod compaction;
+mod compaction_crash;
 mod crash;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_host::Host;
 use anabranch_host::sim::{Sim, SimOptions};
