@@ -7,6 +7,7 @@ use std::str::FromStr;
 use anabranch_protocol::records::Compression;
 
 use crate::error::{ClientError, Result};
+pub use crate::offset_reset::AutoOffsetReset;
 
 /// A value that can be read from the text of a `.properties` file.
 trait ConfigValue: Sized {
@@ -64,6 +65,12 @@ impl ConfigValue for Compression {
     }
 }
 
+impl ConfigValue for AutoOffsetReset {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 /// An enum whose variants have Kafka's names.
 macro_rules! named_values {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
@@ -103,18 +110,6 @@ named_values! {
         All = "all",
         /// The same by its number.
         MinusOne = "-1",
-    }
-}
-
-named_values! {
-    /// Where to begin when there is no committed offset, or when it is no longer in the log.
-    pub enum AutoOffsetReset {
-        /// At the first record that is there.
-        Earliest = "earliest",
-        /// At the end: records that are there already are not read.
-        Latest = "latest",
-        /// Nowhere: `poll` gives an error.
-        None = "none",
     }
 }
 
@@ -461,6 +456,7 @@ mod tests {
             true,
         );
         check(&[("auto.offset.reset", "begin")], false);
+        check(&[("auto.offset.reset", "by_duration:P1D")], true);
         check(&[("heartbeat.interval.ms", "45000")], false);
         check(&[("max.poll.records", "0")], false);
         check(&[("fetch.max.bytes", "0")], false);

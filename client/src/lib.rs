@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! Reading order: [`error`], [`config`], `retry`; [`connection`], one byte stream to a broker; `connections`, all of
+//! Reading order: [`error`], `offset_reset`, [`config`], `retry`; [`connection`], one byte stream to a broker; `connections`, all of
 //! them; [`metadata`], what is known of the cluster; [`cluster`], which ties these together; `list_offsets` and
 //! `group_offsets`, requests that several share; [`admin`]; [`producer`]; [`consumer`].
 
@@ -50,6 +50,7 @@ mod fake_broker;
 mod group_offsets;
 mod list_offsets;
 pub mod metadata;
+mod offset_reset;
 pub mod producer;
 mod retry;
 mod topic_partition;

@@ -156,7 +156,7 @@ impl Fetcher {
                 }
             }
         }
-        let resetting = state.positions.take_resetting(now);
+        let resetting = state.positions.take_resetting(now, host.wall_clock_ms());
         if !resetting.is_empty() {
             let fetcher = Arc::clone(self);
             host.spawn(async move { fetcher.look_up(resetting).await });
@@ -210,7 +210,7 @@ impl Fetcher {
             for (name, turn, _) in partitions {
                 match found.get(&name) {
                     Some(Ok(listed)) => {
-                        state.positions.looked_up(&name, turn, listed.offset.max(0), listed.leader_epoch);
+                        state.positions.looked_up(&name, turn, listed.offset, listed.leader_epoch);
                     }
                     Some(Err(error)) => {
                         self.failed(&mut state, [(name, turn)].into_iter(), error.clone());

@@ -6,7 +6,8 @@
 //!                positions --> fetcher --> leaders --chunks-+
 //! ```
 //! Reading order: `positions`, `fetch_session`, `isolation`, [`assignor`], `membership`, all pure; `record`, what is handed
-//! out; `fetcher` and `group`, which talk to brokers; this file, `poll` and `commit`, what users call.
+//! out; `fetcher` and `group`, which talk to brokers; this file, `poll`, `commit` and `offsets`, what users
+//! call.
 
 pub mod assignor;
 mod commit;
@@ -15,6 +16,7 @@ mod fetcher;
 mod group;
 mod isolation;
 mod membership;
+mod offsets;
 mod poll;
 mod positions;
 mod record;
@@ -33,7 +35,7 @@ pub use positions::LogBounds;
 pub use record::{ConsumerRecord, FetchedBatches};
 
 use crate::cluster::Client;
-use crate::config::ConsumerConfig;
+use crate::config::{AutoOffsetReset, ConsumerConfig};
 use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
 use crate::list_offsets::OffsetSpec;
@@ -262,6 +264,11 @@ impl Consumer {
     pub fn seek_to_end(&mut self, partition: &TopicPartition) -> Result<()> {
         let done = self.fetcher.state.lock().positions.seek_to(partition, OffsetSpec::Latest);
         self.on_assigned(partition, done)
+    }
+
+    /// Where to begin in this topic's partitions without a committed offset, in place of `auto.offset.reset`.
+    pub fn set_offset_reset(&mut self, topic: &str, reset: AutoOffsetReset) {
+        self.fetcher.state.lock().positions.set_reset(topic, reset);
     }
 
     /// Returns nothing of these partitions until [`Consumer::resume`].

@@ -4,7 +4,7 @@
 //!   assigned --> Unknown --committed offset--> Reading <--seek-- anywhere
 //!                   |  none                      |  offset out of range
 //!                   +-------> Resetting <--------+
-//!                                 +--offset by auto.offset.reset--> Reading
+//!                                 +--offset by the topic's policy, else auto.offset.reset--> Reading
 //! ```
 //! Answers come late: each carries the `turn` of its question, and a seek or a new assignment begins a new turn, so that
 //! what was asked before means nothing any more. Two offsets move: the *position*, up to which the caller has records,
@@ -31,9 +31,17 @@ enum Phase {
     /// Its committed offset is not known.
     Unknown,
     /// An offset must be looked up.
-    Resetting(OffsetSpec),
+    Resetting(Target),
     /// Nothing.
     Reading,
+}
+
+/// Which offset to look up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Spec(OffsetSpec),
+    /// That of so long ago, counted when it is asked for.
+    Ago(Duration),
 }
 
 /// What is known of a partition's log.
@@ -80,13 +88,20 @@ pub(super) struct Fetchable {
 #[derive(Debug)]
 pub(super) struct Positions {
     reset: AutoOffsetReset,
+    /// Those of single topics.
+    resets: BTreeMap<Arc<str>, AutoOffsetReset>,
     partitions: BTreeMap<TopicPartition, Partition>,
     next_turn: u64,
 }
 
 impl Positions {
     pub(super) fn new(reset: AutoOffsetReset) -> Self {
-        Positions { reset, partitions: BTreeMap::new(), next_turn: 0 }
+        Positions { reset, resets: BTreeMap::new(), partitions: BTreeMap::new(), next_turn: 0 }
+    }
+
+    /// Where to begin in one topic.
+    pub(super) fn set_reset(&mut self, topic: &str, reset: AutoOffsetReset) {
+        self.resets.insert(Arc::from(topic), reset);
     }
 
     fn new_turn(&mut self) -> u64 {
@@ -197,7 +212,11 @@ impl Positions {
 
     /// Goes to an offset that must be looked up. False if the partition is not assigned.
     pub(super) fn seek_to(&mut self, name: &TopicPartition, spec: OffsetSpec) -> bool {
-        self.begin(name, Phase::Resetting(spec), -1, -1)
+        self.look_for(name, Target::Spec(spec))
+    }
+
+    fn look_for(&mut self, name: &TopicPartition, target: Target) -> bool {
+        self.begin(name, Phase::Resetting(target), -1, -1)
     }
 
     /// Stops or continues to fetch and to hand out. False if the partition is not assigned.
@@ -219,9 +238,17 @@ impl Positions {
     }
 
     /// Partitions whose offsets must be looked up now; they count as asked.
-    pub(super) fn take_resetting(&mut self, now: Instant) -> Vec<(TopicPartition, u64, OffsetSpec)> {
+    pub(super) fn take_resetting(
+        &mut self,
+        now: Instant,
+        wall_clock_ms: i64,
+    ) -> Vec<(TopicPartition, u64, OffsetSpec)> {
         self.take_asking(now, |phase| match phase {
-            Phase::Resetting(spec) => Some(spec),
+            Phase::Resetting(Target::Spec(spec)) => Some(spec),
+            Phase::Resetting(Target::Ago(duration)) => {
+                let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                Some(OffsetSpec::Timestamp(wall_clock_ms.saturating_sub(ago_ms).max(0)))
+            }
             _ => None,
         })
     }
@@ -272,9 +299,11 @@ impl Positions {
     }
 
     fn reset_to_policy(&mut self, name: &TopicPartition, reason: &str) -> Result<(), ClientError> {
-        match self.reset {
+        let reset = self.resets.get(&name.topic).unwrap_or(&self.reset);
+        match *reset {
             AutoOffsetReset::Earliest => self.seek_to(name, OffsetSpec::Earliest),
             AutoOffsetReset::Latest => self.seek_to(name, OffsetSpec::Latest),
+            AutoOffsetReset::ByDuration(duration) => self.look_for(name, Target::Ago(duration)),
             AutoOffsetReset::None => {
                 return Err(ClientError::invalid(format!("{name}: {reason}, and auto.offset.reset is none")));
             }
@@ -282,10 +311,14 @@ impl Positions {
         Ok(())
     }
 
-    /// A looked-up offset was found.
+    /// A looked-up offset was found, or -1: there is no record that young, and the end is next.
     pub(super) fn looked_up(&mut self, name: &TopicPartition, turn: u64, offset: i64, epoch: i32) {
         if self.current(name, turn).is_some_and(|partition| matches!(partition.phase, Phase::Resetting(_))) {
-            self.seek(name, offset, epoch);
+            if offset < 0 {
+                self.seek_to(name, OffsetSpec::Latest);
+            } else {
+                self.seek(name, offset, epoch);
+            }
         }
     }
 
@@ -469,16 +502,41 @@ mod tests {
             assert!(positions.take_unknown(at(0)).is_empty(), "asked once");
             let committed = committed.map(OffsetAndMetadata::new);
             let outcome = positions.committed(&name(0), asked[&name(0)], committed.as_ref());
-            let outcome = outcome.map(|()| positions.take_resetting(at(0)).first().map(|(_, _, spec)| *spec));
+            let outcome =
+                outcome.map(|()| positions.take_resetting(at(0), 10_000).first().map(|(_, _, spec)| *spec));
             let outcome = outcome.map_err(|error| error.to_string());
             assert_eq!(outcome, expected.map_err(str::to_string), "{reset} {committed:?}");
         };
         check(AutoOffsetReset::Earliest, Some(5), Ok(None));
         check(AutoOffsetReset::Earliest, None, Ok(Some(OffsetSpec::Earliest)));
         check(AutoOffsetReset::Latest, None, Ok(Some(OffsetSpec::Latest)));
+        let ago = |seconds| AutoOffsetReset::ByDuration(Duration::from_secs(seconds));
+        check(ago(3), None, Ok(Some(OffsetSpec::Timestamp(7_000))));
+        check(ago(30), None, Ok(Some(OffsetSpec::Timestamp(0))));
+        check(ago(3), Some(5), Ok(None));
         let refused = "t-0: there is no committed offset, and auto.offset.reset is none";
         check(AutoOffsetReset::None, None, Err(refused));
         check(AutoOffsetReset::None, Some(0), Ok(None));
+    }
+
+    #[test]
+    fn a_topic_may_have_a_policy_of_its_own() {
+        let mut positions = Positions::new(AutoOffsetReset::Earliest);
+        positions.set_reset("t", AutoOffsetReset::ByDuration(Duration::from_secs(1)));
+        let other = TopicPartition::new("u", 0);
+        positions.assign(&[name(0), other.clone()]);
+        for (name, turn) in positions.take_unknown(at(0)) {
+            positions.committed(&name, turn, None).unwrap();
+        }
+        let asked = positions.take_resetting(at(0), 10_000);
+        let specs: Vec<_> = asked.iter().map(|(name, _, spec)| (name.clone(), *spec)).collect();
+        assert_eq!(specs, [(name(0), OffsetSpec::Timestamp(9_000)), (other, OffsetSpec::Earliest)]);
+        positions.looked_up(&name(0), asked[0].1, -1, -1);
+        assert_eq!(positions.position(&name(0)), None);
+        let asked = positions.take_resetting(at(0), 10_000);
+        assert_eq!((&asked[0].0, asked[0].2), (&name(0), OffsetSpec::Latest), "nothing is that young");
+        positions.looked_up(&name(0), asked[0].1, 7, 0);
+        assert_eq!(positions.position(&name(0)), Some(7));
     }
 
     #[test]
@@ -526,17 +584,17 @@ mod tests {
         let turn = positions.fetchable(at(0))[0].turn;
         assert!(positions.fetched(&name(0), turn, 0, 10));
         positions.out_of_range(&name(0), turn, 10).unwrap();
-        assert_eq!(positions.take_resetting(at(0)), [], "a chunk is here");
+        assert_eq!(positions.take_resetting(at(0), 10_000), [], "a chunk is here");
         positions.chunk_taken(&name(0), turn);
         positions.out_of_range(&name(0), turn, 5).unwrap();
-        assert_eq!(positions.take_resetting(at(0)), [], "not the offset that is fetched");
+        assert_eq!(positions.take_resetting(at(0), 10_000), [], "not the offset that is fetched");
         positions.out_of_range(&name(0), turn, 10).unwrap();
-        let asked = positions.take_resetting(at(0));
+        let asked = positions.take_resetting(at(0), 10_000);
         assert_eq!(asked[0].2, OffsetSpec::Latest);
         positions.failed(&name(0), asked[0].1, at(50));
-        assert_eq!(positions.take_resetting(at(49)), []);
+        assert_eq!(positions.take_resetting(at(49), 10_000), []);
         assert_eq!(positions.next_retry(at(49)), Some(at(50)));
-        let asked = positions.take_resetting(at(50));
+        let asked = positions.take_resetting(at(50), 10_000);
         positions.looked_up(&name(0), asked[0].1, 42, 1);
         assert_eq!(positions.position(&name(0)), Some(42));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::{
-    Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
+    AutoOffsetReset, Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
 };
 use anabranch_host::{Dialer, Host, JoinError};
 use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::application::State;
 use super::assignment::assignor::{Holdings, TaskAssignor};
 use super::assignment::user_data::Subscription;
+use super::beginnings;
 use super::config::{ClientRole, StreamsConfig};
 use super::drain;
 use super::member::{Member, StateListener};
@@ -264,7 +265,8 @@ impl Instance {
             workers.push(sender);
         }
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
-        let consumer = self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
+        let (consumer, offset_resets) =
+            self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reads = |task: TaskId| {
             let inputs = plan.inputs(task).into_iter();
@@ -297,6 +299,7 @@ impl Instance {
                 emit_interval_ms: 1_000,
                 engine,
             },
+            offset_resets,
             restore,
             compression: producer_config.compression_type,
             holdings,
@@ -329,14 +332,14 @@ impl Instance {
     }
 
     /// The group's member. With a state directory it is a static one: a killed instance that comes back is the same member
-    /// and gets its tasks at once (KIP-345).
+    /// and gets its tasks at once (KIP-345). With it comes where each topic begins.
     fn consumer(
         &self,
         client: &Client,
         plan: Arc<Plan>,
         holdings: Holdings,
         instance_id: Option<String>,
-    ) -> Result<Consumer> {
+    ) -> Result<(Consumer, BTreeMap<String, AutoOffsetReset>)> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
         settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
         // A partition that is resumed waits for the fetch under way to come back.
@@ -351,10 +354,15 @@ impl Instance {
             .map_err(|error| client_error("consumer settings", error))?;
         let sources: BTreeSet<String> =
             plan.subtopologies.iter().flat_map(|s| s.topics.sources.clone()).collect();
+        let resets =
+            beginnings::policies(&self.topology, &plan, &self.application_id, config.auto_offset_reset);
         let assignor = Arc::new(TaskAssignor::new(plan, holdings));
         let mut consumer = Consumer::with_assignors(client, config, vec![assignor])
             .map_err(|error| client_error("making the consumer", error))?;
+        for (topic, reset) in &resets {
+            consumer.set_offset_reset(topic, *reset);
+        }
         consumer.subscribe(sources).map_err(|error| client_error("subscribing", error))?;
-        Ok(consumer)
+        Ok((consumer, resets))
     }
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anabranch_client::records::Compression;
 use anabranch_client::{
-    ClientError, Consumer, ConsumerConfig, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
+    AutoOffsetReset, ClientError, Consumer, ConsumerConfig, FetchedBatches, Polled, RebalanceEvent,
+    TopicPartition,
 };
 use anabranch_host::JoinHandle;
 use anabranch_state_store::{Checkpoint, Engine};
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::application::State;
 use super::assignment::assignor::Holdings;
 use super::batch_outbox::BatchOutbox;
+use super::beginnings::beginnings;
 use super::instance::{Command, Shared};
 use super::restore::{Changelog, Restoration};
 use super::running_task::RunningTask;
@@ -52,6 +54,8 @@ pub(crate) struct Member {
     pub(crate) from_workers: mpsc::UnboundedReceiver<FromWorker>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) task_config: TaskConfig,
+    /// Where topics begin that nobody has read.
+    pub(crate) offset_resets: BTreeMap<String, AutoOffsetReset>,
     /// How changelogs are read.
     pub(crate) restore: ConsumerConfig,
     pub(crate) compression: Compression,
@@ -254,7 +258,8 @@ impl Member {
     }
 
     async fn make_task(&mut self, id: TaskId) -> Result<RunningTask> {
-        let Shared { plan, topology, client, application_id, .. } = &*self.shared;
+        let shared = Arc::clone(&self.shared);
+        let Shared { plan, topology, client, application_id, .. } = &*shared;
         let subtopology = plan.subtopology(id.subtopology);
         let nodes = subtopology.map(|subtopology| subtopology.nodes.clone());
         let nodes = nodes.ok_or_else(|| {
@@ -281,6 +286,8 @@ impl Member {
                 task.resume(index, &offset.metadata);
             }
         }
+        let unread = inputs.iter().filter(|input| !committed.contains_key(input));
+        self.begin(beginnings(client, &self.offset_resets, unread).await?).await;
         let changelog = |(topic, reflected): (OutTopic, Option<Checkpoint>)| Changelog {
             topic: topic.name,
             reflected: reflected.map(|checkpoint| checkpoint.offset),
@@ -290,6 +297,21 @@ impl Member {
         let restoration = Restoration::begin(client, &self.restore, &changelogs, id.partition);
         let outbox = BatchOutbox::new(client.clone(), self.compression, BATCH_BYTES);
         Ok(RunningTask::new(task, outbox, changelogs, restoration))
+    }
+
+    /// Reads and commits from where the policies of the topics say.
+    async fn begin(&mut self, offsets: Offsets) {
+        if offsets.is_empty() {
+            return;
+        }
+        for (partition, offset) in &offsets {
+            if let Err(error) = self.consumer.seek(partition, offset.offset) {
+                tracing::debug!(%partition, %error, "not assigned any more");
+            }
+        }
+        // Nobody waits for it: what the group does not take now is tried again.
+        let (reply, _) = oneshot::channel();
+        self.commit(offsets, reply).await;
     }
 
     /// Ends tasks on their workers and waits for it.

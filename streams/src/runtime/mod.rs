@@ -1,7 +1,7 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`], [`application`] (what a user holds); `topics` and `partition_counts` (before anything
-//! runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
+//! Reading order: [`config`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
+//! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
 //! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements` (the loop that processes and commits), `restore`;
 //! `state_directory`; `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
@@ -9,6 +9,7 @@ mod acknowledgements;
 pub mod application;
 mod assignment;
 mod batch_outbox;
+mod beginnings;
 mod changelog;
 pub mod config;
 mod drain;

@@ -1,6 +1,7 @@
 //! What runs as one task: nodes that are joined by edges or by a shared store.
 
 use super::{NodeKind, SinkTopic, Topology};
+use crate::topic::OffsetReset;
 
 /// Nodes that run together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,20 @@ impl Topology {
         nodes.iter().flat_map(|&index| match &self.nodes[index].kind {
             NodeKind::Source(source) => source.topics.as_slice(),
             _ => &[],
+        })
+    }
+
+    /// Topics that these nodes read, without the application's id, each with where its source begins.
+    pub(crate) fn source_resets<'a>(
+        &'a self,
+        nodes: &'a [usize],
+    ) -> impl Iterator<Item = (&'a String, Option<OffsetReset>)> {
+        nodes.iter().flat_map(|&index| {
+            let (topics, reset) = match &self.nodes[index].kind {
+                NodeKind::Source(source) => (source.topics.as_slice(), source.offset_reset),
+                _ => (&[][..], None),
+            };
+            topics.iter().map(move |topic| (topic, reset))
         })
     }
 

@@ -2,6 +2,7 @@
 //! names one. Nothing sleeps: `drain` says when everything written is counted.
 
 mod bad_input;
+mod beginnings;
 mod errors;
 mod instances;
 mod killed;

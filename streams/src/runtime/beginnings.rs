@@ -1,0 +1,93 @@
+//! Where a task begins to read what nobody has read before. Each source has a policy ([`OffsetReset`]), by default the
+//! consumer's `auto.offset.reset`; a repartition topic, whose records are the application's own, is read from its start.
+//!
+//! Where the policy is not the start, its offset is committed at once: what was written after the first start is read
+//! even if the application ends before its first commit, and it is known that what lies before is not wanted.
+
+use std::collections::BTreeMap;
+
+use anabranch_client::{
+    AutoOffsetReset, Client, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition,
+};
+
+use super::topics::Plan;
+use super::worker::{Offsets, client_error};
+use crate::error::Result;
+use crate::topic::OffsetReset;
+use crate::topology::Topology;
+
+impl From<OffsetReset> for AutoOffsetReset {
+    fn from(reset: OffsetReset) -> Self {
+        match reset {
+            OffsetReset::Earliest => AutoOffsetReset::Earliest,
+            OffsetReset::Latest => AutoOffsetReset::Latest,
+            OffsetReset::ByDuration(duration) => AutoOffsetReset::ByDuration(duration),
+            OffsetReset::None => AutoOffsetReset::None,
+        }
+    }
+}
+
+/// The policy of every topic that the tasks read, by its name on the broker.
+pub(crate) fn policies(
+    topology: &Topology,
+    plan: &Plan,
+    application_id: &str,
+    default: AutoOffsetReset,
+) -> BTreeMap<String, AutoOffsetReset> {
+    let mut policies = BTreeMap::new();
+    for subtopology in &plan.subtopologies {
+        for (topic, reset) in topology.source_resets(&subtopology.nodes) {
+            let reset = match reset {
+                _ if topology.is_internal(topic) => AutoOffsetReset::Earliest,
+                Some(reset) => reset.into(),
+                None => default,
+            };
+            policies.insert(topology.topic_name(topic, application_id), reset);
+        }
+    }
+    policies
+}
+
+/// The offsets at which `partitions` begin by their policies, where that is neither the start nor an error.
+///
+/// # Errors
+/// If a leader does not answer.
+pub(crate) async fn beginnings(
+    client: &Client,
+    policies: &BTreeMap<String, AutoOffsetReset>,
+    partitions: impl IntoIterator<Item = &TopicPartition>,
+) -> Result<Offsets> {
+    let now_ms = client.host().wall_clock_ms();
+    let mut wanted = BTreeMap::new();
+    for name in partitions {
+        let spec = match policies.get(&*name.topic) {
+            Some(AutoOffsetReset::Latest) => OffsetSpec::Latest,
+            Some(AutoOffsetReset::ByDuration(duration)) => {
+                let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                OffsetSpec::Timestamp(now_ms.saturating_sub(ago_ms).max(0))
+            }
+            Some(AutoOffsetReset::Earliest | AutoOffsetReset::None) | None => continue,
+        };
+        wanted.insert(name.clone(), spec);
+    }
+    let mut offsets = look_up(client, &wanted).await?;
+    // No record is that young: at the end.
+    let too_old = offsets.iter().filter(|(_, offset)| offset.offset < 0);
+    let ends: BTreeMap<_, _> = too_old.map(|(name, _)| (name.clone(), OffsetSpec::Latest)).collect();
+    offsets.extend(look_up(client, &ends).await?);
+    Ok(offsets)
+}
+
+async fn look_up(client: &Client, wanted: &BTreeMap<TopicPartition, OffsetSpec>) -> Result<Offsets> {
+    if wanted.is_empty() {
+        return Ok(Offsets::new());
+    }
+    let listed = client.admin().list_offsets(wanted, IsolationLevel::ReadUncommitted).await;
+    let offset =
+        |(name, listed): (TopicPartition, anabranch_client::Result<anabranch_client::ListedOffset>)| {
+            let what = format!("asking where to begin in {name}");
+            let listed = listed.map_err(|error| client_error(&what, error))?;
+            Ok((name, OffsetAndMetadata::new(listed.offset)))
+        };
+    listed.into_iter().map(offset).collect()
+}
