@@ -51,6 +51,10 @@ pub trait Window: Item + Copy + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn start(&self) -> i64;
 
+    /// Where it ends.
+    #[doc(hidden)]
+    fn end(&self) -> i64;
+
     /// How many bytes stand behind the key.
     #[doc(hidden)]
     const BYTES: usize;
@@ -73,6 +77,10 @@ impl Window for TimeWindow {
         self.start_ms
     }
 
+    fn end(&self) -> i64 {
+        self.end_ms
+    }
+
     const BYTES: usize = 8;
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -92,6 +100,10 @@ impl Window for SessionWindow {
 
     fn start(&self) -> i64 {
         self.start_ms
+    }
+
+    fn end(&self) -> i64 {
+        self.end_ms
     }
 
     const BYTES: usize = 16;
@@ -116,6 +128,10 @@ impl Window for UnlimitedWindow {
 
     fn start(&self) -> i64 {
         self.start_ms
+    }
+
+    fn end(&self) -> i64 {
+        i64::MAX
     }
 
     const BYTES: usize = 8;

@@ -112,6 +112,11 @@ impl Session {
     pub(crate) const fn grace_ms(self) -> i64 {
         as_ms(self.grace)
     }
+
+    /// How long after its end a session may still change: it may be merged with one that begins a gap later.
+    pub(crate) fn closes_after_ms(self) -> Option<i64> {
+        Some(self.gap_ms().saturating_add(self.grace_ms()))
+    }
 }
 
 /// One window that never ends.
@@ -240,6 +245,14 @@ impl Cut {
         match self {
             Cut::Fixed { grace, .. } | Cut::Sliding { grace, .. } => grace,
             Cut::Unlimited { .. } => 0,
+        }
+    }
+
+    /// How long after its end a window may still change; `None` if it never ends.
+    pub(crate) fn closes_after_ms(self) -> Option<i64> {
+        match self {
+            Cut::Fixed { .. } | Cut::Sliding { .. } => Some(self.grace_ms()),
+            Cut::Unlimited { .. } => None,
         }
     }
 

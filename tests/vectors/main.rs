@@ -54,6 +54,8 @@ const HIDDEN_ROWS: &[(&str, &[usize])] = &[
     ("uncached/session_reduce-2", &[75]),
     ("uncached/session_serde_sink-1", &[72]),
     ("uncached/session_serde_sink-2", &[8, 50, 68]),
+    ("uncached/suppress_session_close-1", &[24, 25, 52, 53, 68, 70, 72, 75]),
+    ("uncached/suppress_session_close-2", &[27, 53, 54, 70, 71]),
 ];
 
 fn replay(topology: &Topology, recording: &Recording, caching: bool, name: &str) {
@@ -141,6 +143,10 @@ vectors! {
     stream_table_inner,
     stream_table_left,
     stream_to_table,
+    suppress_max_bytes,
+    suppress_session_close,
+    suppress_time_limit,
+    suppress_window_close,
     table_filter,
     table_filter_materialized,
     table_group_by_aggregate,

@@ -120,8 +120,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     fn aggregated(&self, method: &'static str, settings: StoreSettings) -> KTable<K, A> {
         let kept = settings.clone();
         self.table(
-            method,
-            settings,
+            Cogroup { method, settings, grace_ms: None },
             move |_, generated, key| result_store::<K, A>(&kept, generated, key, &SerdeSlot::none()),
             |store| TableView::of_store(store, StoreGetter),
             SerdeSlot::clone,
@@ -133,8 +132,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     /// of them, which is the table.
     pub(super) fn table<KR: Item>(
         &self,
-        method: &'static str,
-        settings: StoreSettings,
+        Cogroup { method, settings, grace_ms }: Cogroup,
         make_store: impl Fn(&mut Walk, Option<String>, &SerdeSlot) -> StoreDefinition + Send + 'static,
         view: fn(&str) -> TableView<KR, A>,
         table_key: impl Fn(&SerdeSlot) -> SerdeSlot + Send + 'static,
@@ -157,7 +155,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
                 let without_null_keys = walk.grouped(member.handle.operation).without_null_keys;
                 let (aggregator, supplier) = (Arc::clone(&member.aggregator), Arc::clone(&supplier));
                 let (node_name, store, on_error) = (name.clone(), store.name.clone(), call.on_error.clone());
-                let node = PlanNode::new(name, move |lowering, parents| {
+                let mut node = PlanNode::new(name, move |lowering, parents| {
                     let sends_old = lowering.tables[table].sends_old;
                     let supplier = without_null_keys(supplier(&*aggregator, &store, sends_old));
                     let kind = NodeKind::Processor;
@@ -166,6 +164,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
                     lowering.keep_table(table, node);
                     node
                 });
+                node.grace_ms = grace_ms;
                 parents.push(walk.add(node, &[stream.node]));
             }
             let given = call.name.as_ref().map(|name| format!("{name}-cogroup-merge"));
@@ -189,6 +188,15 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     fn first(&self) -> &Member<K, A> {
         &self.members[0]
     }
+}
+
+/// What tells one aggregation of several streams from another.
+pub(super) struct Cogroup {
+    /// The method that was called.
+    pub(super) method: &'static str,
+    pub(super) settings: StoreSettings,
+    /// How long after its end a window may still change; `None`: there are no windows, or they never end.
+    pub(super) grace_ms: Option<i64>,
 }
 
 /// An aggregator without the type of its stream's values.

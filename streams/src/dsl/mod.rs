@@ -1,8 +1,8 @@
 //! The DSL: handles whose methods write operations into a graph, which `build` turns into a topology.
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
-//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`;
-//! `table_source` makes tables of topics and of
+//! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`,
+//! `suppress`; `table_source` makes tables of topics and of
 //! streams.
 
 mod builder;
@@ -19,6 +19,7 @@ mod options;
 mod same_key;
 mod split;
 mod stream_join;
+mod suppress;
 mod table_source;
 mod windowed;
 
@@ -32,6 +33,10 @@ pub use named::Named;
 pub use options::{Grouped, Joined, Repartitioned, StreamJoined};
 pub use same_key::SameKey;
 pub use split::Split;
+pub use suppress::{
+    BufferLimit, Suppress, SuppressRule, UntilTimeLimit, UntilWindowCloses, WhenFull, max_bytes, max_records,
+    until_time_limit, until_window_closes,
+};
 pub use windowed::{
     SessionWindowed, SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowed,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, WindowSpec,

@@ -2,8 +2,10 @@
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `rows`, `typed` and `composite` (what stores are made of), then the
-//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`; and `faces`, what processors and tests see of them.
+//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `buffered` and `suppress`; and `faces`, what
+//! processors and tests see of them.
 
+mod buffered;
 mod composite;
 mod epoched;
 mod faces;
@@ -13,6 +15,7 @@ mod kinds;
 mod rows;
 mod session;
 mod store;
+mod suppress;
 mod task_store;
 mod typed;
 mod unjoined;
@@ -27,6 +30,7 @@ pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::{SessionSettings, SessionState};
 pub(crate) use store::{StoreSettings, TableStoreSettings};
+pub(crate) use suppress::SuppressState;
 pub(crate) use task_store::{
     EngineSlot, KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore,
 };

@@ -99,6 +99,8 @@ pub(crate) enum StoreShape {
     JoinWindow { retention_ms: i64 },
     /// Lists of records by time.
     Unjoined,
+    /// Updates that wait, one a key.
+    Suppress,
     /// One row a key and session.
     Session { retention_ms: i64 },
 }

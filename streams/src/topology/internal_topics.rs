@@ -37,7 +37,9 @@ impl StoreDefinition {
                 let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
                 vec![config("cleanup.policy", "delete"), config("retention.ms", &kept_ms.to_string())]
             }
-            StoreShape::Unjoined | StoreShape::KeyValue { .. } => vec![config("cleanup.policy", "compact")],
+            StoreShape::Unjoined | StoreShape::Suppress | StoreShape::KeyValue { .. } => {
+                vec![config("cleanup.policy", "compact")]
+            }
             StoreShape::Window { retention_ms } | StoreShape::Session { retention_ms } => {
                 let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
                 vec![config("cleanup.policy", "compact,delete"), config("retention.ms", &kept_ms.to_string())]

@@ -5,6 +5,7 @@ mod cogroups;
 mod grouped_tables;
 mod joins;
 mod stateless;
+mod suppress;
 mod tables;
 mod windows;
 
@@ -20,6 +21,7 @@ pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topolo
         cogroups::ALL,
         tables::ALL,
         grouped_tables::ALL,
+        suppress::ALL,
         windows::ALL,
         joins::ALL,
     ];

@@ -24,6 +24,8 @@ pub(crate) struct PlanNode {
     pub(crate) changes_key: bool,
     /// It may give records another value.
     pub(crate) changes_value: bool,
+    /// How long after their end its windows take late records, if it makes windows that end.
+    pub(crate) grace_ms: Option<i64>,
     /// A left or outer join of streams, which lets records with a null key through.
     pub(crate) keeps_null_keys: bool,
 }
@@ -95,6 +97,7 @@ impl PlanNode {
             priority: 0,
             changes_key: false,
             changes_value: false,
+            grace_ms: None,
             keeps_null_keys: false,
         }
     }

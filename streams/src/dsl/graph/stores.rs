@@ -8,7 +8,7 @@ use crate::processor::EdgeType;
 use crate::serdes::Serde;
 use crate::state::{
     JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
-    UnjoinedState, WindowSettings, WindowState,
+    SuppressState, UnjoinedState, WindowSettings, WindowState,
 };
 use crate::topology::{StoreDefinition, StoreShape};
 
@@ -64,7 +64,7 @@ pub(crate) fn join_window_store<K: 'static, V: 'static>(
 ) -> StoreDefinition {
     let supplier = JoinWindowState::supplier(key, value, retention_ms);
     let shape = StoreShape::JoinWindow { retention_ms };
-    StoreDefinition { in_memory, ..join_store::<K, V>(name, shape, supplier) }
+    StoreDefinition { in_memory, ..inner_store::<K, V>(name, shape, supplier) }
 }
 
 /// The store of a join's records that have met nothing.
@@ -74,10 +74,20 @@ pub(crate) fn unjoined_store<K: 'static>(
     JoinStores { in_memory, .. }: JoinStores,
 ) -> StoreDefinition {
     let supplier = UnjoinedState::supplier(key);
-    StoreDefinition { in_memory, ..join_store::<K, ()>(name, StoreShape::Unjoined, supplier) }
+    StoreDefinition { in_memory, ..inner_store::<K, ()>(name, StoreShape::Unjoined, supplier) }
 }
 
-fn join_store<K: 'static, V: 'static>(
+/// The buffer of a suppression.
+pub(crate) fn suppress_store<K: 'static, V: 'static>(
+    name: &str,
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
+) -> StoreDefinition {
+    inner_store::<K, V>(name, StoreShape::Suppress, SuppressState::supplier(key, value))
+}
+
+/// A store that nobody outside sees.
+fn inner_store<K: 'static, V: 'static>(
     name: &str,
     shape: StoreShape,
     supplier: StoreSupplier,

@@ -72,6 +72,20 @@ impl Walk {
         id
     }
 
+    /// How long after their end the windows in the keys of a node's records may still change: what the aggregations above
+    /// it say, the longest of them. `None`: one of its parents has no such aggregation above it.
+    pub(crate) fn window_grace_ms(&self, node: PlanId) -> Option<i64> {
+        let plan = &self.plan[node];
+        if plan.grace_ms.is_some() {
+            return plan.grace_ms;
+        }
+        let mut longest = None;
+        for &parent in &plan.parents {
+            longest = longest.max(Some(self.window_grace_ms(parent)?));
+        }
+        longest
+    }
+
     /// Topics that are read together by key need the same number of partitions. Gives all of them.
     pub(crate) fn copartition(&mut self, sides: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
         let mut topics: Vec<String> = Vec::new();

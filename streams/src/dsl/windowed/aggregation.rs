@@ -28,6 +28,8 @@ pub(super) struct Aggregation {
     pub(super) extra_number: bool,
     /// How long a window is; of sessions 0.
     pub(super) size_ms: i64,
+    /// How long after its end a window may still change; `None` if it never ends.
+    pub(super) grace_ms: Option<i64>,
 }
 
 /// Makes the store: told the generated name, and the serde of the keys.
@@ -45,7 +47,7 @@ impl Aggregation {
         view: fn(&str) -> TableView<Windowed<K, W>, A>,
         supplier: Arc<MakeNode>,
     ) -> KTable<Windowed<K, W>, A> {
-        let Aggregation { method, prefix, settings, extra_number, size_ms } = self;
+        let Aggregation { method, prefix, settings, extra_number, size_ms, grace_ms } = self;
         let parent = grouped.operation;
         KTable::of(grouped.record(method, true, move |walk, call| {
             if extra_number {
@@ -59,13 +61,14 @@ impl Aggregation {
             let table = walk.next_table();
             let (supplier, without_null_keys) = (Arc::clone(&supplier), grouped.without_null_keys);
             let (node_name, store_name, on_error) = (name.clone(), store.name.clone(), call.on_error.clone());
-            let node = PlanNode::new(name, move |lowering: &mut Lowering<'_>, parents| {
+            let mut node = PlanNode::new(name, move |lowering: &mut Lowering<'_>, parents| {
                 let supplier = without_null_keys(supplier(&store_name, lowering.tables[table].sends_old));
                 let kind = NodeKind::Processor;
                 let node = lowering.topology.add_node(&node_name, kind, supplier, parents, on_error.clone());
                 lowering.keep_table(table, node);
                 node
             });
+            node.grace_ms = grace_ms;
             let node = walk.add(node, &[stream.node]);
             let key_serde = windowed_key::<K, W>(&settings, &grouped.key_serde, size_ms);
             Output::Table(walk.add_table(TablePlan {

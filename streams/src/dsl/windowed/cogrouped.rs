@@ -6,7 +6,7 @@ use super::aggregation::{windowed_key, windowed_store};
 use super::session::sessions_store;
 use super::{SessionWindowed, TimeWindowed};
 use crate::data::{Data, Outcome};
-use crate::dsl::cogrouped::{CogroupedKStream, Merger};
+use crate::dsl::cogrouped::{Cogroup, CogroupedKStream, Merger};
 use crate::dsl::ktable::KTable;
 use crate::operators::{SessionGetter, TableView, WindowGetter};
 use crate::state::{Sessions, Store, StoreFor, StoreSettings, Windows};
@@ -59,8 +59,7 @@ impl<K: Data, A: Data, W: TimeWindows> TimeWindowed<CogroupedKStream<K, A>, W> {
         let (cut, kept) = (self.windows.cut(), settings.clone());
         let key_settings = settings.clone();
         self.grouped.table(
-            method,
-            settings,
+            Cogroup { method, settings, grace_ms: cut.closes_after_ms() },
             move |walk, generated, key| windowed_store::<K, A>(walk, &kept, generated, key, cut, false),
             |store| TableView::of_store(store, WindowGetter),
             move |key| windowed_key::<K, W::Window>(&key_settings, key, cut.size_ms()),
@@ -101,8 +100,7 @@ impl<K: Data, A: Data> SessionWindowed<CogroupedKStream<K, A>> {
             merger(key, a.unwrap_or_else(|| initial()), b).outcome()
         });
         self.grouped.table(
-            method,
-            settings,
+            Cogroup { method, settings, grace_ms: windows.closes_after_ms() },
             move |walk, generated, key| sessions_store::<K, A>(walk, &kept, generated, key, windows, false),
             |store| TableView::of_store(store, SessionGetter),
             move |key| windowed_key::<K, SessionWindow>(&key_settings, key, 0),

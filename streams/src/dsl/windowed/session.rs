@@ -159,7 +159,8 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         let supplier = move |store: &str, sends_old: bool| {
             session::<K, V, A, I, F, M>(store, sends_old, windows, on_close, &closures, Arc::clone(&merge))
         };
-        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms: 0 };
+        let grace_ms = self.windows.closes_after_ms();
+        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms: 0, grace_ms };
         let view = |store: &str| TableView::of_store(store, SessionGetter);
         aggregation.of::<K, A, SessionWindow>(
             &self.grouped.handle,

@@ -146,7 +146,8 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
             }
             _ => fixed::<K, V, A, W, I, F>(store, sends_old, cut, on_close, &closures),
         };
-        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms };
+        let grace_ms = cut.closes_after_ms();
+        let aggregation = Aggregation { method, prefix, settings, extra_number, size_ms, grace_ms };
         let view = |store: &str| TableView::of_store(store, WindowGetter);
         aggregation.of::<K, A, W::Window>(
             &self.grouped.handle,
