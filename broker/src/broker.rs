@@ -22,6 +22,7 @@ use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::quorum::LocalQuorum;
 use crate::metadata::{METADATA_VERSION, Metadata, MetadataListener};
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::partition::Partition;
 use crate::partition_name::PartitionName;
@@ -92,6 +93,7 @@ impl Broker {
             groups,
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             memory: Memory::new(config.queued_max_request_bytes),
+            metrics: Metrics::new(host.wall_clock_ms()),
             stopping: watch::Sender::new(false),
             host: host.clone(),
             config,
@@ -122,6 +124,22 @@ impl Broker {
             open.push(with_port(listener, port));
         }
         Ok(open)
+    }
+
+    /// Answers `/metrics` and `/health` on the address of `metrics.listener`, if there is one. Returns it, with the port
+    /// that was free where the configuration says 0.
+    ///
+    /// # Errors
+    /// If it cannot be listened on.
+    pub async fn listen_for_metrics(&self) -> Result<Option<String>> {
+        let Some(address) = &self.node.config.metrics_listener else { return Ok(None) };
+        let socket = self.node.host.listen(address).await.map_err(|error| Error::listen(address, error))?;
+        let port = socket.port().map_err(|error| Error::listen(address, error))?;
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+        let address = format!("{host}:{port}");
+        tracing::info!(%address, "answering /metrics and /health");
+        self.server.serve_http(socket);
+        Ok(Some(address))
     }
 
     /// Serves everybody who comes to `listener`. Clients are told the address that the configuration gives its first

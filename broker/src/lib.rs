@@ -10,6 +10,8 @@ pub mod config;
 pub mod error;
 pub mod watermark;
 
+mod metrics;
+
 mod data_dir;
 mod journal;
 pub mod log;
@@ -30,6 +32,7 @@ mod fetch_session;
 mod memory;
 mod node;
 
+mod exposition;
 mod handlers;
 mod reply;
 mod server;

@@ -56,7 +56,6 @@ impl Memory {
     }
 
     /// Bytes of requests that arrive or wait for their answers.
-    #[cfg(test)]
     pub(crate) fn request_bytes(&self) -> usize {
         self.requests.lock().bytes
     }
@@ -82,9 +81,14 @@ impl Memory {
         self.answer_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes of answers that wait for their readers.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.answer_bytes.load(Ordering::Relaxed)
+    }
+
     /// How many bytes of records a fetch may give that asks for `wanted`.
     pub(crate) fn fetch_bytes(&self, wanted: usize) -> usize {
-        let left = ANSWER_BYTES.saturating_sub(self.answer_bytes.load(Ordering::Relaxed));
+        let left = ANSWER_BYTES.saturating_sub(self.answer_bytes());
         wanted.min(left.max(LEAST_FETCH_BYTES))
     }
 }

@@ -18,6 +18,7 @@ use crate::memory::Memory;
 use crate::metadata::Metadata;
 use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC, Layout, NewTopic, Refusal, grant};
 use crate::metadata::image::{Configs, MetadataImage};
+use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::topics::Topics;
 
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: FetchSessions,
     /// What connections hold together.
     pub(crate) memory: Memory,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// Becomes true when the broker stops; what is parked ends then.
     pub(crate) stopping: watch::Sender<bool>,
 }

@@ -162,6 +162,11 @@ impl Partition {
         self.log().map_or(-1, |log| log.read().log_start_offset())
     }
 
+    /// Bytes of records.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.log().map_or(0, |log| log.read().size_bytes())
+    }
+
     /// The offset that the next record gets.
     pub(crate) fn log_end_offset(&self) -> i64 {
         self.log().map_or(-1, |log| log.read().log_end_offset())

@@ -69,6 +69,11 @@ impl Topics {
         Arc::new(Topics { host, config, node_name, directory, maps: RwLock::default() })
     }
 
+    /// The directory that holds the logs.
+    pub(crate) fn directory(&self) -> &LogDirectory {
+        &self.directory
+    }
+
     /// The topic of that name.
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
         self.maps.read().by_name.get(name).cloned()

@@ -1,14 +1,14 @@
 //! The command line of Anabranch: `anabranch server` runs a broker.
 //!
 //! One file per command. What goes wrong is one line on standard error that says what to do, and exit code 1; what the
-//! broker logs goes to standard error too, by `RUST_LOG` (`info` if unset).
+//! broker logs goes to standard error too ([`logging`]).
 
+mod logging;
 mod server;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 /// A broker that speaks the Kafka protocol, and tools for it.
 #[derive(Debug, Parser)]
@@ -26,8 +26,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log_format = match &arguments.command {
+        Command::Server(arguments) => arguments.log_format,
+    };
+    logging::start(log_format);
     let outcome = match arguments.command {
         Command::Server(arguments) => server::run(arguments),
     };

@@ -1,8 +1,8 @@
 //! The keys of a broker: Kafka 4.3's names, kinds and defaults, and what those do that have an effect here.
 //!
 //! [`BROKER_KEYS`] is what `server.properties` may hold and what DescribeConfigs of a broker shows. A key is looked up
-//! once at the start, so the table is a plain list in groups that belong together. `flush` and
-//! `socket.request.timeout.ms` are our own.
+//! once at the start, so the table is a plain list in groups that belong together. `flush`,
+//! `metrics.listener` and `socket.request.timeout.ms` are our own.
 
 use super::key::ConfigKind::{Boolean, Class, Double, Int, List, Long, Password, Short, String};
 use super::key::{ConfigKey, Valid};
@@ -523,6 +523,10 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("kafka.metrics.polling.interval.secs", Int, Some("10")),
     ConfigKey::new("kafka.metrics.reporters", List, Some("")),
     ConfigKey::new("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter")).dynamic(),
+    ConfigKey::new("metrics.listener", String, Some("")).doc(
+        "host:port where GET /metrics (Prometheus) and /health are answered, without authentication; keep it on \
+         loopback. Empty: nowhere.",
+    ),
     ConfigKey::new("metrics.num.samples", Int, Some("2")),
     ConfigKey::new("metrics.recording.level", String, Some("INFO")),
     ConfigKey::new("metrics.sample.window.ms", Long, Some("30000")),

@@ -1,4 +1,5 @@
-//! How many connections one address may have: `max.connections.per.ip` and its overrides.
+//! How many connections one address may have: `max.connections.per.ip` and its overrides; and the addresses of what is no
+//! listener for Kafka's clients.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -46,6 +47,19 @@ impl ConnectionsPerIp {
     }
 }
 
+/// A value of the form `host:port`; none if it is empty.
+pub(super) fn address(key: &str, text: &str) -> Result<Option<String>, ConfigError> {
+    let is_address = |text: &str| {
+        let (host, port) = text.rsplit_once(':')?;
+        (!host.is_empty() && port.parse::<u16>().is_ok()).then_some(())
+    };
+    match text {
+        "" => Ok(None),
+        _ if is_address(text).is_some() => Ok(Some(text.to_string())),
+        _ => Err(ConfigError::new(key, format!("'{text}' is not of the form host:port"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +74,20 @@ mod tests {
                 }
             }
             Err(problem) => assert_eq!(found.unwrap_err(), problem, "{overrides}"),
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        let check = |text, expected: Result<Option<&str>, &str>| {
+            let found = address("k", text).map_err(|error| error.to_string());
+            assert_eq!(found, expected.map(|text| text.map(str::to_string)).map_err(str::to_string));
+        };
+        check("", Ok(None));
+        check("127.0.0.1:0", Ok(Some("127.0.0.1:0")));
+        check("[::1]:9464", Ok(Some("[::1]:9464")));
+        for bad in ["9464", ":9464", "host:99999"] {
+            check(bad, Err(&format!("k: '{bad}' is not of the form host:port")));
         }
     }
 

@@ -70,6 +70,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<Endpoint>,
     /// Where clients are told to go, one for each of `listeners`.
     pub advertised_listeners: Vec<Endpoint>,
+    /// Where `/metrics` and `/health` are served, `host:port`; none: nowhere.
+    pub metrics_listener: Option<String>,
     /// The data directory; none: a temporary one, removed at the end.
     pub log_dir: Option<PathBuf>,
     /// Whether a topic that is asked for is created.
@@ -259,6 +261,7 @@ impl BrokerConfig {
             rack: values.get("broker.rack").filter(|rack| !rack.is_empty()).cloned(),
             listeners,
             advertised_listeners,
+            metrics_listener: connections::address("metrics.listener", read.text("metrics.listener"))?,
             log_dir,
             auto_create_topics_enable: read.text("auto.create.topics.enable") == "true",
             delete_topic_enable: read.text("delete.topic.enable") == "true",

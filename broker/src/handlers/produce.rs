@@ -20,6 +20,7 @@ use anabranch_protocol::{ErrorCode, Segments, Uuid};
 
 use crate::log::{AppendError, AppendOrigin};
 use crate::metadata::creation::is_internal;
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
 use crate::topics::Topic;
@@ -163,9 +164,15 @@ fn append_topic(
         (None, None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
     };
     let version = request.api_version();
-    let append = |data: PartitionProduceData| match &found {
-        Ok(topic) => append(topic, data, version, now_ms),
-        Err(error_code) => Outcome::failed(data.index, *error_code, None),
+    let append = |data: PartitionProduceData| {
+        let outcome = match &found {
+            Ok(topic) => append(&node.metrics, topic, data, version, now_ms),
+            Err(error_code) => Outcome::failed(data.index, *error_code, None),
+        };
+        if !outcome.error_code.is_none() {
+            node.metrics.failed_appends.increment();
+        }
+        outcome
     };
     TopicOutcome {
         name,
@@ -174,7 +181,13 @@ fn append_topic(
     }
 }
 
-fn append(topic: &Topic, data: PartitionProduceData, version: i16, now_ms: i64) -> Outcome {
+fn append(
+    metrics: &Metrics,
+    topic: &Topic,
+    data: PartitionProduceData,
+    version: i16,
+    now_ms: i64,
+) -> Outcome {
     let index = data.index;
     let Some(partition) = topic.partition(index) else {
         return Outcome::failed(index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None);
@@ -191,16 +204,21 @@ fn append(topic: &Topic, data: PartitionProduceData, version: i16, now_ms: i64) 
     }
     // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
     match partition.append(&records, AppendOrigin::Client, now_ms) {
-        Ok((appended, durable)) => Outcome {
-            index,
-            error_code: ErrorCode::NONE,
-            message: None,
-            records: Vec::new(),
-            base_offset: appended.base_offset,
-            log_append_time_ms: appended.log_append_time_ms,
-            log_start_offset: appended.log_start_offset,
-            durable: Some(durable),
-        },
+        Ok((appended, durable)) => {
+            if !appended.is_duplicate {
+                metrics.appended(appended.last_offset - appended.base_offset + 1, records.len());
+            }
+            Outcome {
+                index,
+                error_code: ErrorCode::NONE,
+                message: None,
+                records: Vec::new(),
+                base_offset: appended.base_offset,
+                log_append_time_ms: appended.log_append_time_ms,
+                log_start_offset: appended.log_start_offset,
+                durable: Some(durable),
+            }
+        }
         Err(error) => {
             tracing::debug!(topic = %topic.name, partition = index, %error, "a batch is refused");
             let mut outcome = Outcome::failed(index, error.error_code(), Some(error.to_string()));

@@ -113,7 +113,10 @@ impl Committer {
             let file = &files[(self.generation % 2) as usize];
             let mut slices = self.slices(group);
             file.write_all_vectored_at(&mut slices, self.position)?;
+            let shared = &self.journal.shared;
+            let began = shared.host.now();
             file.sync_data().await?;
+            shared.sync_times.observe(shared.host.now() - began);
             self.position += header.padded_bytes();
             self.sequence += 1;
             self.declared = header.checkpointed;

@@ -33,6 +33,7 @@ pub(crate) use durability::Durability;
 pub(crate) use replay::{Entry, ReplayError, replay, reset, sync};
 
 use crate::config::Flush;
+use crate::metrics::Histogram;
 use crate::open_files::LazyFile;
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -72,6 +73,8 @@ struct Shared {
     closed: AtomicU64,
     /// Rings when a generation was closed.
     rotated: Notify,
+    /// How long the syncs took.
+    sync_times: Histogram,
 }
 
 #[derive(Debug, Default)]
@@ -135,10 +138,16 @@ impl Journal {
             checkpointed: AtomicU64::new(0),
             closed: AtomicU64::new(0),
             rotated: Notify::new(),
+            sync_times: Histogram::default(),
         });
         let journal = Journal { shared };
         let committer = Committer::new(journal.clone()).await?;
         Ok((journal, committer))
+    }
+
+    /// How long the syncs took.
+    pub(crate) fn sync_times(&self) -> &Histogram {
+        &self.shared.sync_times
     }
 
     /// Whether the directory takes anything.

@@ -24,6 +24,7 @@ use super::retention::RemovedFiles;
 use super::segment::SegmentFiles;
 use crate::config::{Flush, TopicConfig};
 use crate::journal::{self, Durability, Journal};
+use crate::metrics::Histogram;
 use crate::open_files::{LazyFile, OpenFiles};
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -230,6 +231,11 @@ impl LogDirectory {
     /// Resolves when all that was appended, cut or deleted up to now is durable.
     pub fn settled(&self) -> Durable {
         self.shared.journal.settled()
+    }
+
+    /// How long the syncs took that made appends durable.
+    pub(crate) fn sync_times(&self) -> &Histogram {
+        self.shared.journal.sync_times()
     }
 
     /// Whether a write or a sync failed, so that nothing is taken any more.

@@ -19,13 +19,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anabranch_host::{ByteStream, Instant};
-use anabranch_protocol::{Segments, frame};
+use anabranch_protocol::{ApiKey, Segments, frame};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 
 use crate::config::Endpoint;
 use crate::handlers;
+use crate::metrics::CloseReason;
 use crate::node::Node;
 use crate::reply::{PendingAnswer, Reply};
 
@@ -75,6 +76,8 @@ pub(super) struct Connection {
 struct Waiting {
     answer: Answer,
     request_bytes: usize,
+    api_key: Option<ApiKey>,
+    received: Instant,
 }
 
 enum Answer {
@@ -132,6 +135,7 @@ impl Connection {
     /// Serves the connection to its end.
     pub(super) async fn run(mut self) {
         tracing::debug!(peer = %self.peer, "connected");
+        self.node.metrics.connections_opened.increment();
         let host = self.node.host.clone();
         let mut stopping = self.stopping.clone();
         // A stop ends the loop early; then answers under way get some time to leave.
@@ -147,6 +151,13 @@ impl Connection {
                 host.timeout(STOP_GRACE, self.serve()).await.unwrap_or(Ending::Stopping)
             }
         };
+        self.node.metrics.connection_closed(match ending {
+            Ending::Closed | Ending::Failed(_) => CloseReason::Client,
+            Ending::Idle => CloseReason::Idle,
+            Ending::Slow => CloseReason::Slow,
+            Ending::Refused(_) => CloseReason::Protocol,
+            Ending::Stopping => CloseReason::Shutdown,
+        });
         match ending {
             Ending::Refused(reason) => tracing::warn!(peer = %self.peer, %reason, "closed the connection"),
             Ending::Slow => {
@@ -281,6 +292,9 @@ impl Connection {
             if matches!(first.answer, Answer::Pending(_)) {
                 self.node.memory.add_answer(segments.len());
             }
+            if let Some(api_key) = first.api_key {
+                self.node.metrics.answered(api_key, self.node.host.now() - first.received);
+            }
             self.waiting_bytes -= first.request_bytes;
             self.node.memory.remove_request(first.request_bytes);
             self.waiting.pop_front();
@@ -341,6 +355,7 @@ impl Connection {
             return Ok(false);
         };
         let request_bytes = frame.len();
+        let api_key = frame.first_chunk().and_then(|key| ApiKey::from_i16(i16::from_be_bytes(*key)));
         self.arriving_since = None;
         let reply = self.handle(frame)?;
         let answer = match reply {
@@ -361,7 +376,7 @@ impl Connection {
         self.waiting_bytes += request_bytes;
         self.node.memory.add_request(request_bytes);
         self.let_go_of_reserved();
-        self.waiting.push_back(Waiting { answer, request_bytes });
+        self.waiting.push_back(Waiting { answer, request_bytes, api_key, received: self.last_active });
         Ok(true)
     }
 

@@ -1,10 +1,12 @@
 //! The shell around the handlers: listeners are accepted from, connections are read, answered and ended.
 //!
-//! Reading order: [`admission`] (who may connect), [`connection`] (one connection's whole life), then the accept loop here. The server knows frames and
+//! Reading order: [`admission`] (who may connect), [`connection`] (one connection's whole life), the accept loop here;
+//! then [`http`], what operators ask. The server knows frames and
 //! headers; what a request means is the business of [`handlers`](crate::handlers).
 
 mod admission;
 mod connection;
+mod http;
 
 use std::io;
 use std::sync::Arc;
@@ -50,6 +52,11 @@ impl Server {
         self.node.host.spawn(accepting);
     }
 
+    /// Answers operators on `listener`, until [`Server::stop`].
+    pub(crate) fn serve_http(&self, listener: Listener) {
+        self.node.host.spawn(http::serve(self.node.clone(), listener));
+    }
+
     /// Accepts nobody more, lets answers that are under way leave, and ends all connections.
     pub(crate) async fn stop(&self) {
         self.node.stopping.send_replace(true);
@@ -91,6 +98,7 @@ async fn accept(
         let admitted = match admission.admit(&peer) {
             Ok(admitted) => admitted,
             Err(refusal) => {
+                node.metrics.connections_refused.increment();
                 // One line for a run of them: who is turned away comes again at once.
                 match refusal {
                     _ if refusing => {}

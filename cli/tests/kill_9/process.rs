@@ -78,7 +78,7 @@ fn spawn(directory: &Path, port: u16) -> Child {
         .arg("server")
         .arg("--data-dir")
         .arg(directory)
-        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--metrics", "none"])
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
         .spawn()

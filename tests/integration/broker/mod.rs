@@ -9,6 +9,7 @@ mod connections;
 mod fetch;
 mod fetch_sessions;
 mod groups;
+mod metrics;
 mod offsets;
 mod produce;
 mod protocol;

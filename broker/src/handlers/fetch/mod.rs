@@ -167,6 +167,7 @@ impl Fetch {
 
     fn respond(self, read: Read) -> Segments {
         let Fetch { node, answering, context, targets, .. } = self;
+        node.metrics.bytes_out.add(read.bytes as u64);
         let (session_id, shown) = match context {
             Context::Whole { wants_session: false } => (0, None),
             Context::Whole { wants_session: true } => {
