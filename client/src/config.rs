@@ -248,8 +248,9 @@ config! {
         "group.id" => group_id: Option<String> = None,
         /// A name that outlives this process: a member that comes back under it keeps its partitions.
         "group.instance.id" => group_instance_id: Option<String> = None,
-        /// Assignors by name, the preferred one first. Others than `range` are given to the consumer as values.
-        "partition.assignment.strategy" => partition_assignment_strategy: Vec<String> = vec!["range".to_string()],
+        /// Assignors by name, the preferred one first. Others than Kafka's are given to the consumer as values.
+        "partition.assignment.strategy" => partition_assignment_strategy: Vec<String> =
+            vec!["range".to_string(), "cooperative-sticky".to_string()],
         /// Where to begin without a committed offset.
         "auto.offset.reset" => auto_offset_reset: AutoOffsetReset = AutoOffsetReset::Latest,
         /// Whether what `poll` has returned is committed without being asked.

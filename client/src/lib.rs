@@ -61,7 +61,9 @@ pub use admin::groups::{GroupDescription, GroupListing, MemberDescription};
 pub use admin::topics::{CreatedTopic, NewTopic};
 pub use cluster::Client;
 pub use config::{AutoOffsetReset, ClientConfig, ConsumerConfig, IsolationLevel, ProducerConfig};
-pub use consumer::assignor::{Assignor, RangeAssignor};
+pub use consumer::assignor::{
+    Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor,
+};
 pub use consumer::{Consumer, ConsumerRecord, FetchedBatches, GroupMetadata, Polled, RebalanceEvent};
 pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;

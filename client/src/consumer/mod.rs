@@ -40,7 +40,7 @@ use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
 use crate::list_offsets::OffsetSpec;
 use crate::topic_partition::TopicPartition;
-use assignor::{Assignor, RangeAssignor};
+use assignor::Assignor;
 use fetcher::Fetcher;
 use group::Group;
 use membership::{MemberOptions, Membership};
@@ -80,19 +80,16 @@ impl Consumer {
     /// # Errors
     /// Invalid, if the configuration cannot be.
     pub fn new(client: &Client, config: ConsumerConfig) -> Result<Consumer> {
-        let mut assignors: Vec<Arc<dyn Assignor>> = Vec::new();
-        for name in &config.partition_assignment_strategy {
-            match name.as_str() {
-                "range" | "org.apache.kafka.clients.consumer.RangeAssignor" => {
-                    assignors.push(Arc::new(RangeAssignor));
-                }
-                other => {
-                    return Err(ClientError::invalid(format!(
-                        "configuration partition.assignment.strategy={other}: expected range"
-                    )));
-                }
-            }
-        }
+        let assignor = |name: &String| {
+            assignor::by_name(name).ok_or_else(|| {
+                ClientError::invalid(format!(
+                    "configuration partition.assignment.strategy={name}: expected range, roundrobin, sticky or \
+                     cooperative-sticky"
+                ))
+            })
+        };
+        let assignors =
+            config.partition_assignment_strategy.iter().map(assignor).collect::<Result<Vec<_>>>()?;
         Self::with_assignors(client, config, assignors)
     }
 
@@ -136,6 +133,33 @@ impl Consumer {
     /// # Errors
     /// Invalid, without a `group.id` or after [`Consumer::assign`].
     pub fn subscribe<T: AsRef<str>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<()> {
+        let mut topics: Vec<Arc<str>> = topics.into_iter().map(|topic| Arc::from(topic.as_ref())).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        let group = self.enter_group()?;
+        group.want(None);
+        group.membership.lock().subscribe(topics);
+        group.wake.notify_one();
+        Ok(())
+    }
+
+    /// Joins the group for all topics whose names are `wanted` (by a regular expression, say), in place of those before;
+    /// Kafka's own topics are not among them. Topics that come or go are noticed within `metadata.max.age.ms`.
+    ///
+    /// # Errors
+    /// Invalid, without a `group.id` or after [`Consumer::assign`].
+    pub fn subscribe_matching(
+        &mut self,
+        wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Result<()> {
+        let group = self.enter_group()?;
+        group.want(Some(Arc::new(wanted)));
+        group.wake.notify_one();
+        Ok(())
+    }
+
+    /// The group, whose task is started if need be.
+    fn enter_group(&mut self) -> Result<&Arc<Group>> {
         self.check_open()?;
         let Some(group_id) = &self.config.group_id else {
             return Err(ClientError::invalid("subscribing needs a group.id"));
@@ -145,11 +169,8 @@ impl Consumer {
                 "a consumer is either assigned partitions or subscribes to topics",
             ));
         }
-        let mut topics: Vec<Arc<str>> = topics.into_iter().map(|topic| Arc::from(topic.as_ref())).collect();
-        topics.sort_unstable();
-        topics.dedup();
         let now = self.now();
-        let group = self.group.get_or_insert_with(|| {
+        Ok(self.group.get_or_insert_with(|| {
             let options = MemberOptions {
                 group: Arc::from(group_id.as_str()),
                 instance_id: self.config.group_instance_id.as_deref().map(Arc::from),
@@ -166,15 +187,13 @@ impl Consumer {
                 self.config.allow_auto_create_topics,
             ));
             group
-        });
-        group.membership.lock().subscribe(topics);
-        group.wake.notify_one();
-        Ok(())
+        }))
     }
 
     /// Leaves the group and gives up all partitions.
     pub fn unsubscribe(&mut self) {
         if let Some(group) = &self.group {
+            group.want(None);
             group.membership.lock().unsubscribe();
             group.wake.notify_one();
         }
@@ -189,7 +208,7 @@ impl Consumer {
     /// Invalid, after [`Consumer::subscribe`].
     pub fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.check_open()?;
-        if self.group.as_ref().is_some_and(|group| !group.membership.lock().topics().is_empty()) {
+        if self.group.as_ref().is_some_and(|group| group.is_wanted()) {
             return Err(ClientError::invalid(
                 "a consumer is either assigned partitions or subscribes to topics",
             ));

@@ -18,7 +18,7 @@ use super::{Cluster, on_each_cluster};
 
 const POLL: Duration = Duration::from_millis(200);
 
-fn consumer(client: &Client, keys: &[(&str, &str)]) -> Consumer {
+pub(super) fn consumer(client: &Client, keys: &[(&str, &str)]) -> Consumer {
     Consumer::new(client, ConsumerConfig::from_pairs(keys.iter().copied()).unwrap()).unwrap()
 }
 
@@ -59,7 +59,7 @@ async fn read(cluster: &Cluster, consumer: &mut Consumer, count: usize) -> Vec<C
     records
 }
 
-fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
+pub(super) fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
     (0..count).map(|number| TopicPartition::new(topic, number)).collect()
 }
 
@@ -276,7 +276,7 @@ fn commits_are_automatic_if_so_configured() {
 }
 
 /// Polls both until `holds` of what they own.
-async fn poll_both(
+pub(super) async fn poll_both(
     cluster: &Cluster,
     consumers: &mut [&mut Consumer],
     what: &str,

@@ -11,6 +11,7 @@ mod consumer;
 mod isolation;
 mod producer;
 mod restart;
+mod subscriptions;
 mod transactions;
 
 use std::time::Duration;
@@ -31,8 +32,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A client of it.
     pub(crate) async fn client(&self) -> Client {
+        self.client_with(&[]).await
+    }
+
+    /// A client of it with these settings.
+    pub(crate) async fn client_with(&self, settings: &[(&str, &str)]) -> Client {
         let pairs = [("bootstrap.servers", self.server.as_str()), ("client.id", "integration")];
-        let config = ClientConfig::from_pairs(pairs).expect("good keys");
+        let config = ClientConfig::from_pairs(pairs.iter().chain(settings).copied()).expect("good keys");
         Client::connect(&self.host, self.dialer.clone(), config).await.expect("the cluster is there")
     }
 

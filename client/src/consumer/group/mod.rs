@@ -2,6 +2,7 @@
 //! while the user works.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +35,14 @@ const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long leaving may take: nobody waits for it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Says of a topic's name whether it is wanted.
+pub(super) type Wanted = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What the consumer and the group's task share.
-#[derive(Debug)]
 pub(super) struct Group {
     pub(super) membership: Mutex<Membership>,
+    /// The choice of topics, if it is not made by name, and whether it is a new one.
+    wanted: Mutex<(Option<Wanted>, bool)>,
     /// Wakes the task.
     pub(super) wake: Notify,
     /// Ends a join that waits for others.
@@ -50,10 +55,27 @@ impl Group {
     pub(super) fn new(membership: Membership) -> Arc<Self> {
         Arc::new(Group {
             membership: Mutex::new(membership),
+            wanted: Mutex::new((None, false)),
             wake: Notify::new(),
             closing: Notify::new(),
             ended: tokio::sync::watch::Sender::new(false),
         })
+    }
+
+    /// Chooses topics in this way from now on, or by name.
+    pub(super) fn want(&self, wanted: Option<Wanted>) {
+        *self.wanted.lock() = (wanted, true);
+    }
+
+    /// Whether the user wants topics, there or not.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.lock().0.is_some() || !self.membership.lock().topics().is_empty()
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({:?})", self.membership)
     }
 }
 
@@ -67,6 +89,8 @@ struct Driver {
     /// Partitions per topic when this leader last assigned.
     assigned_with: BTreeMap<Arc<str>, Option<i32>>,
     look_at_topics_at: Instant,
+    /// When to choose topics anew, if they are not chosen by name.
+    choose_at: Instant,
 }
 
 /// Runs until the membership is done.
@@ -79,6 +103,7 @@ pub(super) async fn run(client: Client, group: Arc<Group>, changed: Arc<Notify>,
         create_topics,
         assigned_with: BTreeMap::new(),
         look_at_topics_at: Instant::default(),
+        choose_at: Instant::default(),
     };
     driver.run().await;
     group.ended.send_replace(true);
@@ -88,6 +113,7 @@ impl Driver {
     async fn run(&mut self) {
         let host = self.client.host().clone();
         loop {
+            self.choose_topics().await;
             let step = self.group.membership.lock().next(host.now());
             // What the step before has led to, and this one may have, is for the user to hear.
             self.changed.notify_waiters();
@@ -147,7 +173,10 @@ impl Driver {
     async fn wait_until(&mut self, time: Instant) {
         let host = self.client.host().clone();
         let watches = self.group.membership.lock().watches_topics();
-        let until = if watches { time.min(self.look_at_topics_at) } else { time };
+        let mut until = if watches { time.min(self.look_at_topics_at) } else { time };
+        if self.group.wanted.lock().0.is_some() {
+            until = until.min(self.choose_at);
+        }
         tokio::select! {
             biased;
             () = self.group.wake.notified() => {}
@@ -155,6 +184,32 @@ impl Driver {
         }
         if watches && host.now() >= self.look_at_topics_at {
             self.look_at_topics().await;
+        }
+    }
+
+    /// Where topics are not chosen by name: looks which there are, when it is time.
+    async fn choose_topics(&mut self) {
+        let host = self.client.host().clone();
+        let wanted = {
+            let mut wanted = self.group.wanted.lock();
+            if std::mem::take(&mut wanted.1) {
+                self.choose_at = host.now();
+            }
+            wanted.0.clone()
+        };
+        let Some(wanted) = wanted.filter(|_| host.now() >= self.choose_at) else { return };
+        match host.timeout(self.timeout(), self.client.refresh_all()).await {
+            Ok(Ok(metadata)) => {
+                let chosen = metadata.topics().filter(|topic| !topic.is_internal && wanted(&topic.name));
+                // By name already, as metadata have them.
+                self.group.membership.lock().subscribe(chosen.map(|topic| Arc::clone(&topic.name)).collect());
+                let age = Duration::from_millis(self.client.config().metadata_max_age_ms);
+                self.choose_at = host.now() + age;
+            }
+            failed => {
+                tracing::debug!(error = ?failed.map(|asked| asked.err()), "topics cannot be chosen yet");
+                self.choose_at = self.retry_at();
+            }
         }
     }
 

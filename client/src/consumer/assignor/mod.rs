@@ -1,7 +1,14 @@
-//! Who gets which partitions: the choice of a group's leader. Pure; [`RangeAssignor`] is built in, others are given to
+//! Who gets which partitions: the choice of a group's leader. Pure; others than those here are given to
 //! [`crate::Consumer::with_assignors`].
+//!
+//! Reading order: this file, what an assignor is and what travels; `range` and `round_robin`; `balance`, `sticky`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod balance;
+mod range;
+mod round_robin;
+mod sticky;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,6 +19,10 @@ use anabranch_protocol::messages::consumer_protocol::{
 };
 use anabranch_protocol::versioned::{decode_versioned_growing, encode_versioned};
 use bytes::Bytes;
+
+pub use range::RangeAssignor;
+pub use round_robin::RoundRobinAssignor;
+pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
 
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::metadata::Metadata;
@@ -95,45 +106,26 @@ pub trait Assignor: Send + Sync {
     fn on_assignment(&self, _assignment: &MemberAssignment, _generation_id: i32) {}
 }
 
-/// Per topic, each member gets neighbouring partitions, in the order of the members: topics of as many partitions are
-/// cut alike, so that partitions of the same number meet at one member. Kafka's default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RangeAssignor;
-
-impl Assignor for RangeAssignor {
-    fn name(&self) -> &str {
-        "range"
-    }
-
-    fn assign(&self, group: GroupView<'_>) -> Result<BTreeMap<String, MemberAssignment>> {
-        // Static members first by their lasting names, so that ids that change move nothing.
-        let mut members: Vec<_> = group.members.iter().collect();
-        members
-            .sort_by_key(|(id, member)| (member.group_instance_id.is_none(), &member.group_instance_id, *id));
-        let mut assignments: BTreeMap<String, MemberAssignment> =
-            group.members.keys().map(|id| (id.clone(), MemberAssignment::default())).collect();
-        let topics: BTreeSet<&Arc<str>> = group.members.values().flat_map(|member| &member.topics).collect();
-        for topic in topics {
-            let partitions = group.metadata.partition_count(topic).unwrap_or(0);
-            let takers: Vec<&String> = members
-                .iter()
-                .filter(|(_, member)| member.topics.contains(topic))
-                .map(|(id, _)| *id)
-                .collect();
-            let count = i32::try_from(takers.len()).unwrap_or(i32::MAX);
-            let (each, more) = (partitions / count, partitions % count);
-            let mut next = 0;
-            for (index, taker) in (0..).zip(takers) {
-                let end = next + each + i32::from(index < more);
-                let names = (next..end).map(|partition| TopicPartition::new(Arc::clone(topic), partition));
-                if let Some(assignment) = assignments.get_mut(taker) {
-                    assignment.partitions.extend(names);
-                }
-                next = end;
-            }
+/// The assignor that Kafka knows by this name, or by that of its Java class.
+pub(super) fn by_name(name: &str) -> Option<Arc<dyn Assignor>> {
+    let name = name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name);
+    match name {
+        "range" | "RangeAssignor" => Some(Arc::new(RangeAssignor)),
+        "roundrobin" | "RoundRobinAssignor" => Some(Arc::new(RoundRobinAssignor)),
+        "sticky" | "StickyAssignor" => Some(Arc::new(StickyAssignor::default())),
+        "cooperative-sticky" | "CooperativeStickyAssignor" => {
+            Some(Arc::new(CooperativeStickyAssignor::default()))
         }
-        Ok(assignments)
+        _ => None,
     }
+}
+
+/// The members in the order in which they are served: static ones first by their lasting names, so that ids that change
+/// move nothing.
+fn in_order(members: &BTreeMap<String, MemberSubscription>) -> Vec<(&String, &MemberSubscription)> {
+    let mut ordered: Vec<_> = members.iter().collect();
+    ordered.sort_by_key(|(id, member)| (member.group_instance_id.is_none(), &member.group_instance_id, *id));
+    ordered
 }
 
 impl fmt::Debug for dyn Assignor {
@@ -218,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    fn metadata(topics: &[(&str, i32)]) -> Metadata {
+    pub(super) fn metadata(topics: &[(&str, i32)]) -> Metadata {
         let topic = |(name, partitions): &(&'static str, i32)| MetadataResponseTopic {
             name: Some(name),
             partitions: (0..*partitions)
@@ -232,42 +224,40 @@ mod tests {
         Metadata::default().with_answer(&answer, true, Instant::default())
     }
 
+    /// Members as "id:topics" or "id=instance:topics"; assignments as "id:partitions".
+    pub(super) fn check(assignor: &dyn Assignor, topics: &[(&str, i32)], members: &[&str], expected: &str) {
+        let members: BTreeMap<_, _> = members
+            .iter()
+            .map(|text| {
+                let (id, topics) = text.split_once(':').unwrap();
+                let (id, instance) = id.split_once('=').map_or((id, None), |(id, name)| (id, Some(name)));
+                let member = MemberSubscription {
+                    topics: topics.split_terminator(',').map(Arc::from).collect(),
+                    group_instance_id: instance.map(str::to_string),
+                    ..Default::default()
+                };
+                (id.to_string(), member)
+            })
+            .collect();
+        let metadata = metadata(topics);
+        let assigned = assignor.assign(GroupView { metadata: &metadata, members: &members }).unwrap();
+        let shown: Vec<_> = assigned
+            .iter()
+            .map(|(id, got)| {
+                format!("{id}:{}", got.partitions.iter().map(|p| format!("{p} ")).collect::<String>())
+            })
+            .collect();
+        assert_eq!(shown.join(" ").replace("  ", " ").trim_end(), expected);
+    }
+
     #[test]
-    fn ranges_are_kafkas() {
-        // Members as "id:topics" or "id=instance:topics"; assignments as "id:partitions".
-        let check = |topics: &[(&str, i32)], members: &[&str], expected: &str| {
-            let members: BTreeMap<_, _> = members
-                .iter()
-                .map(|text| {
-                    let (id, topics) = text.split_once(':').unwrap();
-                    let (id, instance) = id.split_once('=').map_or((id, None), |(id, name)| (id, Some(name)));
-                    let member = MemberSubscription {
-                        topics: topics.split_terminator(',').map(Arc::from).collect(),
-                        group_instance_id: instance.map(str::to_string),
-                        ..Default::default()
-                    };
-                    (id.to_string(), member)
-                })
-                .collect();
-            let metadata = metadata(topics);
-            let assigned =
-                RangeAssignor.assign(GroupView { metadata: &metadata, members: &members }).unwrap();
-            let shown: Vec<_> = assigned
-                .iter()
-                .map(|(id, got)| {
-                    format!("{id}:{}", got.partitions.iter().map(|p| format!("{p} ")).collect::<String>())
-                })
-                .collect();
-            assert_eq!(shown.join(" ").replace("  ", " ").trim_end(), expected);
-        };
-        check(&[("t", 3)], &["a:t"], "a:t-0 t-1 t-2");
-        check(&[("t", 3)], &["a:t", "b:t"], "a:t-0 t-1 b:t-2");
-        check(&[("t", 3), ("u", 3)], &["a:t,u", "b:t,u"], "a:t-0 t-1 u-0 u-1 b:t-2 u-2");
-        check(&[("t", 1)], &["a:t", "b:t"], "a:t-0 b:");
-        check(&[("t", 2)], &["a:t", "b:u"], "a:t-0 t-1 b:");
-        check(&[("t", 2)], &["a:t,u"], "a:t-0 t-1");
-        check(&[("t", 2)], &["a:t", "b=1:t"], "a:t-1 b:t-0");
-        check(&[("t", 2)], &["a:"], "a:");
+    fn names_are_kafkas() {
+        for name in ["range", "roundrobin", "sticky", "cooperative-sticky"] {
+            assert_eq!(by_name(name).unwrap().name(), name);
+        }
+        let class = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+        assert_eq!(by_name(class).unwrap().name(), "cooperative-sticky");
+        assert!(by_name("keeping").is_none());
     }
 
     #[test]
