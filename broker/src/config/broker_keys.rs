@@ -353,17 +353,29 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .dynamic()
         .doc("How long the state of an idle idempotent producer is kept."),
     ConfigKey::new("producer.purgatory.purge.interval.requests", Int, Some("1000")),
-    ConfigKey::new("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, Some("10000")),
-    ConfigKey::new("transaction.max.timeout.ms", Int, Some("900000")),
+    ConfigKey::new("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, Some("10000"))
+        .valid(Valid::AtLeast(1))
+        .doc("How often transactions whose time is up are looked for, to abort them."),
+    ConfigKey::new("transaction.max.timeout.ms", Int, Some("900000"))
+        .valid(Valid::AtLeast(1))
+        .doc("The longest transaction.timeout.ms a producer may ask for."),
     ConfigKey::new("transaction.partition.verification.enable", Boolean, Some("true")).dynamic(),
-    ConfigKey::new("transaction.remove.expired.transaction.cleanup.interval.ms", Int, Some("3600000")),
+    ConfigKey::new("transaction.remove.expired.transaction.cleanup.interval.ms", Int, Some("3600000"))
+        .valid(Valid::AtLeast(1))
+        .doc("How often transactional ids that nobody uses any more are looked for."),
     ConfigKey::new("transaction.state.log.load.buffer.size", Int, Some("5242880")),
     ConfigKey::new("transaction.state.log.min.isr", Int, Some("2")),
-    ConfigKey::new("transaction.state.log.num.partitions", Int, Some("50")),
-    ConfigKey::new("transaction.state.log.replication.factor", Short, Some("3")),
-    ConfigKey::new("transaction.state.log.segment.bytes", Int, Some("104857600")),
+    ConfigKey::new("transaction.state.log.num.partitions", Int, Some("50"))
+        .valid(Valid::AtLeast(1))
+        .doc("Partitions of __transaction_state."),
+    ConfigKey::new("transaction.state.log.replication.factor", Short, Some("3")).valid(Valid::AtLeast(1)),
+    ConfigKey::new("transaction.state.log.segment.bytes", Int, Some("104857600"))
+        .valid(Valid::AtLeast(1))
+        .doc("Size at which a segment of __transaction_state is closed."),
     ConfigKey::new("transaction.two.phase.commit.enable", Boolean, Some("false")).valid(Valid::OnlyDefault),
-    ConfigKey::new("transactional.id.expiration.ms", Int, Some("604800000")),
+    ConfigKey::new("transactional.id.expiration.ms", Int, Some("604800000"))
+        .valid(Valid::AtLeast(1))
+        .doc("How long a transactional id is kept that nobody uses."),
     // Replication and share groups
     ConfigKey::new("follower.fetch.last.tiered.offset.enable", Boolean, Some("false")).dynamic(),
     ConfigKey::new("leader.imbalance.check.interval.seconds", Long, Some("300")),

@@ -108,6 +108,25 @@ pub struct BrokerConfig {
     pub num_io_threads: usize,
     /// Of groups and their offsets.
     pub group: GroupConfig,
+    /// Of transactions.
+    pub transaction: TransactionConfig,
+}
+
+/// The part of the configuration that the transaction coordinator reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionConfig {
+    /// The longest timeout a producer may ask for.
+    pub max_timeout_ms: i32,
+    /// How often transactions whose time is up are looked for.
+    pub abort_interval_ms: i64,
+    /// How long a transactional id is kept that nobody uses.
+    pub id_expiration_ms: i64,
+    /// How often such ids are looked for.
+    pub expiration_interval_ms: i64,
+    /// Partitions of `__transaction_state`.
+    pub state_log_num_partitions: i32,
+    /// Segment size of `__transaction_state`.
+    pub state_log_segment_bytes: i32,
 }
 
 /// The part of the configuration that the group coordinator reads.
@@ -248,6 +267,14 @@ impl BrokerConfig {
             offsets_topic_replication_factor: read.number("offsets.topic.replication.factor") as i16,
             offsets_topic_segment_bytes: read.number("offsets.topic.segment.bytes") as i32,
         };
+        let transaction = TransactionConfig {
+            max_timeout_ms: read.number("transaction.max.timeout.ms") as i32,
+            abort_interval_ms: read.number("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+            id_expiration_ms: read.number("transactional.id.expiration.ms"),
+            expiration_interval_ms: read.number("transaction.remove.expired.transaction.cleanup.interval.ms"),
+            state_log_num_partitions: read.number("transaction.state.log.num.partitions") as i32,
+            state_log_segment_bytes: read.number("transaction.state.log.segment.bytes") as i32,
+        };
         if group.min_session_timeout_ms > group.max_session_timeout_ms {
             let problem = format!(
                 "{} is more than group.max.session.timeout.ms, {}",
@@ -284,6 +311,7 @@ impl BrokerConfig {
             producer_id_expiration_ms: read.number("producer.id.expiration.ms"),
             num_io_threads: size("num.io.threads"),
             group,
+            transaction,
             values: BTreeMap::new(),
         };
         Ok(BrokerConfig { values, ..config })

@@ -10,9 +10,10 @@
 //! timeouts go out as deadlines. A request that must wait is *parked*: it comes with a [`ReplyTo`], a number its caller
 //! chose, and the answer to that number comes out of a later call.
 //!
-//! Reading order: [`group`], the group coordinator.
+//! Reading order: [`group`], the group coordinator, and [`transaction`], the coordinator of transactions.
 
 pub(crate) mod group;
+pub(crate) mod transaction;
 
 use anabranch_host::Instant;
 
