@@ -18,10 +18,10 @@ use crate::groups::Groups;
 use crate::internal_log::InternalLog;
 use crate::log::{Log, LogDirectory, LogDirectoryConfig, RecoveredLog};
 use crate::memory::Memory;
-use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC};
+use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::quorum::LocalQuorum;
-use crate::metadata::{METADATA_VERSION, Metadata, MetadataListener};
+use crate::metadata::{FINALIZED_FEATURES, Metadata, MetadataListener};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::partition::Partition;
@@ -29,6 +29,7 @@ use crate::partition_name::PartitionName;
 use crate::producer_ids::ProducerIds;
 use crate::server::Server;
 use crate::topics::Topics;
+use crate::transactions::Transactions;
 
 /// The id that Kafka gives the topic of the metadata log.
 const CLUSTER_METADATA_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -71,18 +72,17 @@ impl Broker {
         }
         let topics = Topics::new(&host, config.clone(), &directory);
         let groups = Groups::new(host.clone(), config.group.clone());
-        let listener = Listeners { topics: topics.clone(), groups: groups.clone() };
+        let transactions =
+            Transactions::new(host.clone(), config.transaction.clone(), topics.clone(), groups.clone());
+        let listener =
+            Listeners { topics: topics.clone(), groups: groups.clone(), transactions: transactions.clone() };
         let metadata = Metadata::load(Box::new(LocalQuorum::new(metadata_log.clone())), Box::new(listener))
             .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
         topics.adopt(&metadata.image(), found);
         elect_coordinators(&groups, &topics);
-        if is_new {
-            let record = FeatureLevelRecord { name: "metadata.version", feature_level: METADATA_VERSION };
-            metadata
-                .begin()
-                .commit(host.wall_clock_ms(), &[MetadataRecord::FeatureLevel(record)])
-                .map_err(|error| Error::new(ErrorKind::System, error.to_string()))?;
-        }
+        elect_transaction_coordinators(&transactions, &topics);
+        transactions.abort_hanging();
+        finalize_features(&metadata, host.wall_clock_ms())?;
         let node = Arc::new(Node {
             name: config.node_id.to_string(),
             cluster_id: data_dir.cluster_id().to_string(),
@@ -91,6 +91,7 @@ impl Broker {
             topics,
             producer_ids: ProducerIds::default(),
             groups,
+            transactions,
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             memory: Memory::new(config.queued_max_request_bytes),
             metrics: Metrics::new(host.wall_clock_ms()),
@@ -171,6 +172,7 @@ impl Broker {
     pub async fn shutdown(self) {
         // Members that wait are answered while their connections are there.
         self.node.groups.shut_down();
+        self.node.transactions.shut_down();
         self.server.stop().await;
         if self.cleaner.await.is_err() {
             tracing::error!("the log cleaner had ended before; the log says why");
@@ -211,6 +213,7 @@ impl Descriptors {
 struct Listeners {
     topics: Arc<Topics>,
     groups: Arc<Groups>,
+    transactions: Arc<Transactions>,
 }
 
 impl MetadataListener for Listeners {
@@ -224,11 +227,16 @@ impl MetadataListener for Listeners {
             .collect();
         self.topics.changed(image, records);
         removed.iter().for_each(|topic| self.groups.topic_deleted(&topic.name));
-        let is_new_group_topic = records.iter().any(
-            |record| matches!(record, MetadataRecord::Topic(record) if record.name == GROUP_METADATA_TOPIC),
-        );
-        if is_new_group_topic {
+        let is_new = |name: &str| {
+            records
+                .iter()
+                .any(|record| matches!(record, MetadataRecord::Topic(record) if record.name == name))
+        };
+        if is_new(GROUP_METADATA_TOPIC) {
             elect_coordinators(&self.groups, &self.topics);
+        }
+        if is_new(TRANSACTION_STATE_TOPIC) {
+            elect_transaction_coordinators(&self.transactions, &self.topics);
         }
     }
 }
@@ -241,6 +249,29 @@ fn elect_coordinators(groups: &Arc<Groups>, topics: &Topics) {
     for (index, partition) in (0..).zip(partitions) {
         groups.elected(index, partition);
     }
+}
+
+/// Gives every transaction coordinator its log, if there is one.
+fn elect_transaction_coordinators(transactions: &Arc<Transactions>, topics: &Topics) {
+    let Some(topic) = topics.by_name(TRANSACTION_STATE_TOPIC) else { return };
+    let partitions = topic.partitions();
+    transactions.state_topic_found(partitions.len());
+    for (index, partition) in (0..).zip(partitions) {
+        let leader_epoch = partition.leader_epoch();
+        transactions.elected(index, partition, leader_epoch);
+    }
+}
+
+/// Puts the features of this version into force where they are not yet, in a new directory or in one of an earlier version.
+fn finalize_features(metadata: &Metadata, now_ms: i64) -> Result<()> {
+    let change = metadata.begin();
+    let missing = FINALIZED_FEATURES.iter().filter(|(name, _)| change.image().feature_level(name).is_none());
+    let records: Vec<_> = missing
+        .map(|(name, feature_level)| {
+            MetadataRecord::FeatureLevel(FeatureLevelRecord { name, feature_level: *feature_level })
+        })
+        .collect();
+    change.commit(now_ms, &records).map_err(|error| Error::new(ErrorKind::System, error.to_string()))
 }
 
 async fn open_logs(

@@ -11,6 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use anabranch_protocol::ErrorCode;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
@@ -32,6 +33,9 @@ pub enum InternalLogError {
         /// `max.message.bytes` of the topic.
         limit_bytes: usize,
     },
+    /// A newer epoch of the producer or of the coordinator has been here.
+    #[error("{0}")]
+    Fenced(ErrorCode),
     /// The log did not take it for another reason: the disk is full, or the batch is none.
     #[error("the internal topic takes no records: {0}")]
     Refused(String),
@@ -59,6 +63,19 @@ pub trait InternalLog: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the log is gone or the batch too large. Nothing was appended then.
     fn append(&self, batch: BytesMut) -> Result<Appended, InternalLogError>;
+
+    /// Appends a marker that ends a producer's transaction. `bumps_epoch`: of a producer whose epoch rises with every
+    /// transaction (KIP-890).
+    ///
+    /// # Errors
+    /// As [`InternalLog::append`], and [`InternalLogError::Fenced`] for a marker that comes too late.
+    fn append_marker(&self, marker: BytesMut, bumps_epoch: bool) -> Result<Appended, InternalLogError>;
+
+    /// Whether a producer may append in this epoch.
+    ///
+    /// # Errors
+    /// What it is told if there was a newer one.
+    fn check_producer(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode>;
 
     /// Whole batches from the one that holds `offset` on, up to what is durable and about `max_bytes`, at least one;
     /// empty at the end. Load by calling it from [`InternalLog::start_offset`], each time at the offset after the last
@@ -137,6 +154,14 @@ impl InternalLog for MemoryLog {
             self.sync();
         }
         Ok(Appended { base_offset, last_offset, durable: self.watermark.reached(last_offset) })
+    }
+
+    fn append_marker(&self, marker: BytesMut, _: bool) -> Result<Appended, InternalLogError> {
+        self.append(marker)
+    }
+
+    fn check_producer(&self, _: i64, _: i16) -> Result<(), ErrorCode> {
+        Ok(())
     }
 
     fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, InternalLogError> {

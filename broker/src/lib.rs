@@ -2,7 +2,7 @@
 //!
 //! Reading order, from the bottom, as the modules stand below: [`config`] and the data directory; [`watermark`], what is
 //! durable and who waits for it; [`log`] and the journal; a partition, and how coordinators see one
-//! ([`internal_log`]); the coordinators of groups, the metadata and the topics folded from it; the node, which has all of
+//! ([`internal_log`]); the coordinators of groups and transactions, the metadata and the topics folded from it; the node, which has all of
 //! these; the handlers, one file per API, each of which makes a reply, now or later; the server, which reads frames and
 //! writes answers; the log cleaner. [`broker`] puts it all together, [`embedded`] puts it into this process.
 
@@ -26,6 +26,7 @@ mod groups;
 mod metadata;
 mod producer_ids;
 mod topics;
+mod transactions;
 
 mod authorization;
 mod fetch_session;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anabranch_host::Host;
-use anabranch_protocol::Uuid;
+use anabranch_protocol::{ErrorCode, Uuid};
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
@@ -16,11 +16,14 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
 use crate::memory::Memory;
 use crate::metadata::Metadata;
-use crate::metadata::creation::{Defaults, GROUP_METADATA_TOPIC, Layout, NewTopic, Refusal, grant};
+use crate::metadata::creation::{
+    Defaults, GROUP_METADATA_TOPIC, Layout, NewTopic, Refusal, TRANSACTION_STATE_TOPIC, grant,
+};
 use crate::metadata::image::{Configs, MetadataImage};
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::topics::Topics;
+use crate::transactions::Transactions;
 
 /// The parts of a running broker.
 pub(crate) struct Node {
@@ -42,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) producer_ids: ProducerIds,
     /// The group coordinators.
     pub(crate) groups: Arc<Groups>,
+    /// The transaction coordinators.
+    pub(crate) transactions: Arc<Transactions>,
     /// For consumers that fetch by sessions.
     pub(crate) fetch_sessions: FetchSessions,
     /// What connections hold together.
@@ -87,17 +92,43 @@ impl Node {
 
     /// Partitions and configuration of a coordinator's topic; `None` for any other.
     fn internal_topic(&self, name: &str) -> Option<(i32, Configs)> {
-        if name != GROUP_METADATA_TOPIC {
-            return None;
-        }
-        let group = &self.config.group;
-        let configs = [
-            ("cleanup.policy", "compact".to_string()),
-            ("compression.type", "producer".to_string()),
-            ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
-        ];
+        let (group, transaction) = (&self.config.group, &self.config.transaction);
+        let (num_partitions, configs) = match name {
+            GROUP_METADATA_TOPIC => (
+                group.offsets_topic_num_partitions,
+                vec![
+                    ("cleanup.policy", "compact".to_string()),
+                    ("compression.type", "producer".to_string()),
+                    ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
+                ],
+            ),
+            TRANSACTION_STATE_TOPIC => (
+                transaction.state_log_num_partitions,
+                vec![
+                    ("cleanup.policy", "compact".to_string()),
+                    ("compression.type", "uncompressed".to_string()),
+                    ("min.insync.replicas", transaction.state_log_min_isr.to_string()),
+                    ("segment.bytes", transaction.state_log_segment_bytes.to_string()),
+                    ("unclean.leader.election.enable", "false".to_string()),
+                ],
+            ),
+            _ => return None,
+        };
         let configs = configs.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        Some((group.offsets_topic_num_partitions, configs))
+        Some((num_partitions, configs))
+    }
+
+    /// A producer id that nobody has had. It may be told when [`Metadata::settled`] resolves.
+    ///
+    /// # Errors
+    /// What the client is told.
+    pub(crate) fn new_producer_id(&self) -> Result<i64, ErrorCode> {
+        let allocated =
+            self.producer_ids.allocate(&self.metadata, self.config.node_id, self.host.wall_clock_ms());
+        allocated.map_err(|error| {
+            tracing::error!(%error, "no producer id can be given");
+            ErrorCode::KAFKA_STORAGE_ERROR
+        })
     }
 
     /// What a topic gets that says nothing.

@@ -19,7 +19,7 @@ use crate::config::TopicConfig;
 use crate::internal_log::{Appended, InternalLog, InternalLogError};
 use crate::log::{
     AbortedTransaction, AppendError, AppendInfo, AppendOrigin, Cleanable, CleanedLog, CleanerLimits,
-    FoundRecord, Log, LogDirectory, LogError, Pace, clean,
+    FoundRecord, Log, LogDirectory, LogError, OpenTransaction, Pace, ProducerState, clean,
 };
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -186,6 +186,27 @@ impl Partition {
         Ok((info, self.watermark.reached(info.last_offset)))
     }
 
+    /// Resolves when all that was appended up to now is durable.
+    pub(crate) fn settled(&self) -> Durable {
+        self.log().map_or_else(|_| self.watermark.reached(i64::MAX - 1), |log| log.read().settled())
+    }
+
+    /// Whether the producer has a transaction open here, in this epoch.
+    pub(crate) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.log().is_ok_and(|log| log.read().has_open_transaction(producer_id, producer_epoch))
+    }
+
+    /// The transactions that no marker has ended yet.
+    pub(crate) fn open_transactions(&self) -> Vec<OpenTransaction> {
+        self.log().map_or_else(|_| Vec::new(), |log| log.read().open_transactions())
+    }
+
+    /// The producers that have appended lately, by rising id.
+    pub(crate) fn producers(&self) -> Vec<(i64, ProducerState)> {
+        let Ok(log) = self.log() else { return Vec::new() };
+        log.read().producers().into_iter().map(|(id, state)| (id, state.clone())).collect()
+    }
+
     /// Whole batches from the one that holds `offset`, up to the end for this kind of reader; what the reader is told
     /// besides. At most `max_bytes`; at least one batch if `at_least_one`, however large.
     ///
@@ -225,6 +246,29 @@ impl Partition {
             Ok(ReadBatches { records, aborted })
         });
         (offsets, found)
+    }
+
+    fn append_of_coordinator(
+        &self,
+        batch: BytesMut,
+        origin: AppendOrigin,
+    ) -> Result<Appended, InternalLogError> {
+        let now_ms = self.host.wall_clock_ms();
+        let appended = self.log()?.write().append(&batch.freeze(), self.leader_epoch(), origin, now_ms);
+        match appended {
+            Ok(AppendInfo { base_offset, last_offset, .. }) => {
+                Ok(Appended { base_offset, last_offset, durable: self.watermark.reached(last_offset) })
+            }
+            Err(AppendError::Gone(gone)) => Err(gone.into()),
+            Err(AppendError::TooLarge { batch_bytes, max_bytes }) => {
+                Err(InternalLogError::TooLarge { batch_bytes, limit_bytes: max_bytes })
+            }
+            Err(
+                error @ (AppendError::InvalidProducerEpoch { .. }
+                | AppendError::TransactionCoordinatorFenced { .. }),
+            ) => Err(InternalLogError::Fenced(error.error_code())),
+            Err(error) => Err(InternalLogError::Refused(error.to_string())),
+        }
     }
 
     /// The first record at or after `timestamp`, below `bound`.
@@ -359,22 +403,19 @@ impl fmt::Debug for Partition {
 /// What a coordinator sees of it.
 impl InternalLog for Partition {
     fn append(&self, batch: BytesMut) -> Result<Appended, InternalLogError> {
-        let now_ms = self.host.wall_clock_ms();
-        let appended = self.log()?.write().append(
-            &batch.freeze(),
-            self.leader_epoch(),
-            AppendOrigin::Coordinator,
-            now_ms,
-        );
-        match appended {
-            Ok(AppendInfo { base_offset, last_offset, .. }) => {
-                Ok(Appended { base_offset, last_offset, durable: self.watermark.reached(last_offset) })
-            }
-            Err(AppendError::Gone(gone)) => Err(gone.into()),
-            Err(AppendError::TooLarge { batch_bytes, max_bytes }) => {
-                Err(InternalLogError::TooLarge { batch_bytes, limit_bytes: max_bytes })
-            }
-            Err(error) => Err(InternalLogError::Refused(error.to_string())),
+        self.append_of_coordinator(batch, AppendOrigin::Coordinator)
+    }
+
+    fn append_marker(&self, marker: BytesMut, bumps_epoch: bool) -> Result<Appended, InternalLogError> {
+        let origin = if bumps_epoch { AppendOrigin::EpochBump } else { AppendOrigin::Coordinator };
+        self.append_of_coordinator(marker, origin)
+    }
+
+    fn check_producer(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode> {
+        let epoch = self.log().ok().and_then(|log| log.read().producer_epoch(producer_id));
+        match epoch {
+            Some(epoch) if epoch > producer_epoch => Err(ErrorCode::INVALID_PRODUCER_EPOCH),
+            _ => Ok(()),
         }
     }
 
@@ -395,6 +436,6 @@ impl InternalLog for Partition {
     }
 
     fn settled(&self) -> Durable {
-        self.log().map_or_else(|_| self.watermark.reached(i64::MAX - 1), |log| log.read().settled())
+        Partition::settled(self)
     }
 }

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 
 use crate::metadata::Metadata;
 use crate::metadata::quorum::QuorumError;
-use crate::watermark::Durable;
 
 /// Ids in one block.
 const BLOCK: i64 = 1000;
@@ -27,7 +26,7 @@ struct Block {
 }
 
 impl ProducerIds {
-    /// An id that nobody has had. It may be told when the future resolves.
+    /// An id that nobody has had. It may be told when the metadata is settled.
     ///
     /// # Errors
     /// If the metadata takes no more records.
@@ -36,7 +35,7 @@ impl ProducerIds {
         metadata: &Metadata,
         node_id: i32,
         now_ms: i64,
-    ) -> Result<(i64, Durable), QuorumError> {
+    ) -> Result<i64, QuorumError> {
         let mut block = self.block.lock();
         if block.next == block.end {
             let change = metadata.begin();
@@ -49,7 +48,6 @@ impl ProducerIds {
         }
         let id = block.next;
         block.next += 1;
-        // The record of the block may be a moment old and still on its way to the disk.
-        Ok((id, metadata.settled()))
+        Ok(id)
     }
 }

@@ -121,6 +121,36 @@ impl RequestContext<'_> {
         }
     }
 
+    /// This answer when all that it tells is durable; `failure` if that will never be known.
+    pub(crate) fn answer_after_all<'r, M: Message<'r>>(
+        &self,
+        durables: impl IntoIterator<Item = Durable>,
+        response: &M,
+        failure: impl FnOnce() -> M,
+    ) -> Reply {
+        let mut open = Vec::new();
+        for durable in durables {
+            match durable.outcome() {
+                Some(Ok(())) => {}
+                Some(Err(_)) => return self.answer(&failure()),
+                None => open.push(durable),
+            }
+        }
+        if open.is_empty() {
+            return self.answer(response);
+        }
+        // Both are encoded now: what they borrow does not outlive the request.
+        let (answer, failure) = (self.answering.encode(response), self.answering.encode(&failure()));
+        Reply::later(async move {
+            for durable in open {
+                if durable.await.is_err() {
+                    return failure;
+                }
+            }
+            answer
+        })
+    }
+
     /// This answer when the metadata it shows is decided.
     pub(crate) fn answer_settled<'r>(&self, durable: Durable, response: &impl Message<'r>) -> Reply {
         if durable.outcome().is_some() {

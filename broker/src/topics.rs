@@ -24,6 +24,8 @@ use crate::partition_name::PartitionName;
 pub(crate) struct Topic {
     /// Its name.
     pub(crate) name: Arc<str>,
+    /// Its id.
+    pub(crate) id: Uuid,
     config: RwLock<Arc<TopicConfig>>,
     partitions: RwLock<Vec<Arc<Partition>>>,
 }
@@ -123,6 +125,7 @@ impl Topics {
         let (name, id) = (topic.name.clone(), topic.id);
         let added = Arc::new(Topic {
             name: name.clone(),
+            id,
             config: RwLock::new(config),
             partitions: RwLock::new(partitions),
         });

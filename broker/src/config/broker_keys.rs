@@ -364,7 +364,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .valid(Valid::AtLeast(1))
         .doc("How often transactional ids that nobody uses any more are looked for."),
     ConfigKey::new("transaction.state.log.load.buffer.size", Int, Some("5242880")),
-    ConfigKey::new("transaction.state.log.min.isr", Int, Some("2")),
+    ConfigKey::new("transaction.state.log.min.isr", Int, Some("2"))
+        .valid(Valid::AtLeast(1))
+        .doc("min.insync.replicas of __transaction_state; one replica is enough where there is no other."),
     ConfigKey::new("transaction.state.log.num.partitions", Int, Some("50"))
         .valid(Valid::AtLeast(1))
         .doc("Partitions of __transaction_state."),

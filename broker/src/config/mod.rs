@@ -125,6 +125,8 @@ pub struct TransactionConfig {
     pub expiration_interval_ms: i64,
     /// Partitions of `__transaction_state`.
     pub state_log_num_partitions: i32,
+    /// `min.insync.replicas` of `__transaction_state`.
+    pub state_log_min_isr: i32,
     /// Segment size of `__transaction_state`.
     pub state_log_segment_bytes: i32,
 }
@@ -273,6 +275,7 @@ impl BrokerConfig {
             id_expiration_ms: read.number("transactional.id.expiration.ms"),
             expiration_interval_ms: read.number("transaction.remove.expired.transaction.cleanup.interval.ms"),
             state_log_num_partitions: read.number("transaction.state.log.num.partitions") as i32,
+            state_log_min_isr: read.number("transaction.state.log.min.isr") as i32,
             state_log_segment_bytes: read.number("transaction.state.log.segment.bytes") as i32,
         };
         if group.min_session_timeout_ms > group.max_session_timeout_ms {

@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::answer::Parked;
 use self::answer::Patience;
+pub(crate) use self::shard::EndOfTransaction;
 use self::shard::{Shard, State};
 use crate::config::GroupConfig;
 use crate::coordinator::group::GroupCoordinator;
@@ -174,6 +175,37 @@ impl Groups {
             shard.park(now, |coordinator, reply_to, effects| request(coordinator, now, reply_to, effects))
         })?;
         Ok(Parked::new(receiver, self.patience.clone()))
+    }
+
+    /// Calls the coordinator of a group with a request that is part of a producer's transaction.
+    ///
+    /// # Errors
+    /// If this broker does not coordinate the group, or not yet, or there was a newer producer.
+    pub(crate) fn call_in_transaction<R>(
+        self: &Arc<Self>,
+        group_id: &str,
+        producer: (i64, i16),
+        request: impl FnOnce(&mut GroupCoordinator, Now, &mut Effects) -> R,
+    ) -> Result<(R, Durable), ErrorCode> {
+        let now = self.now();
+        let partition = self.partition_for(group_id);
+        self.in_shard(partition, |shard| {
+            shard.check_producer(producer)?;
+            shard.call(now, |coordinator, effects| request(coordinator, now, effects))
+        })
+    }
+
+    /// Ends a producer's transaction in a partition of `__consumer_offsets`: the offsets it has there count from now on, or
+    /// never did.
+    ///
+    /// # Errors
+    /// If this broker does not coordinate those groups, or not yet, or the marker comes too late.
+    pub(crate) fn end_transaction(
+        self: &Arc<Self>,
+        partition: i32,
+        end: &EndOfTransaction,
+    ) -> Result<Durable, ErrorCode> {
+        self.in_shard(partition, |shard| shard.end_transaction(end))
     }
 
     /// Looks at all coordinators here.

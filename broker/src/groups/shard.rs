@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use anabranch_host::{HashMap, Instant};
 use anabranch_protocol::ErrorCode;
-use anabranch_protocol::records::{BatchBuilder, Compression};
+use anabranch_protocol::records::{
+    BatchBuilder, Compression, NO_SEQUENCE, seal, set_producer, set_transactional,
+};
+use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use crate::coordinator::group::GroupCoordinator;
-use crate::coordinator::group::effects::{Effects, Reply};
+use crate::coordinator::group::effects::{Effects, InTransaction, Reply};
 use crate::coordinator::group::records::GroupRecord;
 use crate::coordinator::{Now, ReplyTo};
 use crate::internal_log::{InternalLog, InternalLogError};
@@ -59,6 +62,17 @@ pub(super) struct Load {
     epoch: u64,
 }
 
+/// The end of a producer's transaction, as the log has it.
+#[derive(Clone, Debug)]
+pub(crate) struct EndOfTransaction {
+    pub(crate) producer_id: i64,
+    pub(crate) is_commit: bool,
+    /// Of a producer whose epoch rises with every transaction (KIP-890).
+    pub(crate) bumps_epoch: bool,
+    /// The control batch.
+    pub(crate) marker: BytesMut,
+}
+
 /// Why a call was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -101,6 +115,28 @@ impl Shard {
             Ok(()) => Ok(receiver),
             Err(error) => Err(self.fail(&error)),
         }
+    }
+
+    /// Appends the marker that ends a producer's transaction, and ends it.
+    pub(super) fn end_transaction(&mut self, end: &EndOfTransaction) -> Result<Durable, Refused> {
+        let active = self.active()?;
+        match active.log.append_marker(end.marker.clone(), end.bumps_epoch) {
+            Ok(appended) => {
+                active.coordinator.replay_end_of_transaction(end.producer_id, end.is_commit);
+                Ok(appended.durable)
+            }
+            // Nothing has changed.
+            Err(InternalLogError::Fenced(error_code)) => Err(Refused::Because(error_code)),
+            Err(error) => {
+                tracing::error!(%error, "a marker cannot be written to a coordinator's log");
+                Err(Refused::Because(ErrorCode::KAFKA_STORAGE_ERROR))
+            }
+        }
+    }
+
+    /// Whether a producer may append in this epoch.
+    pub(super) fn check_producer(&mut self, producer: (i64, i16)) -> Result<(), Refused> {
+        self.active()?.log.check_producer(producer.0, producer.1).map_err(Refused::Because)
     }
 
     /// When the coordinator has something to do.
@@ -187,17 +223,25 @@ impl Shard {
 impl Active {
     /// Appends the records, then sends the answers on their way.
     fn settle(&mut self, now: Now, effects: Effects) -> Result<(), InternalLogError> {
-        self.append(now, &effects.records)?;
+        self.append(now, &effects.records, None)?;
+        if let Some(InTransaction { producer_id, producer_epoch, records }) = &effects.transaction {
+            self.append(now, records, Some((*producer_id, *producer_epoch)))?;
+        }
         self.send(effects.replies);
         Ok(())
     }
 
-    fn append(&mut self, now: Now, records: &[GroupRecord]) -> Result<(), InternalLogError> {
+    fn append(
+        &mut self,
+        now: Now,
+        records: &[GroupRecord],
+        producer: Option<(i64, i16)>,
+    ) -> Result<(), InternalLogError> {
         for record in records {
             let (key, value) = record.encode();
             let bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
             if !self.batch.is_empty() && self.batch.size_bytes() + bytes > BATCH_BYTES {
-                self.log.append(self.batch.finish())?;
+                self.finish_batch(producer)?;
             }
             let appended = self.batch.append(now.wall_clock_ms, Some(&key), value.as_deref(), []);
             appended.map_err(|_| InternalLogError::TooLarge {
@@ -206,9 +250,19 @@ impl Active {
             })?;
         }
         if !self.batch.is_empty() {
-            self.log.append(self.batch.finish())?;
+            self.finish_batch(producer)?;
         }
         Ok(())
+    }
+
+    fn finish_batch(&mut self, producer: Option<(i64, i16)>) -> Result<(), InternalLogError> {
+        let mut batch = self.batch.finish();
+        if let Some((producer_id, producer_epoch)) = producer {
+            set_producer(&mut batch, producer_id, producer_epoch, NO_SEQUENCE);
+            set_transactional(&mut batch);
+            seal(&mut batch);
+        }
+        self.log.append(batch).map(drop)
     }
 
     fn send(&mut self, replies: Vec<(ReplyTo, Reply)>) {

@@ -215,6 +215,14 @@ impl InternalLog for NarrowLog {
         }
         self.0.append(batch)
     }
+    fn append_marker(&self, marker: BytesMut, bumps_epoch: bool) -> Result<Appended, InternalLogError> {
+        self.0.append_marker(marker, bumps_epoch)
+    }
+
+    fn check_producer(&self, producer_id: i64, producer_epoch: i16) -> Result<(), ErrorCode> {
+        self.0.check_producer(producer_id, producer_epoch)
+    }
+
     fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, InternalLogError> {
         self.0.read(offset, max_bytes)
     }

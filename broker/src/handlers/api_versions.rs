@@ -14,7 +14,7 @@ use anabranch_protocol::messages::api_versions::{
 use anabranch_protocol::{ApiKey, ErrorCode};
 
 use super::SERVED;
-use crate::metadata::METADATA_VERSION;
+use crate::metadata::{METADATA_VERSION, TRANSACTION_VERSION};
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
 
@@ -32,7 +32,7 @@ const FEATURES: &[Feature] = &[
     Feature { name: "group.version", levels: (0, 0), finalized: 0 },
     Feature { name: "kraft.version", levels: (0, 0), finalized: 0 },
     Feature { name: "metadata.version", levels: (7, METADATA_VERSION), finalized: METADATA_VERSION },
-    Feature { name: "transaction.version", levels: (0, 0), finalized: 0 },
+    Feature { name: "transaction.version", levels: (0, TRANSACTION_VERSION), finalized: TRANSACTION_VERSION },
 ];
 
 pub(super) fn handle(_: &Arc<Node>, request: &RequestContext<'_>, message: ApiVersionsRequest<'_>) -> Reply {

@@ -4,6 +4,8 @@
 //! fall back from what is not listed. [`handle`] checks key and version, decodes and calls; whatever is not in the
 //! table, or does not parse, ends the connection, as it does with Kafka.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -13,7 +15,10 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -23,6 +28,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -30,6 +36,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::sync::Arc;
 
@@ -80,12 +88,20 @@ table! {
     DeleteRecords => delete_records,
     InitProducerId => init_producer_id,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
+    AddPartitionsToTxn => add_partitions_to_txn,
+    AddOffsetsToTxn => add_offsets_to_txn,
+    EndTxn => end_txn,
+    WriteTxnMarkers => write_txn_markers,
+    TxnOffsetCommit => txn_offset_commit,
     DescribeConfigs => describe_configs,
     CreatePartitions => create_partitions,
     DeleteGroups => delete_groups,
     IncrementalAlterConfigs => incremental_alter_configs,
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
+    DescribeTransactions => describe_transactions,
+    ListTransactions => list_transactions,
     DescribeTopicPartitions => describe_topic_partitions,
 }
 

@@ -184,6 +184,12 @@ impl Log {
         self.producers.sorted()
     }
 
+    /// The newest epoch in which a producer has appended, if it is known.
+    #[must_use]
+    pub fn producer_epoch(&self, producer_id: i64) -> Option<i16> {
+        self.producers.epoch(producer_id)
+    }
+
     /// The transactions that no marker has ended yet, by the order in which they began.
     #[must_use]
     pub fn open_transactions(&self) -> Vec<OpenTransaction> {

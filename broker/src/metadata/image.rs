@@ -96,6 +96,11 @@ impl MetadataImage {
         self.broker_configs.get(name).unwrap_or(&NONE)
     }
 
+    /// The level of a feature that is in force.
+    pub(crate) fn feature_level(&self, name: &str) -> Option<i16> {
+        self.features.get(name).copied()
+    }
+
     /// The first producer id that was never given to a broker.
     pub(crate) fn next_producer_id(&self) -> i64 {
         self.next_producer_id

@@ -303,10 +303,10 @@ fn a_member_lives_its_life_in_every_version() {
 }
 
 #[test]
-fn only_groups_have_coordinators_here() {
+fn share_groups_have_no_coordinators_here() {
     with_broker(|host, broker| async move {
         let mut client = Raw::connect(&host, &broker).await;
-        for (version, key_type) in [(1, 1), (4, 1), (6, 2), (6, 3)] {
+        for (version, key_type) in [(1, 2), (4, 2), (6, 2), (6, 3)] {
             let request = FindCoordinatorRequest { key: "k", key_type, coordinator_keys: vec!["k"] };
             let found = client.call(version, &request).await;
             let found: FindCoordinatorResponse<'_> = found.decode();

@@ -15,6 +15,7 @@ mod produce;
 mod protocol;
 mod restart;
 mod topics;
+mod transactions;
 
 use std::time::Duration;
 

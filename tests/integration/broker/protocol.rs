@@ -36,7 +36,8 @@ fn every_version_of_api_versions_lists_produce_from_0_and_nothing_unserved() {
             if version >= 3 {
                 let finalized =
                     |name| response.finalized_features.iter().find(|feature| feature.name == name);
-                assert!(finalized("transaction.version").is_none(), "not finalised is level 0");
+                let transactions = finalized("transaction.version").map(|level| level.max_version_level);
+                assert_eq!(transactions, Some(2), "clients end transactions in the new way (KIP-890)");
                 assert!(finalized("group.version").is_none());
                 assert!(finalized("metadata.version").is_some());
                 assert!(response.finalized_features_epoch >= 0);

@@ -14,12 +14,22 @@ pub(crate) enum Reply {
     Sync(SyncGroupReply),
 }
 
+/// Records that are part of a producer's transaction.
+#[derive(Debug)]
+pub(crate) struct InTransaction {
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) records: Vec<GroupRecord>,
+}
+
 /// What has to be done after a call. The answers, and that of the call itself, must not leave before the records, and
 /// those of all calls before, are durable.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// To append as they stand; the state has them already.
     pub(crate) records: Vec<GroupRecord>,
+    /// To append behind those, in a batch of a producer's transaction.
+    pub(crate) transaction: Option<InTransaction>,
     /// To send, each once.
     pub(crate) replies: Vec<(ReplyTo, Reply)>,
 }

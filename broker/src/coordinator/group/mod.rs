@@ -5,7 +5,7 @@
 //! empty) and its offsets; a rebalance under way lives in memory only, and members that find it lost join again.
 //!
 //! Reading order: [`classic`] and [`member`], the state; [`rebalance`], what moves it; the requests [`join`], [`sync`],
-//! [`heartbeat`], [`leave`]; [`offsets`] with [`offset_commit`] and [`offset_fetch`]; [`admin`], [`expiration`]; then
+//! [`heartbeat`], [`leave`]; [`offsets`] with [`offset_commit`], `txn_offset_commit` and [`offset_fetch`]; [`admin`], [`expiration`]; then
 //! [`records`], [`timers`] and [`effects`].
 
 pub(crate) mod admin;
@@ -23,11 +23,12 @@ mod rebalance;
 pub(crate) mod records;
 pub(crate) mod sync;
 mod timers;
+mod txn_offset_commit;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) struct GroupCoordinator {
     config: GroupConfig,
     groups: BTreeMap<Arc<str>, Group>,
     timers: Timers,
+    /// Which groups have offsets in the open transaction of a producer.
+    in_transaction: BTreeMap<i64, BTreeSet<Arc<str>>>,
     /// Counts the offset commits folded, for their order.
     next_sequence: u64,
 }
@@ -68,7 +71,13 @@ impl GroupCoordinator {
     /// A coordinator of no groups. To load one, [replay](GroupCoordinator::replay) its records, then say that they are
     /// [all](GroupCoordinator::loaded).
     pub(crate) fn new(config: GroupConfig) -> GroupCoordinator {
-        GroupCoordinator { config, groups: BTreeMap::new(), timers: Timers::default(), next_sequence: 0 }
+        GroupCoordinator {
+            config,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            in_transaction: BTreeMap::new(),
+            next_sequence: 0,
+        }
     }
 
     // ---- the fold
@@ -85,6 +94,9 @@ impl GroupCoordinator {
                 self.next_sequence += 1;
                 let group = self.group_or_new(now, group_id);
                 group.offsets.replay(topic, *partition, value.as_ref(), producer_id, sequence);
+                if let Some(producer_id) = producer_id {
+                    self.in_transaction.entry(producer_id).or_default().insert(group_id.clone());
+                }
             }
             GroupRecord::GroupMetadata { group_id, value: Some(metadata) } => {
                 self.group_or_new(now, group_id).classic =
@@ -103,8 +115,10 @@ impl GroupCoordinator {
 
     /// The transaction of `producer_id` has ended: its offsets count from now on, or never did.
     pub(crate) fn replay_end_of_transaction(&mut self, producer_id: i64, is_commit: bool) {
-        for group in self.groups.values_mut() {
-            group.offsets.end_transaction(producer_id, is_commit);
+        for group_id in self.in_transaction.remove(&producer_id).unwrap_or_default() {
+            if let Some(group) = self.groups.get_mut(&group_id) {
+                group.offsets.end_transaction(producer_id, is_commit);
+            }
         }
     }
 

@@ -61,11 +61,23 @@ impl GroupCoordinator {
         {
             turn.heard_of(request.member_id);
         }
+        let (records, errors) = self.offset_records(now, request);
+        self.apply(now, &records);
+        effects.records.extend(records);
+        Ok(errors)
+    }
+
+    /// The records of a commit, and an error for each partition.
+    pub(super) fn offset_records(
+        &self,
+        now: Now,
+        request: &CommitOffsets<'_>,
+    ) -> (Vec<GroupRecord>, Vec<ErrorCode>) {
         let group_id: Arc<str> = self.group_id(request.group_id);
         let limit = self.config.offset_metadata_max_bytes;
         let mut topic: Arc<str> = "".into();
         let mut errors = Vec::with_capacity(request.partitions.len());
-        let before = effects.records.len();
+        let mut records = Vec::with_capacity(request.partitions.len());
         for partition in &request.partitions {
             let metadata = partition.metadata.unwrap_or("");
             // Kafka counts UTF-16 units, of which there are never more than bytes.
@@ -84,7 +96,7 @@ impl GroupCoordinator {
                 topic_id: partition.topic_id,
                 expire_timestamp_ms: request.retention_time_ms.map(|ms| now.wall_clock_ms.saturating_add(ms)),
             };
-            effects.records.push(GroupRecord::OffsetCommit {
+            records.push(GroupRecord::OffsetCommit {
                 group_id: group_id.clone(),
                 topic: topic.clone(),
                 partition: partition.partition,
@@ -92,8 +104,7 @@ impl GroupCoordinator {
             });
             errors.push(ErrorCode::NONE);
         }
-        self.apply(now, &effects.records[before..]);
-        Ok(errors)
+        (records, errors)
     }
 
     /// Deletes offsets of topics the group does not subscribe to. One error for each partition.

@@ -115,12 +115,18 @@ impl TransactionCoordinator {
     pub(crate) fn markers_written(&mut self, now: Now, markers: &Markers, effects: &mut Effects) {
         let Some(known) = self.transactions.get(&markers.transactional_id) else { return };
         // It may have been folded anew meanwhile, and the markers been written twice.
-        if *markers == Markers::of(&markers.transactional_id, &known.metadata)
-            && known.metadata.state.is_prepared()
-        {
+        if self.is_decided(markers) {
             let complete = known.metadata.complete(now.wall_clock_ms);
             self.write(&markers.transactional_id.clone(), complete, effects);
         }
+    }
+
+    /// Whether these are the markers of a transaction that is decided and not complete.
+    pub(crate) fn is_decided(&self, markers: &Markers) -> bool {
+        self.transactions.get(&markers.transactional_id).is_some_and(|known| {
+            known.metadata.state.is_prepared()
+                && *markers == Markers::of(&markers.transactional_id, &known.metadata)
+        })
     }
 
     /// Whether a transaction of this producer, with this partition, is under way or being ended.

@@ -212,6 +212,11 @@ impl ProducerStates {
         }
     }
 
+    /// The newest epoch of a producer, if it is known.
+    pub(super) fn epoch(&self, producer_id: i64) -> Option<i16> {
+        self.producers.get(&producer_id).map(|known| known.epoch)
+    }
+
     /// Whether the producer has a transaction open, in this epoch.
     pub(super) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
         let known = self.producers.get(&producer_id);

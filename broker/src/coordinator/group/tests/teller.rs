@@ -368,7 +368,7 @@ impl Teller {
         let config = self.config.clone();
         let core = std::mem::replace(&mut self.core, GroupCoordinator::new(config));
         // Whoever waits is answered; a process that died would not do even that.
-        let mut effects = Effects { records: Vec::new(), replies: core.unload(ErrorCode::NOT_COORDINATOR) };
+        let mut effects = Effects { replies: core.unload(ErrorCode::NOT_COORDINATOR), ..Effects::default() };
         for record in &self.log {
             self.core.replay(now_at(self.now_ms), record, None);
         }

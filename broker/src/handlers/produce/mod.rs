@@ -4,6 +4,10 @@
 //! keep their order; the answer leaves when all of them are durable. That holds for acks=1 as well as for acks=-1: a
 //! record that was acknowledged survives a power cut, and here there is nobody else to wait for. With acks=0 there is no
 //! answer at all, and an error closes the connection, which is the only way to tell.
+//!
+//! Reading order: [`transaction`], what is asked before a batch of a transaction is appended; then the request here.
+
+mod transaction;
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,6 +22,8 @@ use anabranch_protocol::messages::produce::{
 use anabranch_protocol::records::{BatchHeader, Compression};
 use anabranch_protocol::{ErrorCode, Segments, Uuid};
 
+use self::transaction::Answers;
+use crate::coordinator::transaction::Caller;
 use crate::log::{AppendError, AppendOrigin};
 use crate::metadata::creation::is_internal;
 use crate::metrics::Metrics;
@@ -74,16 +80,28 @@ impl Outcome {
 pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: ProduceRequest<'_>) -> Reply {
     let now_ms = node.host.wall_clock_ms();
     let refused = match message.acks {
-        -1..=1 if message.transactional_id.is_none() => None,
-        // There is no transaction coordinator, so nobody may use transactions.
-        -1..=1 => Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        -1..=1 => None,
         _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
     };
     let acks = message.acks;
-    let mut topics = Vec::with_capacity(message.topic_data.len());
-    for data in message.topic_data {
-        topics.push(append_topic(node, request, data, now_ms, refused));
-    }
+    let (question, refused) = match transaction::question(node, &message, request.api_version()) {
+        Ok(question) => (question.filter(|_| refused.is_none()), refused),
+        Err(error_code) => (None, refused.or(Some(error_code))),
+    };
+    let append_all = |answers: Option<&Answers<'_>>| -> Vec<TopicOutcome> {
+        let append = |data| append_topic(node, request, data, answers, now_ms, refused);
+        message.topic_data.into_iter().map(append).collect()
+    };
+    let mut topics = match (&question, message.transactional_id) {
+        (Some(question), Some(transactional_id)) => {
+            let caller = Caller { transactional_id, producer: question.producer };
+            let support = transaction::support(request.api_version());
+            node.transactions.admit(&caller, &question.partitions, support, |admission| {
+                append_all(Some(&Answers { question, admission }))
+            })
+        }
+        _ => append_all(None),
+    };
     if acks == 0 {
         let failed =
             topics.iter().flat_map(|topic| &topic.partitions).find(|outcome| !outcome.error_code.is_none());
@@ -148,6 +166,7 @@ fn append_topic(
     node: &Node,
     request: &RequestContext<'_>,
     data: TopicProduceData<'_>,
+    answers: Option<&Answers<'_>>,
     now_ms: i64,
     refused: Option<ErrorCode>,
 ) -> TopicOutcome {
@@ -166,7 +185,7 @@ fn append_topic(
     let version = request.api_version();
     let append = |data: PartitionProduceData| {
         let outcome = match &found {
-            Ok(topic) => append(&node.metrics, topic, data, version, now_ms),
+            Ok(topic) => append(&node.metrics, topic, data, answers, version, now_ms),
             Err(error_code) => Outcome::failed(data.index, *error_code, None),
         };
         if !outcome.error_code.is_none() {
@@ -185,6 +204,7 @@ fn append(
     metrics: &Metrics,
     topic: &Topic,
     data: PartitionProduceData,
+    answers: Option<&Answers<'_>>,
     version: i16,
     now_ms: i64,
 ) -> Outcome {
@@ -202,8 +222,13 @@ fn append(
         let message = "Produce requests below version 7 must not use zstd";
         return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
     }
+    let origin = match answers.map_or(Ok(AppendOrigin::Client), |answers| answers.origin(&topic.name, index))
+    {
+        Ok(origin) => origin,
+        Err((error_code, message)) => return Outcome::failed(index, error_code, Some(message)),
+    };
     // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
-    match partition.append(&records, AppendOrigin::Client, now_ms) {
+    match partition.append(&records, origin, now_ms) {
         Ok((appended, durable)) => {
             if !appended.is_duplicate {
                 metrics.appended(appended.last_offset - appended.base_offset + 1, records.len());

@@ -1,0 +1,79 @@
+//! Transactions that no coordinator knows, found at the start and aborted.
+//!
+//! A partition becomes part of a transaction by a record of the coordinator, and the first batch is appended behind that
+//! record without waiting for the disk. A power cut may keep the batch and lose the record; nobody was told of either. Such a
+//! transaction would never end, and readers of committed records would wait for ever.
+
+use std::sync::Arc;
+
+use super::Transactions;
+use super::markers::Marker;
+use super::shard::State;
+use crate::log::OpenTransaction;
+use crate::partition_name::PartitionName;
+
+/// A transaction that was open in a partition at the start.
+#[derive(Clone, Debug)]
+struct Found {
+    name: PartitionName,
+    open: OpenTransaction,
+}
+
+impl Transactions {
+    /// Looks for open transactions in all partitions, before anybody is served; once the coordinators are loaded, those that
+    /// none of them knows are aborted.
+    pub(crate) fn abort_hanging(self: &Arc<Self>) {
+        let mut found = Vec::new();
+        for partition in self.topics.all().into_iter().flat_map(|topic| topic.partitions()) {
+            let open = partition.open_transactions().into_iter();
+            found.extend(open.map(|open| Found { name: partition.name().clone(), open }));
+        }
+        if !found.is_empty() {
+            let transactions = self.clone();
+            self.host.spawn(async move { transactions.abort_unknown(found).await });
+        }
+    }
+
+    async fn abort_unknown(self: Arc<Self>, found: Vec<Found>) {
+        loop {
+            let notified = self.loaded.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let is_loading = |state: &State| matches!(state, State::Loading);
+            if !self.shards().iter().any(|shard| is_loading(&shard.lock().state)) {
+                break;
+            }
+            notified.await;
+        }
+        if self.shards().iter().any(|shard| !matches!(shard.lock().state, State::Active(_))) {
+            // What a coordinator knows that cannot be read is not for us to say.
+            return;
+        }
+        for Found { name, open } in found {
+            let is_known = self.shards().iter().any(|shard| match &shard.lock().state {
+                State::Active(active) => {
+                    active.coordinator.is_under_way(open.producer_id, &name.topic, name.partition)
+                }
+                _ => true,
+            });
+            // One that has been ended meanwhile is not there any more.
+            let partition =
+                self.topics.by_name(&name.topic).and_then(|topic| topic.partition(name.partition));
+            let is_open = partition.is_some_and(|partition| partition.open_transactions().contains(&open));
+            if is_known || !is_open {
+                continue;
+            }
+            tracing::warn!(partition = %name, producer_id = open.producer_id, "aborting a transaction that no coordinator knows");
+            let marker = Marker {
+                producer_id: open.producer_id,
+                producer_epoch: open.producer_epoch,
+                is_commit: false,
+                bumps_epoch: false,
+                coordinator_epoch: open.coordinator_epoch.max(0),
+            };
+            if let Err(error_code) = self.write_marker(&name.topic, name.partition, marker) {
+                tracing::error!(partition = %name, %error_code, "it cannot be aborted");
+            }
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! Transactions: both protocols, what readers see, fencing, offsets of groups, and what tools ask.
+
+use std::time::Duration;
+
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_host::Host;
+use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+use anabranch_protocol::messages::add_partitions_to_txn::{
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTransaction,
+};
+use anabranch_protocol::messages::describe_producers::{
+    DescribeProducersRequest, DescribeProducersResponse, TopicRequest,
+};
+use anabranch_protocol::messages::describe_transactions::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse,
+};
+use anabranch_protocol::messages::end_txn::{EndTxnRequest, EndTxnResponse};
+use anabranch_protocol::messages::fetch::{FetchRequest, FetchResponse};
+use anabranch_protocol::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use anabranch_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use anabranch_protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
+use anabranch_protocol::messages::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
+use anabranch_protocol::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+};
+use anabranch_protocol::messages::produce::{ProduceRequest, ProduceResponse};
+use anabranch_protocol::messages::txn_offset_commit::{
+    TxnOffsetCommitRequest, TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    TxnOffsetCommitResponse,
+};
+use anabranch_protocol::messages::write_txn_markers::{
+    WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+};
+use anabranch_protocol::records::{Compression, batches, seal, set_producer, set_transactional};
+use bytes::BytesMut;
+
+use super::topics::create;
+use super::{Raw, batch, fetch_request, produce, produce_request, with_broker};
+
+type Identity = (i64, i16);
+
+/// Finds the coordinator, which makes its topic, and asks for an identity.
+async fn init(raw: &mut Raw, transactional_id: &str) -> Identity {
+    find_coordinator(raw, transactional_id).await;
+    try_init(raw, 5, transactional_id, 60_000, (-1, -1)).await.unwrap()
+}
+
+async fn find_coordinator(raw: &mut Raw, transactional_id: &str) {
+    let request = FindCoordinatorRequest {
+        key_type: 1,
+        coordinator_keys: vec![transactional_id],
+        ..Default::default()
+    };
+    let answer = raw.call(4, &request).await;
+    let response: FindCoordinatorResponse<'_> = answer.decode();
+    assert_eq!(response.coordinators[0].error_code, ErrorCode::NONE);
+}
+
+async fn try_init(
+    raw: &mut Raw,
+    version: i16,
+    transactional_id: &str,
+    timeout_ms: i32,
+    (producer_id, producer_epoch): Identity,
+) -> Result<Identity, ErrorCode> {
+    let request = InitProducerIdRequest {
+        transactional_id: Some(transactional_id),
+        transaction_timeout_ms: timeout_ms,
+        producer_id,
+        producer_epoch,
+    };
+    let answer = raw.call(version, &request).await;
+    let response: InitProducerIdResponse = answer.decode();
+    match response.error_code {
+        ErrorCode::NONE => Ok((response.producer_id, response.producer_epoch)),
+        error_code => Err(error_code),
+    }
+}
+
+/// Asks again for as long as a transaction is in the way.
+async fn init_again(raw: &mut Raw, host: &Host, transactional_id: &str) -> Identity {
+    loop {
+        match try_init(raw, 5, transactional_id, 60_000, (-1, -1)).await {
+            Err(ErrorCode::CONCURRENT_TRANSACTIONS) => host.sleep(Duration::from_millis(5)).await,
+            other => return other.unwrap(),
+        }
+    }
+}
+
+fn in_transaction((producer_id, epoch): Identity, sequence: i32, values: &[&str]) -> BytesMut {
+    let mut bytes = batch(Compression::None, values);
+    set_producer(&mut bytes, producer_id, epoch, sequence);
+    set_transactional(&mut bytes);
+    seal(&mut bytes);
+    bytes
+}
+
+/// Produces to partition 0 of a topic, by id from version 13 on.
+async fn send(
+    raw: &mut Raw,
+    version: i16,
+    transactional_id: Option<&str>,
+    topic: &str,
+    records: BytesMut,
+) -> ErrorCode {
+    let request = ProduceRequest { transactional_id, ..produce_request(topic, -1, records.freeze()) };
+    let answer = raw.call(version, &request).await;
+    let response: ProduceResponse<'_> = answer.decode();
+    response.responses[0].partition_responses[0].error_code
+}
+
+async fn add(raw: &mut Raw, version: i16, id: &str, identity: Identity, topic: &str) -> Vec<ErrorCode> {
+    let topics = vec![AddPartitionsToTxnTopic { name: topic, partitions: vec![0] }];
+    let request = AddPartitionsToTxnRequest {
+        v3_and_below_transactional_id: id,
+        v3_and_below_producer_id: identity.0,
+        v3_and_below_producer_epoch: identity.1,
+        v3_and_below_topics: topics,
+        ..Default::default()
+    };
+    let answer = raw.call(version, &request).await;
+    let response: AddPartitionsToTxnResponse<'_> = answer.decode();
+    let results = response.results_by_topic_v3_and_below.iter().flat_map(|topic| &topic.results_by_partition);
+    results.map(|result| result.partition_error_code).collect()
+}
+
+async fn end(
+    raw: &mut Raw,
+    version: i16,
+    transactional_id: &str,
+    (producer_id, producer_epoch): Identity,
+    committed: bool,
+) -> Result<Identity, ErrorCode> {
+    let request = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed };
+    let answer = raw.call(version, &request).await;
+    let response: EndTxnResponse = answer.decode();
+    match response.error_code {
+        ErrorCode::NONE => Ok((response.producer_id, response.producer_epoch)),
+        error_code => Err(error_code),
+    }
+}
+
+/// What a reader of committed records makes of partition 0: values, last stable offset and high watermark.
+async fn committed(raw: &mut Raw, topic: &str) -> (Vec<String>, i64, i64) {
+    let (mut values, mut offset) = (Vec::new(), 0);
+    // Producers whose batches are left out, until their marker.
+    let mut aborting = std::collections::BTreeSet::new();
+    loop {
+        let request = FetchRequest { isolation_level: 1, ..fetch_request(topic, offset) };
+        let answer = raw.call(12, &request).await;
+        let response: FetchResponse<'_> = answer.decode();
+        let partition = &response.responses[0].partitions[0];
+        assert_eq!(partition.error_code, ErrorCode::NONE);
+        let mut aborted = partition.aborted_transactions.clone().expect("never null for such a reader");
+        assert!(aborted.is_sorted_by_key(|transaction| transaction.first_offset));
+        let before = offset;
+        for batch in batches(partition.records.as_ref().unwrap()) {
+            let batch = batch.unwrap();
+            let header = batch.header;
+            offset = header.next_offset();
+            while aborted.first().is_some_and(|transaction| transaction.first_offset < offset) {
+                aborting.insert(aborted.remove(0).producer_id);
+            }
+            if header.is_control() {
+                aborting.remove(&header.producer_id);
+            } else if !header.is_transactional() || !aborting.contains(&header.producer_id) {
+                for record in batch.records(&mut Vec::new()).unwrap() {
+                    values.push(String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap());
+                }
+            }
+        }
+        if offset == before {
+            return (values, partition.last_stable_offset, partition.high_watermark);
+        }
+    }
+}
+
+async fn latest(raw: &mut Raw, topic: &str, isolation_level: i8) -> i64 {
+    let partitions =
+        vec![ListOffsetsPartition { partition_index: 0, current_leader_epoch: -1, timestamp: -1 }];
+    let topics = vec![ListOffsetsTopic { name: topic, partitions }];
+    let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics, ..Default::default() };
+    let answer = raw.call(5, &request).await;
+    let response: ListOffsetsResponse<'_> = answer.decode();
+    response.topics[0].partitions[0].offset
+}
+
+#[test]
+fn in_the_newer_protocol_the_epoch_rises_with_every_transaction() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let first = init(&mut raw, "x").await;
+        assert_eq!(first.1, 0);
+        produce(&mut raw, "t", batch(Compression::None, &["before"])).await;
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(first, 0, &["a", "b"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        assert_eq!(committed(&mut raw, "t").await, (vec!["before".to_string()], 1, 3));
+        assert_eq!((latest(&mut raw, "t", 0).await, latest(&mut raw, "t", 1).await), (3, 1));
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(first, 2, &["c"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        let second = end(&mut raw, 5, "x", first, true).await.unwrap();
+        assert_eq!(second, (first.0, 1));
+        let (values, last_stable_offset, high_watermark) = committed(&mut raw, "t").await;
+        assert_eq!(values, ["before", "a", "b", "c"]);
+        assert_eq!((last_stable_offset, high_watermark), (5, 5), "the marker has an offset");
+        assert_eq!(end(&mut raw, 5, "x", first, true).await, Ok(second), "sent again");
+        assert_eq!(end(&mut raw, 5, "x", first, false).await, Err(ErrorCode::INVALID_TXN_STATE));
+
+        // What comes late of the transaction before is fenced.
+        let late = send(&mut raw, 12, Some("x"), "t", in_transaction(first, 3, &["late"])).await;
+        assert_eq!(late, ErrorCode::INVALID_PRODUCER_EPOCH);
+        let gap = send(&mut raw, 12, Some("x"), "t", in_transaction(second, 4, &["gap"])).await;
+        assert_eq!(gap, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(second, 0, &["not", "this"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        let third = end(&mut raw, 5, "x", second, false).await.unwrap();
+        assert_eq!(third, (first.0, 2));
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(third, 0, &["d"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        end(&mut raw, 5, "x", third, true).await.unwrap();
+        let (values, ..) = committed(&mut raw, "t").await;
+        assert_eq!(values, ["before", "a", "b", "c", "d"]);
+    });
+}
+
+#[test]
+fn in_the_older_protocol_partitions_are_added_before_they_are_written_to() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let me = init(&mut raw, "x").await;
+        // Not added: each version hears what it knows.
+        for (version, error_code) in
+            [(9, ErrorCode::INVALID_TXN_STATE), (11, ErrorCode::TRANSACTION_ABORTABLE)]
+        {
+            let sent = send(&mut raw, version, Some("x"), "t", in_transaction(me, 0, &["a"])).await;
+            assert_eq!(sent, error_code, "version {version}");
+        }
+        let sent = send(&mut raw, 9, None, "t", in_transaction(me, 0, &["a"])).await;
+        assert_eq!(sent, ErrorCode::INVALID_TXN_STATE, "without a transactional id nobody can be asked");
+        let unknown = add(&mut raw, 3, "x", me, "nowhere").await;
+        assert_eq!(unknown, [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION]);
+        assert_eq!(add(&mut raw, 3, "x", me, "t").await, [ErrorCode::NONE]);
+        for sequence in 0..2 {
+            let sent = send(&mut raw, 9, Some("x"), "t", in_transaction(me, sequence, &["a"])).await;
+            assert_eq!(sent, ErrorCode::NONE);
+        }
+        let outside = send(&mut raw, 9, None, "t", {
+            let mut outside = batch(Compression::None, &["outside"]);
+            set_producer(&mut outside, me.0, me.1, 2);
+            seal(&mut outside);
+            outside
+        });
+        assert_eq!(outside.await, ErrorCode::INVALID_TXN_STATE);
+        assert_eq!(committed(&mut raw, "t").await, (vec![], 0, 2));
+        end(&mut raw, 3, "x", me, true).await.unwrap();
+        end(&mut raw, 3, "x", me, true).await.unwrap();
+        assert_eq!(end(&mut raw, 3, "x", me, false).await, Err(ErrorCode::INVALID_TXN_STATE));
+        assert_eq!(committed(&mut raw, "t").await, (vec!["a".to_string(), "a".to_string()], 3, 3));
+        // The next one, with the same epoch and sequence numbers that go on.
+        assert_eq!(add(&mut raw, 3, "x", me, "t").await, [ErrorCode::NONE]);
+        let sent = send(&mut raw, 9, Some("x"), "t", in_transaction(me, 2, &["b"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        end(&mut raw, 3, "x", me, false).await.unwrap();
+        assert_eq!(committed(&mut raw, "t").await.0, ["a", "a"]);
+    });
+}
+
+#[test]
+fn all_partitions_are_added_or_none_and_brokers_may_only_ask() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 2, &[]).await;
+        let me = init(&mut raw, "x").await;
+        let topics = |partitions| vec![AddPartitionsToTxnTopic { name: "t", partitions }];
+        let transaction = |transactional_id, verify_only, partitions| AddPartitionsToTxnTransaction {
+            transactional_id,
+            producer_id: me.0,
+            producer_epoch: me.1,
+            verify_only,
+            topics: topics(partitions),
+        };
+        let request = AddPartitionsToTxnRequest {
+            transactions: vec![
+                transaction("x", false, vec![0, 7]),
+                transaction("x", true, vec![0]),
+                transaction("x", false, vec![0]),
+                transaction("x", true, vec![0, 1]),
+                transaction("stranger", true, vec![0]),
+                transaction("", true, vec![0]),
+            ],
+            ..Default::default()
+        };
+        let answer = raw.call(5, &request).await;
+        let response: AddPartitionsToTxnResponse<'_> = answer.decode();
+        let errors: Vec<Vec<_>> = response
+            .results_by_transaction
+            .iter()
+            .map(|result| {
+                let partitions = result.topic_results.iter().flat_map(|topic| &topic.results_by_partition);
+                partitions.map(|partition| partition.partition_error_code).collect()
+            })
+            .collect();
+        let expected = [
+            vec![ErrorCode::OPERATION_NOT_ATTEMPTED, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION],
+            vec![ErrorCode::TRANSACTION_ABORTABLE],
+            vec![ErrorCode::NONE],
+            vec![ErrorCode::NONE, ErrorCode::TRANSACTION_ABORTABLE],
+            vec![ErrorCode::INVALID_PRODUCER_ID_MAPPING],
+            vec![ErrorCode::INVALID_REQUEST],
+        ];
+        assert_eq!(errors, expected);
+    });
+}
+
+#[test]
+fn whoever_takes_an_id_over_fences_the_one_before_in_words_it_knows() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let old = init(&mut raw, "x").await;
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(old, 0, &["old"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        assert_eq!(
+            try_init(&mut raw, 5, "x", 60_000, (-1, -1)).await,
+            Err(ErrorCode::CONCURRENT_TRANSACTIONS),
+            "the open transaction is aborted first"
+        );
+        let new = init_again(&mut raw, host, "x").await;
+        assert_eq!(new, (old.0, 2), "one epoch fences, the next is the new producer's");
+        assert_eq!(committed(&mut raw, "t").await, (vec![], 2, 2));
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(old, 1, &["zombie"])).await;
+        assert_eq!(sent, ErrorCode::INVALID_PRODUCER_EPOCH);
+        for (version, error_code) in [(1, ErrorCode::INVALID_PRODUCER_EPOCH), (2, ErrorCode::PRODUCER_FENCED)]
+        {
+            assert_eq!(end(&mut raw, version, "x", old, true).await, Err(error_code), "EndTxn {version}");
+            assert_eq!(add(&mut raw, version, "x", old, "t").await, [error_code], "{version}");
+            let request = AddOffsetsToTxnRequest {
+                transactional_id: "x",
+                producer_id: old.0,
+                producer_epoch: old.1,
+                group_id: "g",
+            };
+            let answer = raw.call(version, &request).await;
+            assert_eq!(answer.decode::<AddOffsetsToTxnResponse>().error_code, error_code);
+        }
+        for (version, error_code) in [(3, ErrorCode::INVALID_PRODUCER_EPOCH), (4, ErrorCode::PRODUCER_FENCED)]
+        {
+            assert_eq!(try_init(&mut raw, version, "x", 60_000, old).await, Err(error_code));
+        }
+        for (timeout_ms, identity, error_code) in [
+            (0, (-1, -1), ErrorCode::INVALID_TRANSACTION_TIMEOUT),
+            (900_001, (-1, -1), ErrorCode::INVALID_TRANSACTION_TIMEOUT),
+            (1000, (-1, 3), ErrorCode::INVALID_REQUEST),
+            (1000, (3, -1), ErrorCode::INVALID_REQUEST),
+        ] {
+            assert_eq!(try_init(&mut raw, 5, "x", timeout_ms, identity).await, Err(error_code));
+        }
+        assert_eq!(try_init(&mut raw, 5, "", 1000, (-1, -1)).await, Err(ErrorCode::INVALID_REQUEST));
+        assert_eq!(
+            end(&mut raw, 5, "stranger", old, true).await,
+            Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING)
+        );
+        assert_eq!(end(&mut raw, 5, "", old, true).await, Err(ErrorCode::INVALID_REQUEST));
+    });
+}
+
+async fn commit_offset(
+    raw: &mut Raw,
+    version: i16,
+    identity: Identity,
+    generation_id: i32,
+    offset: i64,
+) -> ErrorCode {
+    let partition = TxnOffsetCommitRequestPartition {
+        partition_index: 0,
+        committed_offset: offset,
+        committed_metadata: Some("kept"),
+        ..Default::default()
+    };
+    let request = TxnOffsetCommitRequest {
+        transactional_id: "x",
+        group_id: "g",
+        producer_id: identity.0,
+        producer_epoch: identity.1,
+        generation_id,
+        topics: vec![TxnOffsetCommitRequestTopic { name: "t", partitions: vec![partition] }],
+        ..Default::default()
+    };
+    let answer = raw.call(version, &request).await;
+    answer.decode::<TxnOffsetCommitResponse<'_>>().topics[0].partitions[0].error_code
+}
+
+async fn offset(raw: &mut Raw, require_stable: bool) -> Result<i64, ErrorCode> {
+    let topics =
+        vec![OffsetFetchRequestTopics { name: "t", partition_indexes: vec![0], ..Default::default() }];
+    let group = OffsetFetchRequestGroup { group_id: "g", topics: Some(topics), ..Default::default() };
+    let request = OffsetFetchRequest { groups: vec![group], require_stable, ..Default::default() };
+    let answer = raw.call(8, &request).await;
+    let response: OffsetFetchResponse<'_> = answer.decode();
+    let partition = &response.groups[0].topics[0].partitions[0];
+    match partition.error_code {
+        ErrorCode::NONE => Ok(partition.committed_offset),
+        error_code => Err(error_code),
+    }
+}
+
+#[test]
+fn offsets_count_when_their_transaction_is_committed() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let request =
+            FindCoordinatorRequest { key_type: 0, coordinator_keys: vec!["g"], ..Default::default() };
+        raw.call(4, &request).await;
+        let mut me = init(&mut raw, "x").await;
+        assert_eq!(commit_offset(&mut raw, 3, me, -1, 5).await, ErrorCode::INVALID_TXN_STATE, "not added");
+        assert_eq!(commit_offset(&mut raw, 4, me, -1, 5).await, ErrorCode::TRANSACTION_ABORTABLE);
+        assert_eq!(
+            commit_offset(&mut raw, 5, me, 3, 5).await,
+            ErrorCode::ILLEGAL_GENERATION,
+            "no such group"
+        );
+        assert_eq!(commit_offset(&mut raw, 5, me, -1, 5).await, ErrorCode::NONE, "added by this itself");
+        assert_eq!(offset(&mut raw, false).await, Ok(-1));
+        assert_eq!(offset(&mut raw, true).await, Err(ErrorCode::UNSTABLE_OFFSET_COMMIT));
+        me = end(&mut raw, 5, "x", me, true).await.unwrap();
+        assert_eq!(offset(&mut raw, true).await, Ok(5));
+        assert_eq!(commit_offset(&mut raw, 5, me, -1, 9).await, ErrorCode::NONE);
+        me = end(&mut raw, 5, "x", me, false).await.unwrap();
+        assert_eq!(offset(&mut raw, true).await, Ok(5));
+        // The older protocol.
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: "x",
+            producer_id: me.0,
+            producer_epoch: me.1,
+            group_id: "g",
+        };
+        let answer = raw.call(3, &request).await;
+        assert_eq!(answer.decode::<AddOffsetsToTxnResponse>().error_code, ErrorCode::NONE);
+        assert_eq!(commit_offset(&mut raw, 3, me, -1, 11).await, ErrorCode::NONE);
+        end(&mut raw, 3, "x", me, true).await.unwrap();
+        assert_eq!(offset(&mut raw, true).await, Ok(11));
+        let zombie = (me.0, me.1 - 1);
+        assert_eq!(commit_offset(&mut raw, 5, zombie, -1, 1).await, ErrorCode::INVALID_PRODUCER_EPOCH);
+    });
+}
+
+#[test]
+fn a_transaction_whose_time_is_up_is_aborted() {
+    let quick = "transaction.abort.timed.out.transaction.cleanup.interval.ms=20";
+    with_broker(quick, async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        find_coordinator(&mut raw, "x").await;
+        let me = try_init(&mut raw, 5, "x", 1, (-1, -1)).await.unwrap();
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(me, 0, &["slow"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        while committed(&mut raw, "t").await.1 == 0 {
+            host.sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(committed(&mut raw, "t").await, (vec![], 2, 2));
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(me, 1, &["late"])).await;
+        assert_eq!(sent, ErrorCode::INVALID_PRODUCER_EPOCH);
+        assert_eq!(end(&mut raw, 5, "x", me, true).await, Err(ErrorCode::INVALID_TXN_STATE));
+        // It may give up what was given up for it.
+        assert_eq!(end(&mut raw, 5, "x", me, false).await, Ok((me.0, me.1 + 1)));
+    });
+}
+
+#[test]
+fn tools_see_transactions_and_end_those_that_hang() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let me = init(&mut raw, "x").await;
+        let idle = init(&mut raw, "idle-1").await;
+        send(&mut raw, 12, Some("x"), "t", in_transaction(me, 0, &["a", "b"])).await;
+
+        let request = DescribeTransactionsRequest { transactional_ids: vec!["x", "nobody", ""] };
+        let answer = raw.call(0, &request).await;
+        let response: DescribeTransactionsResponse<'_> = answer.decode();
+        let [x, nobody, empty] = &response.transaction_states[..] else { panic!("{response:?}") };
+        assert_eq!((x.transaction_state, x.transaction_timeout_ms), ("Ongoing", 60_000));
+        assert_eq!((x.producer_id, x.producer_epoch, x.topics[0].topic), (me.0, me.1, "t"));
+        assert!(x.transaction_start_time_ms > 0);
+        assert_eq!(nobody.error_code, ErrorCode::TRANSACTIONAL_ID_NOT_FOUND);
+        assert_eq!(empty.error_code, ErrorCode::INVALID_REQUEST);
+
+        let mut list = async |request: ListTransactionsRequest<'static>| {
+            let answer = raw.call(2, &request).await;
+            let response: ListTransactionsResponse<'_> = answer.decode();
+            let listed = response.transaction_states.iter().map(|state| state.transactional_id.to_string());
+            let unknown = response.unknown_state_filters.join(" ");
+            (response.error_code, listed.collect::<Vec<_>>().join(" "), unknown)
+        };
+        let none = || ListTransactionsRequest::default();
+        let ok = |listed: &str, unknown: &str| (ErrorCode::NONE, listed.to_string(), unknown.to_string());
+        let by_state = |state_filters| ListTransactionsRequest { state_filters, ..none() };
+        let by_pattern =
+            |pattern| ListTransactionsRequest { transactional_id_pattern: Some(pattern), ..none() };
+        assert_eq!(list(none()).await, ok("idle-1 x", ""));
+        assert_eq!(list(by_state(vec!["Ongoing"])).await, ok("x", ""));
+        assert_eq!(list(by_state(vec!["Nonsense"])).await, ok("", "Nonsense"));
+        assert_eq!(list(by_state(vec!["Dead"])).await, ok("", ""));
+        let by_producer = ListTransactionsRequest { producer_id_filters: vec![idle.0], ..none() };
+        assert_eq!(list(by_producer).await, ok("idle-1", ""));
+        assert_eq!(list(by_pattern("idle-[0-9]")).await, ok("idle-1", ""));
+        assert_eq!(list(by_pattern("idle")).await, ok("", ""), "all of the id must match");
+        assert_eq!(list(by_pattern("")).await, ok("idle-1 x", ""));
+        let bad = (ErrorCode::INVALID_REGULAR_EXPRESSION, String::new(), String::new());
+        assert_eq!(list(by_pattern("(")).await, bad);
+
+        let topics = vec![
+            TopicRequest { name: "t", partition_indexes: vec![0, 5] },
+            TopicRequest { name: "nowhere", partition_indexes: vec![0] },
+        ];
+        let answer = raw.call(0, &DescribeProducersRequest { topics }).await;
+        let response: DescribeProducersResponse<'_> = answer.decode();
+        let partitions: Vec<_> = response.topics.iter().flat_map(|topic| &topic.partitions).collect();
+        let [found, missing, nowhere] = partitions[..] else { panic!("{response:?}") };
+        let producer = &found.active_producers[0];
+        assert_eq!((producer.producer_id, producer.producer_epoch), (me.0, i32::from(me.1)));
+        assert_eq!((producer.last_sequence, producer.current_txn_start_offset), (1, 0));
+        assert_eq!(missing.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(nowhere.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+
+        let mut abort = async |producer_epoch, transaction_version| {
+            let topics = vec![
+                WritableTxnMarkerTopic { name: "t", partition_indexes: vec![0] },
+                WritableTxnMarkerTopic { name: "nowhere", partition_indexes: vec![0] },
+            ];
+            let marker = WritableTxnMarker {
+                producer_id: me.0,
+                producer_epoch,
+                transaction_result: false,
+                topics,
+                coordinator_epoch: 0,
+                transaction_version,
+            };
+            let answer = raw.call(2, &WriteTxnMarkersRequest { markers: vec![marker] }).await;
+            let response: WriteTxnMarkersResponse<'_> = answer.decode();
+            let topics = response.markers[0].topics.iter();
+            topics.map(|topic| topic.partitions[0].error_code).collect::<Vec<_>>()
+        };
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        assert_eq!(
+            abort(me.1, 2).await,
+            [ErrorCode::INVALID_PRODUCER_EPOCH, unknown],
+            "its epoch must be newer"
+        );
+        assert_eq!(abort(me.1, 0).await, [ErrorCode::NONE, unknown], "as the tool aborts a hanging one");
+        assert_eq!(committed(&mut raw, "t").await, (vec![], 3, 3));
+    });
+}
+
+#[test]
+fn transactions_go_on_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (host, runtime) = Host::real(2).unwrap();
+    let config = BrokerConfig::from_pairs([("log.dirs", directory.path().to_str().unwrap())]).unwrap();
+    runtime.block_on(async {
+        let broker = EmbeddedBroker::start(host.clone(), config.clone()).await.unwrap();
+        let mut raw = Raw::connect(&host, &broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let aborted = init(&mut raw, "aborted").await;
+        send(&mut raw, 12, Some("aborted"), "t", in_transaction(aborted, 0, &["no"])).await;
+        end(&mut raw, 5, "aborted", aborted, false).await.unwrap();
+        let open = init(&mut raw, "open").await;
+        send(&mut raw, 12, Some("open"), "t", in_transaction(open, 0, &["a"])).await;
+        broker.shutdown().await;
+
+        let broker = EmbeddedBroker::start(host.clone(), config.clone()).await.unwrap();
+        let mut raw = Raw::connect(&host, &broker).await;
+        assert_eq!(committed(&mut raw, "t").await, (vec![], 2, 3));
+        // The coordinator may still be loading, which a client waits for.
+        let sent = send(&mut raw, 12, Some("open"), "t", in_transaction(open, 1, &["b"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        while end(&mut raw, 5, "open", open, true).await.is_err() {
+            host.sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(committed(&mut raw, "t").await.0, ["a", "b"]);
+        broker.shutdown().await;
+
+        let broker = EmbeddedBroker::start(host.clone(), config).await.unwrap();
+        let mut raw = Raw::connect(&host, &broker).await;
+        assert_eq!(committed(&mut raw, "t").await.0, ["a", "b"], "the aborted one is still known as such");
+        broker.shutdown().await;
+    });
+}
