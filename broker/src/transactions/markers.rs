@@ -19,6 +19,9 @@ use crate::watermark::{Durable, Gone};
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 const RETRY_AT_LEAST_AFTER: Duration = Duration::from_secs(2);
 
+/// A partition: its topic and number.
+type Place = (Arc<str>, i32);
+
 /// A marker for one partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marker {
@@ -32,7 +35,7 @@ pub(crate) struct Marker {
 
 /// Writes all markers of a decided transaction, however long it takes, and completes it; or until somebody else has.
 pub(super) async fn write_all(transactions: &Arc<Transactions>, partition: i32, markers: &Markers) {
-    let mut left: BTreeSet<(Arc<str>, i32)> = markers.partitions.clone();
+    let mut left: BTreeSet<Place> = markers.partitions.clone();
     let mut retry_after = RETRY_AFTER;
     loop {
         let Some(written) = write_some(transactions, partition, markers, &left) else { return };
@@ -67,8 +70,8 @@ fn write_some(
     transactions: &Arc<Transactions>,
     partition: i32,
     markers: &Markers,
-    left: &BTreeSet<(Arc<str>, i32)>,
-) -> Option<Vec<((Arc<str>, i32), Durable)>> {
+    left: &BTreeSet<Place>,
+) -> Option<Vec<(Place, Durable)>> {
     // Under the lock: else the transaction might be completed by another task and the next one be ended by these markers.
     let mut shard = transactions.shard(partition)?.lock();
     let active = shard.active().ok()?;

@@ -111,7 +111,7 @@ fn judge(
     let is_retry = is_retry_over_epochs || is_retry_over_producer_ids;
     let may_be_retry =
         matches!(metadata.state, TransactionState::CompleteCommit | TransactionState::CompleteAbort);
-    if !is_current && !(is_retry && may_be_retry) {
+    if !(is_current || is_retry && may_be_retry) {
         return Err(ErrorCode::PRODUCER_FENCED);
     }
     match (metadata.state, is_commit) {
