@@ -19,7 +19,8 @@
 //!
 //! Reading order: what records are made of ([`error`], [`time`], [`headers`], [`record`], [`window`], [`windows`],
 //! [`data`],
-//! [`serdes`], [`policy`]), how topics and stores are named ([`topic`], [`state`]), what a node is (`processor`), what
+//! [`serdes`], [`policy`]), how topics and stores are named ([`topic`], [`state`]), what a node is (`processor`), how
+//! users write one ([`processor_api`]), what
 //! nodes make up ([`topology`]), what nodes do (`operators`), how a topology is written ([`dsl`]), what runs one
 //! (`task`), and how one is tested ([`test_driver`]).
 
@@ -36,6 +37,7 @@ mod outbox;
 pub mod policy;
 pub mod prelude;
 mod processor;
+pub mod processor_api;
 pub mod record;
 pub mod runtime;
 pub mod serdes;
@@ -49,4 +51,4 @@ pub mod window;
 pub mod windows;
 
 pub use error::{Error, ErrorKind, Result};
-pub use processor::TaskId;
+pub use processor::{PunctuationType, TaskId};

@@ -14,7 +14,12 @@ pub use crate::dsl::{
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;
 pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
+pub use crate::processor::PunctuationType::{self, StreamTime, WallClockTime};
 pub use crate::processor::TaskId;
+pub use crate::processor_api::{
+    Cancellable, ChildRef, FixedKeyContext, FixedKeyInitContext, FixedKeyProcessor, InitContext, Processor,
+    ProcessorContext, StoreRef,
+};
 pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};

@@ -48,6 +48,11 @@ impl Effect {
         Effect { key, value, changes_key: false, changes_value: true }
     }
 
+    /// Says on a node what it may change.
+    pub(super) fn mark(self, node: PlanNode) -> PlanNode {
+        node.changing(self.changes_key, self.changes_value)
+    }
+
     pub(super) fn on(self, stream: StreamPlan) -> StreamPlan {
         StreamPlan {
             key_serde: (self.key)(stream.key_serde),
@@ -70,8 +75,7 @@ impl Handle {
         let parent = self.operation;
         self.record(method, true, move |walk, call| {
             let stream = walk.below(parent, call, prefix, |name| {
-                PlanNode::processor(name, supplier.clone(), call.on_error.clone())
-                    .changing(effect.changes_key, effect.changes_value)
+                effect.mark(PlanNode::processor(name, supplier.clone(), call.on_error.clone()))
             });
             Output::Stream(effect.on(stream))
         })

@@ -53,6 +53,8 @@ pub(crate) fn check_drops<O: Operator + 'static>(
             drops: Default::default(),
             memos: Default::default(),
             stores: Default::default(),
+            punctuations: Default::default(),
+            commit_requested: false,
             partition: 0,
             emit_interval_ms: 1_000,
         };
@@ -109,6 +111,9 @@ fn make(supplier: &NodeSupplier) -> Node {
         name: "node",
         is_internal: &|_| false,
         queues: &[],
+        task_id: crate::processor::TaskId { subtopology: 0, partition: 0 },
+        children: &[],
+        punctuations: &mut Default::default(),
     };
     supplier.make(&mut init).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Memos;
+use super::{Memos, Punctuations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::headers::{Headers, HeadersRef};
 use crate::outbox::{OutRecord, OutTopics, Outbox};
@@ -56,6 +56,9 @@ pub(crate) struct TaskState {
     pub(crate) drops: Drops,
     pub(crate) memos: Memos,
     pub(crate) stores: Stores,
+    pub(crate) punctuations: Punctuations,
+    /// A processor asks for a commit soon.
+    pub(crate) commit_requested: bool,
     /// How often results that come when a window closes are looked for, by the wall clock.
     pub(crate) emit_interval_ms: i64,
     /// The partition of the task, and so of its changelogs.

@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::panicked::Calling;
 use super::{Context, DropReason, InFlight, Operator, Origin, Part, RawInput, Source, Stage};
 use crate::data::Nullable;
 use crate::error::{Error, Result};
@@ -158,6 +159,8 @@ unsafe trait Erased: Send {
     /// # Safety
     /// `record` is of the types that `input` names.
     unsafe fn process(&mut self, record: RawRecord<'_>, below: Below<'_, '_>) -> Result<()>;
+    fn start(&mut self, below: Below<'_, '_>) -> Result<()>;
+    fn punctuate(&mut self, number: usize, timestamp: i64, below: Below<'_, '_>) -> Result<()>;
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()>;
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
     fn emit(
@@ -188,6 +191,14 @@ unsafe impl<O: Operator> Erased for ErasedOperator<O> {
         self.0.process(record, &mut below.typed())
     }
 
+    fn start(&mut self, below: Below<'_, '_>) -> Result<()> {
+        self.0.start(&mut below.typed())
+    }
+
+    fn punctuate(&mut self, number: usize, timestamp: i64, below: Below<'_, '_>) -> Result<()> {
+        self.0.punctuate(number, timestamp, &mut below.typed())
+    }
+
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()> {
         self.0.flush(&mut below.typed())
     }
@@ -215,6 +226,14 @@ unsafe impl<S: Source> Erased for ErasedSource<S> {
 
     unsafe fn process(&mut self, _: RawRecord<'_>, _: Below<'_, '_>) -> Result<()> {
         Err(Error::fatal("a source has no parent"))
+    }
+
+    fn start(&mut self, _: Below<'_, '_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn punctuate(&mut self, _: usize, _: i64, _: Below<'_, '_>) -> Result<()> {
+        Ok(())
     }
 
     fn flush(&mut self, _: Below<'_, '_>) -> Result<()> {
@@ -286,7 +305,10 @@ impl Nodes {
         context: &mut Context<'_>,
     ) -> Result<Option<i64>> {
         let cell = &mut self.0[source];
-        match cell.node.0.timestamp(queue, record, partition_time) {
+        let calling = Calling(&cell.name);
+        let timestamp = cell.node.0.timestamp(queue, record, partition_time);
+        calling.done();
+        match timestamp {
             Ok(timestamp) => Ok(Some(timestamp)),
             Err(error) => {
                 context.settle(error, &cell.name, cell.stage, cell.on_error.as_ref(), record.timestamp)?;
@@ -307,6 +329,22 @@ impl Nodes {
         self.run(source, timestamp, context, |cell, below| cell.emit(queue, record, timestamp, below))
     }
 
+    /// Lets all nodes begin.
+    pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<()> {
+        (0..self.0.len()).try_for_each(|index| self.run(index, -1, context, |cell, below| cell.start(below)))
+    }
+
+    /// Calls a punctuation of a node.
+    pub(crate) fn punctuate(
+        &mut self,
+        index: usize,
+        number: usize,
+        timestamp: i64,
+        context: &mut Context<'_>,
+    ) -> Result<()> {
+        self.run(index, timestamp, context, |cell, below| cell.punctuate(number, timestamp, below))
+    }
+
     /// Lets a node forward the updates that wait in its store.
     pub(crate) fn flush(&mut self, index: usize, context: &mut Context<'_>) -> Result<()> {
         self.run(index, -1, context, |cell, below| cell.flush(below))
@@ -322,7 +360,10 @@ impl Nodes {
         let (head, below) = self.0.split_at_mut(index + 1);
         let cell = &mut head[index];
         let down = Below { cells: below, base: index + 1, children: &cell.children, context: &mut *context };
-        match act(&mut *cell.node.0, down) {
+        let calling = Calling(&cell.name);
+        let result = act(&mut *cell.node.0, down);
+        calling.done();
+        match result {
             Ok(()) => Ok(()),
             Err(error) => context.settle(error, &cell.name, cell.stage, cell.on_error.as_ref(), timestamp),
         }
@@ -358,9 +399,12 @@ impl<'a, 'c> Below<'a, 'c> {
             children: &cell.children,
             context: &mut *self.context,
         };
+        let calling = Calling(&cell.name);
         // SAFETY: `record` is of the types of the node above, by the caller's promise, and `Nodes::new` has seen that
         // its children take these.
-        match unsafe { cell.node.0.process(record, down) } {
+        let result = unsafe { cell.node.0.process(record, down) };
+        calling.done();
+        match result {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.context.settle(error, &cell.name, cell.stage, cell.on_error.as_ref(), timestamp)
@@ -409,6 +453,18 @@ impl<'c, K: 'static, V: 'static> Forward<'_, 'c, K, V> {
         let mut context = Context { outbox: &mut **outbox, origin, state };
         let below = Below { cells, base: *base, children, context: &mut context };
         act(&mut below.typed())
+    }
+
+    /// Lends it, the context and what stands beside it for one lifetime: what users are given has no more.
+    pub(crate) fn lend<T, R>(
+        &mut self,
+        beside: &T,
+        act: impl for<'s> FnOnce(Forward<'s, 's, K, V>, &'s T) -> R,
+    ) -> R {
+        let Below { cells, base, children, context } = &mut self.below;
+        let Context { outbox, origin, state } = &mut **context;
+        let mut context = Context { outbox: &mut **outbox, origin: *origin, state };
+        act(Below { cells, base: *base, children, context: &mut context }.typed(), beside)
     }
 
     /// What the task gives its nodes.
@@ -469,6 +525,14 @@ unsafe impl<K: Nullable, V: 'static> Erased for WithoutNullKeys<K, V> {
                 Ok(())
             }
         }
+    }
+
+    fn start(&mut self, below: Below<'_, '_>) -> Result<()> {
+        self.node.start(below)
+    }
+
+    fn punctuate(&mut self, number: usize, timestamp: i64, below: Below<'_, '_>) -> Result<()> {
+        self.node.punctuate(number, timestamp, below)
     }
 
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()> {

@@ -11,8 +11,18 @@ use std::sync::Arc;
 pub(crate) struct Memos {
     names: Vec<Arc<str>>,
     values: Vec<i64>,
-    /// Those that are forgotten with an abort or a restart, like a throttle by the wall clock.
-    volatile: Vec<bool>,
+    kept: Vec<Kept>,
+}
+
+/// How long a memo is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Committed beside the offsets.
+    Committed,
+    /// Rolled back by an abort, forgotten by a restart: a punctuation by the wall clock.
+    ByTask,
+    /// Forgotten by an abort too: a throttle by the wall clock.
+    Volatile,
 }
 
 /// A memo's place.
@@ -30,19 +40,31 @@ impl Memos {
         }
         self.names.push(name.into());
         self.values.push(UNKNOWN);
-        self.volatile.push(false);
+        self.kept.push(Kept::Committed);
         MemoId(self.names.len() - 1)
     }
 
     /// A value that nodes share like a memo and that is not kept.
     pub(crate) fn register_volatile(&mut self, name: &str) -> MemoId {
         let memo = self.register(name);
-        self.volatile[memo.0] = true;
+        self.kept[memo.0] = Kept::Volatile;
+        memo
+    }
+
+    /// A value that an abort rolls back and a restart forgets.
+    pub(crate) fn register_by_task(&mut self, name: &str) -> MemoId {
+        let memo = self.register(name);
+        self.kept[memo.0] = Kept::ByTask;
         memo
     }
 
     pub(crate) fn get(&self, memo: MemoId) -> i64 {
         self.values[memo.0]
+    }
+
+    /// Whether nothing was written to it yet.
+    pub(crate) fn is_unknown(&self, memo: MemoId) -> bool {
+        self.values[memo.0] == UNKNOWN
     }
 
     pub(crate) fn set(&mut self, memo: MemoId, value: i64) {
@@ -64,8 +86,8 @@ impl Memos {
 
     /// What was written, by name.
     pub(crate) fn known(&self) -> impl Iterator<Item = (&str, i64)> {
-        let all = self.names.iter().map(|name| &**name).zip(self.values.iter().copied()).zip(&self.volatile);
-        all.filter(|((_, value), volatile)| !**volatile && *value != UNKNOWN).map(|(memo, _)| memo)
+        let all = self.names.iter().map(|name| &**name).zip(self.values.iter().copied()).zip(&self.kept);
+        all.filter(|((_, value), kept)| **kept == Kept::Committed && *value != UNKNOWN).map(|(memo, _)| memo)
     }
 
     /// The values, to be restored later.
@@ -76,10 +98,10 @@ impl Memos {
     /// Goes back to saved values. What was registered since then is unknown again.
     pub(crate) fn restore(&mut self, saved: &[i64]) {
         self.values.fill(UNKNOWN);
-        for ((value, saved), _) in
-            self.values.iter_mut().zip(saved).zip(&self.volatile).filter(|(_, volatile)| !**volatile)
-        {
-            *value = *saved;
+        for ((value, saved), kept) in self.values.iter_mut().zip(saved).zip(&self.kept) {
+            if *kept != Kept::Volatile {
+                *value = *saved;
+            }
         }
     }
 }

@@ -24,6 +24,23 @@ pub(crate) trait Operator: Send {
         out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>,
     ) -> Result<()>;
 
+    /// The task begins to run, or begins anew after an abort.
+    fn start(&mut self, out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+
+    /// One of its punctuations is due.
+    fn punctuate(
+        &mut self,
+        number: usize,
+        timestamp: i64,
+        out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>,
+    ) -> Result<()> {
+        let _ = (number, timestamp, out);
+        Ok(())
+    }
+
     /// Forwards the updates that wait in the store whose listener this node is.
     fn flush(&mut self, out: &mut Forward<'_, '_, Self::KeyOut, Self::ValueOut>) -> Result<()> {
         let _ = out;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{EdgeType, MemoId, Memos, Node, Operator, Source, erased};
+use super::{EdgeType, MemoId, Memos, Node, Operator, Punctuations, Schedule, Source, erased};
 use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, OutTopics};
@@ -39,6 +39,10 @@ pub(crate) struct NodeInit<'a> {
     pub(crate) place: usize,
     /// For a source: the topic of each of its queues.
     pub(crate) queues: &'a [Arc<str>],
+    pub(crate) task_id: TaskId,
+    /// Names of the nodes that follow it.
+    pub(crate) children: &'a [Arc<str>],
+    pub(crate) punctuations: &'a mut Punctuations,
 }
 
 impl NodeInit<'_> {
@@ -65,6 +69,11 @@ impl NodeInit<'_> {
     pub(crate) fn observed_time(&mut self) -> MemoId {
         let name = format!("{}.time", self.name);
         self.memos.register(&name)
+    }
+
+    /// Adds a punctuation of the node and gives its id.
+    pub(crate) fn punctuation(&mut self, number: usize, schedule: Schedule) -> usize {
+        self.punctuations.register((self.place, self.name, number), schedule, self.memos)
     }
 
     /// A topic to write to.

@@ -180,6 +180,25 @@ impl RunningTask {
         Ok(true)
     }
 
+    /// Calls what is due by the wall clock; whether there was something.
+    ///
+    /// # Errors
+    /// As [`RunningTask::process`].
+    pub(crate) fn punctuate(&mut self, wall_clock_ms: i64) -> Result<bool> {
+        self.outbox.wall_clock_ms = wall_clock_ms;
+        self.task.punctuate_by_wall_clock(wall_clock_ms, &mut self.outbox)
+    }
+
+    /// When the wall clock gives it something to do next.
+    pub(crate) fn next_punctuation(&self) -> Option<i64> {
+        self.task.next_wall_clock_punctuation().filter(|_| self.is_restored())
+    }
+
+    /// Whether a processor has asked for a commit.
+    pub(crate) fn commit_requested(&self) -> bool {
+        self.task.commit_requested()
+    }
+
     /// Forwards what caches hold and finishes every batch.
     ///
     /// # Errors

@@ -237,6 +237,7 @@ impl Worker {
                 continue;
             }
             worked |= task.process(RECORDS_PER_TURN, wall_clock_ms)?;
+            worked |= task.punctuate(wall_clock_ms)?;
         }
         for task in restored {
             self.tell(FromWorker::Restored(task));
@@ -320,6 +321,7 @@ impl Worker {
         let since = self.context.host.now() - self.last_commit;
         since >= self.context.commit_interval
             || (self.commit_requested && !worked)
+            || self.tasks.values().any(RunningTask::commit_requested)
             || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
                 > self.context.uncommitted_max_bytes
     }
@@ -463,7 +465,13 @@ impl Worker {
     fn next_deadline(&self) -> Option<Instant> {
         let uncommitted =
             !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
-        uncommitted.then(|| self.last_commit + self.context.commit_interval)
+        let commit = uncommitted.then(|| self.last_commit + self.context.commit_interval);
+        let punctuation = self.tasks.values().filter_map(RunningTask::next_punctuation).min();
+        let punctuation = punctuation.filter(|_| !self.fenced).map(|due| {
+            let wait_ms = due.saturating_sub(self.context.host.wall_clock_ms()).max(1);
+            self.context.host.now() + Duration::from_millis(wait_ms.unsigned_abs())
+        });
+        [commit, punctuation].into_iter().flatten().min()
     }
 
     fn tell(&self, word: FromWorker) {

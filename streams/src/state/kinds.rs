@@ -1,8 +1,11 @@
 //! The kinds of store.
 
+use std::any::Any;
 use std::marker::PhantomData;
 
+use super::declaration::{self, StoreDeclaration};
 use super::faces::{KeyValueStore, SessionStore, StoreAccess, WindowStore};
+use super::{KeyValueState, SessionState, Store, WindowState};
 use crate::data::Data;
 use crate::error::Result;
 
@@ -26,10 +29,18 @@ pub trait StoreKind: 'static + sealed::Sealed {
     type Value: Data;
 }
 
-/// A kind of store that processors and tests can read. Sealed.
-pub trait ReadableStore: StoreKind {
+/// A kind of store that processors can use and tests can read. Sealed.
+pub trait ReadableStore: StoreKind + Sized {
     /// What they see of it.
     type Store<'a>;
+
+    /// What a topology needs to make one.
+    #[doc(hidden)]
+    fn declare(store: &Store<Self>) -> StoreDeclaration;
+
+    /// Whether a store of a task is of this kind and these types.
+    #[doc(hidden)]
+    fn is_kind_of(store: &dyn Any) -> bool;
 
     /// Makes that of a store of a task.
     #[doc(hidden)]
@@ -37,7 +48,7 @@ pub trait ReadableStore: StoreKind {
 }
 
 macro_rules! kinds {
-    ($($kind:ident => $face:ident),* $(,)?) => { $(
+    ($($kind:ident: $face:ident, $state:ident, $declare:ident);* $(;)?) => { $(
         impl<K: Data, V: Data> StoreKind for $kind<K, V> {
             type Key = K;
             type Value = V;
@@ -46,13 +57,25 @@ macro_rules! kinds {
         impl<K: Data, V: Data> ReadableStore for $kind<K, V> {
             type Store<'a> = $face<'a, K, V>;
 
+            fn declare(store: &Store<Self>) -> StoreDeclaration {
+                declaration::$declare::<K, V>(&store.settings)
+            }
+
+            fn is_kind_of(store: &dyn Any) -> bool {
+                store.is::<$state<K, V>>()
+            }
+
             fn face(access: StoreAccess<'_>) -> Result<$face<'_, K, V>> {
                 $face::of(access)
             }
         }
     )* };
 }
-kinds! { KeyValue => KeyValueStore, Windows => WindowStore, Sessions => SessionStore }
+kinds! {
+    KeyValue: KeyValueStore, KeyValueState, key_value;
+    Windows: WindowStore, WindowState, windows;
+    Sessions: SessionStore, SessionState, sessions;
+}
 
 impl<K: Data, V: Data> StoreKind for Versioned<K, V> {
     type Key = K;

@@ -2,11 +2,12 @@
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `rows`, `typed` and `composite` (what stores are made of), then the
-//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `buffered` and `suppress`; and `faces`, what
-//! processors and tests see of them.
+//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `buffered` and `suppress`; then what
+//! processors and tests have of them: `declaration` and `faces`.
 
 mod buffered;
 mod composite;
+mod declaration;
 mod epoched;
 mod faces;
 mod join_window;
@@ -22,10 +23,12 @@ mod unjoined;
 mod window;
 mod write;
 
+pub use declaration::StoreDeclaration;
 pub use faces::{Entries, KeyValueStore, SessionStore, StoreAccess, ValueAndTimestamp, WindowStore};
 pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
+pub(crate) use declaration::DeclaredKind;
 pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::{SessionSettings, SessionState};

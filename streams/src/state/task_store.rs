@@ -174,6 +174,11 @@ impl Stores {
         store.downcast_mut().ok_or_else(wrong_type::<S>)
     }
 
+    /// A store, to ask what it is.
+    pub(crate) fn as_any(&self, index: usize) -> &dyn Any {
+        &*self.0[index]
+    }
+
     pub(crate) fn get(&mut self, index: usize) -> &mut dyn TaskStore {
         &mut *self.0[index]
     }

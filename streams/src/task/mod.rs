@@ -10,11 +10,15 @@
 //!    it undoes all epochs that are not committed, rebuilds the nodes and empties the queues, so that the task can read
 //!    again from the last committed offsets.
 //!
+//! What is due by stream time is called after each record; [`Task::punctuate_by_wall_clock`] calls what is due by the wall
+//! clock.
+//!
 //! Reading order: `record_queue` (records of one partition), `input` (a partition and its head), `offset_metadata`
-//! (what is committed beside an offset), `stream_task`, `recovery` (how its stores come back, and are read from outside).
+//! (what is committed beside an offset), `stream_task`, `punctuate` (what is due by time), `recovery` (how its stores come back, and are read from outside).
 
 mod input;
 mod offset_metadata;
+mod punctuate;
 mod record_queue;
 mod recovery;
 mod stream_task;

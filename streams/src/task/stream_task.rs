@@ -10,7 +10,8 @@ use super::offset_metadata::OffsetMetadata;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, OutTopics, Outbox};
 use crate::processor::{
-    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, RawInput, Stage, TaskId, TaskState,
+    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput, Stage,
+    TaskId, TaskState, catching,
 };
 use crate::state::{EngineSlot, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
@@ -35,18 +36,22 @@ pub(crate) struct Task {
     topology: Arc<Topology>,
     /// Indexes of its nodes in the topology, parents first.
     chosen: Vec<usize>,
-    nodes: Nodes,
+    pub(super) nodes: Nodes,
     /// By store: the node that forwards its updates at a flush.
     listeners: Vec<Option<usize>>,
     inputs: Vec<Input>,
+    /// The input whose head is being processed.
+    current: usize,
     pub(super) state: TaskState,
+    /// Whether the nodes have been told that the task runs.
+    pub(super) started: bool,
     /// Times and memos of the last committed epoch.
-    committed: Marks,
+    pub(super) committed: Marks,
     /// The epochs that are sealed and not committed, oldest first.
     sealed: VecDeque<(Epoch, Marks)>,
     next_epoch: u64,
     /// Something happened since the last seal.
-    dirty: bool,
+    pub(super) dirty: bool,
 }
 
 /// What is processed between two commits.
@@ -63,11 +68,11 @@ pub(crate) struct Sealed {
 
 /// Where a task stands, beside its stores.
 #[derive(Clone, Debug)]
-struct Marks {
+pub(super) struct Marks {
     stream_time: i64,
     /// By input.
     inputs: Vec<(i64, Option<i64>)>,
-    memos: Vec<i64>,
+    pub(super) memos: Vec<i64>,
 }
 
 impl Task {
@@ -90,12 +95,14 @@ impl Task {
             drops: Default::default(),
             memos: Memos::default(),
             stores: Stores::default(),
+            punctuations: Punctuations::default(),
+            commit_requested: false,
             partition: id.partition,
             emit_interval_ms: config.emit_interval_ms,
         };
         state.stores = make_stores(&topology, &chosen, id, &config, &mut state.topics)?;
         let inputs = make_inputs(&topology, &chosen, id, &config);
-        let (nodes, listeners) = make_nodes(&topology, &chosen, &config, &inputs, &mut state)?;
+        let (nodes, listeners) = make_nodes(&topology, &chosen, id, &config, &inputs, &mut state)?;
         let mut task = Task {
             id,
             config,
@@ -104,7 +111,9 @@ impl Task {
             nodes,
             listeners,
             inputs,
+            current: 0,
             state,
+            started: false,
             committed: Marks { stream_time: -1, inputs: Vec::new(), memos: Vec::new() },
             sealed: VecDeque::new(),
             next_epoch: 0,
@@ -146,13 +155,29 @@ impl Task {
         self.inputs[input].queue.push(record);
     }
 
-    /// Processes one record: the one with the lowest time at the head of any queue. False if no record waits.
+    /// Processes one record: the one with the lowest time at the head of any queue; then calls what is due by stream
+    /// time. False if no record waits.
     ///
     /// # Errors
-    /// If a record fails and the policy says to stop, or the outbox fails. The task must then be aborted.
+    /// If a record fails and the policy says to stop, if user code panics, or if the outbox fails. The task must then be
+    /// aborted.
     pub(crate) fn process(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<bool> {
+        self.start(wall_clock_ms, outbox)?;
         self.state.wall_clock_ms = wall_clock_ms;
+        let head = |task: &Task| {
+            let input = &task.inputs[task.current];
+            Some((Arc::clone(&input.topic), input.partition, input.queue.head()?.offset))
+        };
+        let processed = catching(self, |task| task.process_head(outbox), head)?;
+        if processed && !self.state.punctuations.is_empty() {
+            self.punctuate_by_stream_time(outbox)?;
+        }
+        Ok(processed)
+    }
+
+    fn process_head(&mut self, outbox: &mut dyn Outbox) -> Result<bool> {
         let Some(chosen) = self.choose(outbox)? else { return Ok(false) };
+        self.current = chosen;
         let Task { nodes, inputs, state, .. } = self;
         let input = &mut inputs[chosen];
         let (Some(timestamp), Some(record)) = (input.head, input.queue.head()) else { return Ok(false) };
@@ -168,11 +193,12 @@ impl Task {
 
     /// The input whose head is next. Heads that cannot be read, or have no time, are dealt with on the way.
     fn choose(&mut self, outbox: &mut dyn Outbox) -> Result<Option<usize>> {
-        let Task { nodes, inputs, state, dirty, .. } = self;
+        let Task { nodes, inputs, state, dirty, current, .. } = self;
         let mut chosen: Option<(i64, usize)> = None;
         for (index, input) in inputs.iter_mut().enumerate() {
             while input.head.is_none() {
                 let Some(record) = input.queue.head() else { break };
+                *current = index;
                 let (source, queue) = (input.source, input.queue_of_source);
                 let mut context = Context {
                     outbox,
@@ -211,6 +237,10 @@ impl Task {
     /// # Errors
     /// As [`process`](Task::process).
     pub(crate) fn flush(&mut self, outbox: &mut dyn Outbox) -> Result<()> {
+        catching(self, |task| task.flush_stores(outbox), |_| None)
+    }
+
+    fn flush_stores(&mut self, outbox: &mut dyn Outbox) -> Result<()> {
         let Task { nodes, state, listeners, .. } = self;
         // In the order of the topology: what a flush writes to stores further down is flushed after it. A processor may
         // write to a store further up, hence the loop.
@@ -257,6 +287,7 @@ impl Task {
         let epoch = Epoch(self.next_epoch);
         self.next_epoch += 1;
         self.dirty = false;
+        self.state.commit_requested = false;
         let memos: Vec<(String, i64)> =
             self.state.memos.known().map(|(name, value)| (name.to_owned(), value)).collect();
         let offset = |(index, input): (usize, &Input)| {
@@ -289,6 +320,8 @@ impl Task {
     pub(crate) fn abort(&mut self) -> Result<()> {
         self.sealed.clear();
         self.dirty = false;
+        self.started = false;
+        self.state.commit_requested = false;
         let Marks { stream_time, inputs, memos } = &self.committed;
         self.state.stream_time = *stream_time;
         self.state.memos.restore(memos);
@@ -299,8 +332,9 @@ impl Task {
             input.next_offset = *next_offset;
         }
         self.state.stores.iter_mut().for_each(|store| store.abort());
+        self.state.punctuations.clear();
         (self.nodes, self.listeners) =
-            make_nodes(&self.topology, &self.chosen, &self.config, &self.inputs, &mut self.state)?;
+            make_nodes(&self.topology, &self.chosen, self.id, &self.config, &self.inputs, &mut self.state)?;
         Ok(())
     }
 
@@ -374,6 +408,7 @@ fn make_stores(
 fn make_nodes(
     topology: &Topology,
     chosen: &[usize],
+    id: TaskId,
     config: &TaskConfig,
     inputs: &[Input],
     state: &mut TaskState,
@@ -385,6 +420,8 @@ fn make_nodes(
         let definition = &topology.nodes[index];
         let queues: Vec<Arc<str>> =
             inputs.iter().filter(|input| input.source == at).map(|input| Arc::clone(&input.topic)).collect();
+        let children: Vec<Arc<str>> =
+            definition.children.iter().map(|&child| Arc::clone(&topology.nodes[child].name)).collect();
         let mut init = NodeInit {
             application_id: &config.application_id,
             topics: &mut state.topics,
@@ -395,6 +432,9 @@ fn make_nodes(
             place: at,
             name: &definition.name,
             queues: &queues,
+            task_id: id,
+            children: &children,
+            punctuations: &mut state.punctuations,
         };
         let node = definition.supplier.make(&mut init)?;
         let children: Option<Vec<u32>> =

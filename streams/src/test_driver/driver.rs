@@ -130,13 +130,15 @@ impl TestDriver {
         };
         let nodes = (0..topology.nodes.len()).collect();
         let id = TaskId { subtopology: 0, partition: 0 };
-        let task = Task::new(Arc::new(topology.clone()), nodes, id, task_config)?;
+        let mut task = Task::new(Arc::new(topology.clone()), nodes, id, task_config)?;
         let by_topic =
             task.inputs().iter().enumerate().map(|(at, input)| (Arc::clone(&input.topic), at)).collect();
         let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
+        let mut capture = Capture::keeping(changelogs);
+        task.start(config.wall_clock_ms, &mut capture)?;
         let state = State {
             offsets: vec![0; task.inputs().len()],
-            capture: Capture::keeping(changelogs),
+            capture,
             task,
             wall_clock_ms: config.wall_clock_ms,
             by_topic,
@@ -179,6 +181,11 @@ impl TestDriver {
     pub fn try_advance_wall_clock(&self, duration: Duration) -> Result<()> {
         let mut state = self.state.borrow_mut();
         state.wall_clock_ms = state.wall_clock_ms.saturating_add(as_ms(duration));
+        let State { task, capture, wall_clock_ms, .. } = &mut *state;
+        if task.punctuate_by_wall_clock(*wall_clock_ms, capture)? {
+            let sealed = task.seal(capture)?;
+            task.commit(sealed.epoch)?;
+        }
         state.run()
     }
 

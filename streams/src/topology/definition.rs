@@ -26,6 +26,10 @@ pub struct Topology {
     /// Topics whose partitions must be counted alike.
     pub(crate) copartitions: Vec<Vec<String>>,
     pub(crate) faults: Vec<String>,
+    /// Stores that only processors have asked for so far, with what their declarations leave out.
+    pub(super) declared_stores: BTreeMap<String, Option<String>>,
+    /// Children that processors forward to by name.
+    pub(super) wanted_children: Vec<(usize, String)>,
     by_name: HashMap<Arc<str>, usize>,
 }
 
@@ -105,6 +109,13 @@ pub(crate) enum StoreShape {
     Session { retention_ms: i64 },
 }
 
+impl StoreShape {
+    /// Whether a store of the other shape is used in the same way, however long it keeps its rows.
+    pub(super) fn is_like(&self, other: &StoreShape) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
 impl StoreDefinition {
     /// Whether its rows are kept by the engine. Windows and sessions live in memory and come back from their changelogs; so
     /// does a store without a changelog, which could not say what its rows reflect.
@@ -145,14 +156,21 @@ impl Topology {
 
     /// Adds a store, unless it is there already.
     pub(crate) fn add_store(&mut self, store: StoreDefinition) {
-        match self.store(&store.name) {
+        let declared = self.declared_stores.remove(&store.name).is_some();
+        match self.stores.iter_mut().find(|known| known.name == store.name) {
             None => self.stores.push(store),
+            // What an operator says of its store counts more than what a processor does.
+            Some(other) if declared && other.shape.is_like(&store.shape) && other.types == store.types => {
+                *other = store;
+            }
             Some(other) if other.shape == store.shape && other.types == store.types => {}
-            Some(_) => self.faults.push(format!(
-                "the store `{}` is declared in two ways: rename one, or use one constant",
-                store.name
-            )),
+            Some(_) => self.declared_in_two_ways(&store.name),
         }
+    }
+
+    pub(super) fn declared_in_two_ways(&mut self, store: &str) {
+        self.faults
+            .push(format!("the store `{store}` is declared in two ways: rename one, or use one constant"));
     }
 
     /// Restores a store from the topic that its rows come from.

@@ -1,6 +1,6 @@
 //! The topology: nodes, stores and internal topics, as the DSL writes them or as they are added by hand.
 //!
-//! Reading order: `definition` (what a topology holds), `by_hand` (adding nodes by hand), `subtopology` (what runs as
+//! Reading order: `definition` (what a topology holds), `by_hand` (adding nodes by hand), `processors` (those of users), `subtopology` (what runs as
 //! one task), `internal_topics` (what must exist on the broker), `validate` (all faults at once), `java_order` and
 //! `description` (Kafka Streams' text), `drawing` (DOT and Mermaid).
 
@@ -11,6 +11,7 @@ mod drawing;
 mod internal_topics;
 mod java_order;
 mod optimization;
+mod processors;
 mod subtopology;
 mod validate;
 

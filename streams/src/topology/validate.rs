@@ -29,6 +29,7 @@ impl Topology {
         self.check_edges(&mut faults);
         self.check_topics(&mut faults);
         self.check_partitions(&mut faults);
+        self.check_processors(&mut faults);
         Topology::faults_as_error(&faults)
     }
 

@@ -4,7 +4,9 @@ mod aggregates;
 mod cogroups;
 mod grouped_tables;
 mod joins;
+mod processors;
 mod stateless;
+mod stores;
 mod suppress;
 mod tables;
 mod windows;
@@ -12,9 +14,13 @@ mod windows;
 use anabranch::prelude::*;
 
 type Build = fn(&StreamsBuilder);
+type ByHand = fn() -> Topology;
 
 /// Builds the topology of this name.
-pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topology>> {
+pub(crate) fn named(name: &str) -> Option<Box<dyn Fn(Optimization) -> Result<Topology>>> {
+    if let Some((_, build)) = processors::BY_HAND.iter().find(|(known, _)| *known == name) {
+        return Some(Box::new(|_| Ok(build())));
+    }
     let all = [
         stateless::ALL,
         aggregates::ALL,
@@ -24,13 +30,15 @@ pub(crate) fn named(name: &str) -> Option<impl Fn(Optimization) -> Result<Topolo
         suppress::ALL,
         windows::ALL,
         joins::ALL,
+        processors::ALL,
+        stores::ALL,
     ];
     let (_, build) = *all.iter().copied().flatten().find(|(known, _)| *known == name)?;
-    Some(move |optimization| {
+    Some(Box::new(move |optimization| {
         let builder = StreamsBuilder::new();
         build(&builder);
         builder.build_with(optimization)
-    })
+    }))
 }
 
 /// Keys and values may be null, as in all recordings.

@@ -2,13 +2,14 @@
 //!
 //! Reading order: `stateless` (looking and replacing), `fallible` (the `try_` forms), `nulls`, `ends` (sinks and other
 //! ends), `repartition`, `join_table`,
-//! `join_stream`.
+//! `join_stream`, `process` (processors of users).
 
 mod ends;
 mod fallible;
 mod join_stream;
 mod join_table;
 mod nulls;
+mod process;
 mod repartition;
 mod stateless;
 

@@ -1,0 +1,86 @@
+//! What a processor's maker asks for, and the references it is given.
+//!
+//! The same maker runs when the topology is built and when a task is; both times it only asks. A reference is the place
+//! of its wish among the processor's: the node finds store, child or punctuation there.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::processor::{EdgeType, PunctuationType, Schedule};
+use crate::state::{ReadableStore, Store, StoreDeclaration};
+use crate::time::{Duration, as_ms};
+
+/// A store of the processor whose maker has asked for it.
+pub struct StoreRef<S> {
+    pub(super) place: u32,
+    kind: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for StoreRef<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for StoreRef<S> {}
+
+impl<S> fmt::Debug for StoreRef<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreRef({})", self.place)
+    }
+}
+
+/// A node that follows the processor whose maker has asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChildRef(pub(super) u32);
+
+/// A punctuation, to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancellable(pub(super) u32);
+
+/// All that a maker has asked for.
+#[derive(Default)]
+pub(crate) struct Needs {
+    pub(crate) stores: Vec<StoreNeed>,
+    /// Names of children.
+    pub(crate) children: Vec<String>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) faults: Vec<String>,
+}
+
+/// A store that a maker has asked for.
+pub(crate) struct StoreNeed {
+    pub(crate) declaration: StoreDeclaration,
+    pub(crate) types: EdgeType,
+    /// Whether a store of a task is what was asked for.
+    pub(crate) is_kind_of: fn(&dyn Any) -> bool,
+}
+
+impl Needs {
+    pub(super) fn store<S: ReadableStore>(&mut self, store: &Store<S>) -> StoreRef<S> {
+        if store.name().is_empty() {
+            self.faults.push("asks for a store without a name: give it one".to_owned());
+        }
+        self.stores.push(StoreNeed {
+            declaration: S::declare(store),
+            types: EdgeType::of::<S::Key, S::Value>(),
+            is_kind_of: S::is_kind_of,
+        });
+        StoreRef { place: self.stores.len() as u32 - 1, kind: PhantomData }
+    }
+
+    pub(super) fn child(&mut self, name: &str) -> ChildRef {
+        self.children.push(name.to_owned());
+        ChildRef(self.children.len() as u32 - 1)
+    }
+
+    pub(super) fn schedule(&mut self, every: Duration, clock: PunctuationType) -> Cancellable {
+        let every_ms = as_ms(every);
+        if every_ms < 1 {
+            self.faults.push("asks for a punctuation more than once a millisecond".to_owned());
+        }
+        self.schedules.push(Schedule { clock, every_ms: every_ms.max(1) });
+        Cancellable(self.schedules.len() as u32 - 1)
+    }
+}
