@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Invalid,
     /// The task now belongs to another instance: drop it and rejoin.
     Migrated,
+    /// The transaction under way is lost: undo what it has done, and do it again.
+    Aborted,
     /// Local state cannot be trusted: drop it and restore it from its changelog.
     Corrupted,
     /// Nothing that can be repaired here: stop.

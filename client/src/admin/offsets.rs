@@ -32,11 +32,32 @@ impl Admin {
         group: &str,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
+        self.fetch_offsets(group, partitions, false).await
+    }
+
+    /// As [`Admin::committed_offsets`], and waits until transactions that have given offsets for the group are decided.
+    ///
+    /// # Errors
+    /// As [`Admin::committed_offsets`]; Retriable also if they are not decided in time.
+    pub async fn stable_offsets(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
+        self.fetch_offsets(group, partitions, true).await
+    }
+
+    async fn fetch_offsets(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+        stable: bool,
+    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
         let mut retry = self.client.retry();
         loop {
             let attempt = async {
                 let connection = self.group_connection(group).await?;
-                group_offsets::fetch(&connection, group, partitions, false).await
+                group_offsets::fetch(&connection, group, partitions, stable).await
             };
             match retry.attempt(attempt).await {
                 Ok(offsets) => return Ok(offsets),

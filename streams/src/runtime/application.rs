@@ -203,12 +203,6 @@ impl Streams {
         self.topology.validate()?;
         let pairs = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut config = StreamsConfig::from_pairs(pairs).map_err(Error::invalid)?;
-        if config.guarantee == Guarantee::ExactlyOnce {
-            return Err(Error::invalid(
-                "`processing.guarantee` = `exactly_once_v2` needs transactions, which are not there yet: leave it out, \
-                 and every record is processed at least once",
-            ));
-        }
         if let Some(directory) = &self.data_dir {
             let state = directory.join("state").display().to_string();
             config.state_dir.get_or_insert(state);

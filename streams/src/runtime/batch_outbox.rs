@@ -68,6 +68,13 @@ impl BatchOutbox {
         }
     }
 
+    /// Forgets everything that has not been taken.
+    pub(crate) fn clear(&mut self) {
+        self.finish_all();
+        self.ready.clear();
+        self.waiting.clear();
+    }
+
     /// Finishes every batch that holds a record.
     pub(crate) fn finish_all(&mut self) {
         for topic in &mut self.topics {

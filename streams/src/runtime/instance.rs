@@ -18,11 +18,12 @@ use super::application::State;
 use super::assignment::assignor::{Holdings, TaskAssignor};
 use super::assignment::user_data::Subscription;
 use super::beginnings;
-use super::config::{ClientRole, StreamsConfig};
+use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
 use super::member::{Member, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
+use super::transaction::WorkerTransaction;
 use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
 use crate::processor::{Policies, TaskId};
@@ -196,7 +197,12 @@ impl Instance {
         let client = Client::connect(&self.host, self.dialer.clone(), client_config)
             .await
             .map_err(|error| client_error("no broker answers", error))?;
-        let producer_config = ProducerConfig::from_pairs(&self.config.client_settings(ClientRole::Producer))
+        let mut settings = self.config.client_settings(ClientRole::Producer);
+        if self.config.guarantee == Guarantee::ExactlyOnce {
+            // What a vanished instance has left open holds up readers for so long.
+            settings.entry("transaction.timeout.ms".to_string()).or_insert_with(|| "10000".to_string());
+        }
+        let producer_config = ProducerConfig::from_pairs(&settings)
             .map_err(|error| client_error("producer settings", error))?;
         let producer = Producer::new(&client, producer_config.clone())
             .map_err(|error| client_error("making a producer", error))?;
@@ -241,12 +247,28 @@ impl Instance {
         let (to_instance, from_workers) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
         let mut threads = Vec::new();
+        let process_id = holdings.lock().process_id;
         for number in 1..=self.config.threads {
             let (sender, receiver) = mpsc::unbounded_channel();
+            let transaction = match self.config.guarantee {
+                Guarantee::AtLeastOnce => None,
+                Guarantee::ExactlyOnce => {
+                    let id = format!("{}-{}-{number}", self.application_id, hex(&process_id));
+                    let config = ProducerConfig { transactional_id: Some(id), ..producer_config.clone() };
+                    let patience = Duration::from_millis(self.config.task_timeout_ms);
+                    let made = WorkerTransaction::new(&client, &self.application_id, config, patience);
+                    Some(made.map_err(|error| client_error("making a producer", error))?)
+                }
+            };
+            let producer = match &transaction {
+                Some(transaction) => transaction.producer().clone(),
+                None => Producer::new(&client, producer_config.clone())
+                    .map_err(|error| client_error("making a producer", error))?,
+            };
             let context = WorkerContext {
                 host: self.host.clone(),
-                producer: Producer::new(&client, producer_config.clone())
-                    .map_err(|error| client_error("making a producer", error))?,
+                producer,
+                transaction,
                 commit_interval: Duration::from_millis(self.config.commit_interval_ms),
                 uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
                 cache_max_bytes: self.config.cache_max_bytes / self.config.threads,
@@ -267,6 +289,10 @@ impl Instance {
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
         let (consumer, offset_resets) =
             self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
+        let mut settings = self.config.client_settings(ClientRole::RestoreConsumer);
+        settings.extend(self.isolation());
+        let restore = ConsumerConfig::from_pairs(&settings)
+            .map_err(|error| client_error("restore consumer settings", error))?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reads = |task: TaskId| {
             let inputs = plan.inputs(task).into_iter();
@@ -285,8 +311,6 @@ impl Instance {
             placed: Mutex::new(BTreeMap::new()),
             workers,
         });
-        let restore = ConsumerConfig::from_pairs(&self.config.client_settings(ClientRole::RestoreConsumer))
-            .map_err(|error| client_error("restore consumer settings", error))?;
         let member = Member {
             shared: Arc::clone(&shared),
             consumer,
@@ -321,6 +345,12 @@ impl Instance {
         }
     }
 
+    /// Under exactly-once nothing is read that may still be undone.
+    fn isolation(&self) -> Option<(String, String)> {
+        let exactly_once = self.config.guarantee == Guarantee::ExactlyOnce;
+        exactly_once.then(|| ("isolation.level".to_string(), "read_committed".to_string()))
+    }
+
     fn client_config(&self, role: ClientRole) -> Result<ClientConfig> {
         let mut settings = self.config.client_settings(role);
         if let Some(servers) = &self.bootstrap_servers {
@@ -347,6 +377,7 @@ impl Instance {
         for (key, value) in [("group.id", self.application_id.as_str()), ("enable.auto.commit", "false")] {
             settings.insert(key.to_string(), value.to_string());
         }
+        settings.extend(self.isolation());
         if let Some(id) = instance_id {
             settings.entry("group.instance.id".to_string()).or_insert(id);
         }

@@ -83,7 +83,7 @@ impl Member {
             Ok(reply) => Some(reply),
             Err(error) => {
                 if self.abandoned {
-                    self.lose_everything();
+                    self.abandon_workers();
                 } else {
                     tracing::error!(%error, "the application fails");
                 }
@@ -169,6 +169,14 @@ impl Member {
                 self.settle();
             }
             FromWorker::Commit { offsets, reply } => self.commit(offsets, reply).await,
+            FromWorker::Group { reply } => {
+                if let Some(group) = self.consumer.group_metadata() {
+                    // A worker that has been closed meanwhile does not wait.
+                    let _ = reply.send(group);
+                }
+            }
+            FromWorker::Committed => self.shared.committed.send_modify(|count| *count += 1),
+            FromWorker::Rewind(offsets) => self.rewind(&offsets),
             FromWorker::Failed(error) => return Err(error),
         }
         Ok(())
@@ -189,6 +197,22 @@ impl Member {
                 if done {
                     self.shared.committed.send_modify(|count| *count += 1);
                 }
+            }
+        }
+    }
+
+    /// Reads partitions again. What was fetched before is on its way to the worker already, so the word that all that
+    /// comes behind it is anew finds its place in the same queue.
+    fn rewind(&mut self, offsets: &[(TopicPartition, i64)]) {
+        for (partition, offset) in offsets {
+            match self.consumer.seek(partition, *offset) {
+                Ok(()) => {
+                    if let Some(worker) = self.worker_of(partition) {
+                        self.tell(worker, ToWorker::Rewound(partition.clone()));
+                    }
+                }
+                // It has been taken away, and its task with it.
+                Err(error) => tracing::debug!(%partition, %error, "not read again"),
             }
         }
     }
@@ -279,7 +303,8 @@ impl Member {
             .iter()
             .map(|input| TopicPartition::new(Arc::clone(&input.topic), input.partition))
             .collect();
-        let committed = client.admin().committed_offsets(application_id, Some(&inputs)).await;
+        // Those of a transaction that is not decided yet are waited for.
+        let committed = client.admin().stable_offsets(application_id, Some(&inputs)).await;
         let committed = committed.map_err(|error| client_error("asking for committed offsets", error))?;
         for (index, input) in inputs.iter().enumerate() {
             if let Some(offset) = committed.get(input) {
@@ -367,12 +392,10 @@ impl Member {
         }
     }
 
-    /// Lets every worker forget its tasks, so that nothing more is committed.
-    fn lose_everything(&self) {
-        let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
+    /// Lets every worker end at once, so that nothing more is committed.
+    fn abandon_workers(&self) {
         for worker in 0..self.shared.workers.len() {
-            let (reply, _) = oneshot::channel();
-            self.tell(worker, ToWorker::Lose { tasks: tasks.clone(), reply });
+            self.tell(worker, ToWorker::Abandon);
         }
     }
 

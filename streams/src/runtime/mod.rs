@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`config`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
 //! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
-//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements` (the loop that processes and commits), `restore`;
+//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that processes and commits), `restore`;
 //! `state_directory`; `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
@@ -22,4 +22,5 @@ mod running_task;
 mod state_directory;
 pub mod topic_io;
 mod topics;
+mod transaction;
 mod worker;

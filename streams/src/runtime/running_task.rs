@@ -1,6 +1,6 @@
 //! A task on its worker: the task itself, its outbox, and its state coming back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::Context;
 
@@ -30,6 +30,8 @@ pub(crate) struct RunningTask {
     sealed: Option<Epoch>,
     /// Offsets last committed, so that what has not moved is not committed again.
     committed: Offsets,
+    /// Inputs that are read again after an abort: what still comes from before is stale.
+    rewinding: BTreeSet<usize>,
     /// For decompressed batches.
     scratch: Vec<u8>,
     /// Encoded headers of one record.
@@ -55,6 +57,7 @@ impl RunningTask {
             restoration,
             sealed: None,
             committed: Offsets::new(),
+            rewinding: BTreeSet::new(),
             scratch: Vec::new(),
             headers: Vec::new(),
         }
@@ -141,6 +144,10 @@ impl RunningTask {
     pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<usize> {
         let partition = TopicPartition { topic: Arc::clone(&fetched.topic), partition: fetched.partition };
         let Some(&input) = self.inputs.get(&partition) else { return Ok(0) };
+        if self.rewinding.contains(&input) {
+            return Ok(0);
+        }
+        self.task.fetched(input, fetched.fetch_offset, fetched.next_offset);
         for batch in batches(&fetched.records) {
             let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
             let batch = batch.map_err(|error| corrupt(fetched, error))?;
@@ -251,6 +258,33 @@ impl RunningTask {
             }
         }
         self.task.commit(epoch)
+    }
+
+    /// Undoes what is not committed. Says where its partitions are to be read again; until [`RunningTask::rewound`] what
+    /// comes of them is stale.
+    ///
+    /// # Errors
+    /// If a node cannot be made anew.
+    pub(crate) fn abort(&mut self) -> Result<Vec<(TopicPartition, i64)>> {
+        self.task.abort()?;
+        self.outbox.clear();
+        self.sealed = None;
+        self.committed.clear();
+        let mut rewound = Vec::new();
+        for (partition, &input) in &self.inputs {
+            if let Some(offset) = self.task.rewound_to(input) {
+                self.rewinding.insert(input);
+                rewound.push((partition.clone(), offset));
+            }
+        }
+        Ok(rewound)
+    }
+
+    /// What comes of the partition from now on is read from where the abort went back to.
+    pub(crate) fn rewound(&mut self, partition: &TopicPartition) {
+        if let Some(input) = self.inputs.get(partition) {
+            self.rewinding.remove(input);
+        }
     }
 
     /// Committed rows that the engine does not have yet.

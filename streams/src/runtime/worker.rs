@@ -6,7 +6,8 @@
 //! out, so results come at once when it is quiet and are merged under load.
 //!
 //! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
-//! goes on meanwhile in the next epoch.
+//! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
+//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -14,12 +15,15 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use anabranch_client::{ClientError, FetchedBatches, OffsetAndMetadata, Producer, TopicPartition};
+use anabranch_client::{
+    ClientError, FetchedBatches, GroupMetadata, OffsetAndMetadata, Producer, TopicPartition,
+};
 use anabranch_host::{Host, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::running_task::RunningTask;
+use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 
@@ -37,6 +41,8 @@ pub(crate) enum ToWorker {
     Open(Box<RunningTask>),
     /// Raw batches of a partition, as they were fetched.
     Records(FetchedBatches),
+    /// What comes of the partition from now on is read from where an abort went back to.
+    Rewound(TopicPartition),
     /// The end of these tasks here, after a commit; the answer says whether it was clean.
     Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// These tasks belong to another instance already: forget what is not committed.
@@ -47,6 +53,8 @@ pub(crate) enum ToWorker {
     Settle { reply: oneshot::Sender<()> },
     /// A question about a task's stores.
     Ask { task: TaskId, question: Question },
+    /// The end at once, as a crash would bring it.
+    Abandon,
     /// The end, after a commit of everything.
     Stop { reply: oneshot::Sender<Result<()>> },
 }
@@ -64,6 +72,12 @@ pub(crate) enum FromWorker {
     Restored(TaskId),
     /// Offsets to be committed by the group's member.
     Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
+    /// A transaction is to commit offsets on behalf of the group's member.
+    Group { reply: oneshot::Sender<GroupMetadata> },
+    /// A transaction has committed offsets.
+    Committed,
+    /// Read these partitions again, from these offsets.
+    Rewind(Vec<(TopicPartition, i64)>),
     /// The worker has failed and ends.
     Failed(Error),
 }
@@ -72,6 +86,8 @@ pub(crate) enum FromWorker {
 pub(crate) struct WorkerContext {
     pub(crate) host: Host,
     pub(crate) producer: Producer,
+    /// Under exactly-once; the producer is its.
+    pub(crate) transaction: Option<WorkerTransaction>,
     pub(crate) commit_interval: Duration,
     /// Undo lists and unsent batches beyond this force a commit.
     pub(crate) uncommitted_max_bytes: usize,
@@ -119,6 +135,9 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
         // The instance may be gone already.
         let _ = to_instance.send(FromWorker::Failed(error));
+        if let Some(transaction) = &worker.context.transaction {
+            transaction.close().await;
+        }
     }
 }
 
@@ -131,39 +150,50 @@ enum Woken {
 
 impl Worker {
     async fn turn_until_stopped(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Result<()> {
+        if let Some(transaction) = &self.context.transaction {
+            let claimed = transaction.claim().await;
+            claimed.map_err(|error| client_error("claiming the worker's transactional id", error))?;
+        }
         loop {
-            while let Ok(message) = messages.try_recv() {
-                if self.take(message).await? {
-                    return Ok(());
-                }
-            }
-            if let Some(done) = self.commit_if_done().await {
-                self.committed(done)?;
-            }
-            let worked = self.work().await?;
-            if !worked {
-                self.flush_all().await?;
-            }
-            if self.commit_is_due(worked) {
-                self.begin_commit().await?;
-            }
-            if let Some(error) = self.acknowledgements.error() {
-                return Err(client_error("writing records", error));
-            }
-            if self.write_behind(worked)? || worked {
-                continue;
-            }
-            match self.wait(messages).await {
-                Woken::Message(None) => return Ok(()),
-                Woken::Message(Some(message)) => {
-                    if self.take(message).await? {
-                        return Ok(());
-                    }
-                }
-                Woken::Committed(done) => self.committed(done)?,
-                Woken::Deadline => {}
+            match self.turn(messages).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) if self.may_undo(&error) => self.undo(&error).await?,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// One turn; true if it was the last.
+    async fn turn(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Result<bool> {
+        while let Ok(message) = messages.try_recv() {
+            if self.take(message).await? {
+                return Ok(true);
+            }
+        }
+        if let Some(done) = self.commit_if_done().await {
+            self.committed(done)?;
+        }
+        let worked = self.work().await?;
+        if !worked {
+            self.flush_all().await?;
+        }
+        if self.commit_is_due(worked) {
+            self.begin_commit().await?;
+        }
+        if let Some(error) = self.acknowledgements.error() {
+            return Err(self.lost("writing records", error));
+        }
+        if self.write_behind(worked)? || worked {
+            return Ok(false);
+        }
+        match self.wait(messages).await {
+            Woken::Message(None) => return Ok(true),
+            Woken::Message(Some(message)) => return self.take(message).await,
+            Woken::Committed(done) => self.committed(done)?,
+            Woken::Deadline => {}
+        }
+        Ok(false)
     }
 
     /// Takes a message; true if it was the last.
@@ -184,7 +214,18 @@ impl Worker {
                     return Ok(false);
                 }
             }
+            ToWorker::Rewound(partition) => {
+                self.tasks.values_mut().for_each(|task| task.rewound(&partition));
+            }
+            ToWorker::Abandon => return Ok(true),
             ToWorker::Lose { tasks, reply } => {
+                // What they have done is in the same transaction as what stays.
+                if self.context.transaction.is_some()
+                    && tasks.iter().any(|task| self.tasks.contains_key(task))
+                {
+                    let lost = Error::new(ErrorKind::Migrated, "tasks belong to another instance");
+                    self.undo(&lost).await?;
+                }
                 for task in tasks {
                     self.tasks.remove(&task);
                 }
@@ -202,7 +243,11 @@ impl Worker {
             }
             ToWorker::Stop { reply } => {
                 let all: BTreeSet<TaskId> = self.tasks.keys().copied().collect();
-                let _ = reply.send(self.close(&all).await);
+                let closed = self.close(&all).await;
+                if let Some(transaction) = &self.context.transaction {
+                    transaction.close().await;
+                }
+                let _ = reply.send(closed);
                 return Ok(true);
             }
         }
@@ -284,20 +329,32 @@ impl Worker {
     }
 
     async fn send_ready(&mut self) -> Result<()> {
+        let transactional = self.context.transaction.is_some();
+        if transactional && self.commit.is_some() {
+            // It belongs to the next transaction, which begins when this one has ended.
+            return Ok(());
+        }
         for task in self.tasks.values_mut() {
             while let Some(topic) = task.outbox().waits_for() {
                 let known = self.context.producer.partition_count(&topic).await;
                 known.map_err(|error| client_error(&format!("looking up the topic `{topic}`"), error))?;
                 task.outbox().append_waiting()?;
             }
-            for ready in task.outbox().take_ready() {
+            let ready = task.outbox().take_ready();
+            if let Some(transaction) = self.context.transaction.as_mut().filter(|_| !ready.is_empty()) {
+                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
+            }
+            for ready in ready {
                 let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
                 let on_ack = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
                 self.context
                     .producer
                     .send_batch(ready.topic, ready.partition, ready.batch, on_ack)
                     .await
-                    .map_err(|error| client_error("sending records", error))?;
+                    .map_err(|error| match transactional {
+                        true => transaction_lost("sending records", error),
+                        false => client_error("sending records", error),
+                    })?;
             }
         }
         Ok(())
@@ -340,17 +397,78 @@ impl Worker {
         self.commit_requested = false;
         self.last_commit = self.context.host.now();
         let to_instance = self.context.to_instance.clone();
-        self.commit = Some(Box::pin(async move {
-            let acknowledged = settled.await?;
-            if !offsets.is_empty() {
-                let (reply, answer) = oneshot::channel();
-                let asked = to_instance.send(FromWorker::Commit { offsets, reply });
-                asked.map_err(|_| ClientError::closed("instance"))?;
-                answer.await.map_err(|_| ClientError::closed("instance"))??;
+        self.commit = Some(match &mut self.context.transaction {
+            None => Box::pin(async move {
+                let acknowledged = settled.await?;
+                if !offsets.is_empty() {
+                    ask_instance(&to_instance, |reply| FromWorker::Commit { offsets, reply }).await??;
+                }
+                Ok(acknowledged)
+            }),
+            Some(transaction) if offsets.is_empty() && !transaction.is_open() => Box::pin(settled),
+            Some(transaction) => {
+                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
+                let asker = to_instance.clone();
+                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await };
+                let ended = transaction.commit(offsets, group);
+                Box::pin(async move {
+                    ended.await?;
+                    // The instance may be gone already.
+                    let _ = to_instance.send(FromWorker::Committed);
+                    settled.await
+                })
             }
-            Ok(acknowledged)
-        }));
+        });
         Ok(())
+    }
+
+    /// Whether an error ends no more than the transaction under way.
+    fn may_undo(&self, error: &Error) -> bool {
+        self.context.transaction.is_some() && matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Migrated)
+    }
+
+    /// An error of the producer: of the transaction, where there is one.
+    fn lost(&self, doing: &str, error: ClientError) -> Error {
+        match self.context.transaction {
+            Some(_) => transaction_lost(doing, error),
+            None => client_error(doing, error),
+        }
+    }
+
+    /// Ends the transaction without effect: all tasks go back to their last commit, and what they had read since then is
+    /// read again.
+    async fn undo(&mut self, why: &Error) -> Result<()> {
+        tracing::warn!(error = %why, "the transaction is undone");
+        if let Some(commit) = self.commit.take()
+            && let Ok(acknowledged) = commit.await
+        {
+            self.apply(Ok(acknowledged))?;
+        }
+        if let Some(transaction) = &mut self.context.transaction {
+            let undone = transaction.undo().await;
+            undone.map_err(|error| client_error("undoing a transaction", error))?;
+            self.context.producer = transaction.producer().clone();
+        }
+        self.settled();
+        self.acknowledgements = Acknowledgements::default();
+        self.epoch += 1;
+        let mut again = Vec::new();
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            again.extend(task.abort()?);
+        }
+        for partition in std::mem::take(&mut self.paused) {
+            self.tell(FromWorker::Resume(partition));
+        }
+        self.tell(FromWorker::Rewind(again));
+        Ok(())
+    }
+
+    /// Tells those who wait that no commit is in flight.
+    fn settled(&mut self) {
+        for reply in self.settling.drain(..) {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        }
     }
 
     /// The outcome of the commit in flight, if it is there.
@@ -366,8 +484,8 @@ impl Worker {
     fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         self.commit = None;
         let applied = self.apply(done);
-        for reply in self.settling.drain(..) {
-            let _ = reply.send(());
+        if applied.is_ok() {
+            self.settled();
         }
         applied
     }
@@ -375,6 +493,9 @@ impl Worker {
     fn apply(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         let acknowledged = match done {
             Ok(acknowledged) => acknowledged,
+            Err(error) if self.context.transaction.is_some() => {
+                return Err(transaction_lost("committing", error));
+            }
             Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
                 tracing::warn!(%error, "the tasks of this worker belong to others");
                 self.fenced = true;
@@ -382,6 +503,9 @@ impl Worker {
             }
             Err(error) => return Err(client_error("committing", error)),
         };
+        if let Some(transaction) = &mut self.context.transaction {
+            transaction.committed();
+        }
         let wall_clock_ms = self.context.host.wall_clock_ms();
         for task in self.tasks.values_mut() {
             task.committed(&acknowledged, wall_clock_ms)?;
@@ -410,7 +534,11 @@ impl Worker {
         if tasks.is_empty() {
             return Ok(());
         }
-        let committed = self.commit_all().await;
+        let committed = match self.commit_all().await {
+            // Whoever gets them goes on from their last commit.
+            Err(error) if self.may_undo(&error) => self.undo(&error).await,
+            committed => committed,
+        };
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.paused.retain(|partition| !task.reads(partition));
@@ -477,6 +605,27 @@ impl Worker {
     fn tell(&self, word: FromWorker) {
         // The instance outlives its workers, but for a process that is being torn down.
         let _ = self.context.to_instance.send(word);
+    }
+}
+
+/// Asks the instance, and waits for its answer.
+async fn ask_instance<T>(
+    to_instance: &mpsc::UnboundedSender<FromWorker>,
+    question: impl FnOnce(oneshot::Sender<T>) -> FromWorker,
+) -> Result<T, ClientError> {
+    let (reply, answer) = oneshot::channel();
+    to_instance.send(question(reply)).map_err(|_| ClientError::closed("instance"))?;
+    answer.await.map_err(|_| ClientError::closed("instance"))
+}
+
+/// An error that ends a transaction, if another may succeed where it has failed.
+fn transaction_lost(doing: &str, error: ClientError) -> Error {
+    match error.kind() {
+        anabranch_client::ErrorKind::Abort
+        | anabranch_client::ErrorKind::OutcomeUnknown
+        | anabranch_client::ErrorKind::Fenced
+        | anabranch_client::ErrorKind::Retriable => Error::new(ErrorKind::Aborted, doing).with_source(error),
+        _ => client_error(doing, error),
     }
 }
 

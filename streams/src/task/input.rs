@@ -19,6 +19,10 @@ pub(crate) struct Input {
     pub(super) partition_time: i64,
     /// Behind the last record that was processed or dropped.
     pub(super) next_offset: Option<i64>,
+    /// From where and up to where it was fetched: behind markers and aborted records too, which are no records.
+    pub(super) fetched: Option<(i64, i64)>,
+    /// The position that was sealed last.
+    pub(super) sealed: Option<i64>,
 }
 
 impl Input {
@@ -32,7 +36,27 @@ impl Input {
             head: None,
             partition_time: -1,
             next_offset: None,
+            fetched: None,
+            sealed: None,
         }
+    }
+
+    /// Where reading goes on if what is buffered is forgotten; none if nothing has been dealt with.
+    pub(super) fn position(&self) -> Option<i64> {
+        match self.queue.head() {
+            Some(head) => self.next_offset.map(|_| head.offset),
+            None => self.next_offset.max(self.fetched.map(|(_, to)| to)),
+        }
+    }
+
+    /// Goes back to where the last committed epoch ended.
+    pub(super) fn rewind(&mut self, partition_time: i64, next_offset: Option<i64>) {
+        self.queue.clear();
+        self.head = None;
+        self.partition_time = partition_time;
+        self.next_offset = next_offset;
+        self.sealed = None;
+        self.fetched = self.fetched.map(|(from, _)| next_offset.unwrap_or(from)).map(|at| (at, at));
     }
 
     /// The head has been dealt with.

@@ -155,6 +155,17 @@ impl Task {
         self.inputs[input].queue.push(record);
     }
 
+    /// Notes what a fetch of an input has covered: offsets from `from` up to `to`, whether there were records or not.
+    pub(crate) fn fetched(&mut self, input: usize, from: i64, to: i64) {
+        let input = &mut self.inputs[input];
+        input.fetched = Some((input.fetched.map_or(from, |(first, _)| first), to));
+    }
+
+    /// Where an input is to be read again after an abort; none if it has not been read.
+    pub(crate) fn rewound_to(&self, input: usize) -> Option<i64> {
+        self.inputs[input].fetched.map(|(_, to)| to)
+    }
+
     /// Processes one record: the one with the lowest time at the head of any queue; then calls what is due by stream
     /// time. False if no record waits.
     ///
@@ -228,7 +239,9 @@ impl Task {
 
     /// Whether anything happened since the last seal.
     pub(crate) fn needs_commit(&self) -> bool {
-        self.dirty
+        // A position also moves where there is no record to process: over the marker that ends a transaction.
+        let moved = |input: &Input| input.buffered() == 0 && input.position() > input.sealed;
+        self.dirty || self.inputs.iter().any(moved)
     }
 
     /// Forwards the updates that wait in cached stores. Due when the worker has no more input at hand, and when
@@ -290,13 +303,12 @@ impl Task {
         self.state.commit_requested = false;
         let memos: Vec<(String, i64)> =
             self.state.memos.known().map(|(name, value)| (name.to_owned(), value)).collect();
-        let offset = |(index, input): (usize, &Input)| {
-            // What is buffered is not processed: reading goes on at the head.
-            let next = input.queue.head().map(|head| head.offset).filter(|_| input.next_offset.is_some());
+        let offset = |(index, input): (usize, &mut Input)| {
+            input.sealed = input.position();
             let metadata = OffsetMetadata { partition_time: input.partition_time, memos: memos.clone() };
-            Some((index, next.or(input.next_offset)?, metadata.encode()))
+            Some((index, input.sealed?, metadata.encode()))
         };
-        let offsets = self.inputs.iter().enumerate().filter_map(offset).collect();
+        let offsets = self.inputs.iter_mut().enumerate().filter_map(offset).collect();
         self.sealed.push_back((epoch, self.marks()));
         Ok(Sealed { epoch, offsets })
     }
@@ -326,10 +338,7 @@ impl Task {
         self.state.stream_time = *stream_time;
         self.state.memos.restore(memos);
         for (input, (partition_time, next_offset)) in self.inputs.iter_mut().zip(inputs) {
-            input.queue.clear();
-            input.head = None;
-            input.partition_time = *partition_time;
-            input.next_offset = *next_offset;
+            input.rewind(*partition_time, *next_offset);
         }
         self.state.stores.iter_mut().for_each(|store| store.abort());
         self.state.punctuations.clear();

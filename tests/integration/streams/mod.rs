@@ -4,6 +4,7 @@
 mod bad_input;
 mod beginnings;
 mod errors;
+mod exactly_once;
 mod instances;
 mod killed;
 mod restart;
