@@ -30,23 +30,9 @@ pub(crate) struct Reader {
     correlation_id: i32,
 }
 
-/// A record as it lies in the log.
-pub(crate) struct Read {
-    pub(crate) offset: i64,
-    pub(crate) key: Option<Bytes>,
-    pub(crate) value: Option<Bytes>,
-}
-
-impl Read {
-    /// A record that a producer of [`producers`](crate::producers) has sent.
-    fn numbered(&self) -> (i64, Value) {
-        (self.offset, value_of(self.value.as_deref()))
-    }
-}
-
 /// What a fetch brought.
 struct Fetched {
-    records: Vec<Read>,
+    records: Vec<(i64, Value)>,
     next_offset: i64,
     high_watermark: i64,
 }
@@ -58,11 +44,6 @@ impl Reader {
 
     /// The whole of a log, up to its high watermark; asks until it is told.
     pub(crate) async fn read_all(&mut self, log: &Log) -> Vec<(i64, Value)> {
-        self.read_records(log).await.iter().map(Read::numbered).collect()
-    }
-
-    /// As [`Reader::read_all`], whatever the records are.
-    pub(crate) async fn read_records(&mut self, log: &Log) -> Vec<Read> {
         let mut records = Vec::new();
         let mut offset = 0;
         loop {
@@ -90,11 +71,7 @@ impl Reader {
             match self.fetch(log, offset).await {
                 Some(Ok(fetched)) => {
                     offset = fetched.next_offset;
-                    recorder.polled(
-                        consumer,
-                        log.clone(),
-                        fetched.records.iter().map(Read::numbered).collect(),
-                    );
+                    recorder.polled(consumer, log.clone(), fetched.records);
                 }
                 Some(Err(ErrorCode::OFFSET_OUT_OF_RANGE)) => {
                     // The checker will say that what was seen is gone.
@@ -183,11 +160,7 @@ fn read_answer(answer: &Bytes, log: &Log, offset: i64) -> Result<Fetched, ErrorC
             let record = record.expect("a record");
             // A batch comes whole, also when its first records were not asked for.
             if record.offset >= offset {
-                fetched.records.push(Read {
-                    offset: record.offset,
-                    key: record.key.map(Bytes::copy_from_slice),
-                    value: record.value.map(Bytes::copy_from_slice),
-                });
+                fetched.records.push((record.offset, value_of(record.value)));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Word count in the simulated world: broker, writers and the application's instances, while all of them fail.
 //!
-//! At least once: of every line that was acknowledged each word counts, some may count twice; and the store, its
-//! changelog and the output agree in the end. A run in which nothing fails is exact.
+//! At least once: of every line that was acknowledged each word counts, some may count twice. Exactly once: each counts
+//! once. Either way the store, its changelog and the output agree in the end, and a run in which nothing fails is exact.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,14 +9,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
+use anabranch_client::{
+    Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
+    TopicPartition,
+};
 use anabranch_host::sim::{NetworkOptions, assert_same_trace};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::{ADDRESS, BrokerProcess};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::reader::Reader;
 use crate::seeds::{for_each_seed, for_some_seeds};
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("word-counts");
@@ -55,6 +57,7 @@ struct Setting {
     pause_us: u64,
     /// Whether anything fails.
     troubled: bool,
+    guarantee: Guarantee,
 }
 
 impl Setting {
@@ -69,6 +72,7 @@ impl Setting {
             distinct_words: one_of(&[3, 100]),
             pause_us: one_of(&[20_000, 200_000]),
             troubled: host.random_below(8) > 0,
+            guarantee: if host.random_below(2) == 0 { AtLeastOnce } else { ExactlyOnce },
         }
     }
 
@@ -78,17 +82,23 @@ impl Setting {
             .bootstrap_server(ADDRESS)
             .create_topics(self.partitions)
             .threads(self.threads)
+            .guarantee(self.guarantee)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
             .config("commit.interval.ms", self.commit_interval_ms)
             .config("consumer.session.timeout.ms", 6000)
             .config("consumer.heartbeat.interval.ms", 500)
+            .config("producer.transaction.timeout.ms", 5000)
     }
 
-    /// What may fail on the nodes of instances. A process that stands still, or is cut off, for longer than its session
-    /// wakes up with batches to send; another has its tasks then, and at least once nothing fences the two. So where
-    /// there are two instances, they end, and lose connections, but do not wake up late.
+    /// Where anything may fail. A process that stands still, or is cut off, for longer than its session wakes up with
+    /// batches to send; another has its tasks then, and only transactions fence the two. So where there are two
+    /// instances and none, they end, and lose connections, but do not wake up late.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = if self.instances == 1 { &["app0"][..] } else { &[] };
+        let instances: &[&str] = match (self.instances, self.guarantee) {
+            (1, _) => &["app0"],
+            (_, ExactlyOnce) => &["app0", "app1"],
+            (_, AtLeastOnce) => &[],
+        };
         ["writer0", "writer1"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -189,12 +199,27 @@ async fn count_the_rest(streams: Streams) -> Result<Words> {
     Ok(counts.into_iter().collect())
 }
 
-/// The newest count of each word in a topic.
+/// The newest count of each word in a topic, as one reads it who reads nothing that may be undone.
 async fn newest(host: &Host, topic: &str, partitions: i32) -> Words {
-    let mut reader = Reader::new(host);
+    let client = connect(host).await;
+    let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
+    let config =
+        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(&client, config).expect("a valid configuration");
+    consumer.assign(&names).expect("no group");
+    let mut ends = BTreeMap::new();
+    for name in &names {
+        consumer.seek_to_beginning(name).expect("assigned");
+        let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Latest)]);
+        while !ends.contains_key(name) {
+            let listed = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+            ends.extend(listed.into_iter().filter_map(|(name, end)| Some((name, end.ok()?.offset))));
+        }
+    }
     let mut newest = Words::new();
-    for partition in 0..partitions {
-        for record in reader.read_records(&(topic.to_owned(), partition)).await {
+    while ends.iter().any(|(name, end)| *end > 0 && consumer.position(name).is_none_or(|at| at < *end)) {
+        let polled = consumer.poll(Duration::from_millis(500)).await.expect("records");
+        for record in polled.records {
             let word = String::from_utf8(record.key.expect("a word").to_vec()).expect("text");
             let count = record.value.expect("a count");
             newest.insert(word, i64::from_be_bytes(count[..].try_into().expect("8 bytes")));
@@ -252,6 +277,12 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
     for (word, acknowledged) in written.acknowledged.borrow().iter() {
         let counted = counts.get(word).copied().unwrap_or(0);
         assert!(counted >= *acknowledged, "{word}: {acknowledged} acknowledged, {counted} counted");
+    }
+    if setting.guarantee == ExactlyOnce {
+        for (word, counted) in &counts {
+            let sent = written.sent.borrow().get(word).copied().unwrap_or(0);
+            assert!(*counted <= sent, "{word}: {sent} sent, {counted} counted exactly once");
+        }
     }
     assert_eq!(changelog, counts, "the changelog (left) brings the store (right) back");
     assert_eq!(output, counts, "the output's newest (left) are the store's (right)");
