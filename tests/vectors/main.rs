@@ -169,6 +169,8 @@ vectors! {
     unlimited_count,
     unnamed_everything,
     unnamed_joins,
+    versioned_table,
+    versioned_table_group_by,
     windowed_serde_sink,
     windowed_table_filter,
     word_count,

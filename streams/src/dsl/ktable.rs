@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::graph::{
-    Output, PlanNode, SerdeSlot, StreamPlan, TableId, TableOrigin, TablePlan, ViewSlot, result_store, view,
+    Output, PlanNode, SerdeSlot, StreamPlan, TableId, TableOrigin, TablePlan, ViewSlot, is_versioned,
+    result_store, view,
 };
 use super::handle::Handle;
 use super::kstream::KStream;
@@ -156,9 +157,11 @@ impl<K: Data, V: Data> KTable<K, V> {
                 let (mapper, plan) = (Arc::clone(&mapper), &lowering.tables[table]);
                 let (store, sends_old) =
                     (plan.store.as_ref().map(|store| store.name.clone()), plan.sends_old);
+                // A version that is not in the new table may lie behind one that is: it is told of.
+                let quiet = filter && !is_versioned(lowering.tables, parent);
                 let supplier = NodeSupplier::of(move |init| {
                     let store = optional_store(init, store.as_deref(), sends_old)?;
-                    Ok(TableMapValues::<K, V, V2, F>::new(Arc::clone(&mapper), store, sends_old, filter))
+                    Ok(TableMapValues::<K, V, V2, F>::new(Arc::clone(&mapper), store, sends_old, quiet))
                 });
                 let kind = NodeKind::Processor;
                 let node = lowering.topology.add_node(&node_name, kind, supplier, parents, on_error.clone());

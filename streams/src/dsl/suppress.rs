@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::graph::{Output, PlanNode, TableOrigin, TablePlan, ViewSlot, suppress_store, view};
+use super::graph::{Output, PlanNode, TableOrigin, TablePlan, ViewSlot, is_versioned, suppress_store, view};
 use super::ktable::KTable;
 use crate::data::Data;
 use crate::operators::{self, StoreGetter, SuppressGetter, SuppressSettings, TableView};
@@ -220,6 +220,11 @@ impl<K: Data, V: Data> KTable<K, V> {
             };
             let parent = walk.table(parent);
             let above = walk.tables[parent].node;
+            if is_versioned(&walk.tables, parent) {
+                walk.faults.push(format!(
+                    "`{name}` would hold back updates of a versioned table, of which each tells of another time: keep the table in a `KeyValue` store"
+                ));
+            }
             let mut settings = settings;
             if settings.time_of_key.is_some() {
                 match walk.window_grace_ms(above) {

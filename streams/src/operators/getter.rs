@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::data::{Data, Item};
 use crate::error::Result;
-use crate::state::{KeyValueState, SessionState, Stores, WindowState};
+use crate::state::{KeyValueState, SessionState, Stores, VersionedState, WindowState};
 use crate::window::{SessionWindow, Window, Windowed};
 
 /// Reads rows of a table.
@@ -22,6 +22,20 @@ pub(crate) struct StoreGetter(pub(crate) usize);
 impl<K: Data, V: Data> TableGetter<K, V> for StoreGetter {
     fn get(&mut self, key: &K, _: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
         stores.typed::<KeyValueState<K, V>>(self.0)?.get(key)
+    }
+}
+
+/// Reads a versioned store, as of a time if one is given.
+pub(crate) struct VersionedGetter(pub(crate) usize);
+
+impl<K: Data, V: Data> TableGetter<K, V> for VersionedGetter {
+    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
+        let store = stores.typed::<VersionedState<K, V>>(self.0)?;
+        let version = match as_of {
+            Some(timestamp) => store.get_as_of(key, timestamp)?,
+            None => store.get(key)?,
+        };
+        Ok(version.map(|version| (version.value, version.valid_from)))
     }
 }
 

@@ -32,6 +32,7 @@ mod table_join;
 mod table_map_values;
 mod table_source;
 mod to_stream;
+mod versioned_source;
 mod widen;
 mod window_aggregate;
 
@@ -43,7 +44,7 @@ pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use flat_map_values::FlatMapValues;
 pub(crate) use getter::{
-    JoinGetter, RowsGetter, SessionGetter, StoreGetter, TableGetter, TableView, WindowGetter,
+    JoinGetter, RowsGetter, SessionGetter, StoreGetter, TableGetter, TableView, VersionedGetter, WindowGetter,
 };
 pub(crate) use join_window::JoinWindow;
 pub(crate) use map::Map;
@@ -64,5 +65,6 @@ pub(crate) use table_join::{JoinRule, TableJoin, TableJoinMerge};
 pub(crate) use table_map_values::TableMapValues;
 pub(crate) use table_source::TableSource;
 pub(crate) use to_stream::{ToStream, Updates};
+pub(crate) use versioned_source::VersionedSource;
 pub(crate) use widen::{WidenKeys, WidenValues};
 pub(crate) use window_aggregate::WindowAggregate;

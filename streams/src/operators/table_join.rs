@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{ResultStore, TableGetter};
 use crate::data::{Data, Item};
 use crate::error::Result;
-use crate::processor::{Change, Forward, InFlight, Operator, Part};
+use crate::processor::{Change, DropReason, Forward, InFlight, Operator, Part};
 use crate::state::{KeyValueState, ResultState};
 
 /// What an update of one side means while the other side is missing.
@@ -58,6 +58,11 @@ where
     ) -> Result<()> {
         let InFlight { key, value, mut timestamp, headers } = record;
         let change = value.get();
+        if !change.is_latest {
+            // A versioned table has learnt of an earlier time: the joined row is that of the latest.
+            out.context().drop_record(DropReason::Late);
+            return Ok(());
+        }
         let found = self.other.get(key.get(), None, &mut out.context().state.stores)?;
         let other = match &found {
             Some((other, at)) => {

@@ -66,6 +66,8 @@ where
                 return Ok(());
             }
         }
+        // A store of its own keeps one value a key, and takes the last that came for the latest.
+        let is_latest = is_latest || self.store.is_some();
         let change = &mut Some(Change { new, old, is_latest });
         out.forward(InFlight { key, value: Part::Owned(change), timestamp, headers })
     }

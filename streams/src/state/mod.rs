@@ -2,10 +2,12 @@
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `rows`, `typed` and `composite` (what stores are made of), then the
-//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `buffered` and `suppress`; then what
+//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `versioned`, `buffered` and `suppress`; then what
 //! processors and tests have of them: `declaration` and `faces`.
 
 mod buffered;
+#[cfg(test)]
+mod check;
 mod composite;
 mod declaration;
 mod epoched;
@@ -20,6 +22,7 @@ mod suppress;
 mod task_store;
 mod typed;
 mod unjoined;
+mod versioned;
 mod window;
 mod write;
 
@@ -39,5 +42,6 @@ pub(crate) use task_store::{
 };
 pub(crate) use typed::Updated;
 pub(crate) use unjoined::{Side, Take, UnjoinedState};
+pub(crate) use versioned::{VersionPut, VersionedState};
 pub(crate) use window::{WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

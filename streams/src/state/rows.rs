@@ -15,8 +15,8 @@ use super::{KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
-/// The part of `TaskStore` that stores leave to their rows.
-macro_rules! leave_to_rows {
+/// The part of `TaskStore` that stores leave to their rows but for questions from outside, where what is asked for is no row.
+macro_rules! leave_writes_to_rows {
     ($($rows:ident).+) => {
         fn name(&self) -> &str {
             &self.$($rows).+.name
@@ -54,6 +54,22 @@ macro_rules! leave_to_rows {
             self.$($rows).+.write_behind()
         }
 
+        fn uncommitted_bytes(&self) -> usize {
+            self.$($rows).+.uncommitted_bytes()
+        }
+
+        fn pending_bytes(&self) -> usize {
+            self.$($rows).+.pending_bytes()
+        }
+    };
+}
+pub(super) use leave_writes_to_rows;
+
+/// The part of `TaskStore` that stores leave to their rows.
+macro_rules! leave_to_rows {
+    ($($rows:ident).+) => {
+        $crate::state::rows::leave_writes_to_rows!($($rows).+);
+
         fn committed_row(&mut self, key: &[u8]) -> $crate::error::Result<Option<Vec<u8>>> {
             self.$($rows).+.committed_row(key)
         }
@@ -63,14 +79,6 @@ macro_rules! leave_to_rows {
             bounds: &$crate::state::KeyBounds,
         ) -> $crate::error::Result<Vec<(Vec<u8>, Vec<u8>)>> {
             self.$($rows).+.committed_rows(bounds)
-        }
-
-        fn uncommitted_bytes(&self) -> usize {
-            self.$($rows).+.uncommitted_bytes()
-        }
-
-        fn pending_bytes(&self) -> usize {
-            self.$($rows).+.pending_bytes()
         }
     };
 }
@@ -176,6 +184,16 @@ impl Rows {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Writes a row that is logged in another form.
+    pub(super) fn put_silently(
+        &mut self,
+        key: &[u8],
+        row: Option<Row<'_>>,
+        write: &WriteContext<'_>,
+    ) -> Result<()> {
+        self.table.put(key, row, &write.table()).map_err(|error| store_error(&self.name, error))
     }
 
     /// Removes a row that has expired: the changelog forgets it by its own retention.

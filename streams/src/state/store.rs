@@ -249,6 +249,14 @@ pub trait TableStore<K, V> {
 #[doc(hidden)]
 pub struct TableStoreSettings {
     pub(crate) settings: StoreSettings,
+    /// It keeps values over time.
+    pub(crate) versioned: bool,
+}
+
+impl TableStoreSettings {
+    pub(crate) const fn unnamed() -> Self {
+        TableStoreSettings { settings: StoreSettings::unnamed(), versioned: false }
+    }
 }
 
 impl<K, V> TableStore<K, V> for &str {
@@ -259,12 +267,18 @@ impl<K, V> TableStore<K, V> for &str {
 
 impl<K, V> TableStore<K, V> for String {
     fn into_table_store(self) -> TableStoreSettings {
-        TableStoreSettings { settings: StoreSettings::of(Cow::Owned(self)) }
+        TableStoreSettings { settings: StoreSettings::of(Cow::Owned(self)), versioned: false }
     }
 }
 
 impl<K, V> TableStore<K, V> for Store<KeyValue<K, V>> {
     fn into_table_store(self) -> TableStoreSettings {
-        TableStoreSettings { settings: self.settings }
+        TableStoreSettings { settings: self.settings, versioned: false }
+    }
+}
+
+impl<K, V> TableStore<K, V> for Store<Versioned<K, V>> {
+    fn into_table_store(self) -> TableStoreSettings {
+        TableStoreSettings { settings: self.settings, versioned: true }
     }
 }

@@ -388,81 +388,26 @@ fn hash_code(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::{OutRecord, OutTopics, Outbox};
     use crate::serdes::text;
+    use crate::state::check::{Logged, Tested};
 
-    /// A record of the changelog: key, value, headers.
-    type Logged = (Vec<u8>, Option<Vec<u8>>, Vec<u8>);
+    type Buffer = Tested<SuppressState<String, String>>;
 
-    #[derive(Default)]
-    struct Log(Vec<Logged>);
-
-    impl Outbox for Log {
-        fn partition_count(&mut self, _: &OutTopic) -> Result<i32> {
-            Ok(1)
-        }
-
-        fn append(&mut self, _: &OutTopic, _: Option<i32>, record: OutRecord<'_>) -> Result<()> {
-            assert_eq!(record.timestamp, None);
-            let key = record.key.unwrap().to_vec();
-            self.0.push((key, record.value.map(<[u8]>::to_vec), record.headers.to_vec()));
-            Ok(())
-        }
-    }
-
-    struct Buffer {
-        state: SuppressState<String, String>,
-        log: Log,
+    fn supplier() -> StoreSupplier {
+        SuppressState::<String, String>::supplier(Arc::new(text()), Arc::new(text()))
     }
 
     impl Buffer {
-        fn new() -> Self {
-            let init = StoreInit {
-                name: "buffer".into(),
-                topic: "app-buffer-changelog".into(),
-                changelog: Some(OutTopics::default().intern("app-buffer-changelog").clone()),
-                cached: false,
-                engine: None,
-            };
-            let made =
-                SuppressState::<String, String>::supplier(Arc::new(text()), Arc::new(text())).make(&init);
-            let made: Box<dyn std::any::Any> = made.unwrap();
-            Buffer { state: *made.downcast().unwrap(), log: Log::default() }
-        }
-
-        fn with<R>(
-            &mut self,
-            timestamp: i64,
-            act: impl FnOnce(&mut SuppressState<String, String>, &mut WriteContext<'_>) -> R,
-        ) -> R {
-            let topic: Arc<str> = "in".into();
-            let mut write = WriteContext {
-                outbox: &mut self.log,
-                task_partition: 0,
-                timestamp,
-                headers: &[2, 2, b'h', 2, b'1'],
-                topic: Some(&topic),
-                partition: 3,
-                offset: 9,
-            };
-            act(&mut self.state, &mut write)
-        }
-
         fn put(&mut self, time: i64, key: &str, new: Option<&str>, old: Option<&str>) {
             let (new, old) = (new.map(str::to_owned), old.map(str::to_owned));
-            self.with(time, |state, write| {
-                state.put(time, &key.to_string(), new.as_ref(), old.as_ref(), write)
-            })
-            .unwrap();
-        }
-
-        fn seal(&mut self) {
-            self.with(-1, |state, write| state.seal(write)).unwrap();
+            self.at(time, |store, write| {
+                store.put(time, &key.to_string(), new.as_ref(), old.as_ref(), write)
+            });
         }
 
         fn take(&mut self) -> Option<(String, Option<String>, Option<String>)> {
-            let taken = self.state.take_first()?;
-            Some(self.state.read(&taken).unwrap())
+            let taken = self.store.take_first()?;
+            Some(self.store.read(&taken).unwrap())
         }
 
         /// What waits, and what it counts for.
@@ -470,21 +415,13 @@ mod tests {
             let row = |((time, key), record): (&(i64, Key), &Arc<Buffered>)| {
                 (*time, String::from_utf8(key.to_vec()).unwrap(), (**record).clone())
             };
-            (self.state.waiting.iter().map(row).collect(), self.state.bytes)
-        }
-
-        fn restored(log: &[Logged]) -> Buffer {
-            let mut buffer = Buffer::new();
-            for (key, value, headers) in log {
-                buffer.state.restore(key, value.as_deref(), -1, headers).unwrap();
-            }
-            buffer
+            (self.store.waiting.iter().map(row).collect(), self.store.bytes)
         }
     }
 
     #[test]
     fn a_key_keeps_its_time_and_its_prior_value() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(&supplier());
         buffer.put(5, "b", Some("2"), Some("1"));
         buffer.put(3, "a", None, None);
         buffer.put(3, "c", Some("x"), None);
@@ -492,19 +429,19 @@ mod tests {
         let content = buffer.content().0;
         let context = content[2].2.clone();
         assert_eq!((context.timestamp, context.partition, context.offset), (9, 3, 9));
-        assert_eq!(buffer.state.prior(&"b".to_string()).unwrap(), Some(Some("1".to_string())));
-        assert_eq!(buffer.state.prior(&"a".to_string()).unwrap(), Some(None));
-        assert_eq!(buffer.state.prior(&"d".to_string()).unwrap(), None);
+        assert_eq!(buffer.store.prior(&"b".to_string()).unwrap(), Some(Some("1".to_string())));
+        assert_eq!(buffer.store.prior(&"a".to_string()).unwrap(), Some(None));
+        assert_eq!(buffer.store.prior(&"d".to_string()).unwrap(), None);
         let text = |text: &str| Some(text.to_string());
         assert_eq!(buffer.take(), Some(("a".to_string(), None, None)));
         assert_eq!(buffer.take(), Some(("c".to_string(), text("x"), None)));
         assert_eq!(buffer.take(), Some(("b".to_string(), text("3"), text("1"))));
-        assert_eq!((buffer.take(), buffer.state.bytes()), (None, 0));
+        assert_eq!((buffer.take(), buffer.store.bytes()), (None, 0));
     }
 
     #[test]
     fn the_changelog_brings_back_what_waits() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(&supplier());
         buffer.put(5, "b", Some("2"), Some("1"));
         buffer.put(6, "a", None, Some("0"));
         buffer.put(7, "c", Some("z"), None);
@@ -516,19 +453,21 @@ mod tests {
         buffer.put(11, "d", Some("n"), Some("m"));
         buffer.seal();
         // Each touched key once a commit.
-        assert_eq!(buffer.log.0.len(), 6);
-        let restored = Buffer::restored(&buffer.log.0);
+        assert_eq!(buffer.log().len(), 6);
+        let log: Vec<Logged> = buffer.log().to_vec();
+        assert!(log.iter().all(|record| record.timestamp.is_none()));
+        let restored = Buffer::restored(&supplier(), &log);
         assert_eq!(restored.content(), buffer.content());
         assert_eq!(restored.content().0.len(), 3);
     }
 
     #[test]
     fn an_abort_brings_back_what_the_last_commit_held() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(&supplier());
         buffer.put(5, "b", Some("2"), Some("1"));
         buffer.put(6, "a", None, Some("0"));
         buffer.seal();
-        buffer.state.commit().unwrap();
+        buffer.store.commit().unwrap();
         let committed = buffer.content();
         buffer.put(7, "b", Some("3"), Some("2"));
         buffer.put(8, "c", Some("z"), None);
@@ -536,26 +475,26 @@ mod tests {
         buffer.take();
         buffer.take();
         buffer.put(9, "a", Some("y"), None);
-        assert!(buffer.state.uncommitted_bytes() > 0);
-        buffer.state.abort();
+        assert!(buffer.store.uncommitted_bytes() > 0);
+        buffer.store.abort();
         assert_eq!(buffer.content(), committed);
-        assert_eq!(buffer.state.uncommitted_bytes(), 0);
+        assert_eq!(buffer.store.uncommitted_bytes(), 0);
         buffer.seal();
-        buffer.state.commit().unwrap();
-        buffer.state.abort();
+        buffer.store.commit().unwrap();
+        buffer.store.abort();
         assert_eq!(buffer.content(), committed);
     }
 
     #[test]
     fn records_that_are_not_ours_are_refused() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(&supplier());
         let headers: Headers = [("v", Some(&[3u8][..]))].into_iter().collect();
         for (value, headers, expected) in [
             (&[0u8; 70][..], &[][..], "before 2.4"),
             (&[0; 20], headers.encoded(), "cut short"),
             (&[0; 40], headers.encoded(), "no time"),
         ] {
-            let error = buffer.state.restore(b"k", Some(value), 0, headers).unwrap_err();
+            let error = buffer.store.restore(b"k", Some(value), 0, headers).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
     }

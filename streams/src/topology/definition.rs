@@ -103,6 +103,8 @@ pub(crate) enum StoreShape {
     JoinWindow { retention_ms: i64 },
     /// Lists of records by time.
     Unjoined,
+    /// Values of a key over time.
+    Versioned { history_ms: i64 },
     /// Updates that wait, one a key.
     Suppress,
     /// One row a key and session.

@@ -40,6 +40,14 @@ impl StoreDefinition {
             StoreShape::Unjoined | StoreShape::Suppress | StoreShape::KeyValue { .. } => {
                 vec![config("cleanup.policy", "compact")]
             }
+            StoreShape::Versioned { history_ms } => {
+                // Versions are told apart by the records' times only: none may be compacted away while it can be read.
+                let kept_ms = history_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                vec![
+                    config("cleanup.policy", "compact"),
+                    config("min.compaction.lag.ms", &kept_ms.to_string()),
+                ]
+            }
             StoreShape::Window { retention_ms } | StoreShape::Session { retention_ms } => {
                 let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
                 vec![config("cleanup.policy", "compact,delete"), config("retention.ms", &kept_ms.to_string())]

@@ -9,6 +9,7 @@ mod stateless;
 mod stores;
 mod suppress;
 mod tables;
+mod versioned;
 mod windows;
 
 use anabranch::prelude::*;
@@ -28,6 +29,7 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn Fn(Optimization) -> Result<Top
         tables::ALL,
         grouped_tables::ALL,
         suppress::ALL,
+        versioned::ALL,
         windows::ALL,
         joins::ALL,
         processors::ALL,

@@ -8,7 +8,7 @@ use crate::processor::EdgeType;
 use crate::serdes::Serde;
 use crate::state::{
     JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
-    SuppressState, UnjoinedState, WindowSettings, WindowState,
+    SuppressState, UnjoinedState, VersionedState, WindowSettings, WindowState,
 };
 use crate::topology::{StoreDefinition, StoreShape};
 
@@ -75,6 +75,21 @@ pub(crate) fn unjoined_store<K: 'static>(
 ) -> StoreDefinition {
     let supplier = UnjoinedState::supplier(key);
     StoreDefinition { in_memory, ..inner_store::<K, ()>(name, StoreShape::Unjoined, supplier) }
+}
+
+/// A versioned store that a table is kept in.
+pub(crate) fn versioned_store<K: Data, V: Data>(
+    settings: &StoreSettings,
+    generated: Option<String>,
+    key_serde: &SerdeSlot,
+    value_serde: &SerdeSlot,
+    history_ms: i64,
+) -> StoreDefinition {
+    let (key, value) = serdes::<K, V>(settings, key_serde, value_serde);
+    let supplier = VersionedState::supplier(key, value, history_ms);
+    let shape = StoreShape::Versioned { history_ms };
+    // Each version counts: nothing is gathered.
+    StoreDefinition { caching: false, ..definition::<K, V>(settings, generated, shape, supplier) }
 }
 
 /// The buffer of a suppression.

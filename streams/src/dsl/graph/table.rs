@@ -4,7 +4,7 @@
 //! when all is known.
 
 use super::{PlanId, SerdeSlot, ViewSlot, Walk};
-use crate::topology::StoreDefinition;
+use crate::topology::{StoreDefinition, StoreShape};
 
 /// A table's place in the plan.
 pub(crate) type TableId = usize;
@@ -35,6 +35,16 @@ pub(crate) enum TableOrigin {
     Rows { parent: TableId },
     /// A join of two others.
     Join { left: TableId, right: TableId },
+}
+
+/// Whether a table tells of updates that come late as what they are, because it is kept in a versioned store, or is made
+/// row by row of one that is.
+pub(crate) fn is_versioned(tables: &[TablePlan], id: TableId) -> bool {
+    match (&tables[id].store, &tables[id].origin) {
+        (Some(store), _) => matches!(store.shape, StoreShape::Versioned { .. }),
+        (None, &TableOrigin::Rows { parent }) => is_versioned(tables, parent),
+        (None, _) => false,
+    }
 }
 
 impl Walk {

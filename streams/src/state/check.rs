@@ -1,0 +1,103 @@
+//! How stores are tested: one store, and what it writes to its changelog.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
+use crate::error::Result;
+use crate::outbox::{OutRecord, OutTopic, OutTopics, Outbox};
+
+/// A record of the changelog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Logged {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) timestamp: Option<i64>,
+    pub(super) headers: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Log(Vec<Logged>);
+
+impl Outbox for Log {
+    fn partition_count(&mut self, _: &OutTopic) -> Result<i32> {
+        Ok(1)
+    }
+
+    fn append(&mut self, _: &OutTopic, _: Option<i32>, record: OutRecord<'_>) -> Result<()> {
+        self.0.push(Logged {
+            key: record.key.unwrap().to_vec(),
+            value: record.value.map(<[u8]>::to_vec),
+            timestamp: record.timestamp,
+            headers: record.headers.to_vec(),
+        });
+        Ok(())
+    }
+}
+
+/// A store in memory, not cached, that is logged.
+pub(super) struct Tested<S> {
+    pub(super) store: S,
+    log: Log,
+}
+
+impl<S: TaskStore> Tested<S> {
+    pub(super) fn new(supplier: &StoreSupplier) -> Self {
+        let init = StoreInit {
+            name: "store".into(),
+            topic: "app-store-changelog".into(),
+            changelog: Some(OutTopics::default().intern("app-store-changelog").clone()),
+            cached: false,
+            engine: None,
+        };
+        let made: Box<dyn Any> = supplier.make(&init).unwrap();
+        Tested { store: *made.downcast().unwrap(), log: Log::default() }
+    }
+
+    /// A store that is brought back by a changelog.
+    pub(super) fn restored(supplier: &StoreSupplier, log: &[Logged]) -> Self {
+        let mut tested = Tested::<S>::new(supplier);
+        for Logged { key, value, timestamp, headers } in log {
+            tested.store.restore(key, value.as_deref(), timestamp.unwrap_or(-1), headers).unwrap();
+        }
+        tested.log.0 = log.to_vec();
+        tested
+    }
+
+    /// Acts on the store as if a record of this time were processed: offset 9 of `in-3`, with a header.
+    pub(super) fn at<R>(
+        &mut self,
+        timestamp: i64,
+        act: impl FnOnce(&mut S, &mut WriteContext<'_>) -> Result<R>,
+    ) -> R {
+        let topic: Arc<str> = "in".into();
+        let mut write = WriteContext {
+            outbox: &mut self.log,
+            task_partition: 0,
+            timestamp,
+            headers: &[2, 2, b'h', 2, b'1'],
+            topic: Some(&topic),
+            partition: 3,
+            offset: 9,
+        };
+        act(&mut self.store, &mut write).unwrap()
+    }
+
+    pub(super) fn seal(&mut self) {
+        self.at(-1, |store, write| store.seal(write));
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.seal();
+        self.store.commit().unwrap();
+    }
+
+    /// Forgets what was logged behind `length` records: it was aborted.
+    pub(super) fn forget(&mut self, length: usize) {
+        self.log.0.truncate(length);
+    }
+
+    pub(super) fn log(&self) -> &[Logged] {
+        &self.log.0
+    }
+}

@@ -1,0 +1,23 @@
+//! Tables that remember.
+
+use anabranch::prelude::*;
+
+use super::{Build, IN};
+
+/// The topologies of this file.
+pub(super) const ALL: &[(&str, Build)] =
+    &[("versioned_table", versioned_table), ("versioned_table_group_by", versioned_table_group_by)];
+
+const TABLE: Store<Versioned<String, String>> = Store::named("t").history(millis(100));
+
+fn versioned_table(b: &StreamsBuilder) {
+    b.table_with(IN, TABLE).map_values(|v| v.to_uppercase()).to_stream().to("out");
+}
+
+fn versioned_table_group_by(b: &StreamsBuilder) {
+    b.table_with(IN, TABLE)
+        .group_by(|_, v| (v.chars().take(1).collect::<String>(), v))
+        .count_with("c")
+        .to_stream()
+        .to(Topic::<String, Option<i64>>::new("out"));
+}
