@@ -44,8 +44,11 @@ impl TransactionCoordinator {
     fn abort_timed_out(&mut self, now: Now, effects: &mut Effects) {
         let timed_out = self.transactions.iter().filter(|(_, known)| {
             let metadata = &known.metadata;
+            // One that begins in the future began before the clock was set back: it might hold up its readers for as long
+            // as the clock was ahead.
+            let age_ms = now.wall_clock_ms.abs_diff(metadata.start_ms);
             metadata.state == TransactionState::Ongoing
-                && metadata.start_ms.saturating_add(i64::from(metadata.timeout_ms)) < now.wall_clock_ms
+                && age_ms > u64::try_from(metadata.timeout_ms).unwrap_or(0)
         });
         let timed_out: Vec<Arc<str>> = timed_out.map(|(id, _)| id.clone()).collect();
         for transactional_id in &timed_out {

@@ -28,6 +28,8 @@ struct Teller {
     /// Markers that are still to be written.
     markers: Vec<Markers>,
     now_ms: u64,
+    /// How far the wall clock is off.
+    skew_ms: i64,
     next_producer_id: i64,
 }
 
@@ -39,7 +41,12 @@ impl Teller {
     fn new() -> Teller {
         let mut core = TransactionCoordinator::new(config());
         core.loaded(now_at(0), &mut Effects::default());
-        Teller { core, log: Vec::new(), markers: Vec::new(), now_ms: 0, next_producer_id: 100 }
+        Teller { core, log: Vec::new(), markers: Vec::new(), now_ms: 0, skew_ms: 0, next_producer_id: 100 }
+    }
+
+    fn now(&self) -> Now {
+        let now = now_at(self.now_ms);
+        Now { wall_clock_ms: now.wall_clock_ms + self.skew_ms, ..now }
     }
 
     /// Carries out the effects, and checks that the log leads to where the coordinator stands.
@@ -55,7 +62,7 @@ impl Teller {
 
     fn step(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let now = now_at(self.now_ms);
+        let now = self.now();
         let mut effects = Effects::default();
         let mut next_producer_id = self.next_producer_id;
         let mut new_producer_id = || {
@@ -110,6 +117,10 @@ impl Teller {
                 self.core.loaded(now, &mut effects);
                 effects.markers.iter().map(show).collect::<Vec<_>>().join("; ")
             }
+            "clock" => {
+                self.skew_ms = number(1);
+                "ok".to_string()
+            }
             "wait" => {
                 let until = self.now_ms + number(1) as u64;
                 while let Some(at) = self.core.next_deadline() {
@@ -118,7 +129,8 @@ impl Teller {
                         break;
                     }
                     self.now_ms = self.now_ms.max(at_ms);
-                    self.core.expire(now_at(self.now_ms), &mut effects);
+                    let now = self.now();
+                    self.core.expire(now, &mut effects);
                 }
                 self.now_ms = until;
                 format!("{} records", effects.records.len())
@@ -204,7 +216,7 @@ fn transactions_are_listed_as_wanted() {
         teller.step(line);
     }
     let listed = |filter: Filter| {
-        let listed = teller.core.list_transactions(now_at(teller.now_ms), &filter);
+        let listed = teller.core.list_transactions(teller.now(), &filter);
         listed.into_iter().map(|(id, ..)| id.to_string()).collect::<String>()
     };
     assert_eq!(listed(Filter::default()), "abc");

@@ -208,6 +208,19 @@ fn a_transaction_whose_time_is_up_is_aborted_and_its_producer_fenced() {
 }
 
 #[test]
+fn a_transaction_of_the_future_is_aborted() {
+    // The clock was an hour ahead when it began; nobody is to wait for that hour.
+    check(
+        "clock 3600000                => ok
+         init a timeout=15000         => 100/0
+         add2 a 100 0 t-0             => ok
+         clock 0                      => ok
+         wait 10000                   => 1 records
+         state a                      => PrepareAbort 100/1 1",
+    );
+}
+
+#[test]
 fn idle_transactional_ids_are_forgotten_but_not_in_a_transaction() {
     check(
         "init a                       => 100/0
