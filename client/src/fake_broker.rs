@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anabranch_host::{Dialer, Host, in_process};
 use anabranch_protocol::frame::take_frame;
-use anabranch_protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse};
+use anabranch_protocol::messages::api_versions::{ApiVersion, ApiVersionsResponse, FinalizedFeatureKey};
+use anabranch_protocol::messages::find_coordinator::{
+    Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
+};
 use anabranch_protocol::messages::metadata::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -66,6 +69,30 @@ impl Call {
     /// What a broker of Kafka 4.3 answers to the question for versions.
     pub(crate) fn versions(&self) -> Reply {
         self.answer(&ApiVersionsResponse { api_keys: all_versions(), ..Default::default() })
+    }
+
+    /// The same where the cluster has switched a feature on.
+    pub(crate) fn versions_and_feature(&self, name: &'static str, level: i16) -> Reply {
+        let feature = FinalizedFeatureKey { name, max_version_level: level, min_version_level: level };
+        self.answer(&ApiVersionsResponse {
+            api_keys: all_versions(),
+            finalized_features_epoch: 1,
+            finalized_features: vec![feature],
+            ..Default::default()
+        })
+    }
+
+    /// That this broker coordinates whatever is asked for.
+    pub(crate) fn coordinator(&self) -> Reply {
+        let request: FindCoordinatorRequest<'_> = self.decode();
+        let coordinators = request.coordinator_keys.iter().map(|key| Coordinator {
+            key,
+            node_id: 1,
+            host: "fake",
+            port: 9092,
+            ..Default::default()
+        });
+        self.answer(&FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() })
     }
 
     /// One broker that leads every partition of `topics`.

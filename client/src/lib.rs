@@ -56,9 +56,13 @@ mod retry;
 mod topic_partition;
 
 pub use admin::Admin;
-pub use admin::configs::{ConfigEntry, ConfigResource};
+pub use admin::cluster::{ClusterDescription, QuorumDescription, QuorumReplica};
+pub use admin::configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym};
 pub use admin::groups::{GroupDescription, GroupListing, MemberDescription};
+pub use admin::log_dirs::{LogDirDescription, LogDirReplica};
+pub use admin::replicas::{ElectionType, Reassignment};
 pub use admin::topics::{CreatedTopic, NewTopic};
+pub use admin::transactions::{ProducerState, TransactionDescription, TransactionFilter, TransactionListing};
 pub use cluster::Client;
 pub use config::{AutoOffsetReset, ClientConfig, ConsumerConfig, IsolationLevel, ProducerConfig};
 pub use consumer::assignor::{

@@ -91,6 +91,8 @@ macro_rules! peers {
             )*
             // It knows Kafka 4.1, and of that not all.
             let unknown = [
+                ("DescribeLogDirsRequest", 5),
+                ("DescribeLogDirsResponse", 5),
                 ("ListOffsetsRequest", 11),
                 ("ListOffsetsResponse", 11),
                 ("OffsetCommitRequest", 10),
@@ -118,6 +120,8 @@ peers! {
     add_offsets_to_txn::AddOffsetsToTxnResponse, add_offsets_to_txn_response::AddOffsetsToTxnResponseData;
     add_partitions_to_txn::AddPartitionsToTxnRequest, add_partitions_to_txn_request::AddPartitionsToTxnRequestData;
     add_partitions_to_txn::AddPartitionsToTxnResponse, add_partitions_to_txn_response::AddPartitionsToTxnResponseData;
+    alter_partition_reassignments::AlterPartitionReassignmentsRequest, alter_partition_reassignments_request::AlterPartitionReassignmentsRequestData;
+    alter_partition_reassignments::AlterPartitionReassignmentsResponse, alter_partition_reassignments_response::AlterPartitionReassignmentsResponseData;
     api_versions::ApiVersionsRequest, api_versions_request::ApiVersionsRequestData;
     api_versions::ApiVersionsResponse, api_versions_response::ApiVersionsResponseData;
     consumer_protocol::ConsumerProtocolSubscription, consumer_protocol_subscription::ConsumerProtocolSubscriptionData;
@@ -138,12 +142,18 @@ peers! {
     describe_configs::DescribeConfigsResponse, describe_configs_response::DescribeConfigsResponseData;
     describe_groups::DescribeGroupsRequest, describe_groups_request::DescribeGroupsRequestData;
     describe_groups::DescribeGroupsResponse, describe_groups_response::DescribeGroupsResponseData;
+    describe_log_dirs::DescribeLogDirsRequest, describe_log_dirs_request::DescribeLogDirsRequestData;
+    describe_log_dirs::DescribeLogDirsResponse, describe_log_dirs_response::DescribeLogDirsResponseData;
     describe_producers::DescribeProducersRequest, describe_producers_request::DescribeProducersRequestData;
     describe_producers::DescribeProducersResponse, describe_producers_response::DescribeProducersResponseData;
+    describe_quorum::DescribeQuorumRequest, describe_quorum_request::DescribeQuorumRequestData;
+    describe_quorum::DescribeQuorumResponse, describe_quorum_response::DescribeQuorumResponseData;
     describe_topic_partitions::DescribeTopicPartitionsRequest, describe_topic_partitions_request::DescribeTopicPartitionsRequestData;
     describe_topic_partitions::DescribeTopicPartitionsResponse, describe_topic_partitions_response::DescribeTopicPartitionsResponseData;
     describe_transactions::DescribeTransactionsRequest, describe_transactions_request::DescribeTransactionsRequestData;
     describe_transactions::DescribeTransactionsResponse, describe_transactions_response::DescribeTransactionsResponseData;
+    elect_leaders::ElectLeadersRequest, elect_leaders_request::ElectLeadersRequestData;
+    elect_leaders::ElectLeadersResponse, elect_leaders_response::ElectLeadersResponseData;
     end_txn::EndTxnRequest, end_txn_request::EndTxnRequestData;
     end_txn::EndTxnResponse, end_txn_response::EndTxnResponseData;
     fetch::FetchRequest, fetch_request::FetchRequestData;
@@ -160,10 +170,14 @@ peers! {
     join_group::JoinGroupResponse, join_group_response::JoinGroupResponseData;
     leave_group::LeaveGroupRequest, leave_group_request::LeaveGroupRequestData;
     leave_group::LeaveGroupResponse, leave_group_response::LeaveGroupResponseData;
+    list_config_resources::ListConfigResourcesRequest, list_config_resources_request::ListConfigResourcesRequestData;
+    list_config_resources::ListConfigResourcesResponse, list_config_resources_response::ListConfigResourcesResponseData;
     list_groups::ListGroupsRequest, list_groups_request::ListGroupsRequestData;
     list_groups::ListGroupsResponse, list_groups_response::ListGroupsResponseData;
     list_offsets::ListOffsetsRequest, list_offsets_request::ListOffsetsRequestData;
     list_offsets::ListOffsetsResponse, list_offsets_response::ListOffsetsResponseData;
+    list_partition_reassignments::ListPartitionReassignmentsRequest, list_partition_reassignments_request::ListPartitionReassignmentsRequestData;
+    list_partition_reassignments::ListPartitionReassignmentsResponse, list_partition_reassignments_response::ListPartitionReassignmentsResponseData;
     list_transactions::ListTransactionsRequest, list_transactions_request::ListTransactionsRequestData;
     list_transactions::ListTransactionsResponse, list_transactions_response::ListTransactionsResponseData;
     metadata::MetadataRequest, metadata_request::MetadataRequestData;

@@ -1,4 +1,4 @@
-//! Groups: list, describe, delete, and delete their offsets.
+//! Groups: list, describe, delete, remove members, and delete their offsets.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use anabranch_protocol::messages::delete_groups::{DeleteGroupsRequest, DeleteGro
 use anabranch_protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
+use anabranch_protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use anabranch_protocol::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
 use anabranch_protocol::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetDeleteResponse,
@@ -141,6 +142,75 @@ impl Admin {
                 Err(error) => retry.after(error).await?,
             }
         }
+    }
+
+    /// Removes static members by their lasting names; answers for each.
+    ///
+    /// # Errors
+    /// Retriable, if the coordinator does not answer in time; Invalid, if there is no such group.
+    pub async fn remove_members(
+        &self,
+        group: &str,
+        instance_ids: &[&str],
+        reason: &str,
+    ) -> Result<BTreeMap<String, Result<()>>> {
+        let members = instance_ids.iter().map(|id| MemberIdentity {
+            group_instance_id: Some(*id),
+            reason: (!reason.is_empty()).then_some(reason),
+            ..Default::default()
+        });
+        self.remove(group, members.collect()).await
+    }
+
+    /// Removes all members of a group, static ones or not; answers for each by its lasting name or its member id.
+    ///
+    /// # Errors
+    /// As [`Admin::remove_members`].
+    pub async fn remove_all_members(
+        &self,
+        group: &str,
+        reason: &str,
+    ) -> Result<BTreeMap<String, Result<()>>> {
+        let described = self.describe_group(group).await?;
+        let member =
+            |member: &'_ MemberDescription| (member.member_id.clone(), member.group_instance_id.clone());
+        let known: Vec<_> = described.members.iter().map(member).collect();
+        let members = known.iter().map(|(member_id, instance_id)| MemberIdentity {
+            // A static member is removed by its name, whoever has it now.
+            member_id: if instance_id.is_some() { "" } else { member_id },
+            group_instance_id: instance_id.as_deref(),
+            reason: (!reason.is_empty()).then_some(reason),
+        });
+        self.remove(group, members.collect()).await
+    }
+
+    async fn remove(
+        &self,
+        group: &str,
+        members: Vec<MemberIdentity<'_>>,
+    ) -> Result<BTreeMap<String, Result<()>>> {
+        if members.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let request = LeaveGroupRequest { group_id: group, member_id: "", members };
+        let what = format!("removing members of group {group}");
+        self.until_done(|| async {
+            let connection = self.group_connection(group).await?;
+            if connection.version::<LeaveGroupRequest<'_>>(i16::MAX)? < 3 {
+                return Err(ClientError::invalid(format!("{what}: the broker is too old")));
+            }
+            let answer = connection.call(&request).await?;
+            let response: LeaveGroupResponse<'_> = answer.decode()?;
+            outcome(&what, response.error_code, None, ())?;
+            let mut results = BTreeMap::new();
+            for member in &response.members {
+                let name = member.group_instance_id.unwrap_or(member.member_id).to_string();
+                let result = outcome(&format!("{what}: {name}"), member.error_code, None, ());
+                results.insert(name, result);
+            }
+            Ok(results)
+        })
+        .await
     }
 
     /// Deletes committed offsets of topics that no member of the group subscribes to; answers for each partition.

@@ -1,15 +1,21 @@
-//! Administration: topics, records, settings, offsets, groups. Every call retries what may pass for `default.api.timeout.ms`; what a broker says
-//! of one topic or partition is that one's own result.
+//! Administration. Every call retries what may pass for `default.api.timeout.ms`; what a broker says of one topic or
+//! partition is that one's own result.
 //!
-//! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`].
+//! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`], [`transactions`]; [`cluster`],
+//! [`replicas`], [`log_dirs`].
 
+pub mod cluster;
 pub mod configs;
 pub mod groups;
+pub mod log_dirs;
 pub mod offsets;
 pub mod records;
+pub mod replicas;
 pub mod topics;
+pub mod transactions;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::time::Duration;
 
 use anabranch_protocol::ErrorCode;
@@ -36,6 +42,23 @@ impl Admin {
     /// How long a broker may take over a change.
     fn broker_timeout_ms(&self) -> i32 {
         i32::try_from(self.client.config().request_timeout_ms).unwrap_or(i32::MAX)
+    }
+
+    /// Attempts until one succeeds, or nothing mends it: nor will a topic come by waiting that is not there.
+    async fn until_done<T, F>(&self, attempt: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut retry = self.client.retry();
+        loop {
+            match retry.attempt(attempt()).await {
+                Ok(done) => return Ok(done),
+                Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                    return Err(error);
+                }
+                Err(error) => self.before_next(&mut retry, error).await?,
+            }
+        }
     }
 
     /// Waits after a failure; where the controller had moved, asks who it is.

@@ -29,13 +29,13 @@ struct ProducerState {
 
 /// One partition as its leader keeps it.
 #[derive(Default)]
-struct Log {
-    values: Vec<Vec<u8>>,
+pub(super) struct Log {
+    pub(super) values: Vec<Vec<u8>>,
     producers: BTreeMap<i64, ProducerState>,
 }
 
 impl Log {
-    fn append(&mut self, records: &Bytes) -> Result<i64, ErrorCode> {
+    pub(super) fn append(&mut self, records: &Bytes) -> Result<i64, ErrorCode> {
         let mut walk = batches(records);
         let batch = walk.next().unwrap().unwrap();
         assert!(walk.next().is_none(), "one batch");

@@ -2,6 +2,7 @@
 
 pub mod api_versions;
 pub mod describe_cluster;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod metadata;
 
@@ -16,6 +17,12 @@ pub mod create_topics;
 pub mod delete_topics;
 pub mod describe_configs;
 pub mod incremental_alter_configs;
+pub mod list_config_resources;
+
+pub mod alter_partition_reassignments;
+pub mod describe_log_dirs;
+pub mod elect_leaders;
+pub mod list_partition_reassignments;
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;

@@ -14,7 +14,7 @@ use anabranch_protocol::messages::produce::{
 };
 use anabranch_protocol::records::{BatchBuilder, Compression, seal, set_producer, set_transactional};
 
-use super::{Cluster, on_kafka};
+use super::{Cluster, on_each_cluster};
 
 async fn init_transactions(cluster: &Cluster, connection: &Connection, id: &str) -> (i64, i16) {
     let deadline = cluster.host.now() + Duration::from_secs(30);
@@ -52,7 +52,7 @@ async fn read(client: &Client, cluster: &Cluster, topic: &str, isolation: &str, 
 
 #[test]
 fn aborted_records_are_not_seen_by_who_reads_committed_ones() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let topic = cluster.topic(&client, "transactions", 1).await;
         let producer = Producer::new(&client, ProducerConfig::default()).unwrap();

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod admin;
+mod administration;
 mod beginnings;
 mod consumer;
 mod isolation;

@@ -11,7 +11,7 @@ use anabranch_client::{
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::records::{BatchBuilder, Compression};
 
-use super::{Cluster, on_kafka};
+use super::{Cluster, on_each_cluster};
 
 fn producer(client: &Client, id: &str) -> Producer {
     let keys = [("transactional.id", id), ("transaction.timeout.ms", "30000"), ("linger.ms", "1")];
@@ -66,7 +66,7 @@ async fn read_becomes(client: &Client, cluster: &Cluster, topic: &str, expected:
 
 #[test]
 fn a_transaction_counts_as_a_whole_or_not_at_all() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let topic = cluster.topic(&client, "whole", 3).await;
         let producer = producer(&client, &cluster.name("whole"));
@@ -126,7 +126,7 @@ fn a_transaction_counts_as_a_whole_or_not_at_all() {
 
 #[test]
 fn finished_batches_belong_to_the_transaction() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let topic: Arc<str> = cluster.topic(&client, "batched", 1).await.into();
         let producer = producer(&client, &cluster.name("batched"));
@@ -150,7 +150,7 @@ fn finished_batches_belong_to_the_transaction() {
 
 #[test]
 fn whoever_takes_the_id_fences_the_one_before() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let topic = cluster.topic(&client, "fenced", 1).await;
         let id = cluster.name("fenced");
@@ -194,7 +194,7 @@ fn whoever_takes_the_id_fences_the_one_before() {
 
 #[test]
 fn a_transaction_that_lacks_a_record_is_aborted_and_the_next_is_good() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let (topic, small) =
             (cluster.topic(&client, "good", 1).await, cluster.topic(&client, "small-records", 1).await);
@@ -239,7 +239,7 @@ fn a_transaction_that_lacks_a_record_is_aborted_and_the_next_is_good() {
 
 #[test]
 fn offsets_are_committed_with_the_transaction() {
-    on_kafka(async |cluster| {
+    on_each_cluster(async |cluster| {
         let client = cluster.client().await;
         let (from, to) = (cluster.topic(&client, "from", 2).await, cluster.topic(&client, "to", 1).await);
         let group = cluster.name("exactly-once");

@@ -408,3 +408,6 @@ pub(super) async fn announce(shared: &Arc<Shared>, names: &[TopicPartition]) -> 
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
