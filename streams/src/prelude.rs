@@ -5,11 +5,11 @@ pub use uuid::Uuid;
 
 pub use crate::data::{Data, Item, Nullable, Outcome, Present};
 pub use crate::dsl::{
-    BufferLimit, CogroupedKStream, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Named,
-    Repartitioned, SameKey, SessionWindowed, SessionWindowedCogroupedKStream, SessionWindowedKStream, Split,
-    StreamJoined, StreamsBuilder, Suppress, TimeWindowed, TimeWindowedCogroupedKStream, TimeWindowedKStream,
-    UntilTimeLimit, UntilWindowCloses, WhenFull, WindowSpec, max_bytes, max_records, until_time_limit,
-    until_window_closes,
+    BufferLimit, CogroupedKStream, GlobalKTable, Grouped, Joined, KGroupedStream, KGroupedTable, KStream,
+    KTable, Named, Repartitioned, SameKey, SessionWindowed, SessionWindowedCogroupedKStream,
+    SessionWindowedKStream, Split, StreamJoined, StreamsBuilder, Suppress, TimeWindowed,
+    TimeWindowedCogroupedKStream, TimeWindowedKStream, UntilTimeLimit, UntilWindowCloses, WhenFull,
+    WindowSpec, max_bytes, max_records, until_time_limit, until_window_closes,
 };
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::headers::Headers;

@@ -122,6 +122,8 @@ vectors! {
     emit_on_close_tumbling,
     flat_map_values_words,
     forward_to_children,
+    global_table_inner,
+    global_table_left,
     group_by_value_aggregate,
     headers_process_values,
     hopping_aggregate,

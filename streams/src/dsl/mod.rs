@@ -3,10 +3,11 @@
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
 //! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`,
 //! `suppress`; `table_source` makes tables of topics and of
-//! streams.
+//! streams, `global_table` those that every instance has whole.
 
 mod builder;
 mod cogrouped;
+mod global_table;
 mod graph;
 mod handle;
 mod kgrouped_stream;
@@ -25,6 +26,7 @@ mod windowed;
 
 pub use builder::StreamsBuilder;
 pub use cogrouped::CogroupedKStream;
+pub use global_table::GlobalKTable;
 pub use kgrouped_stream::KGroupedStream;
 pub use kgrouped_table::KGroupedTable;
 pub use kstream::KStream;

@@ -106,6 +106,7 @@ fn make(supplier: &NodeSupplier) -> Node {
         topics: &mut OutTopics::default(),
         memos: &mut Default::default(),
         stores: &Default::default(),
+        globals: &Default::default(),
         listeners: &mut [],
         place: 0,
         name: "node",

@@ -13,6 +13,7 @@ mod filter;
 mod flat_map;
 mod flat_map_values;
 mod getter;
+mod global_join;
 mod join_window;
 mod map;
 mod map_values;
@@ -46,6 +47,7 @@ pub(crate) use flat_map_values::FlatMapValues;
 pub(crate) use getter::{
     JoinGetter, RowsGetter, SessionGetter, StoreGetter, TableGetter, TableView, VersionedGetter, WindowGetter,
 };
+pub(crate) use global_join::GlobalJoin;
 pub(crate) use join_window::JoinWindow;
 pub(crate) use map::Map;
 pub(crate) use map_values::MapValues;

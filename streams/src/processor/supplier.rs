@@ -7,7 +7,7 @@ use super::{EdgeType, MemoId, Memos, Node, Operator, Punctuations, Schedule, Sou
 use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, OutTopics};
-use crate::state::Stores;
+use crate::state::{Globals, Stores};
 
 /// A sub-topology and a partition: the unit of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub(crate) struct NodeInit<'a> {
     /// Which topics of the topology are internal: their names are prefixed by the application's id.
     pub(crate) is_internal: &'a dyn Fn(&str) -> bool,
     pub(crate) stores: &'a Stores,
+    /// The stores that all tasks share; they can be read without being connected.
+    pub(crate) globals: &'a Globals,
     /// By store: the node that forwards its updates at a flush.
     pub(crate) listeners: &'a mut [Option<usize>],
     pub(crate) name: &'a str,

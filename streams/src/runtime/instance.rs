@@ -27,6 +27,7 @@ use super::transaction::WorkerTransaction;
 use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
 use crate::processor::{Policies, TaskId};
+use crate::state::Globals;
 use crate::task::TaskConfig;
 use crate::topology::Topology;
 
@@ -322,6 +323,7 @@ impl Instance {
                 caching: self.config.cache_max_bytes > 0,
                 emit_interval_ms: 1_000,
                 engine,
+                globals: Globals::default(),
             },
             offset_resets,
             restore,

@@ -49,6 +49,7 @@ impl<S: TaskStore> Tested<S> {
             changelog: Some(OutTopics::default().intern("app-store-changelog").clone()),
             cached: false,
             engine: None,
+            shared: None,
         };
         let made: Box<dyn Any> = supplier.make(&init).unwrap();
         Tested { store: *made.downcast().unwrap(), log: Log::default() }

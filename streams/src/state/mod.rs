@@ -1,9 +1,10 @@
 //! State stores: how they are declared, and their typed faces.
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
-//! stores), `write` (what a write is told), `epoched`, `rows`, `typed` and `composite` (what stores are made of), then the
-//! stores: `key_value`, `window`, `session`, `join_window`, `unjoined`, `versioned`, `buffered` and `suppress`; then what
-//! processors and tests have of them: `declaration` and `faces`.
+//! stores), `write` (what a write is told), `epoched`, `global_rows` and `globals` (what workers share), `rows`, `typed`
+//! and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
+//! `unjoined`, `versioned`, `buffered` and `suppress`; then what processors and tests have of them: `declaration` and
+//! `faces`.
 
 mod buffered;
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod composite;
 mod declaration;
 mod epoched;
 mod faces;
+mod global_rows;
+mod globals;
 mod join_window;
 mod key_value;
 mod kinds;
@@ -32,6 +35,8 @@ pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows
 pub use store::{Store, StoreFor, TableStore};
 
 pub(crate) use declaration::DeclaredKind;
+pub(crate) use global_rows::GlobalRows;
+pub(crate) use globals::Globals;
 pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::{SessionSettings, SessionState};

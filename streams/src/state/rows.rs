@@ -11,7 +11,7 @@ use anabranch_state_store::{
 
 use super::composite::key_range;
 use super::write::store_error;
-use super::{KeyBounds, StoreInit, WriteContext};
+use super::{GlobalRows, KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
@@ -92,11 +92,19 @@ pub(super) struct Rows {
     pub(super) name: Arc<str>,
     changelog: Option<OutTopic>,
     pub(super) cached: bool,
+    /// Empty if the rows are shared.
     table: KeyValueTable,
+    shared: Option<Shared>,
     sealed: VecDeque<Epoch>,
     /// Of the epoch that is about to be committed.
     acknowledged: Option<Checkpoint>,
     emission: EmissionBuffer,
+}
+
+/// Rows that all tasks of the instance share, and a copy of the one that is being read.
+struct Shared {
+    rows: Arc<GlobalRows>,
+    read: RowBuffer,
 }
 
 impl Rows {
@@ -115,6 +123,7 @@ impl Rows {
             changelog: init.changelog.clone(),
             cached: init.cached,
             table,
+            shared: init.shared.clone().map(|rows| Shared { rows, read: RowBuffer::default() }),
             sealed: VecDeque::new(),
             acknowledged: None,
             emission: EmissionBuffer::default(),
@@ -122,7 +131,18 @@ impl Rows {
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        if let Some(Shared { rows, read }) = &mut self.shared {
+            return Ok(rows.get(key, read).then(|| read.row()));
+        }
         self.table.get(key).map_err(|error| store_error(&self.name, error))
+    }
+
+    fn write(&mut self, key: &[u8], row: Option<Row<'_>>, context: &Context<'_>) -> Result<()> {
+        if let Some(shared) = &self.shared {
+            shared.rows.put(key, row);
+            return Ok(());
+        }
+        self.table.put(key, row, context).map_err(|error| store_error(&self.name, error))
     }
 
     /// Writes a row, and logs it unless a flush will.
@@ -132,7 +152,7 @@ impl Rows {
         row: Option<Row<'_>>,
         write: &mut WriteContext<'_>,
     ) -> Result<()> {
-        self.table.put(key, row, &write.table()).map_err(|error| store_error(&self.name, error))?;
+        self.write(key, row, &write.table())?;
         self.log(key, row.map(|row| (row.value, row.timestamp)), write)
     }
 
@@ -143,7 +163,7 @@ impl Rows {
         row: Row<'_>,
         write: &mut WriteContext<'_>,
     ) -> Result<()> {
-        self.table.put(key, Some(row), &write.table()).map_err(|error| store_error(&self.name, error))?;
+        self.write(key, Some(row), &write.table())?;
         match &self.changelog {
             Some(changelog) => write.log(changelog, key, Some(row.value), Some(row.timestamp), write.headers),
             None => Ok(()),
@@ -166,6 +186,16 @@ impl Rows {
         write: &WriteContext<'_>,
         change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
     ) -> Result<()> {
+        if let Some(Shared { rows, read }) = &mut self.shared {
+            let mut new = RowBuffer::default();
+            let old = rows.get(key, read).then(|| read.row());
+            match change(old, &mut new) {
+                Update::Keep => {}
+                Update::Put => rows.put(key, Some(new.row())),
+                Update::Delete => rows.put(key, None),
+            }
+            return Ok(());
+        }
         self.table.update(key, &write.table(), change).map_err(|error| store_error(&self.name, error))
     }
 
@@ -198,7 +228,7 @@ impl Rows {
 
     /// Removes a row that has expired: the changelog forgets it by its own retention.
     pub(super) fn remove_silently(&mut self, key: &[u8]) -> Result<()> {
-        self.table.put(key, None, &Context::none(-1)).map_err(|error| store_error(&self.name, error))
+        self.write(key, None, &Context::none(-1))
     }
 
     /// Shows rows in the order of their keys until `each` breaks.
@@ -206,8 +236,14 @@ impl Rows {
         &mut self,
         range: &KeyRange<'_>,
         order: Order,
-        each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        if let Some(shared) = &self.shared {
+            let all = shared.rows.scan(range, order);
+            // Whether it was broken off is known to whoever did.
+            let _ = all.iter().try_for_each(|(key, row)| each(key, row.row()));
+            return Ok(());
+        }
         self.table.scan(range, order, each).map_err(|error| store_error(&self.name, error))
     }
 
@@ -309,6 +345,9 @@ impl Rows {
     }
 
     pub(super) fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if self.shared.is_some() {
+            return Ok(self.get(key)?.map(|row| row.value.to_vec()));
+        }
         let row = self.table.get_committed(key).map_err(|error| store_error(&self.name, error))?;
         Ok(row.map(|row| row.value.to_vec()))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anabranch_state_store::{Checkpoint, Emission, EmissionBuffer, Engine, Row};
 
-use super::WriteContext;
+use super::{GlobalRows, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
@@ -121,6 +121,8 @@ pub(crate) struct StoreInit {
     pub(crate) cached: bool,
     /// Keeps its rows on disk; `None`: in memory only.
     pub(crate) engine: Option<EngineSlot>,
+    /// Of a global store: the rows that all tasks share.
+    pub(crate) shared: Option<Arc<GlobalRows>>,
 }
 
 /// Where a store's rows are kept.

@@ -13,7 +13,7 @@ use crate::processor::{
     Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput, Stage,
     TaskId, TaskState, catching,
 };
-use crate::state::{EngineSlot, StoreInit, Stores};
+use crate::state::{EngineSlot, Globals, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
 
 /// What all tasks of an application have in common.
@@ -27,6 +27,8 @@ pub(crate) struct TaskConfig {
     pub(crate) emit_interval_ms: i64,
     /// Keeps the rows of persistent stores; `None`: all stores are in memory and come back from their changelogs.
     pub(crate) engine: Option<Arc<dyn Engine>>,
+    /// The stores that all tasks of the instance share.
+    pub(crate) globals: Globals,
 }
 
 /// Nodes of a topology for one partition.
@@ -375,9 +377,16 @@ fn make_inputs(topology: &Topology, chosen: &[usize], id: TaskId, config: &TaskC
     let mut inputs = Vec::new();
     for (at, &index) in chosen.iter().enumerate() {
         if let NodeKind::Source(source) = &topology.nodes[index].kind {
-            for (queue, topic) in source.topics.iter().enumerate() {
-                let topic = topology.topic_name(topic, &config.application_id);
-                inputs.push(Input::new(topic.into(), id.partition, at, queue));
+            let mut queues = 0..;
+            for topic in &source.topics {
+                let topic: Arc<str> = topology.topic_name(topic, &config.application_id).into();
+                let partitions = match source.global {
+                    true => 0..config.globals.partitions(&topic),
+                    false => id.partition..id.partition + 1,
+                };
+                for (partition, queue) in partitions.zip(queues.by_ref()) {
+                    inputs.push(Input::new(Arc::clone(&topic), partition, at, queue));
+                }
             }
         }
     }
@@ -396,6 +405,10 @@ fn make_stores(
         let Some(store) = topology.store(name) else {
             return Err(Error::invalid(format_args!("the store `{name}` is used and not added")));
         };
+        if store.global {
+            stores.push(config.globals.open(name)?);
+            continue;
+        }
         let changelog = store.changelog(&config.application_id).map(|topic| topics.intern(&topic).clone());
         stores.push(
             store.supplier.make(&StoreInit {
@@ -408,6 +421,7 @@ fn make_stores(
                     .clone()
                     .filter(|_| store.is_kept_on_disk())
                     .map(|engine| EngineSlot { engine, name: format!("{id}-{name}") }),
+                shared: None,
             })?,
         );
     }
@@ -437,6 +451,7 @@ fn make_nodes(
             memos: &mut state.memos,
             is_internal: &|topic| topology.is_internal(topic),
             stores: &state.stores,
+            globals: &config.globals,
             listeners: &mut listeners,
             place: at,
             name: &definition.name,

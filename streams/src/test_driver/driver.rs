@@ -1,6 +1,7 @@
 //! The driver.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, dead_letter};
 use crate::processor::{Policies, RawInput, TaskId};
 use crate::record::RawRecord;
-use crate::state::{ReadableStore, Store};
+use crate::state::{GlobalRows, ReadableStore, Store};
 use crate::task::{Task, TaskConfig};
 use crate::time::as_ms;
 use crate::topic::IntoTopic;
@@ -96,11 +97,20 @@ pub struct TestDriver {
 
 pub(super) struct State {
     pub(super) task: Task,
+    /// Feeds the global stores, if there are any.
+    global: Option<Task>,
     pub(super) capture: Capture,
     pub(super) wall_clock_ms: i64,
-    /// The next offset of each input of the task.
-    offsets: Vec<i64>,
-    by_topic: HashMap<Arc<str>, usize>,
+    inputs: HashMap<Arc<str>, DriverInput>,
+}
+
+/// A topic that is read.
+struct DriverInput {
+    /// Its place among the inputs of its task.
+    index: usize,
+    /// Of the task that feeds the global stores.
+    global: bool,
+    next_offset: i64,
 }
 
 impl TestDriver {
@@ -127,22 +137,34 @@ impl TestDriver {
             caching: config.caching,
             emit_interval_ms: config.emit_interval_ms,
             engine: None,
+            globals: topology.globals(&config.application_id, BTreeMap::new(), |store| {
+                Ok(GlobalRows::in_memory(&store.name))
+            })?,
         };
-        let nodes = (0..topology.nodes.len()).collect();
+        let topology = Arc::new(topology.clone());
+        let (globals, nodes): (Vec<usize>, Vec<usize>) = {
+            let globals = topology.global_nodes();
+            (0..topology.nodes.len()).partition(|node| globals.contains(node))
+        };
         let id = TaskId { subtopology: 0, partition: 0 };
-        let mut task = Task::new(Arc::new(topology.clone()), nodes, id, task_config)?;
-        let by_topic =
-            task.inputs().iter().enumerate().map(|(at, input)| (Arc::clone(&input.topic), at)).collect();
-        let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
-        let mut capture = Capture::keeping(changelogs);
-        task.start(config.wall_clock_ms, &mut capture)?;
-        let state = State {
-            offsets: vec![0; task.inputs().len()],
-            capture,
-            task,
-            wall_clock_ms: config.wall_clock_ms,
-            by_topic,
+        let global = match globals.is_empty() {
+            true => None,
+            false => Some(Task::new(Arc::clone(&topology), globals, id, task_config.clone())?),
         };
+        let task = Task::new(topology, nodes, id, task_config)?;
+        let mut inputs = HashMap::default();
+        for (task, global) in std::iter::once((&task, false)).chain(global.as_ref().map(|task| (task, true)))
+        {
+            for (index, input) in task.inputs().iter().enumerate() {
+                inputs.insert(Arc::clone(&input.topic), DriverInput { index, global, next_offset: 0 });
+            }
+        }
+        let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
+        let (capture, wall_clock_ms) = (Capture::keeping(changelogs), config.wall_clock_ms);
+        let mut state = State { task, global, capture, wall_clock_ms, inputs };
+        for task in state.global.iter_mut().chain([&mut state.task]) {
+            task.start(wall_clock_ms, &mut state.capture)?;
+        }
         Ok(TestDriver { state: Rc::new(RefCell::new(state)) })
     }
 
@@ -196,10 +218,9 @@ impl TestDriver {
     pub fn pipe_raw(&self, topic: &str, record: RawRecord) -> Result<()> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let Some(&input) = state.by_topic.get(topic) else {
+        if !state.enqueue(topic, &record) {
             return Err(Error::invalid(format_args!("the topology does not read topic `{topic}`")));
-        };
-        state.enqueue(input, &record);
+        }
         state.run()
     }
 
@@ -216,7 +237,8 @@ impl TestDriver {
 
     /// How many records were dropped: late ones, null keys where keys are needed, failed ones.
     pub fn dropped_records(&self) -> u64 {
-        self.state.borrow().task.dropped()
+        let state = self.state.borrow();
+        state.task.dropped() + state.global.as_ref().map_or(0, Task::dropped)
     }
 
     /// What the wall clock shows.
@@ -226,13 +248,20 @@ impl TestDriver {
 }
 
 impl State {
-    pub(super) fn task_and_capture(&mut self) -> (&mut Task, &mut Capture) {
-        (&mut self.task, &mut self.capture)
+    /// The task that has a store, and the outbox.
+    pub(super) fn task_and_capture(&mut self, store: &str) -> (&mut Task, &mut Capture) {
+        let task = match &mut self.global {
+            Some(global) if global.find(store).is_ok() => global,
+            _ => &mut self.task,
+        };
+        (task, &mut self.capture)
     }
 
-    fn enqueue(&mut self, input: usize, record: &RawRecord) {
-        let offset = self.offsets[input];
-        self.offsets[input] += 1;
+    /// Puts a record into the queue of its topic; false if nothing reads it.
+    fn enqueue(&mut self, topic: &str, record: &RawRecord) -> bool {
+        let Some(input) = self.inputs.get_mut(topic) else { return false };
+        let offset = input.next_offset;
+        input.next_offset += 1;
         let record = RawInput {
             offset,
             timestamp: record.timestamp.unwrap_or(self.wall_clock_ms),
@@ -240,25 +269,37 @@ impl State {
             value: record.value.as_deref(),
             headers: record.headers.encoded(),
         };
-        self.task.enqueue(input, record);
+        match (&mut self.global, input.global) {
+            (Some(global), true) => global.enqueue(input.index, record),
+            _ => self.task.enqueue(input.index, record),
+        }
+        true
     }
 
-    /// Rounds until nothing waits: one record, then what it wrote to topics that the topology reads.
+    /// Rounds until nothing waits: one record, then what it wrote to topics that the topology reads. Global stores are
+    /// always ahead.
     fn run(&mut self) -> Result<()> {
         self.hand_over();
-        while self.task.process(self.wall_clock_ms, &mut self.capture)? {
+        loop {
+            if let Some(global) = &mut self.global {
+                while global.process(self.wall_clock_ms, &mut self.capture)? {
+                    let sealed = global.seal(&mut self.capture)?;
+                    global.commit(sealed.epoch)?;
+                }
+            }
+            if !self.task.process(self.wall_clock_ms, &mut self.capture)? {
+                self.hand_over();
+                return Ok(());
+            }
             let sealed = self.task.seal(&mut self.capture)?;
             self.task.commit(sealed.epoch)?;
             self.hand_over();
         }
-        Ok(())
     }
 
     fn hand_over(&mut self) {
         for (topic, record) in self.capture.hand_over() {
-            if let Some(&input) = self.by_topic.get(&topic) {
-                self.enqueue(input, &record);
-            }
+            self.enqueue(&topic, &record);
         }
     }
 }

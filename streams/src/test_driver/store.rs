@@ -43,7 +43,7 @@ impl<S: ReadableStore> TestStore<S> {
 
     fn ask<R>(&self, question: impl FnOnce(S::Store<'_>) -> Result<R>) -> Result<R> {
         let mut state = self.driver.state.borrow_mut();
-        let (task, capture) = state.task_and_capture();
+        let (task, capture) = state.task_and_capture(&self.name);
         question(S::face(task.store_access(&self.name, capture)?)?)
     }
 }

@@ -10,7 +10,7 @@ use super::RepartitionTopic;
 use crate::error::{Error, Result};
 use crate::policy::OnError;
 use crate::processor::{EdgeType, NodeSupplier};
-use crate::state::StoreSupplier;
+use crate::state::{GlobalRows, Globals, StoreInit, StoreSupplier};
 use crate::topic::OffsetReset;
 
 /// Nodes, stores and internal topics: what runs.
@@ -122,7 +122,7 @@ impl StoreDefinition {
     /// Whether its rows are kept by the engine. Windows and sessions live in memory and come back from their changelogs; so
     /// does a store without a changelog, which could not say what its rows reflect.
     pub(crate) fn is_kept_on_disk(&self) -> bool {
-        !self.in_memory && self.logging && matches!(self.shape, StoreShape::KeyValue { .. })
+        !self.in_memory && self.logging && !self.global && matches!(self.shape, StoreShape::KeyValue { .. })
     }
 }
 
@@ -180,6 +180,34 @@ impl Topology {
         if let Some(store) = self.stores.iter_mut().find(|known| known.name == store) {
             store.source_topic = Some(topic.to_owned());
         }
+    }
+
+    /// The global stores, as an instance opens them: `rows` gives what all tasks share, by the store's definition.
+    pub(crate) fn globals(
+        &self,
+        application_id: &str,
+        partitions: BTreeMap<String, i32>,
+        rows: impl Fn(&StoreDefinition) -> Result<GlobalRows>,
+    ) -> Result<Globals> {
+        let open = |store: &StoreDefinition| {
+            let init = StoreInit {
+                name: store.name.as_str().into(),
+                topic: format!("{application_id}-{}-changelog", store.name).into(),
+                changelog: None,
+                cached: false,
+                engine: None,
+                shared: Some(Arc::new(rows(store)?)),
+            };
+            Ok((init, store.supplier.clone()))
+        };
+        let all: Result<Vec<_>> = self.stores.iter().filter(|store| store.global).map(open).collect();
+        Ok(Globals::new(all?, partitions))
+    }
+
+    /// The nodes that feed global stores, parents first.
+    pub(crate) fn global_nodes(&self) -> Vec<usize> {
+        let global = self.subtopologies().into_iter().filter(|subtopology| subtopology.global);
+        global.flat_map(|subtopology| subtopology.nodes).collect()
     }
 
     /// Lets a node use a store.

@@ -4,6 +4,7 @@ mod aggregates;
 mod cogroups;
 mod grouped_tables;
 mod joins;
+mod lookups;
 mod processors;
 mod stateless;
 mod stores;
@@ -32,6 +33,7 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn Fn(Optimization) -> Result<Top
         versioned::ALL,
         windows::ALL,
         joins::ALL,
+        lookups::ALL,
         processors::ALL,
         stores::ALL,
     ];

@@ -31,6 +31,6 @@ pub(crate) use stores::{
     JoinStores, join_window_store, result_store, session_store, suppress_store, unjoined_store,
     versioned_store, window_store,
 };
-pub(crate) use table::{TableId, TableOrigin, TablePlan, is_versioned};
+pub(crate) use table::{GlobalPlan, TableId, TableOrigin, TablePlan, is_versioned};
 pub(crate) use view::{ViewSlot, view};
 pub(crate) use walk::Walk;

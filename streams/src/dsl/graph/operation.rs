@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{GroupedPlan, GroupedTablePlan, StreamPlan, TableId, Walk};
+use super::{GlobalPlan, GroupedPlan, GroupedTablePlan, StreamPlan, TableId, Walk};
 use crate::error::Result;
 use crate::policy::OnError;
 use crate::topology::{Optimization, Topology};
@@ -50,6 +50,7 @@ pub(crate) enum Output {
     Grouped(GroupedPlan),
     GroupedTable(GroupedTablePlan),
     Table(TableId),
+    Global(GlobalPlan),
 }
 
 impl GraphRef {

@@ -25,6 +25,13 @@ pub(crate) struct TablePlan {
     pub(crate) topics: Vec<String>,
 }
 
+/// A global table.
+#[derive(Clone)]
+pub(crate) struct GlobalPlan {
+    /// The name of its store.
+    pub(crate) store: String,
+}
+
 /// What a table is made of.
 pub(crate) enum TableOrigin {
     /// A topic or a stream; the store is what it is kept in if somebody needs it.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Call, GroupedPlan, GroupedTablePlan, Output, PlanId, PlanNode, StreamPlan, TableId, TablePlan, lower,
-    optimize,
+    Call, GlobalPlan, GroupedPlan, GroupedTablePlan, Output, PlanId, PlanNode, StreamPlan, TableId,
+    TablePlan, lower, optimize,
 };
 use crate::error::Result;
 use crate::topology::{Optimization, Topology};
@@ -143,6 +143,14 @@ impl Walk {
         match &self.outputs[operation] {
             Output::Table(table) => *table,
             _ => unreachable!("a handle of a table stands for an operation that gives one"),
+        }
+    }
+
+    /// The global table that an operation gave.
+    pub(crate) fn global(&self, operation: usize) -> &GlobalPlan {
+        match &self.outputs[operation] {
+            Output::Global(table) => table,
+            _ => unreachable!("a handle of a global table stands for an operation that gives one"),
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! Reading order: `stateless` (looking and replacing), `fallible` (the `try_` forms), `nulls`, `ends` (sinks and other
 //! ends), `repartition`, `join_table`,
-//! `join_stream`, `process` (processors of users).
+//! `join_stream`, `join_global`, `process` (processors of users).
 
 mod ends;
 mod fallible;
+mod join_global;
 mod join_stream;
 mod join_table;
 mod nulls;

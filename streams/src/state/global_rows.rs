@@ -1,0 +1,263 @@
+//! The rows of a global store: one copy an instance, written by its global task, read by the tasks of all workers.
+//!
+//! This is the one place where workers share memory. The rows lie in shards, each under a lock that is held for one
+//! look-up or one write, so readers hardly ever meet. A write is seen at once: there are no epochs, since a global store
+//! follows a topic that others have committed.
+//!
+//! Kept on disk, the rows lie in one store of the engine, together with how far each partition of the topic is reflected:
+//! both are written in one atomic chunk, so that reading goes on where it had stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use anabranch_client::murmur2_partition;
+use anabranch_host::HashMap;
+use anabranch_state_store::{Checkpoint, EngineStore, KeyRange, Order, Row, RowBuffer};
+use parking_lot::{Mutex, RwLock};
+
+use super::write::store_error;
+use crate::error::{Error, Result};
+
+/// How many parts the rows lie in.
+const SHARDS: usize = 32;
+
+/// Written to the engine at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// In the engine a row's key begins with this.
+const ROW: u8 = 0;
+/// What is reflected of a partition lies under this, the partition, and the topic.
+const REFLECTED: u8 = 1;
+
+/// The rows of a global store.
+#[derive(Debug)]
+pub(crate) struct GlobalRows {
+    name: Arc<str>,
+    shards: Box<[RwLock<Shard>]>,
+    durable: Option<Mutex<Durable>>,
+}
+
+type Shard = HashMap<Vec<u8>, RowBuffer>;
+
+/// How far partitions of topics are reflected, by topic and partition.
+pub(crate) type Reflected = BTreeMap<(Arc<str>, i32), Checkpoint>;
+
+#[derive(Debug)]
+struct Durable {
+    store: Box<dyn EngineStore>,
+    reflected: Reflected,
+    /// Keys whose rows the engine does not have as they are.
+    dirty: BTreeSet<Vec<u8>>,
+}
+
+impl GlobalRows {
+    /// No rows yet, and kept in memory only.
+    pub(crate) fn in_memory(name: &str) -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        GlobalRows { name: name.into(), shards, durable: None }
+    }
+
+    /// What an engine's store has.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something else.
+    pub(crate) fn open(name: &str, store: Box<dyn EngineStore>) -> Result<Self> {
+        let mut rows = GlobalRows::in_memory(name);
+        let failed = |error| store_error(name, error);
+        let mut reflected = Reflected::new();
+        let mut scan =
+            store.snapshot().and_then(|all| all.scan(&KeyRange::all(), Order::Forward)).map_err(failed)?;
+        let (mut key, mut row) = (Vec::new(), RowBuffer::default());
+        while scan.next(&mut key, &mut row).map_err(failed)? {
+            match key.split_first() {
+                Some((&ROW, key)) => rows.apply(key, Some(row.row())),
+                Some((&REFLECTED, place)) => {
+                    let (place, checkpoint) = read_reflected(place, &row).ok_or_else(|| rows.foreign())?;
+                    reflected.insert(place, checkpoint);
+                }
+                _ => return Err(rows.foreign()),
+            }
+        }
+        drop(scan);
+        rows.durable = Some(Mutex::new(Durable { store, reflected, dirty: BTreeSet::new() }));
+        Ok(rows)
+    }
+
+    #[cold]
+    fn foreign(&self) -> Error {
+        Error::fatal(format_args!("what is kept of the global store `{}` is damaged", self.name))
+    }
+
+    /// How far the rows on disk reflect each partition; nothing if they are in memory only.
+    pub(crate) fn reflected(&self) -> Reflected {
+        self.durable.as_ref().map(|durable| durable.lock().reflected.clone()).unwrap_or_default()
+    }
+
+    /// Copies the row of a key into `row`; false if there is none.
+    pub(crate) fn get(&self, key: &[u8], row: &mut RowBuffer) -> bool {
+        match self.shard(key).read().get(key) {
+            Some(found) => {
+                row.set(found.row());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Writes or removes a row.
+    pub(crate) fn put(&self, key: &[u8], row: Option<Row<'_>>) {
+        self.apply(key, row);
+        if let Some(durable) = &self.durable {
+            durable.lock().dirty.insert(key.to_vec());
+        }
+    }
+
+    /// The rows of a range as they are now, in the order of their keys.
+    pub(crate) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, RowBuffer)> {
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for shard in &*self.shards {
+            let shard = shard.read();
+            let bounds = (range.start(), range.end());
+            let inside =
+                shard.iter().filter(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()));
+            found.extend(inside.map(|(key, row)| (key.clone(), row.clone())));
+        }
+        match order {
+            Order::Forward => found.sort_by(|(a, _), (b, _)| a.cmp(b)),
+            Order::Reverse => found.sort_by(|(a, _), (b, _)| b.cmp(a)),
+        }
+        found
+    }
+
+    /// Writes a chunk of what has changed to the engine, and with the last chunk how far the topic is reflected; false if
+    /// nothing is left.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn write_behind(&self, reflected: &Reflected) -> Result<bool> {
+        let Some(durable) = &self.durable else { return Ok(false) };
+        let Durable { store, reflected: written, dirty } = &mut *durable.lock();
+        if dirty.is_empty() && written == reflected {
+            return Ok(false);
+        }
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK_BYTES
+            && let Some(key) = dirty.pop_first()
+        {
+            let mut row = RowBuffer::default();
+            let row = self.get(&key, &mut row).then_some(row);
+            bytes += key.len() + row.as_ref().map_or(0, |row| row.value.len() + row.headers.len());
+            chunk.push((tagged(ROW, &[&key]), row));
+        }
+        let more = !dirty.is_empty();
+        if !more {
+            let mark = |((topic, partition), checkpoint): (&(Arc<str>, i32), &Checkpoint)| {
+                let key = tagged(REFLECTED, &[&partition.to_be_bytes(), topic.as_bytes()]);
+                let value = checkpoint.offset.to_be_bytes().to_vec();
+                (key, Some(RowBuffer { value, timestamp: checkpoint.wall_clock_ms, headers: Vec::new() }))
+            };
+            chunk.extend(reflected.iter().map(mark));
+        }
+        let mut rows = chunk.iter().map(|(key, row)| (key.as_slice(), row.as_ref().map(RowBuffer::row)));
+        store.write(&mut rows, None).map_err(|error| store_error(&self.name, error))?;
+        if !more {
+            written.clone_from(reflected);
+        }
+        Ok(more)
+    }
+
+    fn apply(&self, key: &[u8], row: Option<Row<'_>>) {
+        let mut shard = self.shard(key).write();
+        match row {
+            Some(row) => match shard.get_mut(key) {
+                Some(place) => place.set(row),
+                None => {
+                    let mut place = RowBuffer::default();
+                    place.set(row);
+                    shard.insert(key.to_vec(), place);
+                }
+            },
+            None => {
+                shard.remove(key);
+            }
+        }
+    }
+
+    fn shard(&self, key: &[u8]) -> &RwLock<Shard> {
+        let shards = self.shards.len();
+        &self.shards[murmur2_partition(key, shards as i32) as usize % shards]
+    }
+}
+
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn read_reflected(place: &[u8], row: &RowBuffer) -> Option<((Arc<str>, i32), Checkpoint)> {
+    let (partition, topic) = place.split_first_chunk::<4>()?;
+    let offset = i64::from_be_bytes(row.value.as_slice().try_into().ok()?);
+    let topic = std::str::from_utf8(topic).ok()?;
+    let place = (topic.into(), i32::from_be_bytes(*partition));
+    Some((place, Checkpoint { offset, wall_clock_ms: row.timestamp }))
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch_state_store::{Engine, MemoryEngine};
+
+    use super::*;
+
+    fn keys(rows: &GlobalRows, order: Order) -> Vec<String> {
+        let all = rows.scan(&KeyRange::all(), order);
+        all.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_are_read_by_key_and_in_order() {
+        let rows = GlobalRows::in_memory("g");
+        for (at, key) in ["c", "a", "b", "aa"].iter().enumerate() {
+            rows.put(key.as_bytes(), Some(Row::new(b"v", at as i64)));
+        }
+        rows.put(b"b", None);
+        assert_eq!(keys(&rows, Order::Forward), ["a", "aa", "c"]);
+        assert_eq!(keys(&rows, Order::Reverse), ["c", "aa", "a"]);
+        let some = rows.scan(&KeyRange::inclusive(Some(b"aa"), Some(b"b")), Order::Forward);
+        assert_eq!(some.len(), 1);
+        let mut row = RowBuffer::default();
+        assert!(rows.get(b"c", &mut row) && !rows.get(b"b", &mut row));
+        assert_eq!((row.value.as_slice(), row.timestamp), (&b"v"[..], 0));
+    }
+
+    #[test]
+    fn rows_and_offsets_come_back_together() {
+        let engine = MemoryEngine::default();
+        let place = |partition| (Arc::<str>::from("topic"), partition);
+        let at = |offset| Checkpoint { offset, wall_clock_ms: 7 };
+        {
+            let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+            // More than a chunk.
+            for number in 0..40u32 {
+                rows.put(&number.to_be_bytes(), Some(Row::new(&[1; 10_000], 5)));
+            }
+            let reflected = Reflected::from([(place(0), at(41)), (place(1), at(3))]);
+            assert!(rows.write_behind(&reflected).unwrap(), "one chunk is not all");
+            // A chunk before the last one says nothing of offsets.
+            assert_eq!(rows.reflected(), Reflected::new());
+            while rows.write_behind(&reflected).unwrap() {}
+            rows.put(&7u32.to_be_bytes(), None);
+            let reflected = Reflected::from([(place(0), at(42)), (place(1), at(3))]);
+            while rows.write_behind(&reflected).unwrap() {}
+            // This one is lost.
+            rows.put(&8u32.to_be_bytes(), None);
+        }
+        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+        assert_eq!(rows.reflected(), Reflected::from([(place(0), at(42)), (place(1), at(3))]));
+        assert_eq!(rows.scan(&KeyRange::all(), Order::Forward).len(), 39);
+    }
+}
