@@ -7,7 +7,7 @@ pub use crate::data::{Data, Item, Nullable, Outcome, Present};
 pub use crate::dsl::{
     BufferLimit, CogroupedKStream, GlobalKTable, Grouped, Joined, KGroupedStream, KGroupedTable, KStream,
     KTable, Named, Repartitioned, SameKey, SessionWindowed, SessionWindowedCogroupedKStream,
-    SessionWindowedKStream, Split, StreamJoined, StreamsBuilder, Suppress, TimeWindowed,
+    SessionWindowedKStream, Split, StreamJoined, StreamsBuilder, Suppress, TableJoined, TimeWindowed,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, UntilTimeLimit, UntilWindowCloses, WhenFull,
     WindowSpec, max_bytes, max_records, until_time_limit, until_window_closes,
 };

@@ -120,6 +120,8 @@ vectors! {
     emit_on_close_session,
     emit_on_close_sliding,
     emit_on_close_tumbling,
+    fk_join_inner,
+    fk_join_left,
     flat_map_values_words,
     forward_to_children,
     global_table_inner,

@@ -7,6 +7,7 @@
 
 mod builder;
 mod cogrouped;
+mod foreign_key_join;
 mod global_table;
 mod graph;
 mod handle;
@@ -21,6 +22,7 @@ mod same_key;
 mod split;
 mod stream_join;
 mod suppress;
+mod table_joined;
 mod table_source;
 mod windowed;
 
@@ -39,6 +41,7 @@ pub use suppress::{
     BufferLimit, Suppress, SuppressRule, UntilTimeLimit, UntilWindowCloses, WhenFull, max_bytes, max_records,
     until_time_limit, until_window_closes,
 };
+pub use table_joined::TableJoined;
 pub use windowed::{
     SessionWindowed, SessionWindowedCogroupedKStream, SessionWindowedKStream, TimeWindowed,
     TimeWindowedCogroupedKStream, TimeWindowedKStream, WindowSpec,

@@ -12,6 +12,7 @@ mod emit_on_close;
 mod filter;
 mod flat_map;
 mod flat_map_values;
+pub(crate) mod foreign_key;
 mod getter;
 mod global_join;
 mod join_window;

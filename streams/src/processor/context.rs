@@ -103,13 +103,15 @@ pub(crate) enum DropReason {
     NegativeTimestamp,
     /// It came after its window had closed.
     Late,
+    /// It answers a question about a row that has changed since.
+    Stale,
     /// It failed, and the error policy said to go on.
     Failed,
 }
 
 /// How many records were dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops([u64; 5]);
+pub(crate) struct Drops([u64; 6]);
 
 impl Drops {
     fn count(&mut self, reason: DropReason) {

@@ -99,7 +99,10 @@ pub(crate) async fn prepare(
     }
     let existing = partition_counts(client, external.iter()).await?;
     let fixed = internal.iter().filter_map(|topic| Some((topic.name.clone(), topic.partitions?))).collect();
-    let partitions = resolve(&topics, &existing, &fixed).map_err(Error::invalid)?;
+    let named = |topic: &String| topology.topic_name(topic, application_id);
+    let together: Vec<BTreeSet<String>> =
+        topology.copartitions.iter().map(|topics| topics.iter().map(named).collect()).collect();
+    let partitions = resolve(&topics, &existing, &fixed, &together).map_err(Error::invalid)?;
 
     let mut planned = Vec::new();
     let mut made = Vec::new();

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod cogroups;
+mod foreign_keys;
 mod grouped_tables;
 mod joins;
 mod lookups;
@@ -33,6 +34,7 @@ pub(crate) fn named(name: &str) -> Option<Box<dyn Fn(Optimization) -> Result<Top
         versioned::ALL,
         windows::ALL,
         joins::ALL,
+        foreign_keys::ALL,
         lookups::ALL,
         processors::ALL,
         stores::ALL,

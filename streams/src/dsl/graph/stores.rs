@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{SerdeSlot, Walk};
 use crate::data::Data;
 use crate::processor::EdgeType;
-use crate::serdes::Serde;
+use crate::serdes::{Raw, Serde};
 use crate::state::{
     JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
     SuppressState, UnjoinedState, VersionedState, WindowSettings, WindowState,
@@ -65,6 +67,12 @@ pub(crate) fn join_window_store<K: 'static, V: 'static>(
     let supplier = JoinWindowState::supplier(key, value, retention_ms);
     let shape = StoreShape::JoinWindow { retention_ms };
     StoreDefinition { in_memory, ..inner_store::<K, V>(name, shape, supplier) }
+}
+
+/// The store of the subscriptions of a foreign-key join: every write is logged.
+pub(crate) fn subscription_store(name: &str) -> StoreDefinition {
+    let supplier = KeyValueState::<Bytes, Bytes>::supplier(Arc::new(Raw), Arc::new(Raw));
+    inner_store::<Bytes, Bytes>(name, StoreShape::KeyValue { timestamped: true }, supplier)
 }
 
 /// The store of a join's records that have met nothing.
