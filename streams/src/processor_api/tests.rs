@@ -231,6 +231,7 @@ fn an_abort_makes_processors_anew_and_takes_punctuations_back() {
         caching: true,
         emit_interval_ms: 0,
         engine: None,
+        globals: Default::default(),
     };
     let id = TaskId { subtopology: 0, partition: 0 };
     let nodes = (0..topology.nodes.len()).collect();
