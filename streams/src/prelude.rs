@@ -28,8 +28,8 @@ pub use crate::serdes::{
     nullable, postcard, raw, text, void, windowed,
 };
 pub use crate::state::{
-    Entries, KeyValue, KeyValueStore, ReadableStore, SessionStore, Sessions, Store, StoreFor, TableStore,
-    ValueAndTimestamp, Versioned, WindowStore, Windows,
+    Entries, KeyValue, KeyValueStore, PutOutcome, ReadableStore, SessionStore, Sessions, Store, StoreFor,
+    TableStore, ValueAndTimestamp, Versioned, VersionedRecord, VersionedStore, WindowStore, Windows,
 };
 pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};

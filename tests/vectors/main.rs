@@ -144,6 +144,7 @@ vectors! {
     sliding_reduce,
     store_key_value,
     store_session,
+    store_versioned,
     store_window,
     stream_self_join,
     stream_stream_asymmetric,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::session::SessionSettings;
-use super::{KeyValueState, SessionState, StoreSettings, StoreSupplier, WindowSettings, WindowState};
+use super::{
+    KeyValueState, SessionState, StoreSettings, StoreSupplier, VersionedState, WindowSettings, WindowState,
+};
 use crate::data::Data;
 use crate::serdes::Serde;
 
@@ -23,6 +25,7 @@ pub(crate) enum DeclaredKind {
     KeyValue { timestamped: bool },
     Windows { retention_ms: i64 },
     Sessions { retention_ms: i64 },
+    Versioned { history_ms: i64 },
 }
 
 pub(super) fn key_value<K: Data, V: Data>(settings: &StoreSettings) -> StoreDeclaration {
@@ -65,6 +68,18 @@ pub(super) fn sessions<K: Data, V: Data>(settings: &StoreSettings) -> StoreDecla
         kind: DeclaredKind::Sessions { retention_ms },
         supplier: SessionState::supplier(key, value, sessions),
         fault: settings.retention_ms.is_none().then(|| fault_in(settings, fault)),
+    }
+}
+
+pub(super) fn versioned<K: Data, V: Data>(settings: &StoreSettings) -> StoreDeclaration {
+    let (key, value) = serdes::<K, V>(settings);
+    let history_ms = settings.history_ms.unwrap_or(0);
+    let fault = "say how far back it can be read: `.history(..)`";
+    StoreDeclaration {
+        settings: settings.clone(),
+        kind: DeclaredKind::Versioned { history_ms },
+        supplier: VersionedState::supplier(key, value, history_ms),
+        fault: settings.history_ms.is_none().then(|| fault_in(settings, fault)),
     }
 }
 

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use super::declaration::{self, StoreDeclaration};
-use super::faces::{KeyValueStore, SessionStore, StoreAccess, WindowStore};
-use super::{KeyValueState, SessionState, Store, WindowState};
+use super::faces::{KeyValueStore, SessionStore, StoreAccess, VersionedStore, WindowStore};
+use super::{KeyValueState, SessionState, Store, VersionedState, WindowState};
 use crate::data::Data;
 use crate::error::Result;
 
@@ -75,11 +75,7 @@ kinds! {
     KeyValue: KeyValueStore, KeyValueState, key_value;
     Windows: WindowStore, WindowState, windows;
     Sessions: SessionStore, SessionState, sessions;
-}
-
-impl<K: Data, V: Data> StoreKind for Versioned<K, V> {
-    type Key = K;
-    type Value = V;
+    Versioned: VersionedStore, VersionedState, versioned;
 }
 
 mod sealed {

@@ -30,7 +30,10 @@ mod window;
 mod write;
 
 pub use declaration::StoreDeclaration;
-pub use faces::{Entries, KeyValueStore, SessionStore, StoreAccess, ValueAndTimestamp, WindowStore};
+pub use faces::{
+    Entries, KeyValueStore, PutOutcome, SessionStore, StoreAccess, ValueAndTimestamp, VersionedRecord,
+    VersionedStore, WindowStore,
+};
 pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
@@ -47,6 +50,6 @@ pub(crate) use task_store::{
 };
 pub(crate) use typed::Updated;
 pub(crate) use unjoined::{Side, Take, UnjoinedState};
-pub(crate) use versioned::{VersionPut, VersionedState};
+pub(crate) use versioned::{Version, VersionPut, VersionedState};
 pub(crate) use window::{WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

@@ -6,7 +6,10 @@ use std::ops::RangeBounds;
 use super::TestDriver;
 use crate::data::Data;
 use crate::error::Result;
-use crate::state::{Entries, KeyValue, ReadableStore, Sessions, ValueAndTimestamp, Windows};
+use crate::state::{
+    Entries, KeyValue, PutOutcome, ReadableStore, Sessions, ValueAndTimestamp, Versioned, VersionedRecord,
+    Windows,
+};
 use crate::window::{SessionWindow, Windowed};
 
 /// A store of the topology under test: what operators and processors have written, commit or not.
@@ -185,6 +188,26 @@ impl<K: Data, V: Data> TestStore<Sessions<K, V>> {
     }
 }
 
+impl<K: Data, V: Data> TestStore<Versioned<K, V>> {
+    /// The latest value of a key.
+    ///
+    /// # Errors
+    /// If the store cannot be read; so have all its methods.
+    pub fn get(&self, key: &K) -> Result<Option<VersionedRecord<V>>> {
+        self.ask(|mut store| store.get(key))
+    }
+
+    /// The value of a key that was valid at a time.
+    pub fn get_as_of(&self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>> {
+        self.ask(|mut store| store.get_as_of(key, timestamp))
+    }
+
+    /// Writes the value of a key from a time on, to begin a test with; `None` deletes.
+    pub fn put<'v>(&self, key: &K, value: impl Into<Option<&'v V>>, timestamp: i64) -> Result<PutOutcome> {
+        self.ask(|mut store| store.put(key, value, timestamp))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::prelude::*;
@@ -304,5 +327,23 @@ mod tests {
         assert_eq!(shown(counts.fetch_keys(key("b")..)), "b@42/42=1");
         assert_eq!(counts.fetch_session(&a, 3, 11).unwrap(), Some(2));
         assert_eq!(counts.fetch_session(&a, 3, 12).unwrap(), None);
+    }
+
+    #[test]
+    fn a_table_over_time() {
+        const PRICES: Store<Versioned<String, String>> = Store::named("prices").history(seconds(1));
+        let driver = driver(|b| drop(b.table_with("prices", PRICES)));
+        let input = driver.input("prices");
+        input.pipe_at(10, "apple", "1.00");
+        input.pipe_at(30, "apple", "1.20");
+        input.pipe_at(20, "apple", "1.10");
+        let (prices, apple) = (driver.store(PRICES).unwrap(), key("apple"));
+        let latest = VersionedRecord { value: "1.20".to_string(), valid_from_ms: 30, valid_to_ms: None };
+        assert_eq!(prices.get(&apple).unwrap(), Some(latest));
+        let then = VersionedRecord { value: "1.10".to_string(), valid_from_ms: 20, valid_to_ms: Some(30) };
+        assert_eq!(prices.get_as_of(&apple, 29).unwrap(), Some(then));
+        assert_eq!(prices.get_as_of(&apple, 9).unwrap(), None);
+        assert_eq!(prices.put(&apple, &"1.15".to_string(), 25).unwrap(), PutOutcome::ValidTo(30));
+        assert_eq!(prices.get_as_of(&apple, 29).unwrap().unwrap().value, "1.15");
     }
 }

@@ -88,12 +88,14 @@ impl Topology {
                 DeclaredKind::KeyValue { timestamped } => StoreShape::KeyValue { timestamped },
                 DeclaredKind::Windows { retention_ms } => StoreShape::Window { retention_ms },
                 DeclaredKind::Sessions { retention_ms } => StoreShape::Session { retention_ms },
+                DeclaredKind::Versioned { history_ms } => StoreShape::Versioned { history_ms },
             },
             types,
             supplier: declaration.supplier,
             in_memory: settings.in_memory,
             // Kafka Streams gathers the updates of an operator's store unless told otherwise, and those of others if told.
-            caching: settings.caching.unwrap_or(false),
+            caching: settings.caching.unwrap_or(false)
+                && !matches!(declaration.kind, DeclaredKind::Versioned { .. }),
             logging: settings.logging,
             source_topic: None,
             topic_configs: settings.topic_configs,

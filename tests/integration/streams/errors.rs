@@ -53,13 +53,18 @@ async fn a_policy_that_fails_stops_the_application() -> Result<()> {
 async fn a_panic_in_a_closure_stops_the_application_not_the_process() -> Result<()> {
     let app = App::new("panics");
     let builder = StreamsBuilder::new();
-    builder.stream(app.lines()).for_each(|_, line| assert!(line != "bad", "the closure says no"));
+    builder
+        .stream(app.lines())
+        .for_each(|_, line| assert!(line != "bad", "the closure says no"))
+        .named("judge");
     let running = app.streams(builder.build()?).start().await?;
     let lines = running.producer(app.lines())?;
     lines.send(None, "bad".to_string()).await?;
     lines.flush().await?;
     let error = running.drain().await.expect_err("the application has stopped");
-    assert!(error.to_string().contains("the closure says no"), "{error}");
+    for part in ["the closure says no", "node `judge`", &format!("{}-", app.lines().name()), "@0"] {
+        assert!(error.to_string().contains(part), "`{error}` does not say `{part}`");
+    }
     assert!(running.close().await.is_err());
     Ok(())
 }

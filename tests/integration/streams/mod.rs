@@ -7,6 +7,7 @@ mod errors;
 mod exactly_once;
 mod instances;
 mod killed;
+mod processors;
 mod restart;
 mod word_count;
 

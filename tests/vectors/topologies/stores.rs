@@ -5,8 +5,12 @@ use anabranch::prelude::*;
 use super::{Build, IN};
 
 /// The topologies of this file.
-pub(super) const ALL: &[(&str, Build)] =
-    &[("store_key_value", store_key_value), ("store_session", store_session), ("store_window", store_window)];
+pub(super) const ALL: &[(&str, Build)] = &[
+    ("store_key_value", store_key_value),
+    ("store_session", store_session),
+    ("store_versioned", store_versioned),
+    ("store_window", store_window),
+];
 
 type Input = Record<Option<String>, Option<String>>;
 type Answers = Vec<(String, String)>;
@@ -45,6 +49,8 @@ asking!(KeyValues, KeyValue, Store::named("p"), ask_key_values);
 asking!(WindowedValues, Windows, Store::named("p").retention(millis(100)).window(millis(10)), ask_windows);
 asking!(SessionValues, Sessions, Store::named("p").retention(millis(200)), ask_sessions);
 
+asking!(VersionedValues, Versioned, Store::named("p").history(millis(100)), ask_versions);
+
 fn store_key_value(b: &StreamsBuilder) {
     b.stream(IN).process(KeyValues::new).to("out");
 }
@@ -55,6 +61,10 @@ fn store_window(b: &StreamsBuilder) {
 
 fn store_session(b: &StreamsBuilder) {
     b.stream(IN).process(SessionValues::new).to("out");
+}
+
+fn store_versioned(b: &StreamsBuilder) {
+    b.stream(IN).process(VersionedValues::new).to("out");
 }
 
 fn ask_key_values(
@@ -134,4 +144,28 @@ fn ask_sessions(
         (format!("{question}:{key}@{}/{}", window.start_ms, window.end_ms), value)
     };
     Ok(answers.into_iter().map(told).collect())
+}
+
+fn ask_versions(
+    mut store: VersionedStore<'_, String, String>,
+    n: i64,
+    key: String,
+    value: Option<&String>,
+    now: i64,
+) -> Result<Answers> {
+    let put = match store.put(&key, value, now)? {
+        PutOutcome::Latest => -1,
+        PutOutcome::ValidTo(time) => time,
+        PutOutcome::TooOld => i64::MIN,
+    };
+    let (question, found) = match n % 3 {
+        0 => ("get", store.get(&key)?),
+        1 => ("get_as_of", store.get_as_of(&key, (now - 20).max(0))?),
+        _ => ("delete", store.delete(&key, (now - 5).max(0))?),
+    };
+    let found = found.map(|version| format!("{}@{}", version.value, version.valid_from_ms));
+    Ok(vec![
+        (format!("put:{key}"), put.to_string()),
+        (format!("{question}:{key}"), found.unwrap_or_else(|| "none".to_string())),
+    ])
 }

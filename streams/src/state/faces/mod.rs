@@ -4,17 +4,19 @@
 //! nothing, so that a processor may forward, and write to the store, while it goes through one.
 //!
 //! Reading order: `access` (how a face is made), `entries` (the iterator), `time_range`, then the faces: `key_value`,
-//! `window`, `session`.
+//! `window`, `session`, `versioned`.
 
 mod access;
 mod entries;
 mod key_value;
 mod session;
 mod time_range;
+mod versioned;
 mod window;
 
 pub use access::StoreAccess;
 pub use entries::Entries;
 pub use key_value::{KeyValueStore, ValueAndTimestamp};
 pub use session::SessionStore;
+pub use versioned::{PutOutcome, VersionedRecord, VersionedStore};
 pub use window::WindowStore;
