@@ -3,6 +3,9 @@
 //! Each is a set of bits, `1 << operation`: READ 3, WRITE 4, CREATE 5, DELETE 6, ALTER 7, DESCRIBE 8, CLUSTER_ACTION 9,
 //! DESCRIBE_CONFIGS 10, ALTER_CONFIGS 11, IDEMPOTENT_WRITE 12.
 
+/// What Kafka says when rules of access are asked for and there is no authorizer.
+pub(crate) const NO_AUTHORIZER: &str = "No Authorizer is configured.";
+
 /// Nobody asked.
 pub(crate) const NOT_ASKED: i32 = i32::MIN;
 /// On the cluster.

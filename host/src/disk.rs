@@ -55,6 +55,15 @@ pub fn is_shortage(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code))
 }
 
+/// How much a volume holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that this process may still write.
+    pub usable_bytes: u64,
+}
+
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {
@@ -119,6 +128,14 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// How much the volume of a directory holds; none if nobody knows, as in simulation.
+    pub fn space(&self, path: &Path) -> io::Result<Option<DiskSpace>> {
+        match &self.kind {
+            DiskKind::Real(disk) => disk.space(path).map(Some),
+            DiskKind::Simulated(_) => Ok(None),
+        }
     }
 
     /// The names in a directory, sorted.

@@ -20,10 +20,12 @@ use crate::metadata::image::{BROKER_RESOURCE, Configs, MetadataImage, TOPIC_RESO
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(super) const SET: i8 = 0;
+pub(super) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
+/// What is told of a change of which nobody knows whether it lasts.
+pub(super) const LOST: &str = "The metadata log went offline before the change was durable.";
 
 pub(super) fn handle(
     node: &Arc<Node>,
@@ -49,7 +51,12 @@ pub(super) fn handle(
     request.answer_after(node.metadata.settled(), &respond(false), || respond(true))
 }
 
-fn alter(node: &Node, resource: &AlterConfigsResource<'_>, validate_only: bool) -> Result<(), Refusal> {
+/// Makes all changes of one resource, or none.
+pub(super) fn alter(
+    node: &Node,
+    resource: &AlterConfigsResource<'_>,
+    validate_only: bool,
+) -> Result<(), Refusal> {
     let change = node.metadata.begin();
     let changes = decide(node, change.image(), resource)?;
     let records: Vec<_> = changes
@@ -183,10 +190,7 @@ fn result<'a>(
     lost: bool,
 ) -> AlterConfigsResourceResponse<'a> {
     let (error_code, error_message) = match outcome {
-        Ok(()) if lost => (
-            ErrorCode::KAFKA_STORAGE_ERROR,
-            Some("The metadata log went offline before the change was durable."),
-        ),
+        Ok(()) if lost => (ErrorCode::KAFKA_STORAGE_ERROR, Some(LOST)),
         Ok(()) => (ErrorCode::NONE, None),
         Err(refusal) => (refusal.error_code, Some(&*refusal.message)),
     };

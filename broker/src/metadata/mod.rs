@@ -71,6 +71,11 @@ impl Metadata {
         Change { image: self.image.write(), metadata: self }
     }
 
+    /// The end of the log of the metadata.
+    pub(crate) fn end_offset(&self) -> i64 {
+        self.quorum.end_offset()
+    }
+
     /// Resolves when all that the image shows is decided. An answer that shows it waits for this.
     pub(crate) fn settled(&self) -> Durable {
         self.quorum.settled()

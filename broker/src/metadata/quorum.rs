@@ -57,6 +57,9 @@ pub(crate) trait MetadataQuorum: Send + Sync + fmt::Debug {
     /// order of the log.
     fn append(&self, now_ms: i64, records: &[MetadataRecord<'_>]) -> Result<(), QuorumError>;
 
+    /// The offset that the next record gets.
+    fn end_offset(&self) -> i64;
+
     /// Resolves when everything appended up to now is decided.
     fn settled(&self) -> Durable;
 }
@@ -111,6 +114,10 @@ impl MetadataQuorum for LocalQuorum {
         }
         self.log.append(builder.finish())?;
         Ok(())
+    }
+
+    fn end_offset(&self) -> i64 {
+        self.log.end_offset()
     }
 
     fn settled(&self) -> Durable {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::{DirEntry, OpenOptions};
+use crate::{DirEntry, DiskSpace, OpenOptions};
 
 /// The most slices the operating system takes in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
@@ -33,6 +33,14 @@ impl RealDisk {
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(path)
+    }
+
+    pub(crate) fn space(&self, path: &Path) -> io::Result<DiskSpace> {
+        let volume = rustix::fs::statvfs(path)?;
+        Ok(DiskSpace {
+            total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
+            usable_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
+        })
     }
 
     pub(crate) fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {

@@ -12,6 +12,7 @@ pub mod list_offsets;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 
+pub mod alter_configs;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
@@ -23,6 +24,15 @@ pub mod alter_partition_reassignments;
 pub mod describe_log_dirs;
 pub mod elect_leaders;
 pub mod list_partition_reassignments;
+
+pub mod create_acls;
+pub mod delete_acls;
+pub mod describe_acls;
+
+pub mod alter_client_quotas;
+pub mod alter_user_scram_credentials;
+pub mod describe_client_quotas;
+pub mod describe_user_scram_credentials;
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
