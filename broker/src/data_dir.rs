@@ -19,7 +19,7 @@ use anabranch_protocol::Uuid;
 use crate::config::properties::parse_properties;
 use crate::error::{Error, ErrorKind, Result};
 
-const META_PROPERTIES: &str = "meta.properties";
+pub(crate) const META_PROPERTIES: &str = "meta.properties";
 const FORMAT_KEY: &str = "anabranch.format";
 const FORMAT: &str = "1";
 
@@ -63,9 +63,7 @@ impl DataDir {
             None => {
                 check_empty(&disk, &path)?;
                 let (cluster_id, directory_id) = (Uuid(host.random_uuid()), Uuid(host.random_uuid()));
-                let text = format!(
-                    "version=1\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n{FORMAT_KEY}={FORMAT}\n"
-                );
+                let text = meta_text(&cluster_id.to_string(), node_id, directory_id);
                 if ephemeral {
                     // Nothing of it outlives this process, so nothing needs to be on the disk.
                     disk.open(&meta_path, anabranch_host::OpenOptions::create_empty())
@@ -113,7 +111,15 @@ impl Drop for DataDir {
     }
 }
 
-fn check_empty(disk: &Disk, path: &Path) -> Result<()> {
+/// The text of `meta.properties`.
+pub(crate) fn meta_text(cluster_id: &str, node_id: i32, directory_id: Uuid) -> String {
+    format!(
+        "version=1\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n{FORMAT_KEY}={FORMAT}\n"
+    )
+}
+
+/// Refuses a directory that holds anything that is not known to be harmless.
+pub(crate) fn check_empty(disk: &Disk, path: &Path) -> Result<()> {
     let entries = disk.read_dir(path).map_err(|error| Error::disk(path, error))?;
     let harmless = [".lock", "lost+found", "meta.properties.tmp"];
     match entries.iter().find(|entry| !harmless.contains(&entry.name.as_str())) {
@@ -129,7 +135,8 @@ fn check_empty(disk: &Disk, path: &Path) -> Result<()> {
     }
 }
 
-fn read_meta(path: &Path, bytes: &[u8], node_id: i32) -> Result<(String, Uuid)> {
+/// The ids of the cluster and the directory, if the directory is node `node_id`'s.
+pub(crate) fn read_meta(path: &Path, bytes: &[u8], node_id: i32) -> Result<(String, Uuid)> {
     let foreign = |problem: String| {
         Error::new(ErrorKind::DataDirectory, format!("{}: {problem}", path.join(META_PROPERTIES).display()))
     };

@@ -4,7 +4,8 @@
 //! durable and who waits for it; [`log`] and the journal; a partition, and how coordinators see one
 //! ([`internal_log`]); the coordinators of groups and transactions, the metadata and the topics folded from it; the node, which has all of
 //! these; the handlers, one file per API, each of which makes a reply, now or later; the server, which reads frames and
-//! writes answers; the log cleaner. [`broker`] puts it all together, [`embedded`] puts it into this process.
+//! writes answers; the log cleaner. [`broker`] puts it all together, [`embedded`] puts it into this process; [`storage`] formats
+//! its directory.
 
 pub mod config;
 pub mod error;
@@ -42,6 +43,7 @@ mod cleaner;
 
 pub mod broker;
 pub mod embedded;
+pub mod storage;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;

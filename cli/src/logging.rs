@@ -1,6 +1,6 @@
 //! What a process says of itself on standard error: lines for people, or one JSON object a line for machines.
 //!
-//! `RUST_LOG` says how much (`info` if unset). What clients send (names, ids) may stand in a line; it is escaped in both
+//! `RUST_LOG` says how much (`info` for a server if unset, `error` for a tool). What clients send (names, ids) may stand in a line; it is escaped in both
 //! forms, so that nobody can forge one.
 
 use std::fmt::{self, Write};
@@ -25,8 +25,8 @@ pub(crate) enum LogFormat {
 }
 
 /// From here on, what is logged goes to standard error.
-pub(crate) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+pub(crate) fn start(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_target(false).init(),

@@ -1,10 +1,25 @@
-//! The command line of Anabranch: `anabranch server` runs a broker.
+//! The command line of Anabranch: `anabranch server` runs a broker, the other commands do what Kafka's tools do.
 //!
 //! One file per command. What goes wrong is one line on standard error that says what to do, and exit code 1; what the
 //! broker logs goes to standard error too ([`logging`]).
 
 mod logging;
 mod server;
+
+mod connect;
+mod datetime;
+mod output;
+
+mod configs;
+mod console_consumer;
+mod console_producer;
+mod delete_records;
+mod dump_log;
+mod get_offsets;
+mod groups;
+mod perf;
+mod storage;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -22,16 +37,53 @@ struct Arguments {
 enum Command {
     /// Run a broker until ctrl-c or SIGTERM.
     Server(server::ServerArguments),
+    /// Create, list, describe, alter and delete topics.
+    Topics(topics::TopicsArguments),
+    /// Describe and alter the settings of topics, brokers and groups.
+    Configs(configs::ConfigsArguments),
+    /// List, describe, reset and delete consumer groups.
+    #[command(alias = "consumer-groups")]
+    Groups(groups::GroupsArguments),
+    /// Send the lines of standard input.
+    #[command(alias = "produce")]
+    ConsoleProducer(console_producer::ConsoleProducerArguments),
+    /// Print records.
+    #[command(alias = "consume")]
+    ConsoleConsumer(console_consumer::ConsoleConsumerArguments),
+    /// Print offsets of partitions.
+    GetOffsets(get_offsets::GetOffsetsArguments),
+    /// Delete records before an offset.
+    DeleteRecords(delete_records::DeleteRecordsArguments),
+    /// Print what lies in the files of a log.
+    DumpLog(dump_log::DumpLogArguments),
+    /// Make ids, format data directories and look at them.
+    Storage(storage::StorageArguments),
+    /// Measure how fast records are sent.
+    ProducerPerfTest(perf::ProducerPerfArguments),
+    /// Measure how fast records are read.
+    ConsumerPerfTest(perf::ConsumerPerfArguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let log_format = match &arguments.command {
-        Command::Server(arguments) => arguments.log_format,
-    };
-    logging::start(log_format);
+    match &arguments.command {
+        Command::Server(arguments) => logging::start(arguments.log_format, "info"),
+        // Whoever uses a tool wants its output, and errors.
+        _ => logging::start(logging::LogFormat::Text, "error"),
+    }
     let outcome = match arguments.command {
         Command::Server(arguments) => server::run(arguments),
+        Command::Topics(arguments) => topics::run(arguments),
+        Command::Configs(arguments) => configs::run(arguments),
+        Command::Groups(arguments) => groups::run(arguments),
+        Command::ConsoleProducer(arguments) => console_producer::run(arguments),
+        Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
+        Command::GetOffsets(arguments) => get_offsets::run(arguments),
+        Command::DeleteRecords(arguments) => delete_records::run(arguments),
+        Command::DumpLog(arguments) => dump_log::run(arguments),
+        Command::Storage(arguments) => storage::run(arguments),
+        Command::ProducerPerfTest(arguments) => perf::produce(arguments),
+        Command::ConsumerPerfTest(arguments) => perf::consume(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -255,6 +255,20 @@ impl Admin {
         }
     }
 
+    /// The address of the broker that coordinates a group.
+    ///
+    /// # Errors
+    /// Retriable, if no broker answers in time.
+    pub async fn group_coordinator(&self, group: &str) -> Result<String> {
+        let mut retry = self.client.retry();
+        loop {
+            match retry.attempt(self.client.find_coordinator(CoordinatorKind::Group, group)).await {
+                Ok(address) => return Ok(address),
+                Err(error) => retry.after(error).await?,
+            }
+        }
+    }
+
     /// A connection to a group's coordinator.
     pub(super) async fn group_connection(&self, group: &str) -> Result<Connection> {
         let address = self.client.find_coordinator(CoordinatorKind::Group, group).await?;
