@@ -33,7 +33,7 @@ fn settings_change_in_parts() {
         let alter = async |changes: Vec<ConfigChange>, check_only| {
             let changes = BTreeMap::from([(resource.clone(), changes)]);
             let results = admin.incremental_alter_configs(&changes, check_only).await.unwrap();
-            results[&resource].as_ref().map(|()| ()).map_err(anabranch_client::ClientError::kind)
+            results[&resource].as_ref().copied().map_err(anabranch_client::ClientError::kind)
         };
         let policy = async || {
             let entries = admin.describe_configs(&resource).await.unwrap();
@@ -164,7 +164,7 @@ fn transactions_are_listed_described_and_ended() {
 
         let described = admin.describe_transaction(&id).await.unwrap();
         assert_eq!((described.state.as_str(), described.timeout_ms), ("Ongoing", 20_000));
-        assert_eq!(described.partitions, [name.clone()]);
+        assert_eq!(described.partitions, std::slice::from_ref(&name));
         assert!(described.start_time_ms.is_some());
         let filter = TransactionFilter { states: vec!["Ongoing".to_string()], ..Default::default() };
         let listed = admin.list_transactions(&filter).await.unwrap();
