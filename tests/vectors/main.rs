@@ -153,6 +153,7 @@ vectors! {
     stream_stream_outer,
     stream_table_inner,
     stream_table_left,
+    stream_table_versioned_grace,
     stream_to_table,
     suppress_max_bytes,
     suppress_session_close,

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::serdes::Serde;
 use crate::topic::Partitioner;
@@ -57,6 +58,7 @@ pub struct Joined<K, V, VT> {
     pub(super) name: Option<String>,
     pub(super) key: Option<Arc<dyn Serde<K>>>,
     pub(super) value: Option<Arc<dyn Serde<V>>>,
+    pub(super) grace: Option<Duration>,
     table: PhantomData<fn(VT)>,
 }
 
@@ -64,12 +66,20 @@ impl<K, V, VT> Joined<K, V, VT> {
     /// With generated names.
     #[must_use]
     pub fn new() -> Self {
-        Joined { name: None, key: None, value: None, table: PhantomData }
+        Joined { name: None, key: None, value: None, grace: None, table: PhantomData }
     }
 
     /// Names the join, and the repartition topic before it if one is needed.
     pub fn named(name: impl Into<String>) -> Self {
         Joined { name: Some(name.into()), ..Joined::new() }
+    }
+
+    /// Lets each record of the stream wait until the stream's time has passed its own by `grace`, so that updates of the
+    /// table that come late are still met. The table must be kept in a `Versioned` store.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
     }
 
     /// The stream's keys are repartitioned with this serde.

@@ -15,6 +15,7 @@ mod flat_map_values;
 pub(crate) mod foreign_key;
 mod getter;
 mod global_join;
+mod grace_join;
 mod join_window;
 mod map;
 mod map_values;
@@ -49,6 +50,7 @@ pub(crate) use getter::{
     JoinGetter, RowsGetter, SessionGetter, StoreGetter, TableGetter, TableView, VersionedGetter, WindowGetter,
 };
 pub(crate) use global_join::GlobalJoin;
+pub(crate) use grace_join::{Grace, GraceJoin};
 pub(crate) use join_window::JoinWindow;
 pub(crate) use map::Map;
 pub(crate) use map_values::MapValues;

@@ -3,8 +3,8 @@
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `global_rows` and `globals` (what workers share), `rows`, `typed`
 //! and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
-//! `unjoined`, `versioned`, `buffered` and `suppress`; then what processors and tests have of them: `declaration` and
-//! `faces`.
+//! `unjoined`, `versioned`, `buffered`, `suppress` and `grace`; then what processors and tests have of them:
+//! `declaration` and `faces`.
 
 mod buffered;
 #[cfg(test)]
@@ -15,6 +15,7 @@ mod epoched;
 mod faces;
 mod global_rows;
 mod globals;
+mod grace;
 mod join_window;
 mod key_value;
 mod kinds;
@@ -40,6 +41,7 @@ pub use store::{Store, StoreFor, TableStore};
 pub(crate) use declaration::DeclaredKind;
 pub(crate) use global_rows::GlobalRows;
 pub(crate) use globals::Globals;
+pub(crate) use grace::GraceState;
 pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
 pub(crate) use session::{SessionSettings, SessionState};

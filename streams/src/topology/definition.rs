@@ -105,6 +105,8 @@ pub(crate) enum StoreShape {
     Unjoined,
     /// Values of a key over time.
     Versioned { history_ms: i64 },
+    /// Records that wait, by time.
+    Grace,
     /// Updates that wait, one a key.
     Suppress,
     /// One row a key and session.

@@ -9,7 +9,7 @@ use crate::data::Data;
 use crate::processor::EdgeType;
 use crate::serdes::{Raw, Serde};
 use crate::state::{
-    JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
+    GraceState, JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
     SuppressState, UnjoinedState, VersionedState, WindowSettings, WindowState,
 };
 use crate::topology::{StoreDefinition, StoreShape};
@@ -107,6 +107,15 @@ pub(crate) fn suppress_store<K: 'static, V: 'static>(
     value: Arc<dyn Serde<V>>,
 ) -> StoreDefinition {
     inner_store::<K, V>(name, StoreShape::Suppress, SuppressState::supplier(key, value))
+}
+
+/// The buffer of a join with a table that has a grace.
+pub(crate) fn grace_store<K: 'static, V: 'static>(
+    name: &str,
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
+) -> StoreDefinition {
+    inner_store::<K, V>(name, StoreShape::Grace, GraceState::supplier(key, value))
 }
 
 /// A store that nobody outside sees.
