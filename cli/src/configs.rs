@@ -109,6 +109,8 @@ fn describe_name(resource: &ConfigResource) -> String {
         ConfigResource::Group(name) => format!("group {name}"),
         ConfigResource::Broker(id) => format!("broker {id}"),
         ConfigResource::AllBrokers => "brokers in the cluster".to_string(),
+        ConfigResource::BrokerLogger(id) => format!("broker-logger {id}"),
+        ConfigResource::ClientMetrics(name) => format!("client-metrics {name}"),
     }
 }
 
