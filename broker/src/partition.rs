@@ -191,7 +191,7 @@ impl Partition {
         self.log().map_or_else(|_| self.watermark.reached(i64::MAX - 1), |log| log.read().settled())
     }
 
-    /// Whether the producer has a transaction open here, in this epoch.
+    /// Whether the producer has a transaction open here, in this epoch, of which its coordinator is known to know.
     pub(crate) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
         self.log().is_ok_and(|log| log.read().has_open_transaction(producer_id, producer_epoch))
     }

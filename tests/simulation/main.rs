@@ -15,4 +15,5 @@ mod nemesis;
 mod producers;
 mod reader;
 mod seeds;
+mod transactions;
 mod word_count;

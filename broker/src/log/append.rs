@@ -91,6 +91,9 @@ impl Log {
         header.base_offset = self.end_offset;
         header.partition_leader_epoch = leader_epoch;
         self.write(&header, &batch.bytes, control, now_ms)?;
+        if membership != Membership::Unknown {
+            self.producers.verified(header.producer_id);
+        }
         Ok(AppendInfo {
             base_offset: header.base_offset,
             last_offset: header.last_offset(),

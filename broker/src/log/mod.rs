@@ -196,7 +196,7 @@ impl Log {
         self.producers.open_transactions()
     }
 
-    /// Whether the producer has a transaction open here, in this epoch.
+    /// Whether the producer has a transaction open here, in this epoch, of which its coordinator is known to know.
     #[must_use]
     pub fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
         self.producers.has_open_transaction(producer_id, producer_epoch)

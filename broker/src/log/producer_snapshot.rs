@@ -101,6 +101,7 @@ pub(super) fn decode_snapshot(bytes: &[u8], now_ms: i64) -> Option<ProducerState
                 batches: batches.clone(),
                 coordinator_epoch,
                 transaction_first_offset,
+                is_verified: false,
                 last_timestamp: timestamp,
                 last_seen_ms: now_ms,
             },
@@ -130,6 +131,7 @@ mod tests {
                 batches: (0..batches).map(batch).collect(),
                 coordinator_epoch: 8,
                 transaction_first_offset,
+                is_verified: false,
                 last_timestamp: 1000,
                 last_seen_ms: 77,
             };

@@ -2,7 +2,8 @@
 //!
 //! A partition becomes part of a transaction by a record of the coordinator, and the first batch is appended behind that
 //! record without waiting for the disk. A power cut may keep the batch and lose the record; nobody was told of either. Such a
-//! transaction would never end, and readers of committed records would wait for ever.
+//! transaction would never end, and readers of committed records would wait for ever. If its producer is still there and
+//! sends the batch again, the coordinator is asked anew, and it is known.
 
 use std::sync::Arc;
 
@@ -50,7 +51,9 @@ impl Transactions {
             return;
         }
         for Found { name, open } in found {
-            let is_known = self.shards().iter().any(|shard| match &shard.lock().state {
+            // All locks: nobody may make the partition part of a transaction while it is looked at.
+            let shards: Vec<_> = self.shards().iter().map(|shard| shard.lock()).collect();
+            let is_known = shards.iter().any(|shard| match &shard.state {
                 State::Active(active) => {
                     active.coordinator.is_under_way(open.producer_id, &name.topic, name.partition)
                 }
@@ -66,9 +69,10 @@ impl Transactions {
             tracing::warn!(partition = %name, producer_id = open.producer_id, "aborting a transaction that no coordinator knows");
             let marker = Marker {
                 producer_id: open.producer_id,
-                producer_epoch: open.producer_epoch,
+                // Its producer may still be there and send the batch again: that must not pass for written.
+                producer_epoch: open.producer_epoch.saturating_add(1),
                 is_commit: false,
-                bumps_epoch: false,
+                bumps_epoch: true,
                 coordinator_epoch: open.coordinator_epoch.max(0),
             };
             if let Err(error_code) = self.write_marker(&name.topic, name.partition, marker) {

@@ -40,7 +40,11 @@ impl TransactionCoordinator {
             return Ok(());
         }
         let added = metadata.with_partitions(partitions.iter().cloned(), client_version, now.wall_clock_ms);
-        self.write(&transactional_id.clone(), added, effects);
+        let transactional_id = transactional_id.clone();
+        self.write(&transactional_id, added, effects);
+        if !is_ongoing {
+            self.set_deadline(now, &transactional_id);
+        }
         Ok(())
     }
 

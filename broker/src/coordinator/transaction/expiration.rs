@@ -41,14 +41,29 @@ impl TransactionCoordinator {
         }
     }
 
+    /// Says when the time of a transaction is up that has just begun.
+    pub(super) fn set_deadline(&mut self, now: Now, transactional_id: &str) {
+        if let Some(known) = self.transactions.get_mut(transactional_id) {
+            let timeout_ms = u64::try_from(known.metadata.timeout_ms).unwrap_or(0);
+            known.deadline = Some(now.monotonic + Duration::from_millis(timeout_ms));
+        }
+    }
+
+    /// The same for those that were loaded: what is left by the wall clock, which may have jumped since they began, but no
+    /// more than all of it.
+    pub(super) fn set_deadlines(&mut self, now: Now) {
+        for known in self.transactions.values_mut() {
+            let metadata = &known.metadata;
+            let passed_ms = now.wall_clock_ms.saturating_sub(metadata.start_ms).max(0);
+            let left_ms = i64::from(metadata.timeout_ms).saturating_sub(passed_ms);
+            known.deadline = Some(now.monotonic + Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)));
+        }
+    }
+
     fn abort_timed_out(&mut self, now: Now, effects: &mut Effects) {
         let timed_out = self.transactions.iter().filter(|(_, known)| {
-            let metadata = &known.metadata;
-            // One that begins in the future began before the clock was set back: it might hold up its readers for as long
-            // as the clock was ahead.
-            let age_ms = now.wall_clock_ms.abs_diff(metadata.start_ms);
-            metadata.state == TransactionState::Ongoing
-                && age_ms > u64::try_from(metadata.timeout_ms).unwrap_or(0)
+            known.metadata.state == TransactionState::Ongoing
+                && known.deadline.is_some_and(|deadline| deadline < now.monotonic)
         });
         let timed_out: Vec<Arc<str>> = timed_out.map(|(id, _)| id.clone()).collect();
         for transactional_id in &timed_out {

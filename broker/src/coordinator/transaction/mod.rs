@@ -74,6 +74,8 @@ struct Known {
     /// The epoch before the last InitProducerId, if the same producer asked for both: so that it may ask once more when
     /// the answer was lost. Kafka's records have no place for it, so it does not survive a restart.
     last_epoch: Option<i16>,
+    /// When the time of its transaction is up, by the clock that never jumps; set by whoever sees it begin or loads it.
+    deadline: Option<Instant>,
 }
 
 impl TransactionCoordinator {
@@ -97,7 +99,7 @@ impl TransactionCoordinator {
             Some(metadata) => match self.transactions.get_mut(&record.transactional_id) {
                 Some(known) => known.metadata.clone_from(metadata),
                 None => {
-                    let known = Known { metadata: metadata.clone(), last_epoch: None };
+                    let known = Known { metadata: metadata.clone(), last_epoch: None, deadline: None };
                     self.transactions.insert(record.transactional_id.clone(), known);
                 }
             },
@@ -108,6 +110,7 @@ impl TransactionCoordinator {
     pub(crate) fn loaded(&mut self, now: Now, effects: &mut Effects) {
         let decided = self.transactions.iter().filter(|(_, known)| known.metadata.state.is_prepared());
         effects.markers.extend(decided.map(|(id, known)| Markers::of(id, &known.metadata)));
+        self.set_deadlines(now);
         self.set_timers(now);
     }
 

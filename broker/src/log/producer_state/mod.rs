@@ -39,6 +39,9 @@ pub struct ProducerState {
     pub coordinator_epoch: i32,
     /// Where its open transaction began.
     pub transaction_first_offset: Option<i64>,
+    /// Whether the coordinator has said, since this log was opened, that the open transaction is known to it. It may have
+    /// lost at a power cut what the log has kept.
+    pub is_verified: bool,
     /// The largest timestamp of its last batch.
     pub last_timestamp: i64,
     /// When it was last heard of by the broker's clock; records may carry any timestamp (KAFKA-9144).
@@ -82,6 +85,7 @@ impl ProducerState {
             batches: VecDeque::new(),
             coordinator_epoch: -1,
             transaction_first_offset: None,
+            is_verified: false,
             last_timestamp: -1,
             last_seen_ms: 0,
         }
@@ -217,10 +221,18 @@ impl ProducerStates {
         self.producers.get(&producer_id).map(|known| known.epoch)
     }
 
-    /// Whether the producer has a transaction open, in this epoch.
+    /// Whether the producer has a transaction open, in this epoch, of which its coordinator is known to know.
     pub(super) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
-        let known = self.producers.get(&producer_id);
-        known.is_some_and(|known| known.epoch == producer_epoch && known.transaction_first_offset.is_some())
+        self.producers.get(&producer_id).is_some_and(|known| {
+            known.epoch == producer_epoch && known.transaction_first_offset.is_some() && known.is_verified
+        })
+    }
+
+    /// The coordinator knows of the producer's open transaction.
+    pub(super) fn verified(&mut self, producer_id: i64) {
+        if let Some(known) = self.producers.get_mut(&producer_id) {
+            known.is_verified = known.transaction_first_offset.is_some();
+        }
     }
 
     /// Checks a batch of a coordinator that is part of a transaction: such batches have no sequence numbers.
@@ -310,6 +322,7 @@ impl ProducerStates {
         state.last_timestamp = header.max_timestamp;
         state.last_seen_ms = now_ms;
         state.coordinator_epoch = control.coordinator_epoch.unwrap_or(-1);
+        state.is_verified = false;
         let first_offset = state.transaction_first_offset.take()?;
         self.open_transactions.remove(&first_offset);
         self.ended_transactions.insert(first_offset, header.last_offset());

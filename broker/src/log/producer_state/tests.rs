@@ -50,6 +50,9 @@ impl SmallLog {
         match self.states.admit(&header, membership, self.end_offset) {
             Ok(Admission::New) => {
                 self.states.appended(&header, 5);
+                if transactional {
+                    self.states.verified(producer_id);
+                }
                 self.end_offset = header.next_offset();
                 "new".to_string()
             }

@@ -208,15 +208,19 @@ fn a_transaction_whose_time_is_up_is_aborted_and_its_producer_fenced() {
 }
 
 #[test]
-fn a_transaction_of_the_future_is_aborted() {
-    // The clock was an hour ahead when it began; nobody is to wait for that hour.
+fn a_wall_clock_that_jumps_ends_no_transaction_early_and_keeps_none_open() {
     check(
-        "clock 3600000                => ok
-         init a timeout=15000         => 100/0
+        "init a timeout=60000         => 100/0
          add2 a 100 0 t-0             => ok
-         clock 0                      => ok
-         wait 10000                   => 1 records
-         state a                      => PrepareAbort 100/1 1",
+         clock 3600000                => ok
+         wait 50000                   => 0 records
+         wait 20001                   => 1 records
+         markers                      => a 100/1 abort v2 t-0
+         add2 a 100 1 t-0             => ok
+         clock -3600000               => ok
+         crash                        =>
+         wait 50000                   => 0 records
+         wait 30001                   => 1 records",
     );
 }
 
