@@ -90,6 +90,8 @@ pub enum ClientRole {
     MainConsumer,
     /// Reads changelogs.
     RestoreConsumer,
+    /// Reads the topics of global stores.
+    GlobalConsumer,
     /// Writes outputs and changelogs.
     Producer,
     /// Creates internal topics, asks for offsets.
@@ -226,6 +228,7 @@ impl StreamsConfig {
         let prefixes: &[&str] = match role {
             ClientRole::MainConsumer => &["consumer.", "main.consumer."],
             ClientRole::RestoreConsumer => &["consumer.", "restore.consumer."],
+            ClientRole::GlobalConsumer => &["consumer.", "global.consumer."],
             ClientRole::Producer => &["producer."],
             ClientRole::Admin => &["admin."],
         };

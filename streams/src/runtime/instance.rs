@@ -20,6 +20,7 @@ use super::assignment::user_data::Subscription;
 use super::beginnings;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
+use super::global::{self, ReaderParts};
 use super::member::{Member, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
@@ -27,7 +28,7 @@ use super::transaction::WorkerTransaction;
 use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
 use crate::processor::{Policies, TaskId};
-use crate::state::Globals;
+use crate::state::{GlobalRows, Globals};
 use crate::task::TaskConfig;
 use crate::topology::Topology;
 
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) plan: Arc<Plan>,
     pub(crate) topology: Arc<Topology>,
+    pub(crate) globals: Globals,
     pub(crate) state: watch::Sender<State>,
     /// Counts commits.
     pub(crate) committed: watch::Sender<u64>,
@@ -93,6 +95,12 @@ impl InstanceHandle {
         let Shared { plan, topology, .. } = &*self.shared;
         let has = |nodes: &[usize]| topology.stores_of(nodes).into_iter().any(|name| name == store);
         plan.subtopologies.iter().find(|s| has(&s.nodes)).map(|s| (s.id, s.tasks))
+    }
+
+    /// The rows of the global store of this name.
+    pub(crate) fn global_rows(&self, store: &str) -> Option<Arc<GlobalRows>> {
+        let mut all = self.shared.globals.rows();
+        all.find(|(name, _)| ***name == *store).map(|(_, rows)| Arc::clone(rows))
     }
 
     /// The topic that a store is logged to, and its partitions.
@@ -287,6 +295,30 @@ impl Instance {
             }));
             workers.push(sender);
         }
+        let topology = Arc::new(self.topology.clone());
+        let mut task_config = TaskConfig {
+            application_id: self.application_id.as_str().into(),
+            policies: self.policies.clone(),
+            caching: self.config.cache_max_bytes > 0,
+            emit_interval_ms: 1_000,
+            engine,
+            globals: Globals::default(),
+        };
+        let mut settings = self.config.client_settings(ClientRole::GlobalConsumer);
+        settings.extend(self.isolation());
+        let parts = ReaderParts {
+            client: client.clone(),
+            consumer: ConsumerConfig::from_pairs(&settings)
+                .map_err(|error| client_error("global consumer settings", error))?,
+            producer,
+            compression: producer_config.compression_type,
+            topology: Arc::clone(&topology),
+            task_config: task_config.clone(),
+            checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
+        };
+        // All of them, before the first record of any stream.
+        let (globals, global) = global::start(parts, &plan.global_topics, to_instance.clone()).await?;
+        task_config.globals = globals.clone();
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
         let (consumer, offset_resets) =
             self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
@@ -304,7 +336,8 @@ impl Instance {
             application_id: self.application_id.clone(),
             client,
             plan,
-            topology: Arc::new(self.topology),
+            topology,
+            globals,
             state: watch::Sender::new(State::Created),
             committed: watch::Sender::new(0),
             error: Mutex::new(None),
@@ -317,14 +350,8 @@ impl Instance {
             consumer,
             from_workers,
             commands: receiver,
-            task_config: TaskConfig {
-                application_id: self.application_id.as_str().into(),
-                policies: self.policies,
-                caching: self.config.cache_max_bytes > 0,
-                emit_interval_ms: 1_000,
-                engine,
-                globals: Globals::default(),
-            },
+            task_config,
+            global,
             offset_resets,
             restore,
             compression: producer_config.compression_type,

@@ -25,6 +25,7 @@ use super::application::State;
 use super::assignment::assignor::Holdings;
 use super::batch_outbox::BatchOutbox;
 use super::beginnings::beginnings;
+use super::global::Reading;
 use super::instance::{Command, Shared};
 use super::restore::{Changelog, Restoration};
 use super::running_task::RunningTask;
@@ -36,11 +37,11 @@ use crate::processor::TaskId;
 use crate::task::{Task, TaskConfig};
 
 /// A batch of this size is sent without waiting for more.
-const BATCH_BYTES: usize = 256 * 1024;
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// How long one poll waits when nothing is fetched; commands interrupt it.
 const POLL: Duration = Duration::from_millis(100);
 /// State older than this is restored from the start of its changelog.
-const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
+pub(crate) const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -69,6 +70,8 @@ pub(crate) struct Member {
     pub(crate) abandoned: bool,
     /// Those who wait for the workers' threads.
     pub(crate) threads: Vec<JoinHandle<()>>,
+    /// Reads the topics of global stores, if there are any.
+    pub(crate) global: Option<Reading>,
     /// Tasks whose state is coming back.
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
@@ -97,10 +100,13 @@ impl Member {
             self.enter(State::PendingShutdown);
         }
         let stopped = self.stop_workers().await;
-        let Member { shared, consumer, directory, listener, task_config, threads, .. } = self;
+        let Member { shared, consumer, directory, listener, task_config, threads, global, .. } = self;
         for thread in threads {
             // A panic has been told as a failure.
             let _ = thread.await;
+        }
+        if let Some(global) = global {
+            global.end(!failed).await;
         }
         if let Err(error) = consumer.close().await {
             tracing::warn!(%error, "leaving the group");

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`config`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
 //! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
-//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that processes and commits), `restore`;
+//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that processes and commits), `restore`,
+//! `global` (stores that every instance has whole);
 //! `state_directory`; `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
@@ -13,6 +14,7 @@ mod beginnings;
 mod changelog;
 pub mod config;
 mod drain;
+mod global;
 mod instance;
 mod member;
 mod partition_counts;

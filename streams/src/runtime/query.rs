@@ -8,6 +8,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use anabranch_client::murmur2_partition;
+use anabranch_state_store::{KeyRange, Order, RowBuffer};
 use tokio::sync::oneshot;
 
 use super::instance::InstanceHandle;
@@ -30,7 +31,8 @@ pub struct ReadOnlyKeyValueStore<K, V> {
 
 impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     pub(crate) fn new(instance: InstanceHandle, store: &Store<KeyValue<K, V>>) -> Result<Self> {
-        if instance.subtopology_of(store.name()).is_none() {
+        let is_global = instance.global_rows(store.name()).is_some();
+        if !is_global && instance.subtopology_of(store.name()).is_none() {
             return Err(Error::invalid(format_args!("the topology has no store named `{}`", store.name())));
         }
         Ok(ReadOnlyKeyValueStore {
@@ -48,6 +50,10 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// If the application has stopped, or the task that would have the key is being restored or is not of this instance.
     pub async fn get(&self, key: &K) -> Result<Option<V>> {
         let key = self.key_bytes(key)?;
+        if let Some(rows) = self.instance.global_rows(&self.name) {
+            let mut row = RowBuffer::default();
+            return rows.get(&key, &mut row).then(|| self.read(&row.value)).transpose();
+        }
         let (subtopology, tasks) = self.tasks()?;
         // The default partitioner wrote the records, so it knows the task. Where a partitioner of the user's did, the
         // other tasks are asked as well.
@@ -96,8 +102,14 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     }
 
     async fn rows(&self, bounds: KeyBounds) -> Result<Vec<(K, V)>> {
-        let (subtopology, tasks) = self.tasks()?;
         let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        if let Some(global) = self.instance.global_rows(&self.name) {
+            let (first, last) = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
+            let found = global.scan(&KeyRange::new(first, last), Order::Forward);
+            rows.extend(found.into_iter().map(|(key, row)| (key, row.value)));
+            return self.read_rows(&rows);
+        }
+        let (subtopology, tasks) = self.tasks()?;
         for partition in 0..tasks {
             let task = TaskId { subtopology, partition };
             let (name, bounds) = (self.name.clone(), bounds.clone());
@@ -109,6 +121,10 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
             }
         }
         rows.sort();
+        self.read_rows(&rows)
+    }
+
+    fn read_rows(&self, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<(K, V)>> {
         rows.iter()
             .map(|(key, value)| {
                 let key = self.key.deserialize(&SerdeContext::key(&self.name), key);

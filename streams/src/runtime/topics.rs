@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer};
 
-use super::partition_counts::{SubtopologyTopics, resolve, task_count};
+use super::partition_counts::{PartitionCountError, SubtopologyTopics, resolve, task_count};
 use super::worker::client_error;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) subtopologies: Vec<PlannedSubtopology>,
     /// Partitions of every topic read.
     pub(crate) partitions: BTreeMap<String, i32>,
+    /// Topics that feed global stores, and how many partitions each has.
+    pub(crate) global_topics: BTreeMap<String, i32>,
 }
 
 impl Plan {
@@ -90,6 +92,11 @@ pub(crate) async fn prepare(
         .filter(|t| !internal_names.contains(t.as_str()))
         .cloned()
         .collect();
+    let global: BTreeSet<String> = topology
+        .source_topics(&topology.global_nodes())
+        .map(|topic| topology.topic_name(topic, application_id))
+        .collect();
+    let external: BTreeSet<String> = external.union(&global).cloned().collect();
     if let Some(partitions) = create {
         let missing: Vec<NewTopic> = external
             .union(&sinks)
@@ -103,6 +110,12 @@ pub(crate) async fn prepare(
     let together: Vec<BTreeSet<String>> =
         topology.copartitions.iter().map(|topics| topics.iter().map(named).collect()).collect();
     let partitions = resolve(&topics, &existing, &fixed, &together).map_err(Error::invalid)?;
+
+    let known = |topic: String| match existing.get(&topic) {
+        Some(count) => Ok((topic, *count)),
+        None => Err(Error::invalid(PartitionCountError::MissingSource(topic))),
+    };
+    let global_topics = global.into_iter().map(known).collect::<Result<_>>()?;
 
     let mut planned = Vec::new();
     let mut made = Vec::new();
@@ -125,7 +138,7 @@ pub(crate) async fn prepare(
             .await
             .map_err(|error| client_error("looking up a topic to write to", error))?;
     }
-    Ok(Plan { subtopologies: planned, partitions })
+    Ok(Plan { subtopologies: planned, partitions, global_topics })
 }
 
 async fn make_internal(

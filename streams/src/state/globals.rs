@@ -14,13 +14,25 @@ pub(crate) struct Globals(Arc<Stores>);
 #[derive(Debug, Default)]
 struct Stores {
     all: Vec<(StoreInit, StoreSupplier)>,
+    /// Topics and the stores that they feed.
+    feeds: Vec<(String, String)>,
     partitions: BTreeMap<String, i32>,
 }
 
 impl Globals {
-    /// Each store brings its rows in [`StoreInit::shared`]; `partitions` says how many their topics have.
-    pub(crate) fn new(all: Vec<(StoreInit, StoreSupplier)>, partitions: BTreeMap<String, i32>) -> Self {
-        Globals(Arc::new(Stores { all, partitions }))
+    /// Each store brings its rows in [`StoreInit::shared`]; `feeds` says which topics feed which stores, `partitions` how
+    /// many partitions these topics have.
+    pub(crate) fn new(
+        all: Vec<(StoreInit, StoreSupplier)>,
+        feeds: Vec<(String, String)>,
+        partitions: BTreeMap<String, i32>,
+    ) -> Self {
+        Globals(Arc::new(Stores { all, feeds, partitions }))
+    }
+
+    /// Whether a topic feeds the store of this name.
+    pub(crate) fn feeds(&self, topic: &str, store: &str) -> bool {
+        self.0.feeds.iter().any(|(feeding, fed)| feeding == topic && fed == store)
     }
 
     /// How many partitions of a topic feed a global store: all of them.

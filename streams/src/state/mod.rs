@@ -39,7 +39,7 @@ pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows
 pub use store::{Store, StoreFor, TableStore};
 
 pub(crate) use declaration::DeclaredKind;
-pub(crate) use global_rows::GlobalRows;
+pub(crate) use global_rows::{GlobalRows, Reflected};
 pub(crate) use globals::Globals;
 pub(crate) use grace::GraceState;
 pub(crate) use join_window::JoinWindowState;

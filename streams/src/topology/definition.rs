@@ -203,7 +203,14 @@ impl Topology {
             Ok((init, store.supplier.clone()))
         };
         let all: Result<Vec<_>> = self.stores.iter().filter(|store| store.global).map(open).collect();
-        Ok(Globals::new(all?, partitions))
+        let mut feeds = Vec::new();
+        for subtopology in self.subtopologies().into_iter().filter(|subtopology| subtopology.global) {
+            for topic in self.source_topics(&subtopology.nodes) {
+                let stores = self.stores_of(&subtopology.nodes).into_iter();
+                feeds.extend(stores.map(|store| (self.topic_name(topic, application_id), store.clone())));
+            }
+        }
+        Ok(Globals::new(all?, feeds, partitions))
     }
 
     /// The nodes that feed global stores, parents first.

@@ -5,6 +5,7 @@ mod bad_input;
 mod beginnings;
 mod errors;
 mod exactly_once;
+mod global_tables;
 mod instances;
 mod killed;
 mod processors;
