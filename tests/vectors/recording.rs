@@ -1,12 +1,16 @@
 //! A recording: what went in, and what Kafka Streams made of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anabranch::prelude::*;
 use serde_json::Value;
 
 /// A file of `data/`.
 pub(crate) struct Recording {
+    /// Of which topology.
+    pub(crate) topology: String,
+    /// Whether Kafka Streams' cache had its usual size; else it had none.
+    pub(crate) cached: bool,
     /// What the topology prints.
     pub(crate) describe: String,
     /// What it prints when optimised, if that differs.
@@ -52,11 +56,17 @@ pub(crate) struct Written {
 impl Recording {
     /// Reads a recording: `cached/count_by_key-1`.
     pub(crate) fn of(name: &str) -> Recording {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("vectors/data/{name}.json"));
-        let text = read_file(&path);
+        Recording::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("vectors/data/{name}.json")))
+    }
+
+    /// Reads a recording from a file.
+    pub(crate) fn read(path: &Path) -> Recording {
+        let text = read_file(path);
         let file: Value =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Recording {
+            topology: string(&file["topology"]),
+            cached: file["cache"].as_bool().unwrap(),
             describe: string(&file["describe"]),
             describe_optimized: file.get("describe_optimized").map(string),
             steps: list(&file["steps"]).iter().map(step).collect(),
@@ -71,6 +81,32 @@ impl Recording {
 fn read_file(path: &Path) -> String {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     String::from_utf8(bytes).unwrap()
+}
+
+/// The recordings below a directory, by path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "recordings are part of the sources, not of a world that is simulated"
+)]
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(file: &Path) -> bool {
+    file.is_file()
 }
 
 fn step(step: &Value) -> Recorded {

@@ -49,6 +49,11 @@ impl Capture {
         Capture { pending: Vec::new(), topics: BTreeMap::new(), kept }
     }
 
+    /// Forgets what was written and not handed over: an abort.
+    pub(super) fn forget(&mut self) {
+        self.pending.clear();
+    }
+
     /// Lets what was written be read, and gives it in the order of writing.
     pub(super) fn hand_over(&mut self) -> Vec<(Arc<str>, RawRecord)> {
         let written = std::mem::take(&mut self.pending);

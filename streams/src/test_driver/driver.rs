@@ -1,7 +1,7 @@
 //! The driver.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct TestConfig {
     on_error: Option<OnError>,
     caching: bool,
     emit_interval_ms: i64,
+    commit_every: usize,
+    abort_every: Option<u64>,
 }
 
 impl Default for TestConfig {
@@ -38,6 +40,8 @@ impl Default for TestConfig {
             on_error: None,
             caching: true,
             emit_interval_ms: 1_000,
+            commit_every: 1,
+            abort_every: None,
         }
     }
 }
@@ -79,6 +83,22 @@ impl TestConfig {
         self
     }
 
+    /// Commits once every so many records instead of after each, as an application does: updates of one row in between
+    /// are merged where stores are cached, and come when the commit does. [`TestDriver::commit`] commits what is left.
+    #[must_use]
+    pub fn commit_every(mut self, records: usize) -> Self {
+        self.commit_every = records.max(1);
+        self
+    }
+
+    /// Aborts every so many commits' worth of work, as a failure would, and does it once more: all that it had written to
+    /// stores and topics is undone first. A topology whose results change by this keeps state where it should not.
+    #[must_use]
+    pub fn abort_every(mut self, epochs: u64) -> Self {
+        self.abort_every = Some(epochs.max(2));
+        self
+    }
+
     /// The application's error policy; without it records that fail go to `<application.id>-dead-letter`.
     #[must_use]
     pub fn on_error(mut self, answer: OnError) -> Self {
@@ -102,6 +122,14 @@ pub(super) struct State {
     pub(super) capture: Capture,
     pub(super) wall_clock_ms: i64,
     inputs: HashMap<Arc<str>, DriverInput>,
+    commit_every: usize,
+    abort_every: Option<u64>,
+    /// Records processed since the last commit.
+    uncommitted: usize,
+    /// Epochs that have ended, one way or the other.
+    epochs: u64,
+    /// By input of the task, if epochs are aborted: what an abort would have to process again.
+    retained: Vec<VecDeque<(i64, RawRecord)>>,
 }
 
 /// A topic that is read.
@@ -161,7 +189,20 @@ impl TestDriver {
         }
         let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
         let (capture, wall_clock_ms) = (Capture::keeping(changelogs), config.wall_clock_ms);
-        let mut state = State { task, global, capture, wall_clock_ms, inputs };
+        let retained = task.inputs().iter().map(|_| VecDeque::new()).collect();
+        let TestConfig { commit_every, abort_every, .. } = config;
+        let mut state = State {
+            task,
+            global,
+            capture,
+            wall_clock_ms,
+            inputs,
+            commit_every,
+            abort_every,
+            uncommitted: 0,
+            epochs: 0,
+            retained,
+        };
         for task in state.global.iter_mut().chain([&mut state.task]) {
             task.start(wall_clock_ms, &mut state.capture)?;
         }
@@ -205,10 +246,23 @@ impl TestDriver {
         state.wall_clock_ms = state.wall_clock_ms.saturating_add(as_ms(duration));
         let State { task, capture, wall_clock_ms, .. } = &mut *state;
         if task.punctuate_by_wall_clock(*wall_clock_ms, capture)? {
-            let sealed = task.seal(capture)?;
-            task.commit(sealed.epoch)?;
+            state.commit()?;
         }
         state.run()
+    }
+
+    /// Commits what was processed since the last commit, and all that follows from it: see
+    /// [`commit_every`](TestConfig::commit_every).
+    ///
+    /// # Errors
+    /// If something fails that the error policy does not forgive.
+    pub fn commit(&self) -> Result<()> {
+        let mut state = self.state.borrow_mut();
+        while state.uncommitted > 0 {
+            state.commit()?;
+            state.run()?;
+        }
+        Ok(())
     }
 
     /// Writes bytes to a topic that the topology reads, and processes them.
@@ -262,16 +316,15 @@ impl State {
         let Some(input) = self.inputs.get_mut(topic) else { return false };
         let offset = input.next_offset;
         input.next_offset += 1;
-        let record = RawInput {
-            offset,
-            timestamp: record.timestamp.unwrap_or(self.wall_clock_ms),
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: record.headers.encoded(),
-        };
+        let raw = raw_input(offset, record, self.wall_clock_ms);
         match (&mut self.global, input.global) {
-            (Some(global), true) => global.enqueue(input.index, record),
-            _ => self.task.enqueue(input.index, record),
+            (Some(global), true) => global.enqueue(input.index, raw),
+            _ => {
+                self.task.enqueue(input.index, raw);
+                if self.abort_every.is_some() {
+                    self.retained[input.index].push_back((offset, record.clone()));
+                }
+            }
         }
         true
     }
@@ -279,7 +332,7 @@ impl State {
     /// Rounds until nothing waits: one record, then what it wrote to topics that the topology reads. Global stores are
     /// always ahead.
     fn run(&mut self) -> Result<()> {
-        self.hand_over();
+        self.hand_over_unless_undone();
         loop {
             if let Some(global) = &mut self.global {
                 while global.process(self.wall_clock_ms, &mut self.capture)? {
@@ -288,11 +341,49 @@ impl State {
                 }
             }
             if !self.task.process(self.wall_clock_ms, &mut self.capture)? {
-                self.hand_over();
+                self.hand_over_unless_undone();
                 return Ok(());
             }
-            let sealed = self.task.seal(&mut self.capture)?;
-            self.task.commit(sealed.epoch)?;
+            self.uncommitted += 1;
+            if self.uncommitted < self.commit_every {
+                self.hand_over_unless_undone();
+            } else if self.abort_every.is_some_and(|every| (self.epochs + 1).is_multiple_of(every)) {
+                self.abort()?;
+            } else {
+                self.commit()?;
+            }
+        }
+    }
+
+    /// Ends an epoch.
+    fn commit(&mut self) -> Result<()> {
+        let sealed = self.task.seal(&mut self.capture)?;
+        self.task.commit(sealed.epoch)?;
+        (self.uncommitted, self.epochs) = (0, self.epochs + 1);
+        for (input, next_offset, _) in sealed.offsets {
+            while self.retained[input].pop_front_if(|(offset, _)| *offset < next_offset).is_some() {}
+        }
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Ends an epoch as if it had failed at the very end, and queues its records once more.
+    fn abort(&mut self) -> Result<()> {
+        self.task.seal(&mut self.capture)?;
+        self.task.abort()?;
+        self.capture.forget();
+        (self.uncommitted, self.epochs) = (0, self.epochs + 1);
+        for (input, records) in self.retained.iter().enumerate() {
+            for (offset, record) in records {
+                self.task.enqueue(input, raw_input(*offset, record, self.wall_clock_ms));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where epochs are aborted nobody sees what is not committed.
+    fn hand_over_unless_undone(&mut self) {
+        if self.abort_every.is_none() {
             self.hand_over();
         }
     }
@@ -301,5 +392,16 @@ impl State {
         for (topic, record) in self.capture.hand_over() {
             self.enqueue(&topic, &record);
         }
+    }
+}
+
+/// A record as a task takes it.
+fn raw_input(offset: i64, record: &RawRecord, wall_clock_ms: i64) -> RawInput<'_> {
+    RawInput {
+        offset,
+        timestamp: record.timestamp.unwrap_or(wall_clock_ms),
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        headers: record.headers.encoded(),
     }
 }
