@@ -1,8 +1,8 @@
 //! Administration. Every call retries what may pass for `default.api.timeout.ms`; what a broker says of one topic or
 //! partition is that one's own result.
 //!
-//! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`], [`transactions`]; [`cluster`],
-//! [`replicas`], [`log_dirs`].
+//! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`], [`reset`], [`transactions`];
+//! [`cluster`], [`replicas`], [`log_dirs`].
 
 pub mod cluster;
 pub mod configs;
@@ -11,6 +11,7 @@ pub mod log_dirs;
 pub mod offsets;
 pub mod records;
 pub mod replicas;
+pub mod reset;
 pub mod topics;
 pub mod transactions;
 

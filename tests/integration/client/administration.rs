@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch_client::{
     ConfigChange, ConfigResource, ConfigSource, Consumer, ConsumerConfig, ErrorKind, Producer,
-    ProducerConfig, ProducerRecord, TopicPartition, TransactionFilter,
+    ProducerConfig, ProducerRecord, ResetTo, TopicPartition, TransactionFilter,
 };
 use anabranch_protocol::ErrorCode;
 
@@ -98,6 +98,48 @@ fn members_are_removed_by_name_and_all_at_once() {
         let results = admin.remove_all_members(&group, "").await.unwrap();
         assert_eq!(results.len(), 1);
         assert!(results.values().all(Result::is_ok), "{results:?}");
+    });
+}
+
+#[test]
+fn a_group_reads_on_where_it_is_told() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let (admin, topic) = (client.admin(), cluster.topic(&client, "reset", 1).await);
+        let (group, name) = (cluster.name("reset"), TopicPartition::new(topic.as_str(), 0));
+        let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+        for time in 0..10 {
+            let record = ProducerRecord::new(&topic).value("v").timestamp(1000 + time);
+            producer.send(record).await.unwrap().await.unwrap();
+        }
+        admin.delete_records(&BTreeMap::from([(name.clone(), 2)])).await.unwrap();
+        let names = std::slice::from_ref(&name);
+        let nowhere = admin.plan_reset(&group, names, ResetTo::ShiftBy(1)).await.unwrap();
+        assert_eq!(nowhere[&name].as_ref().unwrap_err().kind(), ErrorKind::Invalid);
+        let reset = async |to, expected| {
+            let planned = admin.plan_reset(&group, names, to).await.unwrap();
+            assert_eq!(planned[&name].as_ref().ok(), Some(&expected), "{to:?}");
+            let results = admin.reset_offsets(&group, names, to).await.unwrap();
+            assert_eq!(results[&name].as_ref().ok(), Some(&expected), "{to:?}");
+            let committed = admin.committed_offsets(&group, None).await.unwrap();
+            assert_eq!(committed[&name].offset, expected, "{to:?}");
+        };
+        reset(ResetTo::Earliest, 2).await;
+        reset(ResetTo::ShiftBy(3), 5).await;
+        reset(ResetTo::Current, 5).await;
+        reset(ResetTo::Timestamp(1007), 7).await;
+        reset(ResetTo::Timestamp(2000), 10).await;
+        reset(ResetTo::Offset(0), 2).await;
+        reset(ResetTo::Latest, 10).await;
+        let keys = [("group.id", group.as_str())];
+        let mut consumer = Consumer::new(&client, ConsumerConfig::from_pairs(keys).unwrap()).unwrap();
+        consumer.subscribe([&topic]).unwrap();
+        while consumer.assignment().is_empty() {
+            consumer.poll(Duration::from_millis(20)).await.unwrap();
+        }
+        let results = admin.reset_offsets(&group, names, ResetTo::Earliest).await.unwrap();
+        assert_eq!(results[&name].as_ref().unwrap_err().kind(), ErrorKind::Fenced);
+        consumer.close().await.unwrap();
     });
 }
 
