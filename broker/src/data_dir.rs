@@ -21,6 +21,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) const META_PROPERTIES: &str = "meta.properties";
 const FORMAT_KEY: &str = "anabranch.format";
+/// The last line of the file: a CRC-32C of those before it.
+const CHECKSUM_KEY: &str = "anabranch.checksum";
 const FORMAT: &str = "1";
 
 /// An open data directory. Dropping it lets another process have it; an ephemeral one is removed.
@@ -113,9 +115,10 @@ impl Drop for DataDir {
 
 /// The text of `meta.properties`.
 pub(crate) fn meta_text(cluster_id: &str, node_id: i32, directory_id: Uuid) -> String {
-    format!(
+    let lines = format!(
         "version=1\ncluster.id={cluster_id}\nnode.id={node_id}\ndirectory.id={directory_id}\n{FORMAT_KEY}={FORMAT}\n"
-    )
+    );
+    format!("{lines}{CHECKSUM_KEY}={:08x}\n", crc_fast::crc32_iscsi(lines.as_bytes()))
 }
 
 /// Refuses a directory that holds anything that is not known to be harmless.
@@ -141,6 +144,13 @@ pub(crate) fn read_meta(path: &Path, bytes: &[u8], node_id: i32) -> Result<(Stri
         Error::new(ErrorKind::DataDirectory, format!("{}: {problem}", path.join(META_PROPERTIES).display()))
     };
     let text = std::str::from_utf8(bytes).map_err(|_| foreign("it is no text".to_string()))?;
+    // Others may write the file anew, without the line and in another order.
+    if let Some((lines, checksum)) = text.split_once(CHECKSUM_KEY)
+        && checksum.strip_prefix('=').and_then(|digits| u32::from_str_radix(digits.trim_end(), 16).ok())
+            != Some(crc_fast::crc32_iscsi(lines.as_bytes()))
+    {
+        return Err(foreign(format!("the file is damaged: {CHECKSUM_KEY} does not match; bring it back")));
+    }
     let pairs = parse_properties(text).map_err(foreign)?;
     let value = |key: &str| pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     match value(FORMAT_KEY) {
@@ -213,6 +223,30 @@ mod tests {
                 assert_eq!(host.disk().read(&path).unwrap(), content.as_bytes());
             });
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed() {
+        let temporary = tempfile::tempdir().unwrap();
+        block_on(async |host| {
+            drop(DataDir::open(&host, Some(temporary.path()), 1).await.unwrap());
+            let path = temporary.path().join(META_PROPERTIES);
+            let bytes = host.disk().read(&path).unwrap();
+            let ids = read_meta(&path, &bytes, 1).unwrap();
+            for position in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[position] ^= 1;
+                // Where only the checksum's own line is hit, the rest is as it was.
+                match read_meta(&path, &damaged, 1) {
+                    // Where the line of the checksum itself is hit, the rest is as it was.
+                    Ok(found) => {
+                        assert_eq!(found, ids, "{position}");
+                        assert!(position >= bytes.len() - 30, "{position}");
+                    }
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::DataDirectory),
+                }
+            }
+        });
     }
 
     #[test]

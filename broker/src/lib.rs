@@ -45,6 +45,9 @@ pub mod broker;
 pub mod embedded;
 pub mod storage;
 
+#[cfg(test)]
+mod damage;
+
 pub use broker::Broker;
 pub use config::BrokerConfig;
 pub use embedded::EmbeddedBroker;

@@ -30,6 +30,8 @@ pub(crate) struct Durability {
     log_start_offset: AtomicI64,
     /// The start that a crash cannot take back.
     durable_start_offset: AtomicI64,
+    /// The checksum of the file of leader epochs as it was last written.
+    epochs_checksum: Mutex<Option<u32>>,
     unsynced: Mutex<Unsynced>,
     /// The generation of the journal that knows this log by `number`; only the committer reads and writes both.
     registered_in: AtomicU64,
@@ -72,6 +74,7 @@ impl Durability {
             checkpointed_end: AtomicI64::new(recovery_point),
             log_start_offset: AtomicI64::new(log_start_offset),
             durable_start_offset: AtomicI64::new(log_start_offset),
+            epochs_checksum: Mutex::default(),
             unsynced: Mutex::new(Unsynced { end_offset: recovery_point, ..Unsynced::default() }),
             registered_in: AtomicU64::new(0),
             number: AtomicU32::new(0),
@@ -102,6 +105,16 @@ impl Durability {
     /// Notes that the checkpoint on the disk has this recovery point. A cut that came meanwhile has lowered it already.
     pub(crate) fn checkpointed(&self, recovery_point: i64) {
         self.checkpointed_end.store(recovery_point.min(self.recovery_point()), Ordering::Release);
+    }
+
+    /// The checksum of the file of leader epochs; none if it was never written.
+    pub(crate) fn epochs_checksum(&self) -> Option<u32> {
+        *self.epochs_checksum.lock()
+    }
+
+    /// Notes what the file of leader epochs holds.
+    pub(crate) fn epochs_are(&self, text: &str) {
+        *self.epochs_checksum.lock() = Some(crc_fast::crc32_iscsi(text.as_bytes()));
     }
 
     pub(crate) fn log_start_offset(&self) -> i64 {
@@ -199,6 +212,7 @@ impl Durability {
     ) -> io::Result<()> {
         if let Some((path, text)) = text {
             disk.write_atomically(path, text.as_bytes()).await?;
+            self.epochs_are(text);
         }
         for file in files {
             // A file that retention has removed meanwhile needs no sync.

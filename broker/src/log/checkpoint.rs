@@ -14,7 +14,8 @@
 //! and is replaced as a whole:
 //!
 //! ```text
-//! anabranch-checkpoint                    topic partition topic-id recovery-point log-start; a checksum on the first line
+//! anabranch-checkpoint                    topic partition topic-id recovery-point log-start epochs-checksum;
+//!                                         a checksum on the first line
 //! ```
 
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub(super) struct Remembered {
     pub(super) recovery_point: i64,
     /// The first offset that may be read.
     pub(super) start_offset: i64,
+    /// The checksum of the file of leader epochs, which Kafka gave none; none if it is not known.
+    pub(super) epochs_checksum: Option<u32>,
 }
 
 /// What is remembered of the logs of a directory.
@@ -96,13 +99,21 @@ impl Checkpoint {
         }
         let mut logs = BTreeMap::new();
         for fields in parse_lines(lines)? {
-            let &[topic, partition, topic_id, recovery_point, start_offset] = fields.as_slice() else {
+            let &[topic, partition, topic_id, recovery_point, start_offset, ref rest @ ..] =
+                fields.as_slice()
+            else {
                 return None;
+            };
+            let epochs_checksum = match rest {
+                [] | ["-"] => None,
+                [digits] => Some(u32::from_str_radix(digits, 16).ok()?),
+                _ => return None,
             };
             let remembered = Remembered {
                 topic_id: topic_id.parse().ok()?,
                 recovery_point: recovery_point.parse().ok()?,
                 start_offset: start_offset.parse().ok()?,
+                epochs_checksum,
             };
             logs.insert(PartitionName::new(topic, partition.parse().ok()?), remembered);
         }
@@ -111,8 +122,9 @@ impl Checkpoint {
 
     fn to_text(&self) -> String {
         let lines = lines_text(self.logs.iter().map(|(name, log)| {
+            let epochs = log.epochs_checksum.map_or("-".to_string(), |checksum| format!("{checksum:08x}"));
             format!(
-                "{} {} {} {} {}",
+                "{} {} {} {} {} {epochs}",
                 name.topic, name.partition, log.topic_id, log.recovery_point, log.start_offset
             )
         }));
@@ -174,6 +186,7 @@ mod tests {
             topic_id: Uuid([n; 16]),
             recovery_point: i64::MAX - i64::from(n),
             start_offset: i64::from(n),
+            epochs_checksum: (n > 0).then_some(u32::from(n)),
         };
         let logs = [("b", 1, 0), ("a-b", 0, 200)];
         let logs = logs.map(|(topic, partition, n)| (PartitionName::new(topic, partition), remembered(n)));

@@ -350,6 +350,9 @@ impl LogDirectory {
             found.recovery_point,
             found.start_offset,
         );
+        if has_directory {
+            durability.epochs_are(&found.epochs.to_text());
+        }
         self.shared.journal.join(&durability);
         let mut log = Log {
             config: config.clone(),
@@ -413,6 +416,7 @@ impl Shared {
                 topic_id: log.topic_id(),
                 recovery_point: log.recovery_point(),
                 start_offset: log.log_start_offset(),
+                epochs_checksum: log.epochs_checksum(),
             };
             checkpoint.logs.insert(log.name().clone(), remembered);
             high_watermarks.insert(log.name().clone(), log.watermark().value());

@@ -6,7 +6,7 @@
 //! after the append returned. A [`LogDirectory`] opens all logs at the start, recovers them after a crash, and syncs
 //! them from time to time so that the journal can be cut.
 //!
-//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `transaction_index`, `scan`, `segment`,
+//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `transaction_index`, `scan`, `segment`, `segment_read`,
 //! then the state beside the segments (`leader_epochs`, `producer_state`, `producer_snapshot`), then what a log does
 //! (`validate`, `append`, `read`, `retention`, `truncation`, `compaction`), and the directory (`directory`, `replay`, `recovery`).
 
@@ -28,6 +28,7 @@ mod replay;
 mod retention;
 mod scan;
 mod segment;
+mod segment_read;
 mod time_index;
 mod transaction_index;
 mod truncation;

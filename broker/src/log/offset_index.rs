@@ -68,12 +68,12 @@ impl OffsetIndex {
         self.entries.push([a, b, c, d, e, f, g, h])
     }
 
-    /// Where to begin the search for `offset`.
-    pub(super) fn floor(&self, offset: i64) -> io::Result<u32> {
+    /// The entry at which to begin the search for `offset`; none: at the beginning.
+    pub(super) fn floor(&self, offset: i64) -> io::Result<Option<OffsetPosition>> {
         let above = self.entries.partition_point(|entry| read(self.base_offset, *entry).offset <= offset)?;
         match above.checked_sub(1) {
-            Some(position) => Ok(read(self.base_offset, self.entries.entry(position)?).position),
-            None => Ok(0),
+            Some(position) => Ok(Some(read(self.base_offset, self.entries.entry(position)?))),
+            None => Ok(None),
         }
     }
 

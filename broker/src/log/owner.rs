@@ -1,4 +1,6 @@
-//! Whose log a directory holds: `partition.metadata`, two lines, `version: 0` and `topic_id: <id>`.
+//! Whose log a directory holds: `partition.metadata`, `version: 0` and `topic_id: <id>` as Kafka has it, and a third line,
+//! `checksum: <CRC-32C of the two before>`, which Kafka does not read. Without it a flipped bit would make a log one of
+//! another topic, and so a stray to be deleted.
 //!
 //! Topics of the same name may follow each other, so the name of a directory does not say it. The file is written before
 //! the first batch and synced with it.
@@ -34,7 +36,12 @@ impl Owner {
 
     fn parse(bytes: &[u8]) -> Owner {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
-        let topic_id = text.strip_prefix("version: 0\ntopic_id: ").and_then(|id| id.trim_end().parse().ok());
+        let topic_id = text.strip_prefix("version: 0\ntopic_id: ").and_then(|rest| {
+            let (id, checksum) = rest.split_once('\n').unwrap_or((rest, ""));
+            let topic_id = id.parse().ok()?;
+            // One that Kafka has written ends here.
+            (checksum.is_empty() || text == text_of(topic_id)).then_some(topic_id)
+        });
         match topic_id {
             Some(topic_id) => Owner::Topic(topic_id),
             // A part of the file, or blocks that were given to it and not written.
@@ -61,7 +68,8 @@ pub(super) fn write_owner(disk: &Disk, directory: &Path, topic_id: Uuid) -> io::
 }
 
 fn text_of(topic_id: Uuid) -> String {
-    format!("version: 0\ntopic_id: {topic_id}")
+    let lines = format!("version: 0\ntopic_id: {topic_id}\n");
+    format!("{lines}checksum: {:08x}\n", crc_fast::crc32_iscsi(lines.as_bytes()))
 }
 
 #[cfg(test)]
@@ -72,15 +80,21 @@ mod tests {
     fn a_whole_file_names_the_topic_and_a_torn_one_nobody() {
         let id = Uuid([9; 16]);
         let text = text_of(id);
-        assert_eq!(text, "version: 0\ntopic_id: CQkJCQkJCQkJCQkJCQkJCQ");
-        assert_eq!(Owner::parse(text.as_bytes()), Owner::Topic(id));
-        assert_eq!(Owner::parse(format!("{text}\n").as_bytes()), Owner::Topic(id));
-        for length in 0..text.len() {
+        let kafkas = "version: 0\ntopic_id: CQkJCQkJCQkJCQkJCQkJCQ";
+        assert!(text.starts_with(kafkas));
+        for whole in [text.as_str(), kafkas, &text[..kafkas.len() + 1]] {
+            assert_eq!(Owner::parse(whole.as_bytes()), Owner::Topic(id));
+        }
+        for length in (0..text.len()).filter(|length| !(kafkas.len()..=kafkas.len() + 1).contains(length)) {
             assert_eq!(Owner::parse(&text.as_bytes()[..length]), Owner::Unwritten, "{length}");
         }
-        assert_eq!(Owner::parse(&vec![0; text.len()]), Owner::Unwritten);
-        for bad in [text.replace('0', "1"), text.replace('C', "?")] {
-            assert_eq!(Owner::parse(bad.as_bytes()), Owner::Damaged);
+        for position in 0..text.len() {
+            for bit in 0..8 {
+                let mut flipped = text.clone().into_bytes();
+                flipped[position] ^= 1 << bit;
+                assert_eq!(Owner::parse(&flipped), Owner::Damaged, "byte {position} bit {bit}");
+            }
         }
+        assert_eq!(Owner::parse(&vec![0; text.len()]), Owner::Unwritten);
     }
 }

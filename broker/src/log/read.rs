@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::segment::FoundRecord;
+use super::segment::{FoundRecord, Segment};
+use super::segment_read::Surroundings;
 use super::{AbortedTransaction, Log, LogError};
 
 impl Log {
@@ -24,8 +25,11 @@ impl Log {
         if offset >= bound {
             return Ok(Bytes::new());
         }
-        for segment in &self.segments[self.segment_of(offset)..] {
-            let found = segment.read(offset, max_bytes, bound)?;
+        let first = self.segment_of(offset);
+        for (index, segment) in self.segments.iter().enumerate().skip(first) {
+            let next_offset = self.segments.get(index + 1).map_or(self.end_offset, Segment::base_offset);
+            let around = Surroundings { next_offset, epochs: &self.epochs };
+            let found = segment.read(offset, max_bytes, bound, around)?;
             if !found.is_empty() {
                 return Ok(found);
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anabranch_host::{Disk, Host};
 use anabranch_protocol::Uuid;
-use anabranch_protocol::records::{Batch, ControlRecord};
+use anabranch_protocol::records::{Batch, BatchHeader, ControlRecord};
 
 use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, LEADER_EPOCHS, Remembered, read_text};
 use super::compaction::{finish_swaps, is_swap_file};
@@ -20,7 +20,7 @@ use super::error::LogError;
 use super::index_interval_bytes;
 use super::leader_epochs::LeaderEpochs;
 use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_file_name};
-use super::owner::{Owner, PARTITION_METADATA};
+use super::owner::{Owner, PARTITION_METADATA, write_owner};
 use super::producer_snapshot::decode_snapshot;
 use super::producer_state::ProducerStates;
 use super::replay::{Replay, Replayed};
@@ -134,7 +134,7 @@ impl Opening<'_> {
     async fn open(&mut self, name: &PartitionName) -> Result<Option<Found>, LogError> {
         let directory = self.path.join(name.to_string());
         let owner = Owner::read(self.disk, &directory).map_err(LogError::io(&directory))?;
-        let topic_id = owner.topic_id();
+        let mut topic_id = owner.topic_id();
         if owner == Owner::Unwritten && !self.is_clean {
             self.put_aside(name, &directory)?;
             return Ok(None);
@@ -145,13 +145,23 @@ impl Opening<'_> {
             Some(topic_id) => self.checkpoint.of(name, topic_id),
             None => self.checkpoint.logs.get(name).copied(),
         };
+        if owner == Owner::Damaged {
+            tracing::warn!(partition = %name, "{PARTITION_METADATA} is damaged");
+            if let Some(known) = remembered.filter(|log| log.topic_id != Uuid::ZERO) {
+                topic_id = Some(known.topic_id);
+                write_owner(self.disk, &directory, known.topic_id).map_err(LogError::io(&directory))?;
+            }
+        }
         let said = replayed.unwrap_or_else(|| Replayed::new(remembered));
+        let epochs_checksum = remembered.and_then(|log| log.epochs_checksum);
         let files = SegmentFiles::new(directory, self.open_files.clone());
         let outcome = match self.open_segments(&files).await {
             Ok(segments) if self.is_clean && knows_end(remembered, &segments) => {
-                self.open_clean(&files, segments, topic_id, &said)
+                self.open_clean(&files, segments, topic_id, &said, epochs_checksum).await
             }
-            Ok(segments) => self.open_unclean(&files, segments, topic_id, &said, is_replayed),
+            Ok(segments) => {
+                self.open_unclean(&files, segments, topic_id, &said, is_replayed, epochs_checksum)
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -161,6 +171,7 @@ impl Opening<'_> {
                     topic_id: topic_id.or(remembered.map(|log| log.topic_id)).unwrap_or(Uuid::ZERO),
                     recovery_point: said.durable_end,
                     start_offset: said.start_offset,
+                    epochs_checksum,
                 };
                 Ok(Some(Found { outcome, topic_id, remembered }))
             }
@@ -211,17 +222,28 @@ impl Opening<'_> {
     }
 
     /// After a clean stop the recovery point is the end of the log.
-    fn open_clean(
+    async fn open_clean(
         &self,
         files: &SegmentFiles,
         mut segments: Vec<Segment>,
         topic_id: Option<Uuid>,
         said: &Replayed,
+        epochs_checksum: Option<u32>,
     ) -> Result<Recovered, LogError> {
         let end_offset = said.recovery_point;
-        let epochs_path = files.directory.join(LEADER_EPOCHS);
-        let text = read_text(self.disk, &epochs_path).map_err(LogError::io(&epochs_path))?;
-        let epochs = text.as_deref().and_then(LeaderEpochs::parse).unwrap_or_default();
+        let (_, epochs) = self.read_epochs(files, epochs_checksum)?;
+        let epochs = match epochs {
+            Some(epochs) => epochs,
+            None => {
+                let epochs = epochs_of(&segments)?;
+                let path = files.directory.join(LEADER_EPOCHS);
+                if !segments.is_empty() {
+                    let written = self.disk.write_atomically(&path, epochs.to_text().as_bytes()).await;
+                    written.map_err(LogError::io(&path))?;
+                }
+                epochs
+            }
+        };
         let snapshot = files.directory.join(offset_file_name(end_offset, SNAPSHOT_SUFFIX));
         let damaged_from = damaged_transactions(&segments);
         let has_snapshot = self.disk.exists(&snapshot).map_err(LogError::io(&snapshot))?;
@@ -251,10 +273,9 @@ impl Opening<'_> {
         topic_id: Option<Uuid>,
         said: &Replayed,
         is_replayed: bool,
+        epochs_checksum: Option<u32>,
     ) -> Result<Recovered, LogError> {
-        let epochs_path = files.directory.join(LEADER_EPOCHS);
-        let text = read_text(self.disk, &epochs_path).map_err(LogError::io(&epochs_path))?;
-        let known_epochs = text.as_deref().and_then(LeaderEpochs::parse);
+        let (text, known_epochs) = self.read_epochs(files, epochs_checksum)?;
         // Without the file they are in the batches alone.
         let scan_from = if known_epochs.is_some() { said.recovery_point } else { 0 };
         let mut scan = LogScan {
@@ -290,6 +311,24 @@ impl Opening<'_> {
         })
     }
 
+    /// The text of the file of leader epochs, and what it says if that can be believed.
+    fn read_epochs(
+        &self,
+        files: &SegmentFiles,
+        checksum: Option<u32>,
+    ) -> Result<(Option<String>, Option<LeaderEpochs>), LogError> {
+        let path = files.directory.join(LEADER_EPOCHS);
+        let text = read_text(self.disk, &path).map_err(LogError::io(&path))?;
+        // After a crash the file may be newer than the checkpoint that has its checksum.
+        let is_known =
+            |text: &&str| checksum.is_none_or(|checksum| checksum == crc_fast::crc32_iscsi(text.as_bytes()));
+        let epochs = text.as_deref().filter(is_known).and_then(LeaderEpochs::parse);
+        if epochs.is_none() && checksum.is_some() {
+            tracing::warn!(path = %path.display(), "the leader epochs are not as they were synced; they are made anew");
+        }
+        Ok((text, epochs))
+    }
+
     fn remove_snapshots_behind(&self, files: &SegmentFiles, end_offset: i64) -> Result<(), LogError> {
         for entry in self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory))? {
             if parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX).is_some_and(|of| of > end_offset) {
@@ -317,6 +356,18 @@ impl Opening<'_> {
         self.disk.sync_dir(self.path).await.map_err(LogError::io(self.path))?;
         checkpoint.write(self.disk, self.path).await.map_err(LogError::io(self.path))
     }
+}
+
+/// The epochs as the batches have them.
+fn epochs_of(segments: &[Segment]) -> Result<LeaderEpochs, LogError> {
+    let mut epochs = LeaderEpochs::default();
+    for segment in segments {
+        let mut scan = segment.scan(0)?;
+        while let Some(batch) = scan.next().map_err(|error| segment.scan_error(error))? {
+            epochs.assign(batch.header.partition_leader_epoch, batch.header.base_offset);
+        }
+    }
+    Ok(epochs)
 }
 
 /// Whether the recovery point is the end of the log: after a clean stop it is, unless the checkpoint was lost.
@@ -446,9 +497,7 @@ impl LogScan<'_> {
         loop {
             let error = match scan.next_checked() {
                 Ok(None) => return Ok(true),
-                Ok(Some(batch))
-                    if !continues(batch.header.base_offset, self.end_offset, self.durable_end) =>
-                {
+                Ok(Some(batch)) if !continues(&batch.header, self.end_offset, self.durable_end) => {
                     let reason =
                         format!("offset {} comes after {}", batch.header.base_offset, self.end_offset - 1);
                     ScanError::NoBatch { position: batch.position, reason }
@@ -456,7 +505,10 @@ impl LogScan<'_> {
                 Ok(Some(batch)) => {
                     segment.adopt(batch)?;
                     self.end_offset = batch.header.next_offset();
-                    self.epochs.assign(batch.header.partition_leader_epoch, batch.header.base_offset);
+                    // Before that they are known, and the epoch in a batch lies outside its checksum.
+                    if batch.header.base_offset >= from {
+                        self.epochs.assign(batch.header.partition_leader_epoch, batch.header.base_offset);
+                    }
                     continue;
                 }
                 Err(error) => error,
@@ -480,9 +532,12 @@ impl LogScan<'_> {
 }
 
 /// Whether a batch can stand behind what ends at `end_offset`. Compaction leaves gaps, but only long after batches were
-/// durable; the base offset lies outside the checksum, so it is looked at closely.
-fn continues(base_offset: i64, end_offset: i64, durable_end: i64) -> bool {
-    base_offset == end_offset || (base_offset > end_offset && end_offset < durable_end)
+/// durable, so behind a gap lies what was durable to its end. The base offset lies outside the checksum: one that points
+/// far ahead must not make durable batches look like a torn end.
+fn continues(header: &BatchHeader, end_offset: i64, durable_end: i64) -> bool {
+    let base_offset = header.base_offset;
+    let is_durable = header.next_offset() <= durable_end || base_offset == durable_end;
+    base_offset == end_offset || (base_offset > end_offset && is_durable)
 }
 
 /// Where the first segment begins whose index of aborted transactions cannot be read.

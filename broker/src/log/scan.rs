@@ -74,8 +74,8 @@ impl Scan {
         if header.batch_bytes() > left {
             return Err(no_batch(format!("a batch of {} bytes, but {left} are left", header.batch_bytes())));
         }
-        if header.last_offset_delta < 0 || header.base_offset < 0 {
-            return Err(no_batch("a negative offset".to_string()));
+        if header.last_offset_delta < 0 || header.base_offset < 0 || header.next_offset() < 0 {
+            return Err(no_batch("an offset that can be none".to_string()));
         }
         let batch = ScannedBatch { position, header };
         self.position = batch.end();

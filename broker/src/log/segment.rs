@@ -7,20 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use anabranch_protocol::records::{BATCH_HEADER_BYTES, Batch, BatchHeader, NO_TIMESTAMP, crc_matches};
-use bytes::{Bytes, BytesMut};
+use anabranch_protocol::records::{BATCH_HEADER_BYTES, Batch, BatchHeader, NO_TIMESTAMP};
 use parking_lot::Mutex;
 
 use super::error::LogError;
 use super::names::{INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name};
-use super::offset_index::{self, OffsetIndex};
+use super::offset_index::{self, OffsetIndex, OffsetPosition};
 use super::scan::{Scan, ScanError, ScannedBatch};
 use super::time_index::{self, TimeIndex, TimestampOffset};
 use super::transaction_index::AbortedTransactions;
 use crate::open_files::{LazyFile, OpenFiles};
-
-/// What a search begins with: bytes read before the batch asked for is found.
-const SEARCH_BYTES: usize = 4 << 10;
 
 /// The segments of one log share these.
 #[derive(Clone, Debug)]
@@ -56,6 +52,8 @@ pub(super) struct Segment {
     bytes: u32,
     index_interval_bytes: u32,
     indexes: OnceLock<Indexes>,
+    /// What stands for `indexes` once these were found to be damaged.
+    anew: OnceLock<Indexes>,
     indexes_loading: Mutex<()>,
     /// What the indexes are made anew from.
     index_file: LazyFile,
@@ -91,6 +89,7 @@ impl Segment {
             bytes,
             index_interval_bytes,
             indexes: OnceLock::new(),
+            anew: OnceLock::new(),
             indexes_loading: Mutex::new(()),
             index_file: files.file(base_offset, INDEX_SUFFIX),
             time_index_file: files.file(base_offset, TIME_INDEX_SUFFIX),
@@ -175,7 +174,7 @@ impl Segment {
         self.bytes = position + length;
         // An index that cannot be written is no reason to refuse the batch: it is loaded or built anew.
         if self.note(position, length, header).is_err() {
-            self.indexes = OnceLock::new();
+            (self.indexes, self.anew) = (OnceLock::new(), OnceLock::new());
         }
         Ok(position)
     }
@@ -223,86 +222,6 @@ impl Segment {
         &mut self.transactions
     }
 
-    /// Whole batches from the one that holds `offset` on: at most `max_bytes`, but at least one batch; none that ends at
-    /// `bound` or behind it. Empty if there are none in this segment.
-    pub(super) fn read(&self, offset: i64, max_bytes: usize, bound: i64) -> Result<Bytes, LogError> {
-        let mut position =
-            self.indexes()?.offset.floor(offset).map_err(LogError::io(&self.index_file.path()))?;
-        let file = self.file.get().map_err(LogError::io(&self.file.path()))?;
-        let mut want = max_bytes.saturating_add(SEARCH_BYTES);
-        loop {
-            let available = self.bytes.saturating_sub(position) as usize;
-            let length = want.min(available).max(BATCH_HEADER_BYTES.min(available));
-            if length == 0 {
-                return Ok(Bytes::new());
-            }
-            let mut buffer = BytesMut::zeroed(length);
-            file.read_exact_at(&mut buffer, u64::from(position)).map_err(LogError::io(&self.file.path()))?;
-            let mut walked = 0;
-            let start = loop {
-                match self.header_at(&buffer, position, walked)? {
-                    Some(header) if header.last_offset() < offset => walked += header.batch_bytes(),
-                    Some(header) if header.last_offset() >= bound => return Ok(Bytes::new()),
-                    Some(header) if walked + header.batch_bytes() > buffer.len() => {
-                        // All of it, however large; the header was checked against the segment's end.
-                        want = header.batch_bytes().max(max_bytes);
-                        break None;
-                    }
-                    Some(_) => break Some(walked),
-                    None => break None,
-                }
-            };
-            position += walked as u32;
-            if let Some(start) = start {
-                return self.whole_batches(buffer.freeze().slice(start..), position, max_bytes, bound);
-            }
-        }
-    }
-
-    /// The header at `at` in `buffer`, which begins at `position` of the file; none if the buffer ends before.
-    fn header_at(&self, buffer: &[u8], position: u32, at: usize) -> Result<Option<BatchHeader>, LogError> {
-        let Some(bytes) = buffer.get(at..).filter(|bytes| bytes.len() >= BATCH_HEADER_BYTES) else {
-            let left = self.bytes as usize - position as usize - at;
-            if (1..BATCH_HEADER_BYTES).contains(&left) {
-                return Err(self.corrupt(position + at as u32, format!("{left} bytes, too few for a batch")));
-            }
-            return Ok(None);
-        };
-        let at = position + at as u32;
-        let header = BatchHeader::parse(bytes).map_err(|error| self.corrupt(at, error.to_string()))?;
-        if header.batch_bytes() > (self.bytes - at) as usize {
-            return Err(self.corrupt(at, "a batch reaches behind the end of its segment".to_string()));
-        }
-        Ok(Some(header))
-    }
-
-    fn whole_batches(
-        &self,
-        buffer: Bytes,
-        position: u32,
-        max_bytes: usize,
-        bound: i64,
-    ) -> Result<Bytes, LogError> {
-        let (mut end, mut end_offset) = (0, self.base_offset);
-        while let Some(header) = self.header_at(&buffer, position, end)? {
-            let next = end + header.batch_bytes();
-            // The base offset lies outside the checksum.
-            if header.base_offset < end_offset {
-                let reason = format!("offset {} comes after {}", header.base_offset, end_offset - 1);
-                return Err(self.corrupt(position + end as u32, reason));
-            }
-            if header.last_offset() >= bound || next > buffer.len() || (end > 0 && next > max_bytes) {
-                break;
-            }
-            if !crc_matches(&buffer[end..next]) {
-                return Err(self.corrupt(position + end as u32, "the checksum does not match".to_string()));
-            }
-            end = next;
-            end_offset = header.next_offset();
-        }
-        Ok(buffer.slice(..end))
-    }
-
     /// The first record at or after `timestamp` among those from `from` to before `bound`, and its batch's leader epoch.
     pub(super) fn find_timestamp(
         &self,
@@ -310,11 +229,8 @@ impl Segment {
         from: i64,
         bound: i64,
     ) -> Result<Option<FoundRecord>, LogError> {
-        let indexes = self.indexes()?;
-        let io = |error| LogError::Io { path: self.index_file.path(), source: error };
-        let after = indexes.time.below(timestamp).map_err(io)?.unwrap_or(self.base_offset);
-        let position = indexes.offset.floor(after.max(from)).map_err(io)?;
-        let mut scan = self.scan(position)?;
+        let after = self.locate_timestamp(timestamp)?.unwrap_or(self.base_offset);
+        let mut scan = self.scan(self.locate(after.max(from))?)?;
         let mut scratch = Vec::new();
         while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
             if batch.header.last_offset() >= bound {
@@ -358,8 +274,7 @@ impl Segment {
 
     /// Where the batches before `offset` end: the place in the file, and the offset after the last of them.
     pub(super) fn end_before(&self, offset: i64) -> Result<(u32, i64), LogError> {
-        let position =
-            self.indexes()?.offset.floor(offset - 1).map_err(LogError::io(&self.index_file.path()))?;
+        let position = self.locate(offset - 1)?;
         let mut scan = self.scan(position)?;
         let (mut end, mut end_offset) = (position, self.base_offset);
         while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
@@ -379,6 +294,7 @@ impl Segment {
             .map_err(LogError::io(&self.file.path()))?;
         self.bytes = end;
         self.first_timestamp = OnceLock::new();
+        self.anew = OnceLock::new();
         self.indexes = OnceLock::from(self.rebuild_indexes()?);
         Ok(())
     }
@@ -396,20 +312,21 @@ impl Segment {
 
     /// A walk from the batch that holds `offset`, or one before it.
     pub(super) fn scan_from_offset(&self, offset: i64) -> Result<Scan, LogError> {
-        let position = self.indexes()?.offset.floor(offset).map_err(LogError::io(&self.index_file.path()))?;
-        self.scan(position)
+        self.scan(self.locate(offset)?)
     }
 
     /// Prepares a scan after a crash: keeps of the indexes what can be trusted, and returns a walk that begins there, at
     /// or before the batch that holds `recovery_point`. Each batch it comes to is to be given to [`Segment::adopt`].
     pub(super) fn begin_recovery(&mut self, recovery_point: i64) -> Result<Scan, LogError> {
         let end = self.bytes;
-        let (start, indexes) =
-            self.trusted_indexes(recovery_point).unwrap_or_else(|_| (0, self.empty_indexes()));
+        let (entry, indexes) =
+            self.trusted_indexes(recovery_point).unwrap_or_else(|_| (None, self.empty_indexes()));
+        let start = entry.map_or(0, |entry| entry.position);
         let file = self.file.get_or_create().map_err(LogError::io(&self.file.path()))?;
         let mut scan = Scan::new(file.clone(), start, end);
         // What the index leads to must be a batch, or the index is not of this file.
-        if start > 0 && !matches!(scan.next_checked(), Ok(Some(_))) {
+        let is_there = |entry: OffsetPosition| matches!(scan.next_checked(), Ok(Some(batch)) if batch.header.last_offset() == entry.offset);
+        if !entry.is_none_or(is_there) {
             self.indexes = OnceLock::from(self.empty_indexes());
             self.bytes = 0;
             return Ok(Scan::new(file, 0, end));
@@ -422,18 +339,18 @@ impl Segment {
     /// The indexes cut back to a batch up to which both are complete and which does not lie behind `recovery_point`, and
     /// where that batch lies. The files were not synced, so their ends may be missing; what is there rises, or it would
     /// not load.
-    fn trusted_indexes(&self, recovery_point: i64) -> io::Result<(u32, Indexes)> {
+    fn trusted_indexes(&self, recovery_point: i64) -> io::Result<(Option<OffsetPosition>, Indexes)> {
         let mut offset = OffsetIndex::load(self.base_offset, self.index_file.clone(), self.bytes)?;
         let mut time = TimeIndex::load(self.base_offset, self.time_index_file.clone())?;
         // Behind the last entry of the time index there may be later timestamps that it lacks.
         let complete_up_to = time.last()?.map_or(self.base_offset, |last| last.offset);
-        let start = offset.floor(recovery_point.min(complete_up_to))?;
-        offset.truncate(start.saturating_add(1))?;
+        let entry = offset.floor(recovery_point.min(complete_up_to))?;
+        offset.truncate(entry.map_or(0, |entry| entry.position).saturating_add(1))?;
         let last = offset.last()?.map_or(self.base_offset - 1, |entry| entry.offset);
         time.truncate(last + 1)?;
         let none = TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset };
         let largest = time.last()?.unwrap_or(none);
-        Ok((start, Indexes { offset, time, bytes_since_entry: 0, largest }))
+        Ok((entry, Indexes { offset, time, bytes_since_entry: 0, largest }))
     }
 
     pub(super) fn corrupt(&self, position: u32, reason: String) -> LogError {
@@ -447,9 +364,46 @@ impl Segment {
         }
     }
 
-    /// Whether the indexes are known to be right is settled at the first use.
+    /// Where to begin the search for `offset`: at or before the batch that holds it. An entry that does not lead to the
+    /// batch it names is no entry of ours: then the indexes are made anew.
+    pub(super) fn locate(&self, offset: i64) -> Result<u32, LogError> {
+        let io = |error| LogError::Io { path: self.index_file.path(), source: error };
+        let Some(entry) = self.indexes()?.offset.floor(offset).map_err(io)? else { return Ok(0) };
+        let mut head = [0; BATCH_HEADER_BYTES];
+        let read = self.file.get().and_then(|file| file.read_at(&mut head, u64::from(entry.position)));
+        let read = read.map_err(LogError::io(&self.file.path()))?;
+        if BatchHeader::parse(&head[..read]).is_ok_and(|header| header.last_offset() == entry.offset) {
+            return Ok(entry.position);
+        }
+        let entry = self.distrust_indexes()?.offset.floor(offset).map_err(io)?;
+        Ok(entry.map_or(0, |entry| entry.position))
+    }
+
+    /// The offset behind which to look for the first record at or after `timestamp`.
+    fn locate_timestamp(&self, timestamp: i64) -> Result<Option<i64>, LogError> {
+        let io = |error| LogError::Io { path: self.time_index_file.path(), source: error };
+        let Some(entry) = self.indexes()?.time.below(timestamp).map_err(io)? else { return Ok(None) };
+        let scan = self.scan(self.locate(entry.offset)?)?;
+        if is_true_of(entry, scan) {
+            return Ok(Some(entry.offset));
+        }
+        Ok(self.distrust_indexes()?.time.below(timestamp).map_err(io)?.map(|entry| entry.offset))
+    }
+
+    /// The indexes made anew, and used from now on.
+    fn distrust_indexes(&self) -> Result<&Indexes, LogError> {
+        let _loading = self.indexes_loading.lock();
+        if let Some(indexes) = self.anew.get() {
+            return Ok(indexes);
+        }
+        tracing::warn!(index = %self.index_file.path().display(), "an index is damaged and made anew");
+        let indexes = self.rebuild_indexes()?;
+        Ok(self.anew.get_or_init(|| indexes))
+    }
+
+    /// Whether the indexes are plausible is settled at the first use, whether an entry is right when it is used.
     fn indexes(&self) -> Result<&Indexes, LogError> {
-        if let Some(indexes) = self.indexes.get() {
+        if let Some(indexes) = self.anew.get().or_else(|| self.indexes.get()) {
             return Ok(indexes);
         }
         let _loading = self.indexes_loading.lock();
@@ -465,6 +419,9 @@ impl Segment {
 
     fn indexes_mut(&mut self) -> Result<&mut Indexes, LogError> {
         self.indexes()?;
+        if let Some(anew) = self.anew.take() {
+            self.indexes = OnceLock::from(anew);
+        }
         Ok(self.indexes.get_mut().expect("it was loaded in the line before"))
     }
 
@@ -477,13 +434,18 @@ impl Segment {
         }
     }
 
-    /// The indexes from their files, if both can be right. They were synced before the recovery point passed them, so
-    /// what is plausible is trusted.
+    /// The indexes from their files, if both can be right. They were synced before the recovery point passed them.
     fn load_indexes(&self) -> io::Result<Indexes> {
         let offset = OffsetIndex::load(self.base_offset, self.index_file.clone(), self.bytes)?;
         let time = TimeIndex::load(self.base_offset, self.time_index_file.clone())?;
         let none = TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset };
         let largest = time.last()?.unwrap_or(none);
+        if let Some(last) = time.last()? {
+            let position = offset.floor(last.offset)?.map_or(0, |entry| entry.position);
+            if !is_true_of(last, Scan::new(self.file.get()?, position, self.bytes)) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
         let last_entry = offset.last()?;
         let mut indexes = Indexes { offset, time, bytes_since_entry: 0, largest };
         // The offset index must lead to a batch that ends where it says; what follows has no entries yet.
@@ -505,7 +467,15 @@ impl Segment {
         let mut indexes = self.empty_indexes();
         let io = |error| LogError::Io { path: self.index_file.path(), source: error };
         let mut scan = self.scan(0)?;
+        let mut end_offset = self.base_offset;
         while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+            // What does not rise, or is too far away for an index, cannot be searched.
+            let relative = batch.header.last_offset().wrapping_sub(self.base_offset);
+            if batch.header.base_offset < end_offset || i32::try_from(relative).is_err() {
+                let reason = format!("offset {} comes after {}", batch.header.base_offset, end_offset - 1);
+                return Err(self.corrupt(batch.position, reason));
+            }
+            end_offset = batch.header.next_offset();
             let length = batch.end() - batch.position;
             indexes.note(batch.position, length, &batch.header, self.index_interval_bytes).map_err(io)?;
         }
@@ -546,6 +516,17 @@ impl Segment {
     pub(super) fn set_index_interval_bytes(&mut self, bytes: u32) {
         self.index_interval_bytes = bytes;
     }
+}
+
+/// Whether the walk comes to a batch that ends with the entry's offset and has its timestamp.
+fn is_true_of(entry: TimestampOffset, mut scan: Scan) -> bool {
+    while let Ok(Some(batch)) = scan.next() {
+        if batch.header.last_offset() >= entry.offset {
+            return batch.header.last_offset() == entry.offset
+                && batch.header.max_timestamp == entry.timestamp;
+        }
+    }
+    false
 }
 
 impl Indexes {

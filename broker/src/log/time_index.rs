@@ -76,11 +76,11 @@ impl TimeIndex {
         self.entries.push([a, b, c, d, e, f, g, h, i, j, k, l])
     }
 
-    /// The offset after which to look for the first record at or after `timestamp`: that of the last entry below it.
-    pub(super) fn below(&self, timestamp: i64) -> io::Result<Option<i64>> {
+    /// The last entry below `timestamp`: behind its offset is to be looked for the first record at or after it.
+    pub(super) fn below(&self, timestamp: i64) -> io::Result<Option<TimestampOffset>> {
         let not_below = self.entries.partition_point(|entry| read(0, *entry).timestamp < timestamp)?;
         match not_below.checked_sub(1) {
-            Some(position) => Ok(Some(read(self.base_offset, self.entries.entry(position)?).offset)),
+            Some(position) => Ok(Some(read(self.base_offset, self.entries.entry(position)?))),
             None => Ok(None),
         }
     }
