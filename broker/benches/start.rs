@@ -46,7 +46,7 @@ fn batch(producer_id: i64) -> Bytes {
 async fn fill(host: &Host, directory: &Path, partitions: i32) {
     let broker = open(host, directory).await;
     let mut stream = broker.dialer().connect("here").await.expect("it is there");
-    for topic in 0..partitions.div_ceil(PARTITIONS_PER_TOPIC) {
+    for topic in 0..(partitions + PARTITIONS_PER_TOPIC - 1) / PARTITIONS_PER_TOPIC {
         let name = format!("topic-{topic}");
         let num_partitions = PARTITIONS_PER_TOPIC.min(partitions - topic * PARTITIONS_PER_TOPIC);
         let wish =
