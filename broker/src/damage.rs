@@ -150,8 +150,9 @@ impl Original {
         for (name, expected) in &self.batches {
             let is_own = path.parent() == Some(&Path::new(DATA).join(name.to_string()));
             // What can be made anew from the records is never missed.
-            let may_fail = (is_own && path.extension().is_some_and(|kind| kind == "log"))
-                || path.ends_with("partition.metadata") && is_own
+            let may_fail = is_own
+                && (path.extension().is_some_and(|kind| kind == "log")
+                    || path.ends_with("partition.metadata"))
                 || self.is_needed_by_all(path);
             let partition =
                 broker.node().topics.by_name(&name.topic).and_then(|topic| topic.partition(name.partition));
