@@ -31,7 +31,7 @@ pub(crate) struct ConfigsArguments {
     /// Also settings that nobody has made.
     #[arg(long)]
     all: bool,
-    /// Settings to make: k1=v1,k2=[a,b]
+    /// Settings to make: `k1=v1,k2=[a,b]`
     #[arg(long, value_name = "KEY=VALUE,..")]
     add_config: Option<String>,
     /// Settings to take back: k1,k2
