@@ -278,7 +278,9 @@ fn damage_and_other_versions_are_told_apart() {
     check("keyspaces/1/tables", &|bytes| bytes.truncate(9000), Err(ErrorKind::CorruptEngine));
     check("keyspaces/1/current", &|bytes| bytes.truncate(1), Err(ErrorKind::CorruptEngine));
     // The journal's end may be torn, its middle may not.
-    check("0.jnl", &|bytes| bytes.truncate(last_row(bytes)), Ok(3900));
+    // The last batch is lost whole, unless fjall has moved it into a table meanwhile.
+    let torn = damaged(&host, "0.jnl", |bytes| bytes.truncate(last_row(bytes)));
+    assert!(matches!(torn, Ok(3900 | 4000)), "0.jnl: {torn:?}");
     let in_the_middle = |bytes: &mut Vec<u8>| {
         let at = last_row(bytes) / 2;
         bytes[at] ^= 1;

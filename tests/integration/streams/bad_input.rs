@@ -18,7 +18,8 @@ async fn settings() {
     let streams = || Streams::new(app.id(), app.word_count());
     check(streams().config("comit.interval.ms", 1), &["comit.interval.ms", "commit.interval.ms"]).await;
     check(streams().threads(0), &["num.stream.threads", "from 1"]).await;
-    check(streams().guarantee(ExactlyOnce), &["exactly_once_v2", "transactions"]).await;
+    check(streams().config("processing.guarantee", "exactly_once"), &["exactly_once_v2", "at_least_once"])
+        .await;
     check(streams().config("consumer.fetch.max.bytes", "many"), &["fetch.max.bytes", "many"]).await;
 }
 
