@@ -22,7 +22,10 @@ pub(super) async fn read(client: &Client, topic: &str, partitions: i32) -> Resul
         (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
     let wanted = names.iter().map(|name| (name.clone(), OffsetSpec::Latest)).collect();
     let ends = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
-    let mut consumer = Consumer::new(client, ConsumerConfig::default()).map_err(failed)?;
+    // As a restart reads it: what a transaction wrote that was undone is not there.
+    let config =
+        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(client, config).map_err(failed)?;
     consumer.assign(&names).map_err(failed)?;
     for name in &names {
         consumer.seek_to_beginning(name).map_err(failed)?;

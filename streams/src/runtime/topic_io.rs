@@ -85,8 +85,12 @@ impl<K: Item, V: Item> TopicConsumer<K, V> {
     /// Reads what is written from now on.
     pub(crate) async fn from_now(client: &Client, topic: Topic<K, V>) -> Result<Self> {
         let failed = |error| client_error("reading a topic", error);
-        let config =
-            ConsumerConfig { auto_offset_reset: AutoOffsetReset::Latest, ..ConsumerConfig::default() };
+        let config = ConsumerConfig {
+            auto_offset_reset: AutoOffsetReset::Latest,
+            // What a transaction writes is shown once it is committed.
+            isolation_level: IsolationLevel::ReadCommitted,
+            ..ConsumerConfig::default()
+        };
         let mut consumer = Consumer::new(client, config).map_err(failed)?;
         let described = client.admin().describe_topics(&[topic.name()]).await.map_err(failed)?;
         let mut partitions = Vec::new();

@@ -439,10 +439,12 @@ impl Worker {
     /// read again.
     async fn undo(&mut self, why: &Error) -> Result<()> {
         tracing::warn!(error = %why, "the transaction is undone");
-        if let Some(commit) = self.commit.take()
-            && let Ok(acknowledged) = commit.await
-        {
-            self.apply(Ok(acknowledged))?;
+        if let Some(commit) = self.commit.take() {
+            match self.apply(commit.await) {
+                Err(error) if !self.may_undo(&error) => return Err(error),
+                // It was committed after all, or is undone with the rest.
+                _ => {}
+            }
         }
         if let Some(transaction) = &mut self.context.transaction {
             let undone = transaction.undo().await;

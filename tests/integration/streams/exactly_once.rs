@@ -94,6 +94,15 @@ async fn crashes_and_restarts_leave_no_trace() -> Result<()> {
         assert_eq!(counts["again"], 1600);
         assert!((0..10).all(|n| counts[&format!("w{n}")] == 80), "{counts:?}");
         assert_eq!(committed_output(&running, &app).await?, counts);
+        // What was undone is not in the changelog either: each count is higher than the one before.
+        let mut logged = BTreeMap::new();
+        for record in running.changelog(COUNTS).await? {
+            let word = String::from_utf8(record.key.expect("a key").to_vec()).expect("a word");
+            let count = i64::from_be_bytes(record.value.expect("a value")[..].try_into().expect("a count"));
+            let before = logged.insert(word.clone(), count);
+            assert!(before.is_none_or(|before| before < count), "{word}: {count} after {before:?}");
+        }
+        assert_eq!(logged, counts);
         running.close().await?;
     }
     Ok(())
