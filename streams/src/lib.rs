@@ -24,8 +24,6 @@
 //! nodes make up ([`topology`]), what nodes do (`operators`), how a topology is written ([`dsl`]), what runs one
 //! (`task`), and how one is tested ([`test_driver`]).
 
-#![allow(dead_code, reason = "the runtime, which drives tasks and makes internal topics, is being written")]
-
 pub mod data;
 pub mod dsl;
 #[cfg(feature = "embedded")]

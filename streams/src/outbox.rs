@@ -66,9 +66,4 @@ impl OutTopics {
         };
         &self.all[index]
     }
-
-    /// The topics so far, by index.
-    pub(crate) fn all(&self) -> &[OutTopic] {
-        &self.all
-    }
 }

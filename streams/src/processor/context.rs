@@ -119,6 +119,7 @@ impl Drops {
     }
 
     /// How many for this reason.
+    #[cfg(test)]
     pub(crate) fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }

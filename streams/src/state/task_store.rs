@@ -61,16 +61,6 @@ pub(crate) trait TaskStore: Any + Send {
     /// Keys and values of a range of serialised keys, by key, as of the last commit.
     fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
-    /// Values that are no rows and go with the epochs, to be committed beside the offsets.
-    fn memos(&self, each: &mut dyn FnMut(&str, i64)) {
-        let _ = each;
-    }
-
-    /// Takes over what an earlier owner of the task has committed; the highest is the last.
-    fn resume_memo(&mut self, name: &str, value: i64) {
-        let _ = (name, value);
-    }
-
     /// Bytes that are held for an abort only.
     fn uncommitted_bytes(&self) -> usize;
 

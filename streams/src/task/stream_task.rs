@@ -8,7 +8,7 @@ use anabranch_state_store::Engine;
 use super::input::Input;
 use super::offset_metadata::OffsetMetadata;
 use crate::error::{Error, Result};
-use crate::outbox::{OutTopic, OutTopics, Outbox};
+use crate::outbox::{OutTopics, Outbox};
 use crate::processor::{
     Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput, Stage,
     TaskId, TaskState, catching,
@@ -133,11 +133,6 @@ impl Task {
     /// The topic partitions it reads; `enqueue` takes their index.
     pub(crate) fn inputs(&self) -> &[Input] {
         &self.inputs
-    }
-
-    /// The topics it writes to so far; an outbox may be prepared for them.
-    pub(crate) fn out_topics(&self) -> &[OutTopic] {
-        self.state.topics.all()
     }
 
     /// Takes over the metadata committed beside an input's offset, before the first record is processed.
@@ -355,11 +350,6 @@ impl Task {
             inputs: self.inputs.iter().map(|input| (input.partition_time, input.next_offset)).collect(),
             memos: self.state.memos.save(),
         }
-    }
-
-    /// The highest time of the records processed so far; -1 at first.
-    pub(crate) fn stream_time(&self) -> i64 {
-        self.state.stream_time
     }
 
     /// How many records were dropped.

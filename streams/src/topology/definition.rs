@@ -87,8 +87,6 @@ pub(crate) struct StoreDefinition {
     /// The topic it is restored from instead of a changelog of its own.
     pub(crate) source_topic: Option<String>,
     pub(crate) topic_configs: Vec<(String, String)>,
-    /// Chosen by the user: it can be asked.
-    pub(crate) named: bool,
     pub(crate) global: bool,
 }
 

@@ -99,7 +99,6 @@ impl Topology {
             logging: settings.logging,
             source_topic: None,
             topic_configs: settings.topic_configs,
-            named: true,
             global: false,
         };
         let declared = self.declared_stores.contains_key(&store.name);

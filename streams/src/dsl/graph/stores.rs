@@ -134,7 +134,6 @@ fn inner_store<K: 'static, V: 'static>(
         logging: true,
         source_topic: None,
         topic_configs: Vec::new(),
-        named: false,
         global: false,
     }
 }
@@ -154,7 +153,6 @@ fn definition<K: 'static, V: 'static>(
     shape: StoreShape,
     supplier: StoreSupplier,
 ) -> StoreDefinition {
-    let named = generated.is_none();
     StoreDefinition {
         name: generated.unwrap_or_else(|| settings.name.clone().into_owned()),
         shape,
@@ -165,7 +163,6 @@ fn definition<K: 'static, V: 'static>(
         logging: settings.logging,
         source_topic: None,
         topic_configs: settings.topic_configs.clone(),
-        named,
         global: false,
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::sticky::{self, Member};
-use super::user_data::{Subscription, encode_assignment};
+use super::user_data::Subscription;
 use crate::processor::TaskId;
 use crate::runtime::topics::Plan;
 
@@ -76,8 +76,7 @@ impl Assignor for TaskAssignor {
             let ready = |task: &TaskId| runner.get(task).is_none_or(|holder| **holder == id);
             let tasks: BTreeSet<TaskId> = tasks.into_iter().filter(ready).collect();
             let partitions = tasks.iter().flat_map(|task| self.partitions(*task)).collect();
-            let user_data = Some(encode_assignment(&tasks).into());
-            (id, MemberAssignment { partitions, user_data })
+            (id, MemberAssignment { partitions, user_data: None })
         };
         Ok(given.into_iter().map(assignment).collect())
     }

@@ -1,8 +1,7 @@
-//! What members and leader tell each other inside the group protocol.
+//! What members tell the leader inside the group protocol. Its answer is plain partitions: the tasks follow from them.
 //!
 //! ```text
 //! subscription: version u8 = 1 | process id 16 bytes | workers u16 | running: tasks | stored: tasks
-//! assignment:   version u8 = 1 | tasks
 //! tasks:        count u32 | { subtopology u32 | partition i32 } each        (big-endian)
 //! ```
 
@@ -47,7 +46,7 @@ impl Subscription {
     /// # Errors
     /// If they are not of this form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Subscription, UserDataError> {
-        let mut rest = version_checked(bytes)?;
+        let Some((&VERSION, mut rest)) = bytes.split_first() else { return Err(UserDataError) };
         let process_id = *take::<16>(&mut rest)?;
         let workers = u16::from_be_bytes(*take::<2>(&mut rest)?);
         let running = take_tasks(&mut rest)?;
@@ -56,34 +55,11 @@ impl Subscription {
     }
 }
 
-/// The leader's answer to one member.
-pub(crate) fn encode_assignment(tasks: &BTreeSet<TaskId>) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    put_tasks(&mut bytes, tasks);
-    bytes
-}
-
-/// Reads the leader's answer.
-///
-/// # Errors
-/// If the bytes are not of this form.
-pub(crate) fn decode_assignment(bytes: &[u8]) -> Result<BTreeSet<TaskId>, UserDataError> {
-    let mut rest = version_checked(bytes)?;
-    take_tasks(&mut rest)
-}
-
 fn put_tasks(bytes: &mut Vec<u8>, tasks: &BTreeSet<TaskId>) {
     bytes.extend_from_slice(&u32::try_from(tasks.len()).unwrap_or(u32::MAX).to_be_bytes());
     for task in tasks {
         bytes.extend_from_slice(&task.subtopology.to_be_bytes());
         bytes.extend_from_slice(&task.partition.to_be_bytes());
-    }
-}
-
-fn version_checked(bytes: &[u8]) -> Result<&[u8], UserDataError> {
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => Ok(rest),
-        _ => Err(UserDataError),
     }
 }
 
@@ -120,14 +96,13 @@ mod tests {
             stored: BTreeSet::from([task(1, 0)]),
         };
         let bytes = subscription.encode();
-        assert_eq!(Subscription::decode(&bytes), Ok(subscription.clone()));
+        assert_eq!(Subscription::decode(&bytes), Ok(subscription));
         for end in 0..bytes.len() {
             assert_eq!(Subscription::decode(&bytes[..end]), Err(UserDataError), "cut at {end}");
         }
-        let bytes = encode_assignment(&subscription.running);
-        assert_eq!(decode_assignment(&bytes), Ok(subscription.running));
+        // The tasks that it runs are counted behind version, process id and workers.
         let mut hostile = bytes;
-        hostile[1..5].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert_eq!(decode_assignment(&hostile), Err(UserDataError));
+        hostile[19..23].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(Subscription::decode(&hostile), Err(UserDataError));
     }
 }
