@@ -4,14 +4,11 @@
 //! A turn of the loop takes what has arrived, processes a slice of records of each task, sends the batches that are
 //! full, and commits when it is due. When a turn finds nothing to process the caches are flushed and every batch goes
 //! out, so results come at once when it is quiet and are merged under load.
-//!
-//! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
-//! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
-//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there.
+//! How it commits, and how it goes back, is told in `commit`.
+
+mod commit;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +18,7 @@ use anabranch_client::{
 use anabranch_host::{Host, Instant};
 use tokio::sync::{mpsc, oneshot};
 
+use self::commit::CommitInFlight;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::running_task::RunningTask;
 use super::transaction::WorkerTransaction;
@@ -97,8 +95,6 @@ pub(crate) struct WorkerContext {
     pub(crate) buffered_records: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<FromWorker>,
 }
-
-type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
 
 struct Worker {
     context: WorkerContext,
@@ -182,7 +178,7 @@ impl Worker {
             self.begin_commit().await?;
         }
         if let Some(error) = self.acknowledgements.error() {
-            return Err(self.lost("writing records", error));
+            return Err(self.failure()("writing records", error));
         }
         if self.write_behind(worked)? || worked {
             return Ok(false);
@@ -329,8 +325,8 @@ impl Worker {
     }
 
     async fn send_ready(&mut self) -> Result<()> {
-        let transactional = self.context.transaction.is_some();
-        if transactional && self.commit.is_some() {
+        let failed = self.failure();
+        if self.context.transaction.is_some() && self.commit.is_some() {
             // It belongs to the next transaction, which begins when this one has ended.
             return Ok(());
         }
@@ -342,7 +338,7 @@ impl Worker {
             }
             let ready = task.outbox().take_ready();
             if let Some(transaction) = self.context.transaction.as_mut().filter(|_| !ready.is_empty()) {
-                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
+                transaction.begin().map_err(|error| failed("beginning a transaction", error))?;
             }
             for ready in ready {
                 let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
@@ -351,10 +347,7 @@ impl Worker {
                     .producer
                     .send_batch(ready.topic, ready.partition, ready.batch, on_ack)
                     .await
-                    .map_err(|error| match transactional {
-                        true => transaction_lost("sending records", error),
-                        false => client_error("sending records", error),
-                    })?;
+                    .map_err(|error| failed("sending records", error))?;
             }
         }
         Ok(())
@@ -369,166 +362,6 @@ impl Worker {
             }
         }
         Ok(more)
-    }
-
-    fn commit_is_due(&self, worked: bool) -> bool {
-        if self.fenced || self.commit.is_some() || !self.tasks.values().any(RunningTask::needs_commit) {
-            return false;
-        }
-        let since = self.context.host.now() - self.last_commit;
-        since >= self.context.commit_interval
-            || (self.commit_requested && !worked)
-            || self.tasks.values().any(RunningTask::commit_requested)
-            || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
-                > self.context.uncommitted_max_bytes
-    }
-
-    /// Seals the epoch; the commit itself goes on beside the work.
-    async fn begin_commit(&mut self) -> Result<()> {
-        self.flush_all().await?;
-        let mut offsets = Offsets::new();
-        let wall_clock_ms = self.context.host.wall_clock_ms();
-        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
-            offsets.extend(task.seal(wall_clock_ms)?);
-        }
-        self.send_ready().await?;
-        let settled = self.acknowledgements.settled(self.epoch);
-        self.epoch += 1;
-        self.commit_requested = false;
-        self.last_commit = self.context.host.now();
-        let to_instance = self.context.to_instance.clone();
-        self.commit = Some(match &mut self.context.transaction {
-            None => Box::pin(async move {
-                let acknowledged = settled.await?;
-                if !offsets.is_empty() {
-                    ask_instance(&to_instance, |reply| FromWorker::Commit { offsets, reply }).await??;
-                }
-                Ok(acknowledged)
-            }),
-            Some(transaction) if offsets.is_empty() && !transaction.is_open() => Box::pin(settled),
-            Some(transaction) => {
-                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
-                let asker = to_instance.clone();
-                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await };
-                let ended = transaction.commit(offsets, group);
-                Box::pin(async move {
-                    ended.await?;
-                    // The instance may be gone already.
-                    let _ = to_instance.send(FromWorker::Committed);
-                    settled.await
-                })
-            }
-        });
-        Ok(())
-    }
-
-    /// Whether an error ends no more than the transaction under way.
-    fn may_undo(&self, error: &Error) -> bool {
-        self.context.transaction.is_some() && matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Migrated)
-    }
-
-    /// An error of the producer: of the transaction, where there is one.
-    fn lost(&self, doing: &str, error: ClientError) -> Error {
-        match self.context.transaction {
-            Some(_) => transaction_lost(doing, error),
-            None => client_error(doing, error),
-        }
-    }
-
-    /// Ends the transaction without effect: all tasks go back to their last commit, and what they had read since then is
-    /// read again.
-    async fn undo(&mut self, why: &Error) -> Result<()> {
-        tracing::warn!(error = %why, "the transaction is undone");
-        if let Some(commit) = self.commit.take() {
-            match self.apply(commit.await) {
-                Err(error) if !self.may_undo(&error) => return Err(error),
-                // It was committed after all, or is undone with the rest.
-                _ => {}
-            }
-        }
-        if let Some(transaction) = &mut self.context.transaction {
-            let undone = transaction.undo().await;
-            undone.map_err(|error| client_error("undoing a transaction", error))?;
-            self.context.producer = transaction.producer().clone();
-        }
-        self.settled();
-        self.acknowledgements = Acknowledgements::default();
-        self.epoch += 1;
-        let mut again = Vec::new();
-        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
-            again.extend(task.abort()?);
-        }
-        for partition in std::mem::take(&mut self.paused) {
-            self.tell(FromWorker::Resume(partition));
-        }
-        self.tell(FromWorker::Rewind(again));
-        Ok(())
-    }
-
-    /// Tells those who wait that no commit is in flight.
-    fn settled(&mut self) {
-        for reply in self.settling.drain(..) {
-            // Whoever asked may have given up.
-            let _ = reply.send(());
-        }
-    }
-
-    /// The outcome of the commit in flight, if it is there.
-    async fn commit_if_done(&mut self) -> Option<Result<AcknowledgedOffsets, ClientError>> {
-        let commit = self.commit.as_mut()?;
-        std::future::poll_fn(|context| match commit.as_mut().poll(context) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-    }
-
-    fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
-        self.commit = None;
-        let applied = self.apply(done);
-        if applied.is_ok() {
-            self.settled();
-        }
-        applied
-    }
-
-    fn apply(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
-        let acknowledged = match done {
-            Ok(acknowledged) => acknowledged,
-            Err(error) if self.context.transaction.is_some() => {
-                return Err(transaction_lost("committing", error));
-            }
-            Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
-                tracing::warn!(%error, "the tasks of this worker belong to others");
-                self.fenced = true;
-                return Ok(());
-            }
-            Err(error) => return Err(client_error("committing", error)),
-        };
-        if let Some(transaction) = &mut self.context.transaction {
-            transaction.committed();
-        }
-        let wall_clock_ms = self.context.host.wall_clock_ms();
-        for task in self.tasks.values_mut() {
-            task.committed(&acknowledged, wall_clock_ms)?;
-        }
-        Ok(())
-    }
-
-    /// Commits everything and waits for it.
-    async fn commit_all(&mut self) -> Result<()> {
-        if let Some(commit) = self.commit.as_mut() {
-            let done = commit.await;
-            self.committed(done)?;
-        }
-        if !self.fenced && self.tasks.values().any(RunningTask::needs_commit) {
-            self.begin_commit().await?;
-            if let Some(commit) = self.commit.as_mut() {
-                let done = commit.await;
-                self.committed(done)?;
-            }
-        }
-        Ok(())
     }
 
     /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
@@ -607,27 +440,6 @@ impl Worker {
     fn tell(&self, word: FromWorker) {
         // The instance outlives its workers, but for a process that is being torn down.
         let _ = self.context.to_instance.send(word);
-    }
-}
-
-/// Asks the instance, and waits for its answer.
-async fn ask_instance<T>(
-    to_instance: &mpsc::UnboundedSender<FromWorker>,
-    question: impl FnOnce(oneshot::Sender<T>) -> FromWorker,
-) -> Result<T, ClientError> {
-    let (reply, answer) = oneshot::channel();
-    to_instance.send(question(reply)).map_err(|_| ClientError::closed("instance"))?;
-    answer.await.map_err(|_| ClientError::closed("instance"))
-}
-
-/// An error that ends a transaction, if another may succeed where it has failed.
-fn transaction_lost(doing: &str, error: ClientError) -> Error {
-    match error.kind() {
-        anabranch_client::ErrorKind::Abort
-        | anabranch_client::ErrorKind::OutcomeUnknown
-        | anabranch_client::ErrorKind::Fenced
-        | anabranch_client::ErrorKind::Retriable => Error::new(ErrorKind::Aborted, doing).with_source(error),
-        _ => client_error(doing, error),
     }
 }
 

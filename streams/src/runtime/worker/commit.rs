@@ -1,0 +1,203 @@
+//! How a worker commits, and how it goes back.
+//!
+//! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
+//! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
+//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
+use anabranch_client::ClientError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{FromWorker, Offsets, Worker, client_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use crate::runtime::running_task::RunningTask;
+
+/// Outputs acknowledged and offsets committed, or not.
+pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
+
+impl Worker {
+    pub(super) fn commit_is_due(&self, worked: bool) -> bool {
+        if self.fenced || self.commit.is_some() || !self.tasks.values().any(RunningTask::needs_commit) {
+            return false;
+        }
+        let since = self.context.host.now() - self.last_commit;
+        since >= self.context.commit_interval
+            || (self.commit_requested && !worked)
+            || self.tasks.values().any(RunningTask::commit_requested)
+            || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
+                > self.context.uncommitted_max_bytes
+    }
+
+    /// Seals the epoch; the commit itself goes on beside the work.
+    pub(super) async fn begin_commit(&mut self) -> Result<()> {
+        self.flush_all().await?;
+        let mut offsets = Offsets::new();
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            offsets.extend(task.seal(wall_clock_ms)?);
+        }
+        self.send_ready().await?;
+        let settled = self.acknowledgements.settled(self.epoch);
+        self.epoch += 1;
+        self.commit_requested = false;
+        self.last_commit = self.context.host.now();
+        let to_instance = self.context.to_instance.clone();
+        self.commit = Some(match &mut self.context.transaction {
+            None => Box::pin(async move {
+                let acknowledged = settled.await?;
+                if !offsets.is_empty() {
+                    ask_instance(&to_instance, |reply| FromWorker::Commit { offsets, reply }).await??;
+                }
+                Ok(acknowledged)
+            }),
+            Some(transaction) if offsets.is_empty() && !transaction.is_open() => Box::pin(settled),
+            Some(transaction) => {
+                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
+                let asker = to_instance.clone();
+                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await };
+                let ended = transaction.commit(offsets, group);
+                Box::pin(async move {
+                    ended.await?;
+                    // The instance may be gone already.
+                    let _ = to_instance.send(FromWorker::Committed);
+                    settled.await
+                })
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether an error ends no more than the transaction under way.
+    pub(super) fn may_undo(&self, error: &Error) -> bool {
+        self.context.transaction.is_some() && matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Migrated)
+    }
+
+    /// What an error of the producer ends: the transaction, where there is one.
+    pub(super) fn failure(&self) -> fn(&str, ClientError) -> Error {
+        match self.context.transaction {
+            Some(_) => transaction_lost,
+            None => client_error,
+        }
+    }
+
+    /// Ends the transaction without effect: all tasks go back to their last commit, and what they had read since then is
+    /// read again.
+    pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
+        tracing::warn!(error = %why, "the transaction is undone");
+        if let Some(commit) = self.commit.take() {
+            match self.apply(commit.await) {
+                Err(error) if !self.may_undo(&error) => return Err(error),
+                // It was committed after all, or is undone with the rest.
+                _ => {}
+            }
+        }
+        if let Some(transaction) = &mut self.context.transaction {
+            let undone = transaction.undo().await;
+            undone.map_err(|error| client_error("undoing a transaction", error))?;
+            self.context.producer = transaction.producer().clone();
+        }
+        self.settled();
+        self.acknowledgements = Acknowledgements::default();
+        self.epoch += 1;
+        let mut again = Vec::new();
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            again.extend(task.abort()?);
+        }
+        for partition in std::mem::take(&mut self.paused) {
+            self.tell(FromWorker::Resume(partition));
+        }
+        self.tell(FromWorker::Rewind(again));
+        Ok(())
+    }
+
+    /// Tells those who wait that no commit is in flight.
+    fn settled(&mut self) {
+        for reply in self.settling.drain(..) {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        }
+    }
+
+    /// The outcome of the commit in flight, if it is there.
+    pub(super) async fn commit_if_done(&mut self) -> Option<Result<AcknowledgedOffsets, ClientError>> {
+        let commit = self.commit.as_mut()?;
+        std::future::poll_fn(|context| match commit.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    pub(super) fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
+        self.commit = None;
+        let applied = self.apply(done);
+        if applied.is_ok() {
+            self.settled();
+        }
+        applied
+    }
+
+    fn apply(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
+        let acknowledged = match done {
+            Ok(acknowledged) => acknowledged,
+            Err(error) if self.context.transaction.is_some() => {
+                return Err(transaction_lost("committing", error));
+            }
+            Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
+                tracing::warn!(%error, "the tasks of this worker belong to others");
+                self.fenced = true;
+                return Ok(());
+            }
+            Err(error) => return Err(client_error("committing", error)),
+        };
+        if let Some(transaction) = &mut self.context.transaction {
+            transaction.committed();
+        }
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        for task in self.tasks.values_mut() {
+            task.committed(&acknowledged, wall_clock_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Commits everything and waits for it.
+    pub(super) async fn commit_all(&mut self) -> Result<()> {
+        if let Some(commit) = self.commit.as_mut() {
+            let done = commit.await;
+            self.committed(done)?;
+        }
+        if !self.fenced && self.tasks.values().any(RunningTask::needs_commit) {
+            self.begin_commit().await?;
+            if let Some(commit) = self.commit.as_mut() {
+                let done = commit.await;
+                self.committed(done)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks the instance, and waits for its answer.
+async fn ask_instance<T>(
+    to_instance: &mpsc::UnboundedSender<FromWorker>,
+    question: impl FnOnce(oneshot::Sender<T>) -> FromWorker,
+) -> Result<T, ClientError> {
+    let (reply, answer) = oneshot::channel();
+    to_instance.send(question(reply)).map_err(|_| ClientError::closed("instance"))?;
+    answer.await.map_err(|_| ClientError::closed("instance"))
+}
+
+/// An error that ends a transaction, if another may succeed where it has failed.
+fn transaction_lost(doing: &str, error: ClientError) -> Error {
+    match error.kind() {
+        anabranch_client::ErrorKind::Abort
+        | anabranch_client::ErrorKind::OutcomeUnknown
+        | anabranch_client::ErrorKind::Fenced
+        | anabranch_client::ErrorKind::Retriable => Error::new(ErrorKind::Aborted, doing).with_source(error),
+        _ => client_error(doing, error),
+    }
+}
