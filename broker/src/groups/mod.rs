@@ -222,7 +222,7 @@ impl Groups {
             match &shard.state {
                 State::Active(active) => {
                     seen.0.push(at(&active.coordinator));
-                    seen.1.push(active.log.settled());
+                    seen.1.push(active.writer.log.settled());
                 }
                 State::Loading => return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
                 // What cannot be read is nobody's to list, as what another broker leads.

@@ -4,9 +4,6 @@ use std::sync::Arc;
 
 use anabranch_host::{HashMap, Instant};
 use anabranch_protocol::ErrorCode;
-use anabranch_protocol::records::{
-    BatchBuilder, Compression, NO_SEQUENCE, seal, set_producer, set_transactional,
-};
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
@@ -14,12 +11,8 @@ use crate::coordinator::group::GroupCoordinator;
 use crate::coordinator::group::effects::{Effects, InTransaction, Reply};
 use crate::coordinator::group::records::GroupRecord;
 use crate::coordinator::{Now, ReplyTo};
-use crate::internal_log::{InternalLog, InternalLogError};
+use crate::internal_log::{InternalLog, InternalLogError, RecordWriter};
 use crate::watermark::Durable;
-
-/// A batch is closed when it has grown to this. Well below `max.message.bytes`, so that only a single record can be too
-/// large.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// One partition's coordinator.
 #[derive(Debug, Default)]
@@ -49,8 +42,7 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) coordinator: GroupCoordinator,
-    pub(super) log: Arc<dyn InternalLog>,
-    batch: BatchBuilder,
+    pub(super) writer: RecordWriter,
     waiting: HashMap<ReplyTo, oneshot::Sender<(Reply, Durable)>>,
     next_reply: u64,
 }
@@ -93,7 +85,7 @@ impl Shard {
         let mut effects = Effects::default();
         let response = request(&mut active.coordinator, &mut effects);
         match active.settle(now, effects) {
-            Ok(()) => Ok((response, active.log.settled())),
+            Ok(()) => Ok((response, active.writer.log.settled())),
             Err(error) => Err(self.fail(&error)),
         }
     }
@@ -120,7 +112,7 @@ impl Shard {
     /// Appends the marker that ends a producer's transaction, and ends it.
     pub(super) fn end_transaction(&mut self, end: &EndOfTransaction) -> Result<Durable, Refused> {
         let active = self.active()?;
-        match active.log.append_marker(end.marker.clone(), end.bumps_epoch) {
+        match active.writer.log.append_marker(end.marker.clone(), end.bumps_epoch) {
             Ok(appended) => {
                 active.coordinator.replay_end_of_transaction(end.producer_id, end.is_commit);
                 Ok(appended.durable)
@@ -136,7 +128,7 @@ impl Shard {
 
     /// Whether a producer may append in this epoch.
     pub(super) fn check_producer(&mut self, producer: (i64, i16)) -> Result<(), Refused> {
-        self.active()?.log.check_producer(producer.0, producer.1).map_err(Refused::Because)
+        self.active()?.writer.log.check_producer(producer.0, producer.1).map_err(Refused::Because)
     }
 
     /// When the coordinator has something to do.
@@ -191,8 +183,7 @@ impl Shard {
         };
         self.state = State::Active(Box::new(Active {
             coordinator,
-            log: load.log,
-            batch: BatchBuilder::new(Compression::None),
+            writer: RecordWriter::new(load.log),
             waiting: HashMap::default(),
             next_reply: 0,
         }));
@@ -214,7 +205,7 @@ impl Shard {
         self.epoch += 1;
         let State::Active(active) = std::mem::take(&mut self.state) else { return Refused::Failed };
         // A log that is gone stays gone.
-        self.log = (!matches!(error, InternalLogError::Gone(_))).then(|| active.log.clone());
+        self.log = (!matches!(error, InternalLogError::Gone(_))).then(|| active.writer.log.clone());
         active.unload(ErrorCode::NOT_COORDINATOR);
         Refused::Failed
     }
@@ -223,53 +214,21 @@ impl Shard {
 impl Active {
     /// Appends the records, then sends the answers on their way.
     fn settle(&mut self, now: Now, effects: Effects) -> Result<(), InternalLogError> {
-        self.append(now, &effects.records, None)?;
+        let now_ms = now.wall_clock_ms;
+        self.writer.append(now_ms, effects.records.iter().map(GroupRecord::encode), None)?;
         if let Some(InTransaction { producer_id, producer_epoch, records }) = &effects.transaction {
-            self.append(now, records, Some((*producer_id, *producer_epoch)))?;
+            let producer = Some((*producer_id, *producer_epoch));
+            self.writer.append(now_ms, records.iter().map(GroupRecord::encode), producer)?;
         }
         self.send(effects.replies);
         Ok(())
-    }
-
-    fn append(
-        &mut self,
-        now: Now,
-        records: &[GroupRecord],
-        producer: Option<(i64, i16)>,
-    ) -> Result<(), InternalLogError> {
-        for record in records {
-            let (key, value) = record.encode();
-            let bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
-            if !self.batch.is_empty() && self.batch.size_bytes() + bytes > BATCH_BYTES {
-                self.finish_batch(producer)?;
-            }
-            let appended = self.batch.append(now.wall_clock_ms, Some(&key), value.as_deref(), []);
-            appended.map_err(|_| InternalLogError::TooLarge {
-                batch_bytes: bytes,
-                limit_bytes: i32::MAX as usize,
-            })?;
-        }
-        if !self.batch.is_empty() {
-            self.finish_batch(producer)?;
-        }
-        Ok(())
-    }
-
-    fn finish_batch(&mut self, producer: Option<(i64, i16)>) -> Result<(), InternalLogError> {
-        let mut batch = self.batch.finish();
-        if let Some((producer_id, producer_epoch)) = producer {
-            set_producer(&mut batch, producer_id, producer_epoch, NO_SEQUENCE);
-            set_transactional(&mut batch);
-            seal(&mut batch);
-        }
-        self.log.append(batch).map(drop)
     }
 
     fn send(&mut self, replies: Vec<(ReplyTo, Reply)>) {
         for (reply_to, reply) in replies {
             if let Some(sender) = self.waiting.remove(&reply_to) {
                 // Nobody there: the client hung up.
-                let _ = sender.send((reply, self.log.settled()));
+                let _ = sender.send((reply, self.writer.log.settled()));
             }
         }
     }

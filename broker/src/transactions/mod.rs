@@ -167,7 +167,7 @@ impl Transactions {
             match &shard.state {
                 State::Active(active) => {
                     seen.0.push(at(&active.coordinator, now));
-                    seen.1.push(active.log.settled());
+                    seen.1.push(active.writer.log.settled());
                 }
                 State::Loading => return Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS),
                 State::Away | State::Broken => {}

@@ -4,18 +4,13 @@ use std::sync::Arc;
 
 use anabranch_host::Instant;
 use anabranch_protocol::ErrorCode;
-use anabranch_protocol::records::{BatchBuilder, Compression};
 
 use crate::coordinator::Now;
 use crate::coordinator::transaction::TransactionCoordinator;
 use crate::coordinator::transaction::effects::{Effects, Markers};
 use crate::coordinator::transaction::records::TransactionRecord;
-use crate::internal_log::{InternalLog, InternalLogError};
+use crate::internal_log::{InternalLog, InternalLogError, RecordWriter};
 use crate::watermark::Durable;
-
-/// A batch is closed when it has grown to this. Well below `max.message.bytes`, so that only a single record can be too
-/// large.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// One partition's coordinator.
 #[derive(Debug, Default)]
@@ -45,10 +40,9 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) coordinator: TransactionCoordinator,
-    pub(super) log: Arc<dyn InternalLog>,
-    /// The leader epoch of that log, which markers carry.
+    pub(super) writer: RecordWriter,
+    /// The leader epoch of its log, which markers carry.
     pub(super) coordinator_epoch: i32,
-    batch: BatchBuilder,
 }
 
 /// A log to be read, for the shard as it is now.
@@ -78,8 +72,9 @@ impl Shard {
         let active = self.active()?;
         let mut effects = Effects::default();
         let outcome = request(&mut active.coordinator, &mut effects);
-        match active.append(now, &effects.records) {
-            Ok(()) => Ok((outcome, effects.markers, active.log.settled())),
+        let records = effects.records.iter().map(TransactionRecord::encode);
+        match active.writer.append(now.wall_clock_ms, records, None) {
+            Ok(()) => Ok((outcome, effects.markers, active.writer.log.settled())),
             Err(error) => Err(self.fail(&error)),
         }
     }
@@ -95,7 +90,7 @@ impl Shard {
     /// Resolves when all that was appended is durable.
     pub(super) fn settled(&self) -> Option<Durable> {
         match &self.state {
-            State::Active(active) => Some(active.log.settled()),
+            State::Active(active) => Some(active.writer.log.settled()),
             State::Away | State::Loading | State::Broken => None,
         }
     }
@@ -135,9 +130,8 @@ impl Shard {
         self.state = match coordinator {
             Some(coordinator) => State::Active(Box::new(Active {
                 coordinator,
-                log: load.log,
+                writer: RecordWriter::new(load.log),
                 coordinator_epoch: load.coordinator_epoch,
-                batch: BatchBuilder::new(Compression::None),
             })),
             None => State::Broken,
         };
@@ -160,29 +154,8 @@ impl Shard {
         if let State::Active(active) = std::mem::take(&mut self.state) {
             // A log that is gone stays gone.
             let is_gone = matches!(error, InternalLogError::Gone(_));
-            self.log = (!is_gone).then(|| (active.log.clone(), active.coordinator_epoch));
+            self.log = (!is_gone).then_some((active.writer.log, active.coordinator_epoch));
         }
         Refused::Failed
-    }
-}
-
-impl Active {
-    fn append(&mut self, now: Now, records: &[TransactionRecord]) -> Result<(), InternalLogError> {
-        for record in records {
-            let (key, value) = record.encode();
-            let bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
-            if !self.batch.is_empty() && self.batch.size_bytes() + bytes > BATCH_BYTES {
-                self.log.append(self.batch.finish())?;
-            }
-            let appended = self.batch.append(now.wall_clock_ms, Some(&key), value.as_deref(), []);
-            appended.map_err(|_| InternalLogError::TooLarge {
-                batch_bytes: bytes,
-                limit_bytes: i32::MAX as usize,
-            })?;
-        }
-        if !self.batch.is_empty() {
-            self.log.append(self.batch.finish())?;
-        }
-        Ok(())
     }
 }

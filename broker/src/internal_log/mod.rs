@@ -6,7 +6,11 @@
 //! lock; the response leaves when [`Appended::durable`] resolves. A response that shows state written by somebody
 //! else's append must wait for that too: [`InternalLog::settled`].
 //!
-//! Behind the trait stands a [`Partition`](crate::partition) in a broker, and [`MemoryLog`] in tests.
+//! Behind the trait stands a [`Partition`](crate::partition) in a broker, and [`MemoryLog`] in tests. `writer` cuts records
+//! into batches, `replay` reads them back.
+
+mod replay;
+mod writer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +19,8 @@ use anabranch_protocol::ErrorCode;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
+pub(crate) use self::replay::replay;
+pub(crate) use self::writer::RecordWriter;
 use crate::watermark::{Durable, Gone, Watermark};
 
 /// Why an internal log did not take or give records.

@@ -1,0 +1,59 @@
+//! Appending a coordinator's records, in batches of a size that the topic takes.
+
+use std::sync::Arc;
+
+use anabranch_protocol::records::{
+    BatchBuilder, Compression, NO_SEQUENCE, seal, set_producer, set_transactional,
+};
+use bytes::Bytes;
+
+use super::{InternalLog, InternalLogError};
+
+/// A batch is closed when it has grown to this. Well below `max.message.bytes`, so that only a single record can be too
+/// large.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Writes records to an internal log.
+#[derive(Debug)]
+pub(crate) struct RecordWriter {
+    pub(crate) log: Arc<dyn InternalLog>,
+    batch: BatchBuilder,
+}
+
+impl RecordWriter {
+    pub(crate) fn new(log: Arc<dyn InternalLog>) -> Self {
+        RecordWriter { log, batch: BatchBuilder::new(Compression::None) }
+    }
+
+    /// Appends records, as keys and values. With a producer (id and epoch) they are part of its transaction.
+    ///
+    /// # Errors
+    /// If the log does not take one of them; those before it are appended.
+    pub(crate) fn append(
+        &mut self,
+        wall_clock_ms: i64,
+        records: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+        producer: Option<(i64, i16)>,
+    ) -> Result<(), InternalLogError> {
+        for (key, value) in records {
+            let batch_bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
+            if !self.batch.is_empty() && self.batch.size_bytes() + batch_bytes > BATCH_BYTES {
+                self.finish(producer)?;
+            }
+            let appended = self.batch.append(wall_clock_ms, Some(&key), value.as_deref(), []);
+            let limit_bytes = i32::MAX as usize;
+            appended.map_err(|_| InternalLogError::TooLarge { batch_bytes, limit_bytes })?;
+        }
+        if self.batch.is_empty() { Ok(()) } else { self.finish(producer) }
+    }
+
+    fn finish(&mut self, producer: Option<(i64, i16)>) -> Result<(), InternalLogError> {
+        let mut batch = self.batch.finish();
+        if let Some((producer_id, producer_epoch)) = producer {
+            set_producer(&mut batch, producer_id, producer_epoch, NO_SEQUENCE);
+            set_transactional(&mut batch);
+            seal(&mut batch);
+        }
+        self.log.append(batch).map(drop)
+    }
+}
