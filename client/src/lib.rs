@@ -61,7 +61,7 @@ pub use admin::configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource
 pub use admin::groups::{GroupDescription, GroupListing, MemberDescription};
 pub use admin::log_dirs::{LogDirDescription, LogDirReplica};
 pub use admin::replicas::{ElectionType, Reassignment};
-pub use admin::reset::ResetTo;
+pub use admin::reset::{PlannedReset, ResetTo};
 pub use admin::topics::{CreatedTopic, NewTopic};
 pub use admin::transactions::{ProducerState, TransactionDescription, TransactionFilter, TransactionListing};
 pub use cluster::Client;

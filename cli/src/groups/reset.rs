@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anabranch_client::{Admin, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition};
+use anabranch_client::{Admin, OffsetAndMetadata, PlannedReset, ResetTo, TopicPartition};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::parse_topics;
 use crate::connect::read_text;
-use crate::datetime::{parse_datetime_ms, parse_duration_ms};
+use crate::datetime::{now_ms, parse_datetime_ms, parse_duration_ms};
 use crate::output::Table;
 
 /// Which partitions, and where to.
@@ -59,12 +59,7 @@ pub(super) struct ResetArguments {
 /// Where to.
 #[derive(Clone, Debug, PartialEq)]
 enum Target {
-    Spec(OffsetSpec),
-    /// So long before now.
-    Ago(i64),
-    Current,
-    Offset(i64),
-    Shift(i64),
+    To(ResetTo),
     /// By group, if the file names groups.
     File(Vec<(Option<String>, TopicPartition, i64)>),
 }
@@ -80,16 +75,17 @@ impl ResetArguments {
     /// Checks the arguments.
     pub(super) fn plan(&self) -> Result<Plan<'_>> {
         let mut targets = Vec::new();
-        targets.extend(self.to_earliest.then_some(Target::Spec(OffsetSpec::Earliest)));
-        targets.extend(self.to_latest.then_some(Target::Spec(OffsetSpec::Latest)));
-        targets.extend(self.to_current.then_some(Target::Current));
-        targets.extend(self.to_offset.map(Target::Offset));
-        targets.extend(self.shift_by.map(Target::Shift));
+        targets.extend(self.to_earliest.then_some(Target::To(ResetTo::Earliest)));
+        targets.extend(self.to_latest.then_some(Target::To(ResetTo::Latest)));
+        targets.extend(self.to_current.then_some(Target::To(ResetTo::Current)));
+        targets.extend(self.to_offset.map(|offset| Target::To(ResetTo::Offset(offset))));
+        targets.extend(self.shift_by.map(|records| Target::To(ResetTo::ShiftBy(records))));
         if let Some(text) = &self.to_datetime {
-            targets.push(Target::Spec(OffsetSpec::Timestamp(parse_datetime_ms(text)?)));
+            targets.push(Target::To(ResetTo::Timestamp(parse_datetime_ms(text)?)));
         }
         if let Some(text) = &self.by_duration {
-            targets.push(Target::Ago(parse_duration_ms(text)?));
+            let since_ms = now_ms().saturating_sub(parse_duration_ms(text)?);
+            targets.push(Target::To(ResetTo::Timestamp(since_ms)));
         }
         if let Some(path) = &self.from_file {
             let offsets = parse_file(&read_text(path)?).with_context(|| path.display().to_string())?;
@@ -152,8 +148,7 @@ impl ResetArguments {
 pub(super) async fn reset(admin: &Admin, groups: &[String], plan: &Plan<'_>, as_json: bool) -> Result<()> {
     let mut table = Table::new(&["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"]);
     for group in groups {
-        let committed = admin.committed_offsets(group, None).await?;
-        let offsets = settle(admin, group, plan, &committed).await?;
+        let offsets = settle(admin, group, plan).await?;
         if plan.arguments.execute {
             let commits =
                 offsets.iter().map(|(name, offset)| (name.clone(), OffsetAndMetadata::new(*offset)));
@@ -186,73 +181,33 @@ pub(super) async fn reset(admin: &Admin, groups: &[String], plan: &Plan<'_>, as_
 }
 
 /// The new offset of each partition, within what there is.
-async fn settle(
-    admin: &Admin,
-    group: &str,
-    plan: &Plan<'_>,
-    committed: &BTreeMap<TopicPartition, OffsetAndMetadata>,
-) -> Result<BTreeMap<TopicPartition, i64>> {
-    let wished: BTreeMap<TopicPartition, i64> = match &plan.target {
-        Target::File(offsets) => offsets
-            .iter()
-            .filter(|(of, ..)| of.as_ref().is_none_or(|of| of == group))
-            .map(|(_, name, offset)| (name.clone(), *offset))
-            .collect(),
-        target => {
-            let known = committed.keys().cloned().collect();
+async fn settle(admin: &Admin, group: &str, plan: &Plan<'_>) -> Result<BTreeMap<TopicPartition, i64>> {
+    let mut planned = BTreeMap::new();
+    match &plan.target {
+        Target::To(to) => {
+            let known = admin.committed_offsets(group, None).await?.into_keys().collect();
             let partitions = plan.arguments.partitions(admin, known).await?;
-            let ends = list(admin, partitions.iter(), OffsetSpec::Latest).await?;
-            let spec = match target {
-                Target::Spec(spec) => Some(*spec),
-                Target::Ago(age_ms) => {
-                    Some(OffsetSpec::Timestamp(crate::datetime::now_ms().saturating_sub(*age_ms)))
-                }
-                _ => None,
-            };
-            let listed = match spec {
-                Some(spec) => list(admin, partitions.iter(), spec).await?,
-                None => BTreeMap::new(),
-            };
-            let wish = |name: &TopicPartition| {
-                let end = ends.get(name).copied().unwrap_or(0);
-                // Where nothing is committed a group goes on at the end.
-                let current = committed.get(name).map_or(end, |committed| committed.offset);
-                match target {
-                    Target::Offset(offset) => *offset,
-                    Target::Shift(by) => current.saturating_add(*by),
-                    Target::Current => current,
-                    // No record is that new: to the end.
-                    _ => listed.get(name).copied().filter(|offset| *offset >= 0).unwrap_or(end),
-                }
-            };
-            partitions.iter().map(|name| (name.clone(), wish(name))).collect()
+            let partitions: Vec<TopicPartition> = partitions.into_iter().collect();
+            planned.extend(admin.plan_reset(group, &partitions, *to).await?);
         }
-    };
-    let starts = list(admin, wished.keys(), OffsetSpec::Earliest).await?;
-    let ends = list(admin, wished.keys(), OffsetSpec::Latest).await?;
+        Target::File(offsets) => {
+            for (_, name, offset) in
+                offsets.iter().filter(|(of, ..)| of.as_ref().is_none_or(|of| of == group))
+            {
+                let to = ResetTo::Offset(*offset);
+                planned.extend(admin.plan_reset(group, std::slice::from_ref(name), to).await?);
+            }
+        }
+    }
     let mut settled = BTreeMap::new();
-    for (name, offset) in wished {
-        let (start, end) = (starts.get(&name).copied().unwrap_or(0), ends.get(&name).copied().unwrap_or(0));
-        let within = offset.clamp(start, end.max(start));
-        if within != offset {
-            eprintln!("{name}: offset {offset} is out of range, {within} is taken");
+    for (name, planned) in planned {
+        let PlannedReset { wanted, offset } = planned?;
+        if wanted != offset {
+            eprintln!("{name}: offset {wanted} is out of range, {offset} is taken");
         }
-        settled.insert(name, within);
+        settled.insert(name, offset);
     }
     Ok(settled)
-}
-
-async fn list(
-    admin: &Admin,
-    names: impl Iterator<Item = &TopicPartition>,
-    spec: OffsetSpec,
-) -> Result<BTreeMap<TopicPartition, i64>> {
-    let wanted = names.map(|name| (name.clone(), spec)).collect();
-    let mut offsets = BTreeMap::new();
-    for (name, listed) in admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
-        offsets.insert(name, listed?.offset);
-    }
-    Ok(offsets)
 }
 
 /// Lines of three columns, or of four with the group first; quotes are dropped.

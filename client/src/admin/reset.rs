@@ -26,6 +26,15 @@ pub enum ResetTo {
     Current,
 }
 
+/// Where a partition is to be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedReset {
+    /// What was asked for.
+    pub wanted: i64,
+    /// The same, within the log.
+    pub offset: i64,
+}
+
 impl Admin {
     /// Where [`Admin::reset_offsets`] would lead; nothing is changed. Answers for each partition.
     ///
@@ -36,7 +45,7 @@ impl Admin {
         group: &str,
         partitions: &[TopicPartition],
         to: ResetTo,
-    ) -> Result<BTreeMap<TopicPartition, Result<i64>>> {
+    ) -> Result<BTreeMap<TopicPartition, Result<PlannedReset>>> {
         let all = |spec| partitions.iter().map(|name| (name.clone(), spec)).collect::<BTreeMap<_, _>>();
         let level = IsolationLevel::ReadUncommitted;
         let starts = self.list_offsets(&all(OffsetSpec::Earliest), level).await;
@@ -83,7 +92,9 @@ impl Admin {
         partitions: &[TopicPartition],
         to: ResetTo,
     ) -> Result<BTreeMap<TopicPartition, Result<i64>>> {
-        let mut results = self.plan_reset(group, partitions, to).await?;
+        let planned = self.plan_reset(group, partitions, to).await?.into_iter();
+        let mut results: BTreeMap<TopicPartition, Result<i64>> =
+            planned.map(|(name, planned)| (name, planned.map(|planned| planned.offset))).collect();
         let good = results.iter().filter_map(|(name, offset)| Some((name.clone(), *offset.as_ref().ok()?)));
         let offsets = good.map(|(name, offset)| (name, OffsetAndMetadata::new(offset))).collect();
         for (name, committed) in self.commit_offsets(group, &offsets).await? {
@@ -106,7 +117,7 @@ struct Known {
 }
 
 /// Where a reset leads; nowhere, if there is nothing to shift.
-fn target(to: ResetTo, known: Known) -> Option<i64> {
+fn target(to: ResetTo, known: Known) -> Option<PlannedReset> {
     let Known { start, end, committed, at_time } = known;
     let wanted = match to {
         ResetTo::Earliest => start,
@@ -116,7 +127,7 @@ fn target(to: ResetTo, known: Known) -> Option<i64> {
         ResetTo::Timestamp(_) => at_time.filter(|offset| *offset >= 0).unwrap_or(end),
         ResetTo::Current => committed.unwrap_or(end),
     };
-    Some(wanted.min(end).max(start))
+    Some(PlannedReset { wanted, offset: wanted.min(end).max(start) })
 }
 
 #[cfg(test)]
@@ -127,7 +138,8 @@ mod tests {
     fn a_reset_leads_into_the_log() {
         let check = |to, committed, at_time, expected| {
             let known = Known { start: 10, end: 20, committed, at_time };
-            assert_eq!(target(to, known), expected, "{to:?} {known:?}");
+            let offset = target(to, known).map(|planned| planned.offset);
+            assert_eq!(offset, expected, "{to:?} {known:?}");
         };
         check(ResetTo::Earliest, None, None, Some(10));
         check(ResetTo::Latest, Some(12), None, Some(20));
