@@ -6,7 +6,7 @@ use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::list_transactions::{
     ListTransactionsRequest, ListTransactionsResponse, TransactionState as ListedTransaction,
 };
-use regex::Regex;
+use regex_lite::Regex;
 
 use crate::coordinator::transaction::admin::Filter;
 use crate::coordinator::transaction::metadata::TransactionState;
@@ -66,6 +66,6 @@ pub(super) fn handle(
 }
 
 /// A pattern that the whole id must match.
-fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+fn whole(pattern: &str) -> Result<Regex, regex_lite::Error> {
     Regex::new(&format!("^(?:{pattern})$"))
 }
