@@ -3,7 +3,11 @@
 //! ```text
 //! cargo build --release -p anabranch-cli && cargo bench -p anabranch-tests --bench word_count
 //! cargo bench -p anabranch-tests --bench word_count -- --bootstrap-server HOST:PORT --lines 500000
+//! tests/benchmarks/beside_kafka_streams    # in turns with Kafka Streams, on Apache Kafka
 //! ```
+//!
+//! `--guarantee`, `--commit-ms` and `--cache-bytes` say under which settings, `--fill-only` and `--no-fill` part the work; state is
+//! in memory.
 //!
 //! Lines of ten words out of ten thousand, few of them frequent, the same in each run. The server is the binary that was
 //! built, as a process of its own over TCP, or any broker that runs already. The application's seconds of CPU are this
@@ -28,51 +32,57 @@ fn main() {
     let value = |name: &str| {
         arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
     };
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     let lines: usize = value("--lines").map_or(200_000, |text| text.parse().unwrap());
+    let caches: Vec<String> =
+        value("--cache-bytes").map_or(vec!["0".into(), "10485760".into()], |one| vec![one]);
+    let guarantee = value("--guarantee").unwrap_or("at_least_once".into());
+    let commit_ms = value("--commit-ms").unwrap_or("100".into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    match value("--bootstrap-server") {
-        Some(server) => runtime.block_on(measure(&server, lines)).unwrap(),
-        None => {
-            let mut server = Server::start();
-            runtime.block_on(measure(&server.address, lines)).unwrap();
-            println!("server                        {}", server.figures());
-            server.stop();
-        }
+    let mut server = value("--bootstrap-server").is_none().then(Server::start);
+    let address =
+        value("--bootstrap-server").or(server.as_ref().map(|server| server.address.clone())).unwrap();
+    if !flag("--no-fill") {
+        runtime.block_on(fill(&address, lines)).unwrap();
+    }
+    for cache_bytes in caches.iter().filter(|_| !flag("--fill-only")) {
+        let settings = [
+            ("processing.guarantee", guarantee.as_str()),
+            ("commit.interval.ms", &commit_ms),
+            ("statestore.cache.max.bytes", cache_bytes),
+        ];
+        runtime.block_on(count(&address, lines * WORDS_PER_LINE, settings)).unwrap();
+    }
+    if let Some(server) = &mut server {
+        println!("server                        {}", server.figures());
+        server.stop();
     }
 }
 
-async fn measure(server: &str, lines: usize) -> Result<()> {
-    let words = lines * WORDS_PER_LINE;
-    fill(server, lines).await?;
-    for (name, cache_bytes) in [("no cache", 0), ("default cache", 10 * 1024 * 1024)] {
-        let id = format!("benchmark-{}-{cache_bytes}", std::process::id());
-        let builder = StreamsBuilder::new();
-        builder
-            .stream(LINES)
-            .flat_map_values(|line| line.split(' ').map(str::to_string).collect::<Vec<_>>())
-            .group_by(|_, word| word.clone())
-            .count()
-            .updates()
-            .to(Topic::<String, i64>::named(format!("{id}-counts")));
-        let (started, cpu) = (Instant::now(), cpu_seconds("self"));
-        let app = Streams::new(&id, builder.build()?)
-            .bootstrap_server(server)
-            .create_topics(1)
-            .config("commit.interval.ms", 100)
-            .config("statestore.cache.max.bytes", cache_bytes)
-            .start()
-            .await?;
-        app.drain().await?;
-        let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds("self") - cpu);
-        println!(
-            "word count, {name:<14}    {words} words in {seconds:.2} s: {:.0} words/s, {cpu:.2} s of CPU: {:.0} words per CPU second \
-             (at least once, commit 100 ms, state in memory)",
-            words as f64 / seconds,
-            words as f64 / cpu,
-        );
-        app.close().await?;
-    }
-    Ok(())
+/// Counts all words that are there under these settings, and prints what it took.
+async fn count(server: &str, words: usize, settings: [(&str, &str); 3]) -> Result<()> {
+    let [(_, guarantee), (_, commit_ms), (_, cache_bytes)] = settings;
+    let id = format!("benchmark-{}-{guarantee}-{cache_bytes}", std::process::id());
+    let builder = StreamsBuilder::new();
+    builder
+        .stream(LINES)
+        .flat_map_values(|line| line.split(' ').map(str::to_string).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count()
+        .updates()
+        .to(Topic::<String, i64>::named(format!("{id}-counts")));
+    let (started, cpu) = (Instant::now(), cpu_seconds("self"));
+    let app = Streams::new(&id, builder.build()?).bootstrap_server(server).create_topics(1);
+    let app = settings.into_iter().fold(app, |app, (key, value)| app.config(key, value)).start().await?;
+    app.drain().await?;
+    let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds("self") - cpu);
+    println!(
+        "Anabranch: {guarantee}, commit {commit_ms} ms, cache {cache_bytes} B: {words} words in {seconds:.2} s: {:.0} words/s, \
+         {cpu:.2} s of CPU: {:.0} words per CPU second",
+        words as f64 / seconds,
+        words as f64 / cpu,
+    );
+    app.close().await
 }
 
 /// Writes the lines, if they are not there yet.
