@@ -18,7 +18,7 @@ pub use crate::processor::PunctuationType::{self, StreamTime, WallClockTime};
 pub use crate::processor::TaskId;
 pub use crate::processor_api::{
     Cancellable, ChildRef, FixedKeyContext, FixedKeyInitContext, FixedKeyProcessor, InitContext, Processor,
-    ProcessorContext, StoreRef,
+    ProcessorContext, StoreRef, TransformContext, TransformInitContext, ValueTransformer,
 };
 pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};

@@ -367,7 +367,7 @@ impl<K: Data, V: Data, KO: Data, VO: Data> Serdes<K, V, KO, VO> {
     fn answer(&self, topic: &str, right: TableView<KO, VO>) -> NodeSupplier {
         let (topic, left_key, right_value) = (topic.to_owned(), self.left_key(), self.right_value());
         NodeSupplier::of(move |init| {
-            let rows = right.getter(&|name| init.store(name))?;
+            let rows = right.getter(init)?;
             Ok(Answer::<K, KO, VO>::new(rows, left_key(init, &topic), right_value(init, &topic)))
         })
     }
@@ -393,7 +393,7 @@ impl<K: Data, V: Data, KO: Data, VO: Data> Serdes<K, V, KO, VO> {
     {
         let (topic, left_value, right_value) = (topic.to_owned(), self.left_value(), self.right_value());
         NodeSupplier::of(move |init| {
-            let rows = left_rows.getter(&|name| init.store(name))?;
+            let rows = left_rows.getter(init)?;
             let codecs = (left_value(init, &topic), right_value(init, &topic));
             Ok(Resolve::<K, V, VO, R, F>::new(rows, left, codecs, Arc::clone(&joiner)))
         })

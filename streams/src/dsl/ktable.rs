@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::graph::{
-    Output, PlanNode, SerdeSlot, StreamPlan, TableId, TableOrigin, TablePlan, ViewSlot, is_versioned,
-    result_store, view,
+    Output, PlanNode, SerdeSlot, StreamPlan, TableId, TableOrigin, TablePlan, ViewSlot, given_serdes,
+    is_versioned, view,
 };
 use super::handle::Handle;
 use super::kstream::KStream;
@@ -140,12 +140,11 @@ impl<K: Data, V: Data> KTable<K, V> {
         KTable::of(self.handle.record(method, true, move |walk, call| {
             let parent = walk.table(parent);
             let TablePlan { node: above, key_serde, value_serde, topics, .. } = &walk.tables[parent];
-            let (above, key_serde, topics) = (*above, key_serde.clone(), topics.clone());
-            let value_serde = if filter { value_serde.clone() } else { SerdeSlot::none() };
-            let store = settings.as_ref().map(|settings| {
-                let generated = walk.store_name(Some(settings), prefix);
-                result_store::<K, V2>(settings, generated, &key_serde, &value_serde)
-            });
+            let (above, topics) = (*above, topics.clone());
+            let inherited = filter.then(|| value_serde.clone());
+            let (key_serde, value_serde) =
+                given_serdes::<K, V2>(settings.as_ref(), key_serde.clone(), inherited);
+            let store = walk.named_result::<K, V2>(settings.as_ref(), prefix, &key_serde, &value_serde);
             let name = walk.name(call.name.as_deref(), prefix);
             // A filter of a table that is kept in a store anyway asks for old values on its own account: it then tells
             // nothing of rows that never were in it.
@@ -226,8 +225,8 @@ where
     let derived = move |tables: &[TablePlan]| {
         let inner = view::<K, V>(tables, parent);
         let mapper = Arc::clone(&mapper);
-        TableView::new(inner.stores.clone(), move |find| {
-            Ok(Box::new(RowsGetter { inner: inner.getter(find)?, mapper: Arc::clone(&mapper) }))
+        TableView::new(inner.stores.clone(), move |init| {
+            Ok(Box::new(RowsGetter { inner: inner.getter(init)?, mapper: Arc::clone(&mapper) }))
         })
     };
     ViewSlot::derived::<K, V2>(|store| TableView::of_store(store, StoreGetter), derived)

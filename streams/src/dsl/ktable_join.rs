@@ -215,7 +215,7 @@ where
     F: Fn(&K, Option<&V>, Option<&O>) -> Result<Option<R>> + Send + Sync + 'static,
 {
     NodeSupplier::of(move |init| {
-        let other = other.getter(&|name| init.store(name))?;
+        let other = other.getter(init)?;
         Ok(TableJoin::<K, V, O, R, F>::new(rule, other, Arc::clone(&joiner), sends_old))
     })
 }
@@ -236,8 +236,8 @@ where
         let mut stores = left.stores.clone();
         stores.extend(right.stores.iter().filter(|store| !left.stores.contains(store)).cloned());
         let joiner = Arc::clone(&joiner);
-        TableView::new(stores, move |find| {
-            let (left, right) = (left.getter(find)?, right.getter(find)?);
+        TableView::new(stores, move |init| {
+            let (left, right) = (left.getter(init)?, right.getter(init)?);
             Ok(Box::new(JoinGetter { left, right, outer, joiner: Arc::clone(&joiner) }))
         })
     };

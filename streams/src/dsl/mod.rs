@@ -2,7 +2,7 @@
 //!
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
 //! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`,
-//! `suppress`; `table_source` makes tables of topics and of
+//! `transform_values`, `suppress`; `table_source` makes tables of topics and of
 //! streams, `global_table` those that every instance has whole.
 
 mod builder;
@@ -24,6 +24,7 @@ mod stream_join;
 mod suppress;
 mod table_joined;
 mod table_source;
+mod transform_values;
 mod windowed;
 
 pub use builder::StreamsBuilder;

@@ -258,8 +258,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             let derived = move |tables: &[TablePlan]| {
                 let (inner, store) = (view::<K, V>(tables, parent), store.clone());
                 let stores = [store.clone()].into_iter().chain(inner.stores.iter().cloned()).collect();
-                TableView::new(stores, move |find| {
-                    Ok(Box::new(SuppressGetter { store: find(&store)?, inner: inner.getter(find)? }))
+                TableView::new(stores, move |init| {
+                    Ok(Box::new(SuppressGetter { store: init.store(&store)?, inner: inner.getter(init)? }))
                 })
             };
             Output::Table(walk.add_table(TablePlan {

@@ -7,21 +7,22 @@ use std::sync::Arc;
 
 use crate::data::{Data, Item};
 use crate::error::Result;
-use crate::state::{KeyValueState, SessionState, Stores, VersionedState, WindowState};
+use crate::processor::{Context, NodeInit};
+use crate::state::{KeyValueState, SessionState, VersionedState, WindowState};
 use crate::window::{SessionWindow, Window, Windowed};
 
 /// Reads rows of a table.
 pub(crate) trait TableGetter<K, V>: Send {
     /// The newest value of a key, with its time. A versioned table is asked for the value at a time.
-    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>>;
+    fn get(&mut self, key: &K, as_of: Option<i64>, context: &mut Context<'_>) -> Result<Option<(V, i64)>>;
 }
 
 /// Reads a key-value store.
 pub(crate) struct StoreGetter(pub(crate) usize);
 
 impl<K: Data, V: Data> TableGetter<K, V> for StoreGetter {
-    fn get(&mut self, key: &K, _: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
-        stores.typed::<KeyValueState<K, V>>(self.0)?.get(key)
+    fn get(&mut self, key: &K, _: Option<i64>, context: &mut Context<'_>) -> Result<Option<(V, i64)>> {
+        context.state.stores.typed::<KeyValueState<K, V>>(self.0)?.get(key)
     }
 }
 
@@ -29,8 +30,8 @@ impl<K: Data, V: Data> TableGetter<K, V> for StoreGetter {
 pub(crate) struct VersionedGetter(pub(crate) usize);
 
 impl<K: Data, V: Data> TableGetter<K, V> for VersionedGetter {
-    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
-        let store = stores.typed::<VersionedState<K, V>>(self.0)?;
+    fn get(&mut self, key: &K, as_of: Option<i64>, context: &mut Context<'_>) -> Result<Option<(V, i64)>> {
+        let store = context.state.stores.typed::<VersionedState<K, V>>(self.0)?;
         let version = match as_of {
             Some(timestamp) => store.get_as_of(key, timestamp)?,
             None => store.get(key)?,
@@ -43,8 +44,13 @@ impl<K: Data, V: Data> TableGetter<K, V> for VersionedGetter {
 pub(crate) struct WindowGetter(pub(crate) usize);
 
 impl<K: Data, V: Data, W: Window> TableGetter<Windowed<K, W>, V> for WindowGetter {
-    fn get(&mut self, key: &Windowed<K, W>, _: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
-        stores.typed::<WindowState<K, V>>(self.0)?.fetch(&key.key, key.window.start())
+    fn get(
+        &mut self,
+        key: &Windowed<K, W>,
+        _: Option<i64>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<(V, i64)>> {
+        context.state.stores.typed::<WindowState<K, V>>(self.0)?.fetch(&key.key, key.window.start())
     }
 }
 
@@ -56,9 +62,9 @@ impl<K: Data, V: Data> TableGetter<Windowed<K, SessionWindow>, V> for SessionGet
         &mut self,
         key: &Windowed<K, SessionWindow>,
         _: Option<i64>,
-        stores: &mut Stores,
+        context: &mut Context<'_>,
     ) -> Result<Option<(V, i64)>> {
-        let value = stores.typed::<SessionState<K, V>>(self.0)?.fetch(&key.key, key.window)?;
+        let value = context.state.stores.typed::<SessionState<K, V>>(self.0)?.fetch(&key.key, key.window)?;
         Ok(value.map(|value| (value, key.window.end_ms)))
     }
 }
@@ -73,8 +79,8 @@ impl<K: Item, V: Item, V2: Item, F> TableGetter<K, V2> for RowsGetter<K, V, F>
 where
     F: Fn(&K, V) -> Result<Option<V2>> + Send + Sync,
 {
-    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(V2, i64)>> {
-        match self.inner.get(key, as_of, stores)? {
+    fn get(&mut self, key: &K, as_of: Option<i64>, context: &mut Context<'_>) -> Result<Option<(V2, i64)>> {
+        match self.inner.get(key, as_of, context)? {
             Some((value, timestamp)) => Ok((self.mapper)(key, value)?.map(|value| (value, timestamp))),
             None => Ok(None),
         }
@@ -94,9 +100,9 @@ impl<K: Item, V1: Item, V2: Item, R: Item, F> TableGetter<K, R> for JoinGetter<K
 where
     F: Fn(&K, Option<&V1>, Option<&V2>) -> Result<Option<R>> + Send + Sync,
 {
-    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(R, i64)>> {
-        let left = self.left.get(key, as_of, stores)?;
-        let right = self.right.get(key, as_of, stores)?;
+    fn get(&mut self, key: &K, as_of: Option<i64>, context: &mut Context<'_>) -> Result<Option<(R, i64)>> {
+        let left = self.left.get(key, as_of, context)?;
+        let right = self.right.get(key, as_of, context)?;
         let (without_left, without_right) = self.outer;
         let missing = match (&left, &right) {
             (None, None) => true,
@@ -124,17 +130,13 @@ pub(crate) struct TableView<K, V> {
     make: Arc<MakeGetter<K, V>>,
 }
 
-type MakeGetter<K, V> =
-    dyn Fn(&dyn Fn(&str) -> Result<usize>) -> Result<Box<dyn TableGetter<K, V>>> + Send + Sync;
+type MakeGetter<K, V> = dyn Fn(&NodeInit<'_>) -> Result<Box<dyn TableGetter<K, V>>> + Send + Sync;
 
 impl<K, V> TableView<K, V> {
-    /// A view of these stores; `make` is told how to find a store's index.
+    /// A view of these stores, to which the node that reads is to be connected.
     pub(crate) fn new(
         stores: Vec<String>,
-        make: impl Fn(&dyn Fn(&str) -> Result<usize>) -> Result<Box<dyn TableGetter<K, V>>>
-        + Send
-        + Sync
-        + 'static,
+        make: impl Fn(&NodeInit<'_>) -> Result<Box<dyn TableGetter<K, V>>> + Send + Sync + 'static,
     ) -> Self {
         TableView { stores, make: Arc::new(make) }
     }
@@ -142,12 +144,12 @@ impl<K, V> TableView<K, V> {
     /// A view of one store.
     pub(crate) fn of_store<G: TableGetter<K, V> + 'static>(store: &str, getter: fn(usize) -> G) -> Self {
         let name = store.to_owned();
-        TableView::new(vec![name.clone()], move |find| Ok(Box::new(getter(find(&name)?))))
+        TableView::new(vec![name.clone()], move |init| Ok(Box::new(getter(init.store(&name)?))))
     }
 
-    /// A getter.
-    pub(crate) fn getter(&self, find: &dyn Fn(&str) -> Result<usize>) -> Result<Box<dyn TableGetter<K, V>>> {
-        (self.make)(find)
+    /// A getter for a node that is being made.
+    pub(crate) fn getter(&self, init: &NodeInit<'_>) -> Result<Box<dyn TableGetter<K, V>>> {
+        (self.make)(init)
     }
 }
 

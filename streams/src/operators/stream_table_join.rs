@@ -57,7 +57,7 @@ where
             out.context().drop_record(DropReason::NullValue);
             return Ok(());
         };
-        match self.table.get(key.get(), Some(timestamp), &mut out.context().state.stores)? {
+        match self.table.get(key.get(), Some(timestamp), out.context())? {
             Some((row, _)) => {
                 let record = InFlight { key, value, timestamp, headers };
                 record.forward_mapped(out, |key, value| Ok((self.joiner)(key, value, &row)))
@@ -83,7 +83,7 @@ where
             return Ok(());
         };
         let row = match key.get().as_present() {
-            Some(key) => self.table.get(key, Some(timestamp), &mut out.context().state.stores)?,
+            Some(key) => self.table.get(key, Some(timestamp), out.context())?,
             None => None,
         };
         let joined = (self.joiner)(key.get(), value.take(), row.as_ref().map(|(row, _)| row));

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::TableGetter;
 use crate::data::Data;
 use crate::error::{Error, ErrorKind, Result};
-use crate::processor::{Change, Forward, InFlight, MemoId, NodeInit, Operator, Origin, Part};
+use crate::processor::{Change, Context, Forward, InFlight, MemoId, NodeInit, Operator, Origin, Part};
 use crate::state::{Stores, SuppressState};
 
 /// When an update is let go.
@@ -128,10 +128,10 @@ pub(crate) struct SuppressGetter<K, V> {
 const UNKNOWN_TIME: i64 = -1;
 
 impl<K: Data, V: Data> TableGetter<K, V> for SuppressGetter<K, V> {
-    fn get(&mut self, key: &K, as_of: Option<i64>, stores: &mut Stores) -> Result<Option<(V, i64)>> {
-        match stores.typed::<SuppressState<K, V>>(self.store)?.prior(key)? {
+    fn get(&mut self, key: &K, as_of: Option<i64>, context: &mut Context<'_>) -> Result<Option<(V, i64)>> {
+        match context.state.stores.typed::<SuppressState<K, V>>(self.store)?.prior(key)? {
             Some(prior) => Ok(prior.map(|value| (value, UNKNOWN_TIME))),
-            None => self.inner.get(key, as_of, stores),
+            None => self.inner.get(key, as_of, context),
         }
     }
 }

@@ -63,7 +63,7 @@ where
             out.context().drop_record(DropReason::Late);
             return Ok(());
         }
-        let found = self.other.get(key.get(), None, &mut out.context().state.stores)?;
+        let found = self.other.get(key.get(), None, out.context())?;
         let other = match &found {
             Some((other, at)) => {
                 timestamp = timestamp.max(*at);

@@ -49,7 +49,8 @@
 //! ```
 //!
 //! Reading order: `processor` and `fixed_key_processor` (what users implement), `needs` (what a processor asks for),
-//! `init_context`, `node_context` and `processor_context` (what it is given), `node` (how it becomes a node).
+//! `init_context`, `node_context` and `processor_context` (what it is given), `node` (how it becomes a node); then
+//! `value_transformer`, `transform_context` and `transformer_maker` (what makes a table of a table).
 
 mod fixed_key_processor;
 mod init_context;
@@ -60,12 +61,18 @@ mod processor;
 mod processor_context;
 #[cfg(test)]
 mod tests;
+mod transform_context;
+mod transformer_maker;
+mod value_transformer;
 
 pub use fixed_key_processor::FixedKeyProcessor;
 pub use init_context::{FixedKeyInitContext, InitContext};
 pub use needs::{Cancellable, ChildRef, StoreRef};
 pub use processor::Processor;
 pub use processor_context::{FixedKeyContext, ProcessorContext};
+pub use transform_context::{TransformContext, TransformInitContext};
+pub use value_transformer::ValueTransformer;
 
 pub(crate) use needs::{Needs, StoreNeed};
 pub(crate) use node::ProcessorMaker;
+pub(crate) use transformer_maker::{MadeTransformer, TransformerMaker};

@@ -7,7 +7,8 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::processor::{EdgeType, PunctuationType, Schedule};
+use crate::error::{Error, Result};
+use crate::processor::{EdgeType, NodeInit, PunctuationType, Schedule};
 use crate::state::{ReadableStore, Store, StoreDeclaration};
 use crate::time::{Duration, as_ms};
 
@@ -58,6 +59,25 @@ pub(crate) struct StoreNeed {
 }
 
 impl Needs {
+    /// Where a node that is being made finds the stores, by the place of the wish.
+    ///
+    /// # Errors
+    /// If a store is not connected to it, or of another kind.
+    pub(super) fn find_stores(&self, init: &NodeInit<'_>) -> Result<Vec<usize>> {
+        let find = |need: &StoreNeed| {
+            let name = &*need.declaration.settings.name;
+            let index = init.store(name)?;
+            if (need.is_kind_of)(init.stores.as_any(index)) {
+                return Ok(index);
+            }
+            let (node, types) = (init.name, need.types);
+            Err(Error::invalid(format_args!(
+                "node `{node}` uses the store `{name}` as one of {types}, which it is not"
+            )))
+        };
+        self.stores.iter().map(find).collect()
+    }
+
     pub(super) fn store<S: ReadableStore>(&mut self, store: &Store<S>) -> StoreRef<S> {
         if store.name().is_empty() {
             self.faults.push("asks for a store without a name: give it one".to_owned());

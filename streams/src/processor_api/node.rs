@@ -187,18 +187,7 @@ impl<F: Form> ProcessorNode<F> {
     ) -> Result<Self> {
         let (mut needs, mut punctuators) = (Needs::default(), Vec::new());
         let processor = make(&mut needs, &mut punctuators, init.task_id);
-        let mut stores = Vec::with_capacity(needs.stores.len());
-        for need in &needs.stores {
-            let name = &*need.declaration.settings.name;
-            let index = init.store(name)?;
-            if !(need.is_kind_of)(init.stores.as_any(index)) {
-                return Err(Error::invalid(format_args!(
-                    "node `{}` uses the store `{name}` as one of {}, which it is not",
-                    init.name, need.types
-                )));
-            }
-            stores.push(index);
-        }
+        let stores = needs.find_stores(init)?;
         let place = |name: &String| {
             let place = init.children.iter().position(|child| **child == **name);
             place.ok_or_else(|| Error::invalid(format_args!("node `{}` has no child `{name}`", init.name)))

@@ -23,6 +23,11 @@ pub(crate) struct WriteContext<'a> {
 }
 
 impl WriteContext<'_> {
+    /// The same once more, for a while.
+    pub(crate) fn again(&mut self) -> WriteContext<'_> {
+        WriteContext { outbox: &mut *self.outbox, ..*self }
+    }
+
     /// The same for a table.
     pub(crate) fn table(&self) -> table::Context<'_> {
         table::Context {

@@ -1,8 +1,10 @@
 //! Processors in a topology, and the stores that they declare.
 
+use std::sync::Arc;
+
 use super::{NodeKind, NodeRef, Parents, StoreDefinition, StoreShape, Topology};
 use crate::policy::OnError;
-use crate::processor_api::{InitContext, Processor, ProcessorMaker, StoreNeed};
+use crate::processor_api::{InitContext, Needs, Processor, ProcessorMaker, StoreNeed};
 use crate::state::DeclaredKind;
 
 impl Topology {
@@ -67,6 +69,13 @@ impl Topology {
     ) -> usize {
         let needs = maker.needs();
         let node = self.add_node(name, NodeKind::Processor, maker.supplier.clone(), parents, on_error);
+        self.grant(node, needs);
+        node
+    }
+
+    /// Gives a node what its maker has asked for.
+    pub(crate) fn grant(&mut self, node: usize, needs: Needs) {
+        let name = Arc::clone(&self.nodes[node].name);
         self.faults.extend(needs.faults.iter().map(|fault| format!("node `{name}` {fault}")));
         for need in needs.stores {
             let store = need.declaration.settings.name.clone().into_owned();
@@ -74,7 +83,6 @@ impl Topology {
             self.connect(node, &store);
         }
         self.wanted_children.extend(needs.children.into_iter().map(|child| (node, child)));
-        node
     }
 
     /// Adds a store that a processor asks for, unless it is there already. If an operator keeps its result there, what the

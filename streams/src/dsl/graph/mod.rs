@@ -28,8 +28,8 @@ pub(crate) use plan::{PlanId, PlanNode, Role, SourcePlan, StreamPlan};
 pub(crate) use repartition::{RepartitionPlan, RepartitionTypes, TypedRepartition};
 pub(crate) use serde_slot::SerdeSlot;
 pub(crate) use stores::{
-    JoinStores, grace_store, join_window_store, result_store, session_store, subscription_store,
-    suppress_store, unjoined_store, versioned_store, window_store,
+    JoinStores, given_serdes, grace_store, join_window_store, result_store, session_store,
+    subscription_store, suppress_store, unjoined_store, versioned_store, window_store,
 };
 pub(crate) use table::{GlobalPlan, TableId, TableOrigin, TablePlan, is_versioned};
 pub(crate) use view::{ViewSlot, view};

@@ -167,6 +167,18 @@ fn definition<K: 'static, V: 'static>(
     }
 }
 
+/// The serdes of a table that is made of another row by row: those that are given with its store, else what it inherits.
+pub(crate) fn given_serdes<K: Data, V: Data>(
+    settings: Option<&StoreSettings>,
+    key: SerdeSlot,
+    value: Option<SerdeSlot>,
+) -> (SerdeSlot, SerdeSlot) {
+    let given_key = settings.and_then(StoreSettings::key_serde::<K>);
+    let given_value = settings.and_then(StoreSettings::value_serde::<V>);
+    let inherited = value.unwrap_or_else(SerdeSlot::none);
+    (given_key.map_or(key, SerdeSlot::of), given_value.map_or(inherited, SerdeSlot::of))
+}
+
 impl Walk {
     /// The name of a store that the user has not named.
     pub(crate) fn store_name(&mut self, settings: Option<&StoreSettings>, prefix: &str) -> Option<String> {
@@ -175,9 +187,23 @@ impl Walk {
             None => Some(self.number(&format!("{prefix}STATE-STORE-"))),
         }
     }
-}
 
-impl Walk {
+    /// The store of a table that is made of another row by row. Without a name of the user's it is not kept, as in Kafka
+    /// Streams: the number is used up, and the table is read through the other.
+    pub(crate) fn named_result<K: Data, V: Data>(
+        &mut self,
+        settings: Option<&StoreSettings>,
+        prefix: &str,
+        key_serde: &SerdeSlot,
+        value_serde: &SerdeSlot,
+    ) -> Option<StoreDefinition> {
+        let settings = settings?;
+        match self.store_name(Some(settings), prefix) {
+            None => Some(result_store::<K, V>(settings, None, key_serde, value_serde)),
+            Some(_) => None,
+        }
+    }
+
     /// How long a store of windows keeps its rows: what the user says, if that is enough.
     pub(crate) fn retention_ms(&mut self, settings: &StoreSettings, least_ms: i64) -> i64 {
         let retention_ms = settings.retention_ms.unwrap_or(least_ms);

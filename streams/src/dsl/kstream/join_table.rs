@@ -87,7 +87,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         let supplier = move |view: TableView<K::Present, VT>, grace: Option<Grace>| {
             let joiner = Arc::clone(&joiner);
             with_grace(grace, move |init| {
-                let getter = view.getter(&|name| init.store(name))?;
+                let getter = view.getter(init)?;
                 Ok(StreamTableJoin::<K, V, VT, F>::new(getter, Arc::clone(&joiner)))
             })
         };
@@ -131,7 +131,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         let supplier = move |view: TableView<K::Present, VT>, grace: Option<Grace>| {
             let joiner = Arc::clone(&joiner);
             with_grace(grace, move |init| {
-                let getter = view.getter(&|name| init.store(name))?;
+                let getter = view.getter(init)?;
                 Ok(StreamTableLeftJoin::<K, V, VT, F>::new(getter, Arc::clone(&joiner)))
             })
         };

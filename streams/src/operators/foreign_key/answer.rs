@@ -42,9 +42,8 @@ impl<K: Item, KO: Item, VO: Item> Operator for Answer<K, KO, VO> {
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
         let subscription = value.get();
-        let stores = &mut out.context().state.stores;
         let found = match key.get() {
-            Some(foreign_key) => self.right.get(foreign_key, None, stores)?,
+            Some(foreign_key) => self.right.get(foreign_key, None, out.context())?,
             None => None,
         };
         let timestamp = found.as_ref().map_or(timestamp, |(_, at)| timestamp.max(*at));

@@ -48,7 +48,7 @@ where
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
         let response = value.get();
-        let current = self.left_rows.get(key.get(), None, &mut out.context().state.stores)?;
+        let current = self.left_rows.get(key.get(), None, out.context())?;
         let current = current.map(|(left, _)| left);
         let hash = match &current {
             Some(left) => Some(value_hash(&self.left_value.bytes(left)?)),
