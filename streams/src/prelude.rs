@@ -17,8 +17,9 @@ pub use crate::policy::{OnError, RecordError, dead_letter, fail, skip};
 pub use crate::processor::PunctuationType::{self, StreamTime, WallClockTime};
 pub use crate::processor::TaskId;
 pub use crate::processor_api::{
-    Cancellable, ChildRef, FixedKeyContext, FixedKeyInitContext, FixedKeyProcessor, InitContext, Processor,
-    ProcessorContext, StoreRef, TransformContext, TransformInitContext, ValueTransformer,
+    Cancellable, ChildRef, FixedKeyContext, FixedKeyInitContext, FixedKeyProcessor, GlobalStoreRef,
+    InitContext, Processor, ProcessorContext, StoreRef, TransformContext, TransformInitContext,
+    ValueTransformer,
 };
 pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
@@ -28,8 +29,9 @@ pub use crate::serdes::{
     nullable, postcard, raw, text, void, windowed,
 };
 pub use crate::state::{
-    Entries, KeyValue, KeyValueStore, PutOutcome, ReadableStore, SessionStore, Sessions, Store, StoreFor,
-    TableStore, ValueAndTimestamp, Versioned, VersionedRecord, VersionedStore, WindowStore, Windows,
+    Entries, GlobalStore, KeyValue, KeyValueStore, PutOutcome, ReadableStore, SessionStore, Sessions, Store,
+    StoreFor, TableStore, ValueAndTimestamp, Versioned, VersionedRecord, VersionedStore, WindowStore,
+    Windows,
 };
 pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};

@@ -3,11 +3,12 @@
 //! Reading order: `graph` (how operations become nodes), `builder`, `handle` (what all handles share), then the
 //! handles: `kstream` and its parts, `split`, `kgrouped_stream`, `cogrouped`, `windowed`, `ktable`, `kgrouped_table`,
 //! `transform_values`, `suppress`; `table_source` makes tables of topics and of
-//! streams, `global_table` those that every instance has whole.
+//! streams, `global_table` those that every instance has whole, `global_store` what a processor makes of such a topic.
 
 mod builder;
 mod cogrouped;
 mod foreign_key_join;
+mod global_store;
 mod global_table;
 mod graph;
 mod handle;

@@ -1,11 +1,13 @@
 //! What a processor's maker is given.
 
 use super::{
-    Cancellable, ChildRef, FixedKeyContext, FixedKeyProcessor, Needs, Processor, ProcessorContext, StoreRef,
+    Cancellable, ChildRef, FixedKeyContext, FixedKeyProcessor, GlobalStoreRef, Needs, Processor,
+    ProcessorContext, StoreRef,
 };
+use crate::data::Data;
 use crate::error::Result;
 use crate::processor::{PunctuationType, TaskId};
-use crate::state::{ReadableStore, Store};
+use crate::state::{KeyValue, ReadableStore, Store};
 use crate::time::Duration;
 
 pub(super) type Punctuator<P> = Box<dyn Fn(&mut P, i64, &mut ProcessorContext<'_, P>) -> Result<()> + Send>;
@@ -26,6 +28,16 @@ macro_rules! init_context {
             /// share it, and an operator that keeps its result there shares it with them.
             pub fn store<S: ReadableStore>(&mut self, store: Store<S>) -> StoreRef<S> {
                 self.needs.store(&store)
+            }
+
+            /// Asks for a global store, to read it: the one of this name that a
+            /// [`global_store`](crate::dsl::StreamsBuilder::global_store) or a
+            /// [`global_table_with`](crate::dsl::StreamsBuilder::global_table_with) keeps.
+            pub fn global_store<K: Data, V: Data>(
+                &mut self,
+                store: Store<KeyValue<K, V>>,
+            ) -> GlobalStoreRef<K, V> {
+                self.needs.global_store(&store)
             }
 
             /// Asks for a node that follows this one, by its name, to forward to it alone.

@@ -67,7 +67,7 @@ mod value_transformer;
 
 pub use fixed_key_processor::FixedKeyProcessor;
 pub use init_context::{FixedKeyInitContext, InitContext};
-pub use needs::{Cancellable, ChildRef, StoreRef};
+pub use needs::{Cancellable, ChildRef, GlobalStoreRef, StoreRef};
 pub use processor::Processor;
 pub use processor_context::{FixedKeyContext, ProcessorContext};
 pub use transform_context::{TransformContext, TransformInitContext};

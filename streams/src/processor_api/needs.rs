@@ -7,9 +7,10 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::processor::{EdgeType, NodeInit, PunctuationType, Schedule};
-use crate::state::{ReadableStore, Store, StoreDeclaration};
+use crate::state::{DeclaredKind, KeyValue, ReadableStore, Store, StoreDeclaration};
 use crate::time::{Duration, as_ms};
 
 /// A store of the processor whose maker has asked for it.
@@ -32,6 +33,26 @@ impl<S> fmt::Debug for StoreRef<S> {
     }
 }
 
+/// A global store that a processor reads whose maker has asked for it.
+pub struct GlobalStoreRef<K, V> {
+    pub(super) place: u32,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for GlobalStoreRef<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for GlobalStoreRef<K, V> {}
+
+impl<K, V> fmt::Debug for GlobalStoreRef<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GlobalStoreRef({})", self.place)
+    }
+}
+
 /// A node that follows the processor whose maker has asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildRef(pub(super) u32);
@@ -44,6 +65,8 @@ pub struct Cancellable(pub(super) u32);
 #[derive(Default)]
 pub(crate) struct Needs {
     pub(crate) stores: Vec<StoreNeed>,
+    /// Global stores to be read.
+    pub(crate) globals: Vec<StoreNeed>,
     /// Names of children.
     pub(crate) children: Vec<String>,
     pub(crate) schedules: Vec<Schedule>,
@@ -58,12 +81,35 @@ pub(crate) struct StoreNeed {
     pub(crate) is_kind_of: fn(&dyn Any) -> bool,
 }
 
+/// Where a task has what was asked for, by the place of the wish.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Indexes of stores in the task.
+    pub(super) stores: Vec<usize>,
+    /// Indexes of its views of global stores.
+    pub(super) globals: Vec<usize>,
+}
+
+impl StoreNeed {
+    fn of<S: ReadableStore>(store: &Store<S>) -> Self {
+        StoreNeed {
+            declaration: S::declare(store),
+            types: EdgeType::of::<S::Key, S::Value>(),
+            is_kind_of: S::is_kind_of,
+        }
+    }
+
+    pub(crate) fn is_key_value(&self) -> bool {
+        matches!(self.declaration.kind, DeclaredKind::KeyValue { .. })
+    }
+}
+
 impl Needs {
-    /// Where a node that is being made finds the stores, by the place of the wish.
+    /// Where a node that is being made finds its stores.
     ///
     /// # Errors
     /// If a store is not connected to it, or of another kind.
-    pub(super) fn find_stores(&self, init: &NodeInit<'_>) -> Result<Vec<usize>> {
+    pub(super) fn find_stores(&self, init: &NodeInit<'_>) -> Result<Places> {
         let find = |need: &StoreNeed| {
             let name = &*need.declaration.settings.name;
             let index = init.store(name)?;
@@ -75,19 +121,26 @@ impl Needs {
                 "node `{node}` uses the store `{name}` as one of {types}, which it is not"
             )))
         };
-        self.stores.iter().map(find).collect()
+        Ok(Places {
+            stores: self.stores.iter().map(find).collect::<Result<_>>()?,
+            globals: self.globals.iter().map(find).collect::<Result<_>>()?,
+        })
     }
 
     pub(super) fn store<S: ReadableStore>(&mut self, store: &Store<S>) -> StoreRef<S> {
         if store.name().is_empty() {
             self.faults.push("asks for a store without a name: give it one".to_owned());
         }
-        self.stores.push(StoreNeed {
-            declaration: S::declare(store),
-            types: EdgeType::of::<S::Key, S::Value>(),
-            is_kind_of: S::is_kind_of,
-        });
+        self.stores.push(StoreNeed::of(store));
         StoreRef { place: self.stores.len() as u32 - 1, kind: PhantomData }
+    }
+
+    pub(super) fn global_store<K: Data, V: Data>(
+        &mut self,
+        store: &Store<KeyValue<K, V>>,
+    ) -> GlobalStoreRef<K, V> {
+        self.globals.push(StoreNeed::of(store));
+        GlobalStoreRef { place: self.globals.len() as u32 - 1, types: PhantomData }
     }
 
     pub(super) fn child(&mut self, name: &str) -> ChildRef {

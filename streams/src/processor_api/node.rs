@@ -187,7 +187,7 @@ impl<F: Form> ProcessorNode<F> {
     ) -> Result<Self> {
         let (mut needs, mut punctuators) = (Needs::default(), Vec::new());
         let processor = make(&mut needs, &mut punctuators, init.task_id);
-        let stores = needs.find_stores(init)?;
+        let places = needs.find_stores(init)?;
         let place = |name: &String| {
             let place = init.children.iter().position(|child| **child == **name);
             place.ok_or_else(|| Error::invalid(format_args!("node `{}` has no child `{name}`", init.name)))
@@ -195,7 +195,7 @@ impl<F: Form> ProcessorNode<F> {
         let children = needs.children.iter().map(place).collect::<Result<Vec<usize>>>()?;
         let schedules = needs.schedules.iter().enumerate();
         let punctuations = schedules.map(|(number, schedule)| init.punctuation(number, *schedule)).collect();
-        let wiring = Wiring { node: init.name.into(), task_id: init.task_id, stores, children, punctuations };
+        let wiring = Wiring { node: init.name.into(), task_id: init.task_id, places, children, punctuations };
         Ok(ProcessorNode { processor, punctuators, wiring, started: false })
     }
 }

@@ -1,11 +1,13 @@
 //! What the contexts of processors share: the way down, the stores, the clocks.
 
-use super::{Cancellable, ChildRef, StoreRef};
+use super::needs::Places;
+use super::{Cancellable, ChildRef, GlobalStoreRef, StoreRef};
+use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
 use crate::processor::{Forward, InFlight, Part, TaskId};
 use crate::record::RecordMetadata;
-use crate::state::{ReadableStore, StoreAccess};
+use crate::state::{GlobalStore, ReadableStore, StoreAccess};
 
 /// Where the task keeps what the maker has asked for, by the place of the wish.
 #[derive(Debug)]
@@ -13,8 +15,8 @@ pub(super) struct Wiring {
     /// Its name.
     pub(super) node: Box<str>,
     pub(super) task_id: TaskId,
-    /// Indexes of stores in the task.
-    pub(super) stores: Vec<usize>,
+    /// Its stores.
+    pub(super) places: Places,
     /// Places among the node's children.
     pub(super) children: Vec<usize>,
     /// Ids of punctuations in the task.
@@ -37,10 +39,20 @@ const OWN: &str = "a reference is used by the processor whose maker has asked fo
 
 impl<K: 'static, V: 'static> NodeContext<'_, K, V> {
     pub(super) fn store<S: ReadableStore>(&mut self, store: StoreRef<S>) -> S::Store<'_> {
-        let index = *self.wiring.stores.get(store.place as usize).expect(OWN);
+        let index = *self.wiring.places.stores.get(store.place as usize).expect(OWN);
         let (stores, write) = self.out.context().stores(self.timestamp, self.headers.encoded());
         // Its kind was checked when the node was made.
         S::face(StoreAccess { stores, index, write }).expect(OWN)
+    }
+
+    pub(super) fn global_store<GK: Data, GV: Data>(
+        &mut self,
+        store: GlobalStoreRef<GK, GV>,
+    ) -> GlobalStore<'_, GK, GV> {
+        let index = *self.wiring.places.globals.get(store.place as usize).expect(OWN);
+        let (stores, write) = self.out.context().stores(self.timestamp, self.headers.encoded());
+        // Its kind was checked when the node was made.
+        GlobalStore::of(StoreAccess { stores, index, write }).expect(OWN)
     }
 
     pub(super) fn forward(

@@ -1,10 +1,11 @@
 //! What a processor is given with each record and each punctuation.
 
 use super::node_context::NodeContext;
-use super::{Cancellable, ChildRef, FixedKeyProcessor, Processor, StoreRef};
+use super::{Cancellable, ChildRef, FixedKeyProcessor, GlobalStoreRef, Processor, StoreRef};
+use crate::data::Data;
 use crate::processor::TaskId;
 use crate::record::{FixedKeyRecord, Record, RecordMetadata};
-use crate::state::ReadableStore;
+use crate::state::{GlobalStore, ReadableStore};
 
 macro_rules! context {
     ($(#[$doc:meta])* $name:ident, $processor:ident, $key:ident, $record:ident) => {
@@ -17,6 +18,14 @@ macro_rules! context {
             /// A store that the maker has asked for. What it gives are snapshots: they borrow neither store nor context.
             pub fn store<S: ReadableStore>(&mut self, store: StoreRef<S>) -> S::Store<'_> {
                 self.node.store(store)
+            }
+
+            /// A global store that the maker has asked for, to be read. What it gives are snapshots.
+            pub fn global_store<GK: Data, GV: Data>(
+                &mut self,
+                store: GlobalStoreRef<GK, GV>,
+            ) -> GlobalStore<'_, GK, GV> {
+                self.node.global_store(store)
             }
 
             /// Sends a record to all nodes that follow.

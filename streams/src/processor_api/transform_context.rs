@@ -1,9 +1,11 @@
 //! What a transformer and its maker are given.
 
-use super::{Needs, StoreRef};
+use super::needs::Places;
+use super::{GlobalStoreRef, Needs, StoreRef};
+use crate::data::Data;
 use crate::processor::{Context, TaskId};
 use crate::record::RecordMetadata;
-use crate::state::{ReadableStore, Store, StoreAccess, Stores, WriteContext};
+use crate::state::{GlobalStore, KeyValue, ReadableStore, Store, StoreAccess, Stores, WriteContext};
 
 /// What the maker of a [`ValueTransformer`](super::ValueTransformer) is given, to say what the transformer needs.
 pub struct TransformInitContext<'a> {
@@ -18,6 +20,11 @@ impl TransformInitContext<'_> {
         self.needs.store(&store)
     }
 
+    /// Asks for a global store, to read it.
+    pub fn global_store<K: Data, V: Data>(&mut self, store: Store<KeyValue<K, V>>) -> GlobalStoreRef<K, V> {
+        self.needs.global_store(&store)
+    }
+
     /// The task that the transformer is made for. While the topology is built it is `0_0`.
     pub fn task_id(&self) -> TaskId {
         self.task_id
@@ -29,16 +36,18 @@ impl TransformInitContext<'_> {
 pub struct TransformContext<'a> {
     stores: &'a mut Stores,
     write: WriteContext<'a>,
-    /// Indexes of its stores in the task, by the place of the wish.
-    places: &'a [usize],
+    places: &'a Places,
     stream_time: i64,
     wall_clock_ms: i64,
 }
 
+/// Why a reference always fits.
+const OWN: &str = "a reference is used by the transformer whose maker has asked for it";
+
 impl<'a> TransformContext<'a> {
     pub(super) fn new(
         context: &'a mut Context<'_>,
-        places: &'a [usize],
+        places: &'a Places,
         timestamp: i64,
         headers: &'a [u8],
     ) -> Self {
@@ -49,10 +58,16 @@ impl<'a> TransformContext<'a> {
 
     /// A store that the maker has asked for. What it gives are snapshots: they borrow neither store nor context.
     pub fn store<S: ReadableStore>(&mut self, store: StoreRef<S>) -> S::Store<'_> {
-        const OWN: &str = "a reference is used by the transformer whose maker has asked for it";
-        let index = *self.places.get(store.place as usize).expect(OWN);
+        let index = *self.places.stores.get(store.place as usize).expect(OWN);
         // Its kind was checked when the node was made.
         S::face(StoreAccess { stores: self.stores, index, write: self.write.again() }).expect(OWN)
+    }
+
+    /// A global store that the maker has asked for, to be read. What it gives are snapshots.
+    pub fn global_store<K: Data, V: Data>(&mut self, store: GlobalStoreRef<K, V>) -> GlobalStore<'_, K, V> {
+        let index = *self.places.globals.get(store.place as usize).expect(OWN);
+        // Its kind was checked when the node was made.
+        GlobalStore::of(StoreAccess { stores: self.stores, index, write: self.write.again() }).expect(OWN)
     }
 
     /// The time of the update that is processed, or of the row that is looked up.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::needs::Places;
 use super::{Needs, TransformContext, TransformInitContext, ValueTransformer};
 use crate::error::Result;
 use crate::headers::Headers;
@@ -42,8 +43,7 @@ impl<T> Clone for TransformerMaker<T> {
 /// A transformer and where its stores are.
 pub(crate) struct MadeTransformer<T> {
     transformer: T,
-    /// Indexes in the task.
-    places: Vec<usize>,
+    places: Places,
 }
 
 impl<T: ValueTransformer> MadeTransformer<T> {

@@ -2,7 +2,8 @@
 //!
 //! Sub-topologies are taken in the order in which records flow. For each, the ends of its source topics are asked for once
 //! everything before it is committed (a commit covers its outputs, so what the hop before has written is there by then);
-//! then the group's committed offsets must reach these ends.
+//! then the group's committed offsets must reach these ends. At last the reader of the global stores must reach the ends of
+//! its topics, to which streams may have written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anabranch_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
 use tokio::sync::watch;
 
+use super::global::Positions;
 use super::topics::{Plan, PlannedSubtopology};
 use super::worker::client_error;
 use crate::error::{Error, Result};
@@ -62,6 +64,26 @@ pub(crate) async fn drain(
         }
     }
     Ok(())
+}
+
+/// Waits until the global stores of this instance show everything that is in their topics by now.
+///
+/// # Errors
+/// If the broker does not answer, or the reader ends first.
+pub(crate) async fn drain_globals(
+    client: &Client,
+    topics: &BTreeMap<String, i32>,
+    mut positions: watch::Receiver<Positions>,
+) -> Result<()> {
+    let of = |(topic, count): (&String, &i32)| {
+        let topic = topic.clone();
+        (0..*count).map(move |partition| TopicPartition::new(topic.as_str(), partition))
+    };
+    let partitions: Vec<TopicPartition> = topics.iter().flat_map(of).collect();
+    let ends = ends_of(client, &partitions).await?;
+    let reached = |positions: &Positions| ends.iter().all(|(place, end)| positions.get(place) >= Some(end));
+    let read = positions.wait_for(reached).await.map(drop);
+    read.map_err(|_| Error::fatal("the application has stopped before its global stores were read"))
 }
 
 async fn ends_of(client: &Client, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>> {

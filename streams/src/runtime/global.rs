@@ -15,7 +15,7 @@ use anabranch_client::{
 };
 use anabranch_host::{Host, Instant, JoinError, JoinHandle};
 use anabranch_state_store::{Checkpoint, Engine};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::batch_outbox::BatchOutbox;
@@ -42,11 +42,14 @@ struct GlobalReader {
     producer: Producer,
     acknowledgements: Acknowledgements,
     epoch: u64,
-    /// Where each partition is read on.
-    positions: BTreeMap<TopicPartition, i64>,
+    /// Where each partition is read on: what comes before can be seen in the stores.
+    positions: watch::Sender<Positions>,
     checkpoint_interval: Duration,
     last_checkpoint: Instant,
 }
+
+/// Where each partition is read on.
+pub(crate) type Positions = BTreeMap<TopicPartition, i64>;
 
 /// Where partitions begin and end.
 type Bounds = BTreeMap<TopicPartition, (i64, i64)>;
@@ -158,6 +161,7 @@ pub(crate) async fn start(
     let globals = open_stores(&parts.topology, application_id, topics, engine.as_ref(), &bounds, now)?;
     parts.task_config.globals = globals.clone();
     let reader = GlobalReader::caught_up(parts, &bounds).await?;
+    let positions = reader.positions.subscribe();
     let (stop, stopped) = oneshot::channel();
     let thread = host.spawn_pinned(&name, move || reader.run(stopped));
     let thread =
@@ -172,19 +176,25 @@ pub(crate) async fn start(
         // The instance may be gone already.
         let _ = to_instance.send(FromWorker::Failed(failed));
     });
-    Ok((globals, Some(Reading { stop, ended })))
+    Ok((globals, Some(Reading { stop, ended, positions })))
 }
 
 /// A reader at work.
 pub(crate) struct Reading {
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
+    positions: watch::Receiver<Positions>,
 }
 
 impl Reading {
+    /// How far it has come.
+    pub(crate) fn positions(&self) -> watch::Receiver<Positions> {
+        self.positions.clone()
+    }
+
     /// Ends it: cleanly, with what was read kept, or as a crash would.
     pub(crate) async fn end(self, cleanly: bool) {
-        let Reading { stop, ended } = self;
+        let Reading { stop, ended, .. } = self;
         if cleanly {
             // It may have failed, and told so.
             let _ = stop.send(());
@@ -212,7 +222,7 @@ impl GlobalReader {
         } = parts;
         let outbox = BatchOutbox::new(client.clone(), compression, BATCH_BYTES);
         let globals = task_config.globals.clone();
-        let mut positions: BTreeMap<TopicPartition, i64> =
+        let mut positions: Positions =
             bounds.iter().map(|(partition, (start, _))| (partition.clone(), *start)).collect();
         for (_, rows) in globals.rows() {
             for ((topic, partition), checkpoint) in rows.reflected() {
@@ -240,12 +250,13 @@ impl GlobalReader {
             producer,
             acknowledgements: Acknowledgements::default(),
             epoch: 1,
-            positions,
+            positions: watch::Sender::new(positions),
             checkpoint_interval,
             last_checkpoint,
         };
         let behind = |reader: &GlobalReader| {
-            bounds.iter().any(|(partition, (_, end))| reader.positions.get(partition) < Some(end))
+            let positions = reader.positions.borrow();
+            bounds.iter().any(|(partition, (_, end))| positions.get(partition) < Some(end))
         };
         while behind(&reader) {
             reader.turn().await?;
@@ -292,12 +303,16 @@ impl GlobalReader {
     async fn turn(&mut self) -> Result<()> {
         let polled = self.consumer.poll_batches(POLL).await;
         let polled = polled.map_err(|error| client_error("reading the topics of global stores", error))?;
+        let mut read = Vec::new();
         for fetched in polled.records {
             self.task.enqueue(&fetched)?;
             let partition = TopicPartition::new(Arc::clone(&fetched.topic), fetched.partition);
-            self.positions.insert(partition, fetched.next_offset);
+            read.push((partition, fetched.next_offset));
         }
         while self.task.process(RECORDS_PER_TURN, self.host.wall_clock_ms())? {}
+        if !read.is_empty() {
+            self.positions.send_modify(|positions| positions.extend(read));
+        }
         if let Some(error) = self.acknowledgements.error() {
             return Err(client_error("writing dead letters", error));
         }
@@ -338,7 +353,8 @@ impl GlobalReader {
     /// How far a store reflects the topics that feed it.
     fn reflected(&self, store: &str, wall_clock_ms: i64) -> Reflected {
         let feeds = |topic: &str| self.globals.feeds(topic, store);
-        let read = self.positions.iter().filter(|(place, position)| **position > 0 && feeds(&place.topic));
+        let positions = self.positions.borrow();
+        let read = positions.iter().filter(|(place, position)| **position > 0 && feeds(&place.topic));
         read.map(|(place, position)| {
             let checkpoint = Checkpoint { offset: position - 1, wall_clock_ms };
             ((Arc::clone(&place.topic), place.partition), checkpoint)

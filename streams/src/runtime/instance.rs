@@ -20,7 +20,7 @@ use super::assignment::user_data::Subscription;
 use super::beginnings;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
-use super::global::{self, ReaderParts};
+use super::global::{self, Positions, ReaderParts, Reading};
 use super::member::{Member, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) topology: Arc<Topology>,
     pub(crate) globals: Globals,
+    /// How far the topics of the global stores are read, if there are any.
+    globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
     /// Counts commits.
     pub(crate) committed: watch::Sender<u64>,
@@ -123,7 +125,7 @@ impl InstanceHandle {
     }
 
     pub(crate) async fn drain(&self) -> Result<()> {
-        let Shared { client, application_id, plan, workers, committed, .. } = &*self.shared;
+        let Shared { client, application_id, plan, workers, committed, globals_read, .. } = &*self.shared;
         let hurry = || workers.iter().for_each(|worker| drop(worker.send(ToWorker::Commit)));
         let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
         let drained = async {
@@ -135,6 +137,9 @@ impl InstanceHandle {
                 if worker.send(ToWorker::Settle { reply }).is_ok() {
                     let _ = settled.await;
                 }
+            }
+            if let Some(positions) = globals_read {
+                drain::drain_globals(client, &plan.global_topics, positions.clone()).await?;
             }
             Ok(())
         };
@@ -338,6 +343,7 @@ impl Instance {
             plan,
             topology,
             globals,
+            globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
             committed: watch::Sender::new(0),
             error: Mutex::new(None),

@@ -32,8 +32,8 @@ mod write;
 
 pub use declaration::StoreDeclaration;
 pub use faces::{
-    Entries, KeyValueStore, PutOutcome, SessionStore, StoreAccess, ValueAndTimestamp, VersionedRecord,
-    VersionedStore, WindowStore,
+    Entries, GlobalStore, KeyValueStore, PutOutcome, SessionStore, StoreAccess, ValueAndTimestamp,
+    VersionedRecord, VersionedStore, WindowStore,
 };
 pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};

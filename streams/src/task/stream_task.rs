@@ -415,6 +415,9 @@ fn make_stores(
             })?,
         );
     }
+    for name in topology.globals_of(chosen) {
+        stores.push(config.globals.open(name)?);
+    }
     Ok(Stores::new(stores))
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct NodeDefinition {
     pub(crate) children: Vec<usize>,
     /// Names of the stores it uses, in the order in which they were connected.
     pub(crate) stores: Vec<String>,
+    /// Global stores that it reads, by name, with the types it takes them for.
+    pub(crate) globals: Vec<(String, EdgeType)>,
     pub(crate) on_error: Option<OnError>,
 }
 
@@ -151,8 +153,17 @@ impl Topology {
             self.nodes[parent].children.push(index);
         }
         let parents = parents.to_vec();
-        let (children, stores) = (Vec::new(), Vec::new());
-        self.nodes.push(NodeDefinition { name, kind, supplier, parents, children, stores, on_error });
+        let (children, stores, globals) = (Vec::new(), Vec::new(), Vec::new());
+        self.nodes.push(NodeDefinition {
+            name,
+            kind,
+            supplier,
+            parents,
+            children,
+            stores,
+            globals,
+            on_error,
+        });
         index
     }
 
@@ -168,6 +179,17 @@ impl Topology {
             Some(other) if other.shape == store.shape && other.types == store.types => {}
             Some(_) => self.declared_in_two_ways(&store.name),
         }
+    }
+
+    /// Global stores that these nodes read and do not feed.
+    pub(crate) fn globals_of(&self, nodes: &[usize]) -> Vec<&String> {
+        let mut all: Vec<&String> = Vec::new();
+        for (name, _) in nodes.iter().flat_map(|&node| &self.nodes[node].globals) {
+            if !all.contains(&name) && !nodes.iter().any(|&node| self.nodes[node].stores.contains(name)) {
+                all.push(name);
+            }
+        }
+        all
     }
 
     pub(super) fn declared_in_two_ways(&mut self, store: &str) {

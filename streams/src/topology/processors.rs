@@ -76,18 +76,25 @@ impl Topology {
     /// Gives a node what its maker has asked for.
     pub(crate) fn grant(&mut self, node: usize, needs: Needs) {
         let name = Arc::clone(&self.nodes[node].name);
+        let global = self.feeds_global_store(node);
+        if global {
+            self.check_feeder(&name, &needs);
+        }
         self.faults.extend(needs.faults.iter().map(|fault| format!("node `{name}` {fault}")));
         for need in needs.stores {
             let store = need.declaration.settings.name.clone().into_owned();
-            self.declare_store(need);
+            self.declare_store(need, global);
             self.connect(node, &store);
         }
+        let reads =
+            needs.globals.into_iter().map(|need| (need.declaration.settings.name.into_owned(), need.types));
+        self.nodes[node].globals.extend(reads);
         self.wanted_children.extend(needs.children.into_iter().map(|child| (node, child)));
     }
 
     /// Adds a store that a processor asks for, unless it is there already. If an operator keeps its result there, what the
     /// operator says of the store counts, whichever comes first.
-    fn declare_store(&mut self, need: StoreNeed) {
+    fn declare_store(&mut self, need: StoreNeed, global: bool) {
         let StoreNeed { declaration, types, .. } = need;
         let settings = declaration.settings;
         let store = StoreDefinition {
@@ -102,12 +109,13 @@ impl Topology {
             supplier: declaration.supplier,
             in_memory: settings.in_memory,
             // Kafka Streams gathers the updates of an operator's store unless told otherwise, and those of others if told.
-            caching: settings.caching.unwrap_or(false)
+            caching: !global
+                && settings.caching.unwrap_or(false)
                 && !matches!(declaration.kind, DeclaredKind::Versioned { .. }),
-            logging: settings.logging,
+            logging: settings.logging && !global,
             source_topic: None,
             topic_configs: settings.topic_configs,
-            global: false,
+            global,
         };
         let declared = self.declared_stores.contains_key(&store.name);
         match self.store(&store.name) {
@@ -115,6 +123,10 @@ impl Topology {
                 self.declared_stores.insert(store.name.clone(), declaration.fault);
                 self.stores.push(store);
             }
+            Some(other) if other.global != global => self.faults.push(format!(
+                "the store `{}` is a global one: only the processor that feeds it may ask for it with `store`, others with `global_store`",
+                store.name
+            )),
             Some(other) if other.types == store.types && other.shape == store.shape => {}
             Some(other) if !declared && other.types == store.types && other.shape.is_like(&store.shape) => {}
             Some(_) => self.declared_in_two_ways(&store.name),

@@ -48,7 +48,7 @@ impl Topology {
     }
 
     /// Whether a node stands below a source of a global store.
-    fn feeds_global_store(&self, index: usize) -> bool {
+    pub(super) fn feeds_global_store(&self, index: usize) -> bool {
         match &self.nodes[index].kind {
             NodeKind::Source(source) => source.global,
             _ => self.nodes[index].parents.iter().any(|&parent| self.feeds_global_store(parent)),

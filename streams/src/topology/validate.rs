@@ -30,6 +30,7 @@ impl Topology {
         self.check_topics(&mut faults);
         self.check_partitions(&mut faults);
         self.check_processors(&mut faults);
+        self.check_global_readers(&mut faults);
         Topology::faults_as_error(&faults)
     }
 

@@ -1,7 +1,5 @@
 //! Global tables: every instance has all rows, before it processes the first record.
 
-use std::collections::BTreeMap;
-
 use anabranch::prelude::*;
 
 use super::{App, on_kafka};
@@ -36,21 +34,14 @@ impl Topics {
     }
 }
 
-/// Writes rows and waits until this instance has them.
+/// Writes rows and waits until this instance shows them.
 async fn tell(running: &RunningStreams, topics: &Topics, rows: &[(&str, Option<&str>)]) -> Result<()> {
     let countries = running.producer(topics.countries.clone())?;
     for (code, name) in rows {
         countries.send((*code).to_string(), name.map(str::to_string)).await?;
     }
     countries.flush().await?;
-    let names = running.store(NAMES)?;
-    let newest: BTreeMap<&str, Option<&str>> = rows.iter().copied().collect();
-    for (code, name) in newest {
-        while names.get(&code.to_string()).await?.as_deref() != name {
-            tokio::task::yield_now().await;
-        }
-    }
-    Ok(())
+    running.drain().await
 }
 
 /// Sends visits and gives what comes out, sorted.

@@ -5,6 +5,8 @@ mod bad_input;
 mod beginnings;
 mod errors;
 mod exactly_once;
+mod foreign_keys;
+mod global_stores;
 mod global_tables;
 mod instances;
 mod killed;

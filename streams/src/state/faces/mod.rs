@@ -4,10 +4,11 @@
 //! nothing, so that a processor may forward, and write to the store, while it goes through one.
 //!
 //! Reading order: `access` (how a face is made), `entries` (the iterator), `time_range`, then the faces: `key_value`,
-//! `window`, `session`, `versioned`.
+//! `window`, `session`, `versioned`, `global`.
 
 mod access;
 mod entries;
+mod global;
 mod key_value;
 mod session;
 mod time_range;
@@ -16,6 +17,7 @@ mod window;
 
 pub use access::StoreAccess;
 pub use entries::Entries;
+pub use global::GlobalStore;
 pub use key_value::{KeyValueStore, ValueAndTimestamp};
 pub use session::SessionStore;
 pub use versioned::{PutOutcome, VersionedRecord, VersionedStore};
