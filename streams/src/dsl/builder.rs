@@ -36,12 +36,51 @@ impl StreamsBuilder {
         StreamsBuilder::default()
     }
 
-    /// Reads a topic as a stream. A name alone promises nothing about keys: they are `Option<String>`, values `String`.
+    /// Reads a topic as a stream. A name alone promises nothing about keys: they are `Option<String>`, values `String`. A
+    /// `Topic<K, V>` brings its own types; what does not fit them (a null where the type has no room for one, bytes that cannot be
+    /// read) goes where the error policy says.
+    ///
+    /// ```text
+    /// topic   (ada, 1)    (null, 2)
+    /// stream  (ada, 1) ── (null, 2) ──▶
+    /// ```
+    ///
+    /// A record has the time that its topic gives it, or the one that the topic's
+    /// [`timestamps`](crate::topic::Consumed::timestamps) make of it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// const VISITS: Topic<String, i64> = Topic::new("visits");
+    /// builder.stream(VISITS.consumed().timestamps(|visit, _| visit.value)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input(VISITS).pipe("ada", 1_700_000_000_000);
+    /// assert_eq!(driver.output(VISITS_OUT).read().unwrap().timestamp, 1_700_000_000_000);
+    /// # const VISITS_OUT: Topic<String, i64> = Topic::new("out");
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn stream<T: IntoTopic>(&self, topic: T) -> KStream<T::Key, T::Value> {
         self.streams([topic])
     }
 
     /// Reads several topics of the same types as one stream. How they are read is said on the first.
+    ///
+    /// ```text
+    /// a    (k, 1) ─────────── (k, 3) ──▶
+    /// b    ───────── (k, 2) ───────────▶
+    /// out  (k, 1) ── (k, 2) ─ (k, 3) ──▶
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.streams(["a", "b"]).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("a").pipe("k", "1");
+    /// driver.input("b").pipe("k", "2");
+    /// assert_eq!(driver.output("out").read_all().len(), 2);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn streams<T: IntoTopic>(&self, topics: impl IntoIterator<Item = T>) -> KStream<T::Key, T::Value> {
         let mut consumed = topics.into_iter().map(IntoTopic::into_consumed);
         let Some(first) = consumed.next() else { return self.nothing() };

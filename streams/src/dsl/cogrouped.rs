@@ -54,6 +54,14 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
     /// Begins an aggregate of several grouped streams, this one the first: `initial` makes an empty aggregate,
     /// `aggregator` adds a record of this stream to it. `None` deletes the row, `Err` goes to the error policy.
     ///
+    /// ```text
+    /// clicks    (ada, /home) ────────────────────────────────────────▶
+    /// orders    ─────────────────────── (ada, tea) ──────────────────▶
+    /// profiles  (ada, saw /home) ────── (ada, saw /home bought tea) ─▶
+    /// ```
+    ///
+    /// Null keys and null values are dropped. The result has the latest time of the values in it.
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///
@@ -106,7 +114,8 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         windows.cut(self.clone())
     }
 
-    /// Aggregates the values of each key. Null values are dropped.
+    /// Aggregates the values of each key, each stream's with its own aggregator. Null keys and null values are dropped; `None`
+    /// deletes the row, `Err` goes to the error policy. See [`cogroup`](KGroupedStream::cogroup) for a figure and an example.
     pub fn aggregate(&self) -> KTable<K, A> {
         self.aggregated("aggregate", StoreSettings::unnamed())
     }

@@ -86,8 +86,36 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.foreign_joined(kind, other, foreign_key, joiner, options.into(), store.into_store().settings)
     }
 
-    /// All rows of this table, each with the row of the other table that its foreign key names, if it names one and there
-    /// is one.
+    /// All rows of this table, each with the row of the other table that its foreign key names, if it names one (`None` is none)
+    /// and there is one.
+    ///
+    /// ```text
+    /// orders     (1, ada: tea) ──────────────────────── (1, null) ──▶
+    /// customers  ─────────────── (ada, Ada) ────────────────────────▶
+    /// joined     (1, tea for -)  (1, tea for Ada) ───── (1, null) ──▶
+    /// ```
+    ///
+    /// A deletion in this table deletes the row, one in the other table updates it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let (orders, customers) = (builder.table("orders"), builder.table("customers"));
+    /// let joined = orders.left_foreign_key_join(
+    ///     &customers,
+    ///     |order| order[..3].to_string(),
+    ///     |order, name| format!("{} for {}", &order[5..], name.map_or("-", |name| name)),
+    /// );
+    /// joined.to_stream().to("joined");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("orders").pipe("1", "ada: tea");
+    /// driver.input("customers").pipe("ada", "Ada");
+    /// driver.input("orders").pipe_tombstone("1");
+    /// let joined = driver.output(Topic::<String, Option<String>>::new("joined"));
+    /// let rows: Vec<_> = joined.read_key_values().into_iter().map(|(_, row)| row).collect();
+    /// assert_eq!(rows, [Some("tea for -".to_string()), Some("tea for Ada".to_string()), None]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn left_foreign_key_join<KO: Data, VO: Data, Q: Outcome<KO>, R: Nullable>(
         &self,
         other: &KTable<KO, VO>,

@@ -35,6 +35,12 @@ impl StreamsBuilder {
     /// Reads a topic as a table of which every instance has all rows. A null value deletes the row, a null key is
     /// dropped.
     ///
+    /// ```text
+    /// countries  (no, Norway) ─────────────▶   all partitions, on every instance
+    /// visits     ─────────────── (1, no) ──▶   a partition a task
+    /// out        ─────────────── (1, Norway) ▶
+    /// ```
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///

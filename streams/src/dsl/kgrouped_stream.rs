@@ -43,7 +43,27 @@ impl<K, V> KGroupedStream<K, V> {
 }
 
 impl<K: Nullable, V: Nullable> KStream<K, V> {
-    /// Groups the records by their key.
+    /// Groups the records by their key. Records with a null key are dropped and counted when they are aggregated.
+    ///
+    /// ```text
+    /// in      (a, 1) ── (b, 2) ── (a, 3) ──▶
+    /// groups  a: 1, 3    b: 2
+    /// ```
+    ///
+    /// If the key is not the source's any more (after `map`, `select_key`, ..) the records are repartitioned first.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream("clicks").group_by_key();
+    /// clicks.count().updates().to("counts");
+    /// clicks.reduce(|_, latest| latest).updates().to("latest");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada", "/home");
+    /// let counts = driver.output(Topic::<String, i64>::new("counts"));
+    /// assert_eq!(counts.read_key_value(), Some(("ada".to_string(), 1)));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn group_by_key(&self) -> KGroupedStream<K::Present, V> {
         self.group_by_key_with(Grouped::new())
     }
@@ -63,6 +83,13 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
     }
 
     /// Counts the records of each key. Null keys and null values are dropped.
+    ///
+    /// ```text
+    /// clicks  (ada, /home) ── (bob, /) ── (ada, /help) ──▶
+    /// counts  (ada, 1) ────── (bob, 1) ── (ada, 2) ──────▶
+    /// ```
+    ///
+    /// A count has the latest time of the records counted.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -84,6 +111,25 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
 
 impl<K: Item, V: Nullable> KStream<K, V> {
     /// Groups the records by the key that `selector` picks; `None` drops the record. They are repartitioned.
+    ///
+    /// ```text
+    /// in      (-, tea) ── (-, cup) ── (-, toast) ──▶
+    /// groups  t: tea, toast    c: cup
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let by_letter = builder.stream("in").group_by(|_, word| word.chars().next().map(String::from));
+    /// by_letter.reduce(|all, word| all + " " + &word).updates().to("words");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for word in ["tea", "", "toast"] {
+    ///     driver.input("in").pipe(None, word);
+    /// }
+    /// let words: Vec<_> = driver.output("words").read_key_values().into_iter().map(|(_, words)| words).collect();
+    /// assert_eq!(words, ["tea", "tea toast"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn group_by<R: Nullable>(
         &self,
         selector: impl Fn(&K, &V) -> R + Send + Sync + 'static,
@@ -113,7 +159,27 @@ impl<K: Item, V: Nullable> KStream<K, V> {
         }))
     }
 
-    /// Counts the records of each key that `selector` picks.
+    /// Counts the records of each key that `selector` picks; `None` drops the record. They are repartitioned.
+    ///
+    /// ```text
+    /// in      (-, tea) ── (-, cup) ── (-, toast) ──▶
+    /// counts  (t, 1) ──── (c, 1) ──── (t, 2) ──────▶
+    /// ```
+    ///
+    /// Null values are dropped. A count has the latest time of the records counted.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("in").count_by(|_, word| word[..1].to_string()).updates().to("counts");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for word in ["tea", "cup", "toast"] {
+    ///     driver.input("in").pipe(None, word);
+    /// }
+    /// let counts = driver.output(Topic::<String, i64>::new("counts")).read_key_values();
+    /// assert_eq!(counts.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [1, 1, 2]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn count_by<R: Nullable>(
         &self,
         selector: impl Fn(&K, &V) -> R + Send + Sync + 'static,
@@ -144,7 +210,24 @@ fn grouped<K: Nullable, V: Nullable>(
 }
 
 impl<K: Data, V: Nullable> KGroupedStream<K, V> {
-    /// Counts the records of each key. Null values are dropped.
+    /// Counts the records of each key. Null values are dropped. A count has the latest time of the records counted.
+    ///
+    /// ```text
+    /// in      (a, x) ── (b, y) ── (a, z) ──▶
+    /// counts  (a, 1) ── (b, 1) ── (a, 2) ──▶
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("in").group_by_key().count().updates().to("counts");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("a", "x");
+    /// driver.input("in").pipe("a", "z");
+    /// let counts = driver.output(Topic::<String, i64>::new("counts"));
+    /// assert_eq!(counts.read_key_values(), [("a".to_string(), 1), ("a".to_string(), 2)]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn count(&self) -> KTable<K, i64> {
         self.counted(None)
     }
@@ -163,7 +246,14 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
     }
 
     /// Combines the values of each key: the first is taken as it is, each later one is combined with the result so far.
-    /// `None` deletes the row. Null values are dropped.
+    ///
+    /// ```text
+    /// in   (k, to) ── (k, be) ────▶
+    /// out  (k, to) ── (k, to be) ─▶
+    /// ```
+    ///
+    /// `None` deletes the row, and the next value is a first one again; `Err` goes to the error policy. Null values are dropped.
+    /// The result has the latest time of the values in it.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -206,8 +296,30 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
         self.aggregated("reduce", "KSTREAM-REDUCE-", || None, combine, store, false)
     }
 
-    /// Aggregates the values of each key, from what `initial` gives: `aggregate(|| 0i64, |key, value, sum| sum + value)`.
-    /// `None` deletes the row, `Err` goes to the error policy. Null values are dropped.
+    /// Aggregates the values of each key, from what `initial` gives.
+    ///
+    /// ```text
+    /// in   (k, 7) ── (k, x) ── (k, 5) ──▶
+    /// out  (k, 7) ──────────── (k, 12) ─▶      x is no number
+    /// ```
+    ///
+    /// `None` deletes the row, `Err` goes to the error policy and leaves the row as it is. Null values are dropped. The result has
+    /// the latest time of the values in it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let sums = builder.stream("in").group_by_key().aggregate(|| 0i64, |_, text, sum| text.parse::<i64>().map(|n| sum + n));
+    /// sums.updates().to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for text in ["7", "x", "5"] {
+    ///     driver.input("in").pipe("k", text);
+    /// }
+    /// let sums = driver.output(Topic::<String, i64>::new("out"));
+    /// assert_eq!(sums.read_key_values(), [("k".to_string(), 7), ("k".to_string(), 12)]);
+    /// assert_eq!(driver.output("app-dead-letter").read_key_value(), Some((Some("k".to_string()), "x".to_string())));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn aggregate<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -51,8 +51,16 @@ impl<K, V> KGroupedTable<K, V> {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
-    /// Groups the rows by the key that `mapper` gives them, with the value that it gives them. A key or value of `None`
-    /// leaves the row out. The rows are repartitioned.
+    /// Groups the rows by the key that `mapper` gives them, with the value that it gives them. A key or value of `None` leaves the
+    /// row out. The rows are repartitioned.
+    ///
+    /// ```text
+    /// country-of-user  (ada, gb) ── (grace, gb) ── (grace, us) ───────▶
+    /// users            (gb, 1) ──── (gb, 2) ────── (gb, 1) (us, 1) ───▶      count
+    /// ```
+    ///
+    /// When a row changes it leaves its old group and enters its new one; when it is deleted it leaves. A group's result has the
+    /// latest time of the updates in it.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -116,7 +124,8 @@ impl<K: Data, V: Data> KTable<K, V> {
 }
 
 impl<K: Data, V: Data> KGroupedTable<K, V> {
-    /// Counts the rows of each group. A group that has become empty counts 0.
+    /// Counts the rows of each group. A group that has become empty counts 0. See [`group_by`](KTable::group_by) for a figure and
+    /// an example.
     pub fn count(&self) -> KTable<K, i64> {
         self.counted(Store::unnamed())
     }
@@ -132,8 +141,16 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.aggregated("count", "KTABLE-AGGREGATE-", add, subtract, store, false)
     }
 
-    /// Combines the values of each group: `add(so_far, enters)`, `subtract(so_far, leaves)`. The first value is taken as
-    /// it is; `None` deletes the row.
+    /// Combines the values of each group: `add(so_far, enters)`, `subtract(so_far, leaves)`. The first value is taken as it is;
+    /// `None` deletes the row, `Err` goes to the error policy.
+    ///
+    /// ```text
+    /// inhabitants-of-town  (nl/delft, 104) ── (nl/gouda, 75) ── (nl/delft, 109) ──▶
+    /// inhabitants          (nl, 104) ──────── (nl, 179) ─────── (nl, 184) ────────▶
+    /// ```
+    ///
+    /// An update subtracts the old value and adds the new one; a deletion subtracts. The result has the latest time of the updates
+    /// in it.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -184,8 +201,15 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.aggregated("reduce", "KTABLE-REDUCE-", add, subtract, store, true)
     }
 
-    /// Aggregates the rows of each group, from what `initial` gives. An update first subtracts the old row, then adds the
-    /// new one. `None` deletes the row, `Err` goes to the error policy.
+    /// Aggregates the rows of each group, from what `initial` gives. An update first subtracts the old row, then adds the new one;
+    /// a deletion subtracts. `None` deletes the row, `Err` goes to the error policy.
+    ///
+    /// ```text
+    /// town-of-user  (ada, london) ───── (ada, london) ──────────▶
+    /// moves         (london, +ada) ──── (london, +ada-ada+ada) ─▶
+    /// ```
+    ///
+    /// The result has the latest time of the updates in it.
     ///
     /// ```
     /// use anabranch::prelude::*;

@@ -50,6 +50,13 @@ impl<K, V> KTable<K, V> {
 impl<K: Data, V: Data> KTable<K, V> {
     /// The rows that `predicate` accepts. A row that is no longer accepted is deleted.
     ///
+    /// ```text
+    /// clicks  (ada, 1) ── (ada, 2) ── (ada, 3) ──────▶
+    /// few     (ada, 1) ── (ada, 2) ── (ada, null) ───▶      filter(|_, n| *n < 3)
+    /// ```
+    ///
+    /// A deletion goes through where the row was there. A row keeps its time.
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///
@@ -79,7 +86,25 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.filtered("filter_with", predicate, Some(store.into_store().settings))
     }
 
-    /// The rows that `predicate` refuses.
+    /// The rows that `predicate` refuses: otherwise as [`filter`](KTable::filter).
+    ///
+    /// ```text
+    /// clicks  (ada, 1) ── (ada, 2) ── (ada, 3) ──▶
+    /// many    ─────────────────────── (ada, 3) ──▶      filter_not(|_, n| *n < 3)
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("clicks").count_by_key().filter_not(|_, n| *n < 3).updates().to("many");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for _ in 0..3 {
+    ///     driver.input("clicks").pipe("ada", "/");
+    /// }
+    /// let many = driver.output(Topic::<String, i64>::new("many"));
+    /// assert_eq!(many.read_key_values(), [("ada".to_string(), 3)]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
         self.filtered("filter_not", move |key: &K, value: &V| !predicate(key, value), None)
     }
@@ -105,6 +130,27 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Another value for each row; `None` deletes it.
+    ///
+    /// ```text
+    /// prices  (tea, 10) ── (cup, 5) ── (tea, null) ──▶
+    /// out     (tea, 20) ── (cup, 10) ─ (tea, null) ──▶
+    /// ```
+    ///
+    /// Deletions are not shown to `mapper`: they go through. A row keeps its time. The table is kept nowhere: who looks a row up
+    /// reads the one that it is made of, and maps that.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// # let (prices, out) = (Topic::<String, i64>::new("prices"), Topic::<String, Option<i64>>::new("out"));
+    /// builder.table(&prices).map_values(|price| price * 2).to_stream().to(&out);
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input(&prices).pipe("tea", 10);
+    /// driver.input(&prices).pipe_tombstone("tea");
+    /// let rows = driver.output(&out).read_key_values();
+    /// assert_eq!(rows, [("tea".to_string(), Some(20)), ("tea".to_string(), None)]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn map_values<R: Nullable>(
         &self,
         mapper: impl Fn(V) -> R + Send + Sync + 'static,
@@ -181,14 +227,48 @@ impl<K: Data, V: Data> KTable<K, V> {
         }))
     }
 
-    /// Every update of a row; a deletion is `None`.
+    /// Every update of a row; a deletion is `None`. [`updates`](KTable::updates) leaves deletions out.
+    ///
+    /// ```text
+    /// table   tea: 10 ──── tea: 12 ──── tea deleted ───▶
+    /// stream  (tea, 10) ── (tea, 12) ── (tea, null) ───▶
+    /// ```
+    ///
+    /// Each has the time of its row. Updates that come close together may be one where the table is kept in a cached store.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.table("prices").to_stream().to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("prices").pipe("tea", "10");
+    /// driver.input("prices").pipe_tombstone("tea");
+    /// let out = driver.output(Topic::<String, Option<String>>::new("out")).read_key_values();
+    /// assert_eq!(out, [("tea".to_string(), Some("10".to_string())), ("tea".to_string(), None)]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn to_stream(&self) -> KStream<K, Option<V>> {
         self.streamed("to_stream", NodeSupplier::of(|_| Ok(ToStream::<K, V>::new())), |serde| {
             serde.widened::<V>()
         })
     }
 
-    /// Every update of a row that is no deletion.
+    /// Every update of a row that is no deletion: [`to_stream`](KTable::to_stream) without the nulls, and a type that says so.
+    ///
+    /// ```text
+    /// table   tea: 10 ──── tea: 12 ──── tea deleted ───▶
+    /// stream  (tea, 10) ── (tea, 12) ──────────────────▶
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("clicks").count_by_key().updates().map_values(|n| n + 1).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada", "/");
+    /// assert_eq!(driver.output(Topic::<String, i64>::new("out")).read_key_value(), Some(("ada".to_string(), 2)));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn updates(&self) -> KStream<K, V> {
         self.streamed("updates", NodeSupplier::of(|_| Ok(Updates::<K, V>::new())), |serde| serde.clone())
     }

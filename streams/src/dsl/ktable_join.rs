@@ -36,6 +36,14 @@ impl Kind {
 impl<K: Data, V: Data> KTable<K, V> {
     /// The rows that both tables have, joined. The joiner's `None` deletes the row.
     ///
+    /// ```text
+    /// names  (1, Ada) ────────────────────────────────────────────▶
+    /// towns  ────────── (1, London) ─────── (1, null) ────────────▶
+    /// out    ────────── (1, Ada of London)  (1, null) ────────────▶
+    /// ```
+    ///
+    /// An update of either side updates the row; a deletion of either side deletes it. The row has the later time of the two.
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///
@@ -71,6 +79,30 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The rows of this table, each with that of the other table if there is one.
+    ///
+    /// ```text
+    /// names  (1, Ada) ──────────────────────────────── (1, null) ─▶
+    /// towns  ────────── (1, London) ───── (1, null) ──────────────▶
+    /// out    (1, Ada -) (1, Ada London)   (1, Ada -)   (1, null) ─▶
+    /// ```
+    ///
+    /// A deletion on this side deletes the row, one on the other side updates it. For time holds what is said of
+    /// [`join`](KTable::join).
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let (names, towns) = (builder.table("names"), builder.table("towns"));
+    /// names.left_join(&towns, |name, town| format!("{name} {}", town.map_or("-", |town| town))).to_stream().to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("names").pipe("1", "Ada");
+    /// driver.input("towns").pipe("1", "London");
+    /// driver.input("names").pipe_tombstone("1");
+    /// let out = driver.output(Topic::<String, Option<String>>::new("out"));
+    /// let rows: Vec<_> = out.read_key_values().into_iter().map(|(_, row)| row).collect();
+    /// assert_eq!(rows, [Some("Ada -".to_string()), Some("Ada London".to_string()), None]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn left_join<K2: SameKey<K> + Data, V2: Data, R: Nullable>(
         &self,
         other: &KTable<K2, V2>,
@@ -96,6 +128,29 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The rows of both tables, joined where both have one.
+    ///
+    /// ```text
+    /// names  (1, Ada) ──────────────── (1, null) ────▶
+    /// towns  ────────── (1, London) ─────────────────▶
+    /// out    (1, Ada -) (1, Ada London) (1, - London) ▶
+    /// ```
+    ///
+    /// The row is deleted when neither side has one any more. For time holds what is said of [`join`](KTable::join).
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let (names, towns) = (builder.table("names"), builder.table("towns"));
+    /// let show = |side: Option<&String>| side.map_or("-".to_string(), String::clone);
+    /// names.outer_join(&towns, move |name, town| format!("{} {}", show(name), show(town))).updates().to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("names").pipe("1", "Ada");
+    /// driver.input("towns").pipe("1", "London");
+    /// driver.input("names").pipe_tombstone("1");
+    /// let rows: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, row)| row).collect();
+    /// assert_eq!(rows, ["Ada -", "Ada London", "- London"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn outer_join<K2: SameKey<K> + Data, V2: Data, R: Nullable>(
         &self,
         other: &KTable<K2, V2>,

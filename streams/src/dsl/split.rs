@@ -59,12 +59,12 @@ impl<K: Item, V: Item> Split<K, V> {
         self
     }
 
-    /// The records that `predicate` accepts and no earlier branch has taken.
+    /// The records that `predicate` accepts and no earlier branch has taken. See [`KStream::split`] for a figure.
     pub fn branch(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
         self.add(Some(Arc::new(predicate)))
     }
 
-    /// The records that no branch takes.
+    /// The records that no branch takes. See [`KStream::split`] for a figure.
     pub fn default_branch(self) -> KStream<K, V> {
         self.add(None)
     }

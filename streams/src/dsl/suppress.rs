@@ -177,6 +177,14 @@ impl<K> Suppress<K> for UntilTimeLimit {
 impl<K: Data, V: Data> KTable<K, V> {
     /// Holds updates back, until their window has closed or for a while, and lets the newest of each key go then.
     ///
+    /// ```text
+    /// counts      ──1@0s────2@10s────3@59s────1@60s──▶
+    /// suppressed  ───────────────────────────3@59s───▶      until_window_closes(), windows of a minute
+    /// ```
+    ///
+    /// An update that is let go has its own time. Of a window that has closed a deletion is not told, as nothing was said of it
+    /// before.
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///

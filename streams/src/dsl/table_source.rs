@@ -17,7 +17,31 @@ use crate::topic::{Consumed, IntoTopic};
 use crate::topology::{NodeKind, SourceDefinition, StoreDefinition};
 
 impl StreamsBuilder {
-    /// Reads a topic as a table: the newest value of each key; a null value deletes the row, a null key is dropped.
+    /// Reads a topic as a table: the newest value of each key.
+    ///
+    /// ```text
+    /// topic  (tea, 10) ── (tea, 12) ── (tea, null) ──▶
+    /// table  tea: 10 ──── tea: 12 ──── (no row) ─────▶
+    /// ```
+    ///
+    /// A null value deletes the row, whether or not the topic's type has room for null; a null key is dropped. Newest is what
+    /// comes last: a late record overwrites a row of a later time, unless the table is kept in a `Versioned` store
+    /// ([`table_with`](StreamsBuilder::table_with)). Kept are only tables that something below asks for.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let prices = builder.table("prices");
+    /// builder.stream("orders").join_table(&prices, |order, price| format!("{order} at {price}")).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("prices").pipe("tea", "10");
+    /// driver.input("orders").pipe("tea", "a pound");
+    /// driver.input("prices").pipe_tombstone("tea");
+    /// driver.input("orders").pipe("tea", "a bag");
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, text)| text).collect();
+    /// assert_eq!(out, ["a pound at 10"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn table<T: IntoTopic>(&self, topic: T) -> KTable<Present<T::Key>, Present<T::Value>>
     where
         T::Key: Nullable,
@@ -29,6 +53,12 @@ impl StreamsBuilder {
     /// Reads a topic as a table in a store that can be asked, which may be one that remembers: with a `Versioned` store a
     /// late update counts for its own time and does not replace a later one, and a stream that is joined with the table
     /// meets each row as it was at the time of the record.
+    ///
+    /// ```text
+    /// prices  (tea, 10)@1s ── (tea, 12)@3s ── (tea, 11)@2s ──────────────────────────▶
+    /// orders  ──────────────────────────────────────────────── (tea, a pound)@2.5s ──▶
+    /// priced  ──────────────────────────────────────────────── (tea, a pound at 11) ─▶
+    /// ```
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -124,7 +154,28 @@ impl StreamsBuilder {
 }
 
 impl<K: Nullable, V: Nullable> KStream<K, V> {
-    /// The stream as a table: the newest value of each key; a null value deletes the row, a null key is dropped.
+    /// The stream as a table: the newest value of each key.
+    ///
+    /// ```text
+    /// stream  (tea, 10) ── (tea, 12) ── (tea, null) ──▶
+    /// table   tea: 10 ──── tea: 12 ──── (no row) ─────▶
+    /// ```
+    ///
+    /// A null value deletes the row, a null key is dropped; newest is what comes last. If the key is not the source's any more the
+    /// records are repartitioned first.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// const PRICES: Store<KeyValue<String, String>> = Store::named("prices");
+    /// builder.stream("offers").filter(|_, price| !price.is_empty()).to_table_with(PRICES);
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for price in ["10", "", "12"] {
+    ///     driver.input("offers").pipe("tea", price);
+    /// }
+    /// assert_eq!(driver.store(PRICES)?.get(&"tea".to_string())?.as_deref(), Some("12"));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn to_table(&self) -> KTable<K::Present, V::Present> {
         self.made_table(TableStoreSettings::unnamed())
     }

@@ -161,6 +161,16 @@ impl Streams {
         self
     }
 
+    /// As [`Streams::on_deserialization_error`], looking at the record.
+    #[must_use]
+    pub fn on_deserialization_error_with(
+        mut self,
+        policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
+    ) -> Streams {
+        self.policies.read = ErrorPolicy::with(policy);
+        self
+    }
+
     /// What happens to records that cannot be processed.
     #[must_use]
     pub fn on_processing_error(mut self, answer: OnError) -> Streams {
@@ -182,6 +192,16 @@ impl Streams {
     #[must_use]
     pub fn on_production_error(mut self, answer: OnError) -> Streams {
         self.policies.write = answer.into();
+        self
+    }
+
+    /// As [`Streams::on_production_error`], looking at the record.
+    #[must_use]
+    pub fn on_production_error_with(
+        mut self,
+        policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
+    ) -> Streams {
+        self.policies.write = ErrorPolicy::with(policy);
         self
     }
 

@@ -15,7 +15,27 @@ use crate::topic::{Fits, Partitioner, Sink, SinkSpec, Writer, WriterOf};
 use crate::topology::{NodeKind, SinkTopic};
 
 impl<K: Item, V: Item> KStream<K, V> {
-    /// Writes the records to a topic. Nulls are written as null; the topic's types are the stream's up to null.
+    /// Writes the records to a topic, which must exist. Its types are the stream's up to null: nulls are written as null.
+    ///
+    /// ```text
+    /// stream  (k, a) ── (k, b) ──▶
+    /// topic   (k, a)    (k, b)
+    /// ```
+    ///
+    /// Time and headers are written as they are. The partition follows from the key, as in every Kafka client, unless the topic
+    /// says otherwise: `TOPIC.produced().partitioner(..)`.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// const SHOUTED: Topic<Option<String>, String> = Topic::new("shouted");
+    /// builder.stream("in").map_values(|text| text.to_uppercase()).to(SHOUTED);
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe_at(7, "k", "hey");
+    /// let record = driver.output(SHOUTED).read().unwrap();
+    /// assert_eq!((record.value.as_str(), record.timestamp), ("HEY", 7));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn to(&self, topic: impl Sink<K, V>) -> Named {
         let SinkSpec { topic, name, key, value, partitioner, on_error } = topic.into_sink();
         let (key, value): (ResolveWriter<K>, ResolveWriter<V>) = (resolve(key), resolve(value));
@@ -39,6 +59,26 @@ impl<K: Item, V: Item> KStream<K, V> {
     }
 
     /// Writes each record to the topic that `choose` names. Such topics must exist.
+    ///
+    /// ```text
+    /// in     (-, tea) ── (-, toast) ──▶
+    /// short  (-, tea)
+    /// long               (-, toast)
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`to`](KStream::to).
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("in").to_topic_by(|_, word, _| if word.len() > 3 { "long" } else { "short" });
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe(None, "tea");
+    /// driver.input("in").pipe(None, "toast");
+    /// assert_eq!(driver.output("short").read_key_value(), Some((None, "tea".to_string())));
+    /// assert_eq!(driver.output("long").read_key_value(), Some((None, "toast".to_string())));
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn to_topic_by<T: AsRef<str> + 'static>(
         &self,
         choose: impl Fn(&K, &V, &RecordMetadata) -> T + Send + Sync + 'static,
@@ -70,12 +110,46 @@ impl<K: Item, V: Item> KStream<K, V> {
         }
     }
 
-    /// Shows each record to `act`.
+    /// Shows each record to `act`, nulls included, and ends the stream. What `act` does is not undone when records are processed
+    /// again after a failure.
+    ///
+    /// ```text
+    /// in   (k, a) ── (k, b) ──▶
+    ///        ↓ act     ↓ act
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # let builder = StreamsBuilder::new();
+    /// static BYTES: AtomicUsize = AtomicUsize::new(0);
+    /// builder.stream("in").for_each(|_, text| drop(BYTES.fetch_add(text.len(), Ordering::Relaxed)));
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe(None, "abc");
+    /// assert_eq!(BYTES.load(Ordering::Relaxed), 3);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn for_each(&self, act: impl Fn(&K, &V) + Send + Sync + 'static) -> Named {
         self.ending("for_each", "KSTREAM-FOREACH-", move |key, value| act(key, value))
     }
 
-    /// Prints each record with `prefix` in front of it.
+    /// Prints each record to standard output, nulls included, with `prefix` in front of it, and ends the stream: for a look while
+    /// a topology is written.
+    ///
+    /// ```text
+    /// in   (k, a) ──▶
+    ///        ↓
+    ///      [words]: Some("k"), "a"
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("in").print("words");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("k", "a");
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn print(&self, prefix: impl Into<String>) -> Named
     where
         K: Debug,

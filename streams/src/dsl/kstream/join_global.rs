@@ -60,8 +60,30 @@ impl<K: Item, V: Nullable> KStream<K, V> {
         self.joined_global("join_global", table, false, key, joiner)
     }
 
-    /// Each record with the row of the key that `key` picks from it, if it names one and there is one. Records with a
-    /// null value go no further.
+    /// Each record with the row of the key that `key` picks from it, if it names one (`None` is none) and there is one.
+    ///
+    /// ```text
+    /// countries  (no, Norway)
+    /// visits     (1, no) ────────── (2, xx) ──────▶
+    /// out        (1, no: Norway) ── (2, xx: -) ───▶
+    /// ```
+    ///
+    /// Records with a null value go no further, those with a null key go through. The result has the time of the record.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let countries = builder.global_table("countries");
+    /// let name = |code: String, name: Option<&String>| format!("{code}: {}", name.map_or("-", |name| name));
+    /// builder.stream("visits").left_join_global(&countries, |_, code| code.clone(), name).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("countries").pipe("no", "Norway");
+    /// driver.input("visits").pipe("1", "no");
+    /// driver.input("visits").pipe("2", "xx");
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, text)| text).collect();
+    /// assert_eq!(out, ["no: Norway", "xx: -"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn left_join_global<GK: Data, GV: Data, Q: Outcome<GK>, R: Item>(
         &self,
         table: &GlobalKTable<GK, GV>,

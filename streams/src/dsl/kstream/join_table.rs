@@ -20,6 +20,14 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
     /// Each record with the row of its key, as it is when the record is processed. Records without a row, with a null key
     /// or a null value go no further.
     ///
+    /// ```text
+    /// towns   (1, London) ──────────────────────────────────▶
+    /// visits  ───────────── (1, first) ──────── (2, second) ▶
+    /// out     ───────────── (1, first to London) ───────────▶
+    /// ```
+    ///
+    /// The result has the time of the record; an update of the table makes none.
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///
@@ -47,6 +55,12 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
     /// [`join_table`](KStream::join_table) with a look at the key and options, or just a name.
     ///
     /// With a grace, records wait for updates of the table that come late:
+    ///
+    /// ```text
+    /// prices  ────────────────────── (assam, 12)@4s ──────────────────────▶
+    /// orders  (assam, a pound)@5s ─────────────────── (assam, a bag)@7s ──▶
+    /// priced  ─────────────────────────────────────── (assam, a pound at 12)@5s ▶
+    /// ```
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -96,8 +110,30 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         })
     }
 
-    /// Each record with the row of its key, if there is one. Records with a null key go through without a row, those with
-    /// a null value go no further.
+    /// Each record with the row of its key, if there is one.
+    ///
+    /// ```text
+    /// users   ──────────────── (ada, London) ──────────────────▶
+    /// clicks  (ada, home) ────────────────────── (ada, help) ──▶
+    /// out     (ada, home -) ──────────────────── (ada, help London) ▶
+    /// ```
+    ///
+    /// Records with a null key go through without a row, those with a null value go no further. The result has the time of the
+    /// record; an update of the table makes none.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let users = builder.table("users");
+    /// builder.stream("clicks").left_join_table(&users, |click, town| format!("{click} {}", town.map_or("-", |t| t))).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("clicks").pipe("ada", "home");
+    /// driver.input("users").pipe("ada", "London");
+    /// driver.input("clicks").pipe("ada", "help");
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, text)| text).collect();
+    /// assert_eq!(out, ["home -", "help London"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn left_join_table<KT: SameKey<K> + Data, VT: Data, R: Item>(
         &self,
         table: &KTable<KT, VT>,

@@ -8,7 +8,24 @@ use crate::operators::{PresentKeys, PresentPairs, PresentValues, WidenKeys, Wide
 use crate::processor::NodeSupplier;
 
 impl<K: Item, V: Item> KStream<Option<K>, V> {
-    /// The records whose key is there.
+    /// The records whose key is there, and a type that says so.
+    ///
+    /// ```text
+    /// in   (k, a) ── (null, b) ──▶
+    /// out  (k, a) ───────────────▶
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream("in").drop_null_keys().map_values_with_key(|key, value| key.clone() + &value).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe("k", "a");
+    /// driver.input("in").pipe(None, "b");
+    /// let out = driver.output(Topic::<String, String>::new("out")).read_key_values();
+    /// assert_eq!(out, [("k".to_string(), "ka".to_string())]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn drop_null_keys(&self) -> KStream<K, V> {
         let supplier = NodeSupplier::of(|_| Ok(PresentKeys::<K, V>::new()));
         let effect = Effect::retypes(|key| key.narrowed::<K>(), |value| value);
@@ -17,7 +34,24 @@ impl<K: Item, V: Item> KStream<Option<K>, V> {
 }
 
 impl<K: Item, V: Item> KStream<K, Option<V>> {
-    /// The records whose value is there.
+    /// The records whose value is there, and a type that says so.
+    ///
+    /// ```text
+    /// in   (k, a) ── (k, null) ──▶
+    /// out  (k, a) ───────────────▶
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// const IN: Topic<Option<String>, Option<String>> = Topic::new("in");
+    /// builder.stream(IN).drop_null_values().map_values(|value| value + "!").to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input(IN).pipe("k", "a");
+    /// driver.input(IN).pipe("k", None);
+    /// assert_eq!(driver.output("out").read_key_values(), [(Some("k".to_string()), "a!".to_string())]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn drop_null_values(&self) -> KStream<K, V> {
         let supplier = NodeSupplier::of(|_| Ok(PresentValues::<K, V>::new()));
         let effect = Effect::retypes(|key| key, |value| value.narrowed::<V>());
@@ -26,7 +60,12 @@ impl<K: Item, V: Item> KStream<K, Option<V>> {
 }
 
 impl<K: Item, V: Item> KStream<Option<K>, Option<V>> {
-    /// The records whose key and value are there.
+    /// The records whose key and value are there, and types that say so.
+    ///
+    /// ```text
+    /// in   (k, null) ── (null, v) ── (k, v) ──▶
+    /// out  ───────────────────────── (k, v) ──▶
+    /// ```
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -51,13 +90,33 @@ impl<K: Item, V: Item> KStream<Option<K>, Option<V>> {
 
 impl<K: Item, V: Item> KStream<K, V> {
     /// The same records with room for null keys, to be merged with a stream that has some.
+    ///
+    /// ```text
+    /// a    (k, 1) ─────────────▶      keys String
+    /// b    ───────── (null, 2) ▶      keys Option<String>
+    /// out  (k, 1) ── (null, 2) ▶      keys Option<String>
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// # let a = Topic::<String, String>::new("a");
+    /// builder.stream("b").merge(&builder.stream(&a).with_nullable_keys()).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input(&a).pipe("k", "1");
+    /// driver.input("b").pipe(None, "2");
+    /// let keys: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(key, _)| key).collect();
+    /// assert_eq!(keys, [Some("k".to_string()), None]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn with_nullable_keys(&self) -> KStream<Option<K>, V> {
         self.widening("with_nullable_keys", NodeSupplier::of(|_| Ok(WidenKeys::<K, V>::new())), |stream| {
             StreamPlan { key_serde: stream.key_serde.widened::<K>(), ..stream }
         })
     }
 
-    /// The same records with room for null values, to be merged with a stream that has some.
+    /// The same records with room for null values, to be merged with a stream that has some: see
+    /// [`with_nullable_keys`](KStream::with_nullable_keys).
     pub fn with_nullable_values(&self) -> KStream<K, Option<V>> {
         self.widening(
             "with_nullable_values",

@@ -7,8 +7,16 @@ use crate::dsl::handle::{Effect, Handle};
 use crate::processor_api::{FixedKeyInitContext, FixedKeyProcessor, InitContext, Processor, ProcessorMaker};
 
 impl<K: Item, V: Item> KStream<K, V> {
-    /// Gives the records to a processor of yours, of which `maker` makes one for each task. What it forwards goes on; as
-    /// it may have other keys, what follows and needs records of one key together repartitions them.
+    /// Gives the records to a processor of yours, of which `maker` makes one for each task. What it forwards goes on; as it may
+    /// have other keys, what follows and needs records of one key together repartitions them.
+    ///
+    /// ```text
+    /// in   (a, x) ── (b, y) ── (a, z) ──▶
+    ///        ↓         ↓         ↓          stores, punctuation
+    /// out  (any records at any time) ───▶
+    /// ```
+    ///
+    /// Nulls come to it as the types say. It gives the time of each record that it forwards; a negative time is an error.
     ///
     /// See [`processor_api`](crate::processor_api) for an example.
     pub fn process<P>(
@@ -22,9 +30,15 @@ impl<K: Item, V: Item> KStream<K, V> {
         KStream::of(self.through("process", "KSTREAM-PROCESSOR-", Effect::CHANGES_BOTH, maker))
     }
 
-    /// Gives the records to a processor of yours that cannot change keys.
+    /// Gives the records to a processor of yours that cannot change keys, so that what follows need not be repartitioned.
     ///
-    /// See [`FixedKeyProcessor`] for an example.
+    /// ```text
+    /// in   (a, x) ── (b, y) ──▶
+    ///        ↓         ↓          stores, punctuation
+    /// out  (a, ?) ── (b, ?) ──▶
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`process`](KStream::process). See [`FixedKeyProcessor`] for an example.
     pub fn process_values<P>(
         &self,
         maker: impl Fn(&mut FixedKeyInitContext<'_, P>) -> P + Send + Sync + 'static,

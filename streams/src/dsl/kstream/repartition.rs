@@ -8,8 +8,28 @@ use crate::dsl::graph::{Output, SerdeSlot, TypedRepartition};
 use crate::dsl::options::Repartitioned;
 
 impl<K: Nullable, V: Nullable> KStream<K, V> {
-    /// Sends the records through a topic, so that records of one key meet in one task. Records without a key are left
-    /// out, unless a left or outer join of streams follows, which lets them through.
+    /// Sends the records through a topic, so that records of one key meet in one task. Aggregations and joins do so by themselves
+    /// where they need it; by hand it settles the number of partitions, or spreads work over more tasks.
+    ///
+    /// ```text
+    /// in     (a, 1) ── (b, 2) ── (a, 3) ──▶   in any partition
+    /// topic  (a, 1)    (b, 2)    (a, 3)       each key in one
+    /// out    (a, 1) ── (b, 2) ── (a, 3) ──▶
+    /// ```
+    ///
+    /// Records without a key are left out, unless a left or outer join of streams follows, which lets them through. Null values,
+    /// times and headers stay as they are.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let by_word = builder.stream("in").select_key(|_, word| word.clone());
+    /// by_word.repartition_with(Repartitioned::named("by-word").partitions(4)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("in").pipe(None, "tea");
+    /// assert_eq!(driver.produced_topics(), ["app-by-word-repartition", "out"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn repartition(&self) -> Self {
         self.repartition_with(Repartitioned::new())
     }

@@ -24,6 +24,12 @@ type Win<K, W> = Windowed<K, <W as TimeWindows>::Window>;
 impl<K: Data, A: Data, W: TimeWindows> TimeWindowed<CogroupedKStream<K, A>, W> {
     /// Aggregates the values of each key and window. Each stream judges by its own records which are late.
     ///
+    /// ```text
+    /// up    ──x@1─────────────────────────▶
+    /// down  ──────────x@2────────x@12─────▶
+    /// out   ──1 at 0──0 at 0─────-1 at 10─▶      Tumbling::of(millis(10))
+    /// ```
+    ///
     /// ```
     /// use anabranch::prelude::*;
     ///
@@ -69,8 +75,34 @@ impl<K: Data, A: Data, W: TimeWindows> TimeWindowed<CogroupedKStream<K, A>, W> {
 }
 
 impl<K: Data, A: Data> SessionWindowed<CogroupedKStream<K, A>> {
-    /// Aggregates the values of each session; `merger` makes one aggregate of those of two sessions, the earlier first.
-    /// `None` deletes the row.
+    /// Aggregates the values of each session; `merger` makes one aggregate of those of two sessions, the earlier first. `None`
+    /// deletes the row, `Err` goes to the error policy.
+    ///
+    /// ```text
+    /// up    ──x@0─────────────────x@8──▶
+    /// down  ───────────x@15────────────▶
+    /// out   ──1────────-1─────────1────▶      Session::gap(millis(10)).grace(millis(50))
+    /// ```
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let (up, down) = (builder.stream("up").group_by_key(), builder.stream("down").group_by_key());
+    /// up.cogroup(|| 0i64, |_, _, n| n + 1)
+    ///     .cogroup(&down, |_, _, n| n - 1)
+    ///     .windowed_by(Session::gap(millis(10)).grace(millis(50)))
+    ///     .aggregate(|_, a, b| a + b)
+    ///     .updates()
+    ///     .map(|key, n| (key.key, n))
+    ///     .to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input("up").pipe_at(0, "k", "x");
+    /// driver.input("down").pipe_at(15, "k", "x");
+    /// driver.input("up").pipe_at(8, "k", "x");
+    /// let out = driver.output(Topic::<String, i64>::new("out")).read_key_values();
+    /// assert_eq!(out.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [1, -1, 1]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn aggregate<Q: Outcome<A>>(
         &self,
         merger: impl Fn(&K, A, A) -> Q + Send + Sync + 'static,

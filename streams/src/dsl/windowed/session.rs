@@ -18,7 +18,16 @@ use crate::windows::Session;
 type Ses<K> = Windowed<K, SessionWindow>;
 
 impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
-    /// Counts the records of each session. A session that was merged into another is deleted.
+    /// Counts the records of each session.
+    ///
+    /// ```text
+    /// in   ──v@0────────v@15────────v@8───────▶
+    /// out  ──1 in 0..0──1 in 15..15──3 in 0..15▶      Session::gap(millis(10)).grace(millis(50))
+    /// ```
+    ///
+    /// Sessions that a record joins become one: the old ones are deleted, which `to_stream` shows and `updates` leaves out. Null
+    /// keys are dropped, null values count. A record that comes when the session that it would make, and the grace, are past by
+    /// stream time is late: it is dropped and counted. A count has the time of its session's end.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -51,7 +60,29 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         self.aggregated("count", "KSTREAM-AGGREGATE-", || Some(0), combine, merge, (store, extra_number))
     }
 
-    /// Combines the values of each session: the first is taken as it is. `None` deletes the row.
+    /// Combines the values of each session: the first is taken as it is; the results of sessions that become one are combined in
+    /// the same way. `None` deletes the row, `Err` goes to the error policy.
+    ///
+    /// ```text
+    /// in   ──a@0────────b@15────────c@8────────▶
+    /// out  ──a in 0..0──b in 15..15──abc in 0..15▶      Session::gap(millis(10)).grace(millis(50))
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`count`](SessionWindowed::count).
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let sessions = builder.stream("in").group_by_key().windowed_by(Session::gap(millis(10)).grace(millis(50)));
+    /// sessions.reduce(|all, next| all + &next).updates().map(|key, all| (key.key, all)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for (time, value) in [(0, "a"), (15, "b"), (8, "c")] {
+    ///     driver.input("in").pipe_at(time, "k", value);
+    /// }
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, all)| all).collect();
+    /// assert_eq!(out, ["a", "b", "abc"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn reduce<Q: Outcome<V::Present>>(
         &self,
         reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
@@ -84,8 +115,31 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         self.aggregated("reduce", "KSTREAM-REDUCE-", || None, combine, merge, (store, false))
     }
 
-    /// Aggregates the values of each session, from what `initial` gives; `merger` makes one aggregate of those of two
-    /// sessions, the earlier first. `None` deletes the row.
+    /// Aggregates the values of each session, from what `initial` gives; `merger` makes one aggregate of those of two sessions,
+    /// the earlier first. `None` deletes the row, `Err` goes to the error policy.
+    ///
+    /// ```text
+    /// in   ──a@0──────b@15──────c@8──────▶
+    /// out  ──+a───────+b────────+a|+b+c──▶      Session::gap(millis(10)).grace(millis(50))
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`count`](SessionWindowed::count); a null comes to the aggregator where the
+    /// stream's type has room for it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let sessions = builder.stream("in").group_by_key().windowed_by(Session::gap(millis(10)).grace(millis(50)));
+    /// let all = sessions.aggregate(String::new, |_, next, all| all + "+" + &next, |_, a, b| if a.is_empty() { b } else { a + "|" + &b });
+    /// all.updates().map(|key, all| (key.key, all)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for (time, value) in [(0, "a"), (15, "b"), (8, "c")] {
+    ///     driver.input("in").pipe_at(time, "k", value);
+    /// }
+    /// let out: Vec<_> = driver.output("out").read_key_values().into_iter().map(|(_, all)| all).collect();
+    /// assert_eq!(out, ["+a", "+b", "+a|+b+c"]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn aggregate<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -18,7 +18,15 @@ use crate::windows::{Cut, TimeWindows};
 type Win<K, W> = Windowed<K, <W as TimeWindows>::Window>;
 
 impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W> {
-    /// Counts the records of each key and window. Null values count (but for sliding windows).
+    /// Counts the records of each key and window.
+    ///
+    /// ```text
+    /// in   ──v@1──────v@11─────v@2──────v@30─────v@3──▶
+    /// out  ──1 in 0───1 in 10──2 in 0───1 in 30───────▶      Tumbling::of(millis(10)).grace(millis(5))
+    /// ```
+    ///
+    /// Null keys are dropped; null values count (but for sliding windows, which drop them). A record that comes when its window
+    /// and grace are past by stream time is late: it is dropped and counted. A count has the latest time of the records counted.
     ///
     /// ```
     /// use anabranch::prelude::*;
@@ -52,7 +60,30 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         self.aggregated("count", "KSTREAM-AGGREGATE-", || Some(0), combine, store, extra_number)
     }
 
-    /// Combines the values of each key and window: the first is taken as it is. `None` deletes the row.
+    /// Combines the values of each key and window: the first is taken as it is. `None` deletes the row, `Err` goes to the error
+    /// policy.
+    ///
+    /// ```text
+    /// in   ──a@1──────b@4──────c@11───────▶
+    /// out  ──a in 0───ab in 0──c in 10────▶      Tumbling::of(millis(10))
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`count`](TimeWindowed::count); a null comes to the reducer where the stream's
+    /// type has room for it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// let windows = builder.stream("in").group_by_key().windowed_by(Tumbling::of(millis(10)));
+    /// windows.reduce(|all, next| all + &next).updates().map(|key, all| (key.window.start_ms, all)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// for (time, value) in [(1, "a"), (4, "b"), (11, "c")] {
+    ///     driver.input("in").pipe_at(time, "k", value);
+    /// }
+    /// let out: Vec<_> = driver.output(Topic::<i64, String>::new("out")).read_key_values();
+    /// assert_eq!(out, [(0, "a".to_string()), (0, "ab".to_string()), (10, "c".to_string())]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn reduce<Q: Outcome<V::Present>>(
         &self,
         reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
@@ -81,7 +112,30 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         self.aggregated("reduce", "KSTREAM-REDUCE-", || None, combine, store, false)
     }
 
-    /// Aggregates the values of each key and window, from what `initial` gives. `None` deletes the row.
+    /// Aggregates the values of each key and window, from what `initial` gives. `None` deletes the row, `Err` goes to the error
+    /// policy.
+    ///
+    /// ```text
+    /// in   ──3@1──────4@6───────────────▶
+    /// out  ──3 in 0───7 in 0, 4 in 5────▶      Hopping::of(millis(10)).every(millis(5))
+    /// ```
+    ///
+    /// For nulls and time holds what is said of [`count`](TimeWindowed::count); a null comes to the aggregator where the stream's
+    /// type has room for it.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let builder = StreamsBuilder::new();
+    /// # let numbers = Topic::<String, i64>::new("in");
+    /// let windows = Hopping::of(millis(10)).every(millis(5));
+    /// let sums = builder.stream(&numbers).group_by_key().windowed_by(windows).aggregate(|| 0i64, |_, n, sum| sum + n);
+    /// sums.updates().map(|key, sum| (key.window.start_ms, sum)).to("out");
+    /// # let driver = TestDriver::new(&builder.build()?)?;
+    /// driver.input(&numbers).pipe_at(1, "k", 3);
+    /// driver.input(&numbers).pipe_at(6, "k", 4);
+    /// assert_eq!(driver.output(Topic::<i64, i64>::new("out")).read_key_values(), [(0, 3), (0, 7), (5, 4)]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     pub fn aggregate<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,
