@@ -20,23 +20,17 @@ use std::time::Duration;
 
 use anabranch_host::{ByteStream, Instant};
 use anabranch_protocol::{ApiKey, Segments, frame};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 
+use super::incoming::Incoming;
 use crate::config::Endpoint;
 use crate::handlers;
 use crate::metrics::CloseReason;
 use crate::node::Node;
 use crate::reply::{PendingAnswer, Reply};
 
-/// What an idle connection reads into; small, because there may be thousands.
-const IDLE_READ_BYTES: usize = 4 * 1024;
-/// What a busy one reads into between large frames.
-const BUSY_READ_BYTES: usize = 64 * 1024;
-/// A frame up to this size gets its memory at once; a larger one as its bytes come, so that nobody gets memory for a
-/// length alone.
-const FRAME_AT_ONCE_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of requests not yet answered above which no further request is taken.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of answers not yet written above which no further request is taken.
@@ -46,6 +40,8 @@ const OUTGOING_BYTES: usize = 1024 * 1024;
 const UNRESERVED_FRAME_BYTES: usize = 16 * 1024;
 /// What each MiB of a request adds to the time it may take to arrive.
 const TIME_FOR_MIB: Duration = Duration::from_secs(1);
+/// How long a connection that is silent keeps the memory of large frames.
+const KEEPS_MEMORY: Duration = Duration::from_secs(1);
 /// How long answers that wait get when the broker stops.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// The most parts handed to the socket in one call.
@@ -57,7 +53,7 @@ pub(super) struct Connection {
     peer: String,
     endpoint: Arc<Endpoint>,
     stopping: watch::Receiver<bool>,
-    incoming: BytesMut,
+    incoming: Incoming,
     /// Since when the frame whose beginning is in `incoming` is being read; none while it waits for room.
     arriving_since: Option<Instant>,
     /// What is reserved for it in the account of all connections.
@@ -120,7 +116,7 @@ impl Connection {
             peer,
             endpoint,
             stopping,
-            incoming: BytesMut::new(),
+            incoming: Incoming::default(),
             arriving_since: None,
             reserved_bytes: 0,
             waiting: VecDeque::new(),
@@ -193,6 +189,9 @@ impl Connection {
             if self.frame_deadline().is_some_and(|deadline| deadline <= now) {
                 return Ending::Slow;
             }
+            if self.rest_deadline().is_some_and(|deadline| deadline <= now) {
+                self.incoming.rest();
+            }
             if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
                 // A request that waits is no idleness; an answer that is not read is.
                 if self.waiting.is_empty() || !self.outgoing.is_empty() {
@@ -205,7 +204,7 @@ impl Connection {
 
     /// When the next of the clocks runs out.
     fn deadline(&self) -> Option<Instant> {
-        [self.idle_deadline(), self.frame_deadline()].into_iter().flatten().min()
+        [self.idle_deadline(), self.frame_deadline(), self.rest_deadline()].into_iter().flatten().min()
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
@@ -213,10 +212,15 @@ impl Connection {
         Some(self.last_active + Duration::from_millis(idle_ms))
     }
 
+    /// When the memory of large frames is let go.
+    fn rest_deadline(&self) -> Option<Instant> {
+        (!self.incoming.is_resting()).then(|| self.last_active + KEEPS_MEMORY)
+    }
+
     /// When the frame that is being read must be there.
     fn frame_deadline(&self) -> Option<Instant> {
         let timeout = Duration::from_millis(self.node.config.socket_request_timeout_ms);
-        let mib = frame_bytes(&self.incoming) >> 20;
+        let mib = frame_bytes(&self.incoming.bytes) >> 20;
         let for_size = TIME_FOR_MIB.saturating_mul(u32::try_from(mib).unwrap_or(u32::MAX));
         Some(self.arriving_since? + timeout + for_size)
     }
@@ -350,7 +354,8 @@ impl Connection {
     /// Takes the next whole frame from the buffer and handles it; whether there was one.
     fn take(&mut self) -> Result<bool, String> {
         let limit = self.node.config.socket_request_max_bytes;
-        let Some(frame) = frame::take_frame(&mut self.incoming, limit).map_err(|error| error.to_string())?
+        let Some(frame) =
+            frame::take_frame(&mut self.incoming.bytes, limit).map_err(|error| error.to_string())?
         else {
             return Ok(false);
         };
@@ -393,14 +398,14 @@ impl Connection {
     }
 
     fn close(&mut self, ending: Ending) {
-        self.incoming = BytesMut::new();
+        self.incoming = Incoming::default();
         self.arriving_since = None;
         self.let_go_of_reserved();
         self.closing = Some(ending);
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let frame_bytes = frame_bytes(&self.incoming);
+        let frame_bytes = frame_bytes(&self.incoming.bytes);
         if frame_bytes > UNRESERVED_FRAME_BYTES && self.reserved_bytes == 0 {
             if !self.node.memory.reserve(frame_bytes, context) {
                 self.arriving_since = None;
@@ -408,22 +413,15 @@ impl Connection {
             }
             self.reserved_bytes = frame_bytes;
         }
-        if !self.incoming.is_empty() && self.arriving_since.is_none() {
+        if !self.incoming.bytes.is_empty() && self.arriving_since.is_none() {
             self.arriving_since = Some(self.node.host.now());
         }
-        match frame::missing_bytes(&self.incoming) {
-            // In the middle of a frame: room for the rest of it.
-            Some(missing) if missing <= FRAME_AT_ONCE_BYTES => self.incoming.reserve(missing.max(1)),
-            Some(_) => self.incoming.reserve(self.incoming.len().max(FRAME_AT_ONCE_BYTES)),
-            None if !self.incoming.is_empty() => self.incoming.reserve(IDLE_READ_BYTES),
-            // Between frames. Nothing is held while nothing comes: the memory of a large frame is let go.
-            None if self.incoming.capacity() == 0 || self.incoming.capacity() > BUSY_READ_BYTES => {
-                let fresh = if self.waiting.is_empty() { IDLE_READ_BYTES } else { BUSY_READ_BYTES };
-                self.incoming = BytesMut::with_capacity(fresh);
-            }
-            None => self.incoming.reserve(IDLE_READ_BYTES / 4),
-        }
-        let read = ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(context));
+        let limit = match frame::missing_bytes(&self.incoming.bytes) {
+            Some(missing) => self.incoming.in_frame(missing),
+            None => self.incoming.between_frames(!self.waiting.is_empty()),
+        };
+        let mut buffer = (&mut self.incoming.bytes).limit(limit);
+        let read = ready!(pin!(self.stream.read_buf(&mut buffer)).poll(context));
         self.last_active = self.node.host.now();
         Poll::Ready(read)
     }

@@ -1,12 +1,13 @@
 //! The shell around the handlers: listeners are accepted from, connections are read, answered and ended.
 //!
-//! Reading order: [`admission`] (who may connect), [`connection`] (one connection's whole life), the accept loop here;
-//! then [`http`], what operators ask. The server knows frames and
+//! Reading order: [`admission`] (who may connect), [`incoming`] (what a connection reads into), [`connection`] (one
+//! connection's whole life), the accept loop here; then [`http`], what operators ask. The server knows frames and
 //! headers; what a request means is the business of [`handlers`](crate::handlers).
 
 mod admission;
 mod connection;
 mod http;
+mod incoming;
 
 use std::io;
 use std::sync::Arc;
