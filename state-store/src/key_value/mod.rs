@@ -24,11 +24,10 @@
 //! [`write_behind`]: KeyValueTable::write_behind
 
 mod behind;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod view;
-
-use std::ops::ControlFlow;
 
 use self::behind::Behind;
 pub use self::view::FrozenView;
@@ -185,38 +184,6 @@ impl KeyValueTable {
     /// If the engine cannot be read.
     pub fn all(&mut self) -> Result<Rows> {
         self.range(&KeyRange::all(), Order::Forward)
-    }
-
-    /// Shows the newest rows of a range without a copy, until `each` breaks.
-    ///
-    /// # Errors
-    /// If the engine cannot be read.
-    pub fn scan(
-        &mut self,
-        range: &KeyRange<'_>,
-        order: Order,
-        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        if self.behind.as_ref().is_some_and(|behind| !behind.is_complete()) {
-            let mut rows = self.range(range, order)?;
-            while let Some((key, row)) = rows.next()? {
-                if each(key, row).is_break() {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        let (slab, ordered) = self.rows.ordered();
-        let show = |slot: u32| {
-            let entry = slab.get(slot);
-            entry.row().map_or(ControlFlow::Continue(()), |row| each(entry.key(), row))
-        };
-        let mut slots = ordered.range(range);
-        let _ = match order {
-            Order::Forward => slots.try_for_each(show),
-            Order::Reverse => slots.rev().try_for_each(show),
-        };
-        Ok(())
     }
 
     /// Takes the first pending key whose last write was before `writes` (see [`pending_writes`]) and fills `emission`;

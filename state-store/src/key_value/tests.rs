@@ -1,7 +1,7 @@
 //! The table against a model of maps, with random epochs, flushes, aborts, write-behind, evictions and crashes.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use super::*;
@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::fjall::{FjallEngine, FjallOptions};
 use crate::engine::memory::MemoryEngine;
 use crate::random::Random;
+use crate::table::clusters::Suffix;
 
 type ModelRow = (Vec<u8>, i64, Vec<u8>);
 type ModelMap = BTreeMap<Vec<u8>, ModelRow>;
@@ -262,6 +263,19 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
                     model.written(key, Some(new), offset);
                 }
                 assert_eq!(collect(snapshot), expected);
+                // Committed rows: without what is written and not committed, with what is deleted and not committed.
+                let mut expected: Vec<_> =
+                    model.committed.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+                if order == Order::Reverse {
+                    expected.reverse();
+                }
+                let mut scanned = Vec::new();
+                let scan = table.scan_committed(&range, order, |key, row| {
+                    scanned.push((key.to_vec(), owned(row)));
+                    if scanned.len() > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                scan.expect("the disk is sound");
+                assert_eq!(scanned, expected[..expected.len().min(stop_at + 1)]);
             }
             36..39 => _ = table.write_behind(random.below(3000)).expect("the disk is sound"),
             39 if random.below(8) == 0 => table.write_behind_all().expect("the disk is sound"),
@@ -469,4 +483,74 @@ fn deleted_rows_leave_no_memory_behind() {
         }
     }
     assert_eq!(table.resident_bytes(), after_first_round);
+}
+
+#[test]
+fn groups_agree_with_a_model() {
+    fn key(group: &[u8], (time, number): Suffix) -> Vec<u8> {
+        [group, &time.to_be_bytes(), &number.to_be_bytes()].concat()
+    }
+    let groups: [&[u8]; 5] = [b"", b"a", b"a\0\0\0\0\0\0\0\0\0\0\0\x01", b"key", b"a longer key"];
+    for seed in 0..30 {
+        let mut random = Random(seed);
+        let disk = if seed % 3 == 0 { Disk::Memory(MemoryEngine::default()) } else { Disk::None };
+        let mut table = disk.open(TableOptions { cached: false });
+        let (mut newest, mut committed) = (BTreeMap::new(), BTreeMap::new());
+        for step in 0..1_000 {
+            let group = groups[random.below(groups.len())];
+            let suffix = |random: &mut Random| (random.below(30) as u64, random.below(3) as u32);
+            match random.below(24) {
+                0..16 => {
+                    let at = if random.below(2) == 0 { suffix(&mut random) } else { (step, 0) };
+                    let value = (random.below(3) > 0).then(|| random.bytes(40));
+                    let row = value.as_ref().map(|value| Row::new(value, 1));
+                    table.put(&key(group, at), row, &Context::none(1)).expect("in memory");
+                    match value {
+                        Some(value) => newest.insert((group, at), value),
+                        None => newest.remove(&(group, at)),
+                    };
+                }
+                16 => {
+                    let epoch = table.seal_epoch().expect("nothing is pending");
+                    table.commit_epoch(epoch, None).expect("sealed");
+                    committed = newest.clone();
+                }
+                17 => {
+                    table.abort();
+                    newest = committed.clone();
+                }
+                18 => table.write_behind_all().expect("memory does not fail"),
+                19 => table.evict(random.below(20_000)),
+                20 => {
+                    let (mut all, mut shown) = (Vec::new(), Vec::new());
+                    all.extend(newest.iter().map(|((group, at), value)| (key(group, *at), value.clone())));
+                    let each = |key: &[u8], row: Row<'_>| shown.push((key.to_vec(), row.value.to_vec()));
+                    table.scan_in_any_order(each).expect("memory does not fail");
+                    all.sort();
+                    shown.sort();
+                    assert_eq!(shown, all, "seed {seed}, step {step}");
+                }
+                _ => {
+                    let (from, to) = (suffix(&mut random), suffix(&mut random));
+                    let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
+                    let within = |at: &Suffix| from <= *at && *at <= to;
+                    let mut expected: Vec<_> = newest
+                        .iter()
+                        .filter(|((other, at), _)| *other == group && within(at))
+                        .map(|((_, at), value)| (key(group, *at), value.clone()))
+                        .collect();
+                    if order == Order::Reverse {
+                        expected.reverse();
+                    }
+                    let mut shown = Vec::new();
+                    let scanned = table.scan_group(group, from, to, order, |key, row| {
+                        shown.push((key.to_vec(), row.value.to_vec()));
+                        ControlFlow::Continue(())
+                    });
+                    scanned.expect("memory does not fail");
+                    assert_eq!(shown, expected, "seed {seed}, step {step}");
+                }
+            }
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! A frozen view of a table for readers outside of its worker: committed rows only.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 use super::KeyValueTable;
 use crate::engine::EngineSnapshot;
 use crate::error::Result;
-use crate::table::frozen::Frozen;
+use crate::row::Row;
+use crate::table::frozen::{Frozen, committed_row};
 use crate::table::ordered::{KeyRange, Order};
 use crate::table::rows::Rows;
 use crate::table::slab::frozen_slots;
@@ -31,10 +32,55 @@ impl KeyValueTable {
             Some(behind) if !behind.is_complete() => Some(behind.snapshot()?),
             _ => None,
         };
+        Ok(FrozenView { frozen: Arc::new(self.frozen()), sorted: OnceLock::new(), engine })
+    }
+
+    /// Shows the rows of a range as of the last commit until `each` breaks: for a reader on the worker's own thread, which
+    /// a view would make wait until all keys are sorted.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn scan_committed(
+        &mut self,
+        range: &KeyRange<'_>,
+        order: Order,
+        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let engine = match &self.behind {
+            Some(behind) if !behind.is_complete() => Some(behind.scan(range, order)?),
+            _ => None,
+        };
+        if engine.is_some() {
+            let slots: Vec<u32> = self.rows.ordered().1.range(range).collect();
+            let (frozen, rest) = (Arc::new(self.frozen()), 0..slots.len());
+            let mut rows = Rows::of_view(frozen, Arc::new(slots), rest, order, engine);
+            while let Some((key, row)) = rows.next()? {
+                if each(key, row).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let sealed = self.sealed.as_ref().map(|(epoch, list)| (*epoch, list.get()));
+        let lists = [Some((self.epoch, self.open.get())), sealed];
+        let (slab, ordered) = self.rows.ordered();
+        let show = |slot: u32| {
+            let entry = slab.get(slot);
+            let row = committed_row(entry, self.committed, lists);
+            row.map_or(ControlFlow::Continue(()), |row| each(entry.key(), row))
+        };
+        let mut slots = ordered.range(range);
+        let _ = match order {
+            Order::Forward => slots.try_for_each(show),
+            Order::Reverse => slots.rev().try_for_each(show),
+        };
+        Ok(())
+    }
+
+    fn frozen(&mut self) -> Frozen {
         let sealed = self.sealed.as_mut().map(|(epoch, list)| (*epoch, list.share()));
         let lists = [Some((self.epoch, self.open.share())), sealed];
-        let frozen = Frozen { chunks: self.rows.slab.freeze(), committed: self.committed, lists };
-        Ok(FrozenView { frozen: Arc::new(frozen), sorted: OnceLock::new(), engine })
+        Frozen { chunks: self.rows.slab.freeze(), committed: self.committed, lists }
     }
 }
 

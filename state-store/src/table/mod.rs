@@ -1,5 +1,6 @@
 //! The parts of a table.
 
+pub(crate) mod clusters;
 pub(crate) mod entry;
 pub(crate) mod frozen;
 pub(crate) mod index;

@@ -111,7 +111,8 @@ pub(crate) struct OrderedIndex {
     heap_bytes: usize,
 }
 
-const INLINE_KEY_BYTES: usize = 22;
+/// So many that a window's key, twelve bytes behind a short text, needs no allocation.
+const INLINE_KEY_BYTES: usize = 30;
 
 /// A key of the index, its bytes in place if they are few.
 #[derive(Debug)]

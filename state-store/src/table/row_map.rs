@@ -1,9 +1,10 @@
-//! Key to entry: the slab, the hash index over it and, once asked for, the ordered index.
+//! Key to entry: the slab, the hash index over it and, once asked for, the ordered index and the groups.
 
 use std::hash::{BuildHasher, Hasher};
 
 use anabranch_host::chance::SeededState;
 
+use super::clusters::{Clusters, Suffix};
 use super::entry::Entry;
 use super::index::Index;
 use super::ordered::OrderedIndex;
@@ -20,6 +21,7 @@ pub(crate) struct RowMap {
     pub(crate) slab: Slab,
     index: Index,
     ordered: Option<OrderedIndex>,
+    clusters: Option<Clusters>,
     hasher: SeededState,
     /// Bytes of keys and rows outside of their entries.
     heap_bytes: usize,
@@ -31,6 +33,7 @@ impl RowMap {
             slab: Slab::default(),
             index: Index::new(),
             ordered: None,
+            clusters: None,
             hasher: SeededState::default(),
             heap_bytes: 0,
         }
@@ -38,9 +41,7 @@ impl RowMap {
 
     #[inline]
     pub(crate) fn hash(&self, key: &[u8]) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        (hasher.finish() >> 32) as u32
+        hash_of(self.hasher, key)
     }
 
     #[inline]
@@ -69,6 +70,9 @@ impl RowMap {
         if let Some(ordered) = &mut self.ordered {
             ordered.insert(key, slot);
         }
+        if let Some(clusters) = &mut self.clusters {
+            clusters.insert(slot, &self.slab, |group| hash_of(self.hasher, group));
+        }
         Ok(slot)
     }
 
@@ -88,6 +92,9 @@ impl RowMap {
         if let Some(ordered) = &mut self.ordered {
             ordered.remove(entry.key());
         }
+        if let Some(clusters) = &mut self.clusters {
+            clusters.remove(slot, &self.slab, |group| hash_of(self.hasher, group));
+        }
         self.slab.remove(slot);
     }
 
@@ -95,6 +102,20 @@ impl RowMap {
     pub(crate) fn ordered(&mut self) -> (&Slab, &OrderedIndex) {
         let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab));
         (&self.slab, ordered)
+    }
+
+    /// The slots of a group's keys whose suffixes lie from `from` to `to`, in their order, and the slab. The groups are
+    /// made now if this is the first time.
+    pub(crate) fn group(
+        &mut self,
+        group: &[u8],
+        from: Suffix,
+        to: Suffix,
+    ) -> (&Slab, impl DoubleEndedIterator<Item = u32>) {
+        let (slab, hasher) = (&self.slab, self.hasher);
+        let clusters =
+            self.clusters.get_or_insert_with(|| Clusters::build(slab, |group| hash_of(hasher, group)));
+        (slab, clusters.range(hash_of(hasher, group), group, from, to, slab))
     }
 
     /// Keys, absent ones included.
@@ -107,5 +128,13 @@ impl RowMap {
         self.len() * (size_of::<Entry>() + INDEX_BYTES)
             + self.heap_bytes
             + self.ordered.as_ref().map_or(0, OrderedIndex::bytes)
+            + self.clusters.as_ref().map_or(0, Clusters::bytes)
     }
+}
+
+#[inline]
+fn hash_of(hasher: SeededState, key: &[u8]) -> u32 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(key);
+    (hasher.finish() >> 32) as u32
 }

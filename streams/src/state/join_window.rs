@@ -3,10 +3,9 @@
 //! Key layout: the key, the time, a sequence number that tells values of one time apart. Values are plain, and each is
 //! logged with the headers of its record, as Kafka Streams 4.3 does.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use anabranch_state_store::{KeyRange, Order, Row};
+use anabranch_state_store::{Order, Row};
 
 use super::epoched::Epoched;
 use super::rows::leave_to_rows;
@@ -76,27 +75,10 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
         if to < from {
             return Ok(Vec::new());
         }
-        self.typed.write_key(key)?;
-        let key_bytes = self.typed.key_bytes.len();
-        let mut first = self.typed.key_bytes.clone();
-        let mut last = first.clone();
-        first.extend_from_slice(&from.to_be_bytes());
-        last.extend_from_slice(&to.to_be_bytes());
-        last.extend_from_slice(&u32::MAX.to_be_bytes());
-        let mut rows: Vec<(i64, Vec<u8>)> = Vec::new();
-        self.typed.rows.scan(
-            &KeyRange::inclusive(Some(&first), Some(&last)),
-            Order::Forward,
-            |bytes, row| {
-                // Longer keys that begin with this one may lie in between.
-                if bytes.len() == key_bytes + SUFFIX_BYTES {
-                    rows.push((time_of(bytes), row.value.to_vec()));
-                }
-                ControlFlow::Continue(())
-            },
-        )?;
-        let read = |(time, value): (i64, Vec<u8>)| Ok((time, self.typed.read_row(Row::new(&value, time))?.0));
-        rows.into_iter().map(read).collect()
+        let mut found = Vec::new();
+        self.typed
+            .scan_group(key, (from, to), Order::Forward, |time, (value, _)| found.push((time, value)))?;
+        Ok(found)
     }
 
     fn segment_ms(&self) -> i64 {
@@ -111,11 +93,10 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
         }
         self.removed_before = limit;
         let mut expired: Vec<Vec<u8>> = Vec::new();
-        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, _| {
+        self.typed.rows.scan_in_any_order(|bytes, _| {
             if time_of(bytes) < limit {
                 expired.push(bytes.to_vec());
             }
-            ControlFlow::Continue(())
         })?;
         expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
     }

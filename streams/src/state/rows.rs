@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anabranch_state_store::{
     Checkpoint, Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer,
-    TableOptions, Update,
+    SUFFIX_BYTES, Suffix, TableOptions, Update,
 };
 
 use super::composite::key_range;
@@ -247,6 +247,41 @@ impl Rows {
         self.table.scan(range, order, each).map_err(|error| store_error(&self.name, error))
     }
 
+    /// Shows the rows of a group, see [`KeyValueTable::scan_group`].
+    pub(super) fn scan_group(
+        &mut self,
+        group: &[u8],
+        (from, to): (Suffix, Suffix),
+        order: Order,
+        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.shared.is_some() {
+            let key = |(time, number): Suffix| [group, &time.to_be_bytes(), &number.to_be_bytes()].concat();
+            let (first, last) = (key(from), key(to));
+            return self.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |key, row| {
+                // Longer keys that begin with the group may lie in between.
+                if key.len() == group.len() + SUFFIX_BYTES {
+                    each(key, row)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        }
+        let scanned = self.table.scan_group(group, from, to, order, each);
+        scanned.map_err(|error| store_error(&self.name, error))
+    }
+
+    /// Shows all rows in any order.
+    pub(super) fn scan_in_any_order(&mut self, mut each: impl FnMut(&[u8], Row<'_>)) -> Result<()> {
+        if self.shared.is_some() {
+            return self.scan(&KeyRange::all(), Order::Forward, |key, row| {
+                each(key, row);
+                ControlFlow::Continue(())
+            });
+        }
+        self.table.scan_in_any_order(each).map_err(|error| store_error(&self.name, error))
+    }
+
     /// Where a flush that starts now ends.
     pub(super) fn pending_writes(&self) -> usize {
         self.table.pending_writes()
@@ -353,16 +388,16 @@ impl Rows {
     }
 
     pub(super) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut keys = Vec::new();
-        self.scan(&key_range(bounds), Order::Forward, |key, _| {
-            keys.push(key.to_vec());
+        let (range, mut rows) = (key_range(bounds), Vec::new());
+        let each = |key: &[u8], row: Row<'_>| {
+            rows.push((key.to_vec(), row.value.to_vec()));
             ControlFlow::Continue(())
-        })?;
-        let mut rows = Vec::new();
-        for key in keys {
-            if let Some(value) = self.committed_row(&key)? {
-                rows.push((key, value));
-            }
+        };
+        if self.shared.is_some() {
+            self.scan(&range, Order::Forward, each)?;
+        } else {
+            let scanned = self.table.scan_committed(&range, Order::Forward, each);
+            scanned.map_err(|error| store_error(&self.name, error))?;
         }
         Ok(rows)
     }
@@ -385,5 +420,55 @@ impl Rows {
     #[cold]
     pub(super) fn unwritable(&self, error: impl std::fmt::Display) -> Error {
         Error::record(format_args!("store `{}`: a row is not writable: {error}", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound;
+
+    use super::*;
+    use crate::operators::check::Closed;
+
+    #[test]
+    fn committed_rows_are_those_of_the_last_commit() {
+        let init = StoreInit {
+            name: "rows".into(),
+            topic: "rows-changelog".into(),
+            changelog: None,
+            cached: false,
+            engine: None,
+            shared: None,
+        };
+        let mut rows = Rows::new(&init).unwrap();
+        let mut write = WriteContext {
+            outbox: &mut Closed,
+            task_partition: 0,
+            timestamp: 0,
+            headers: &[],
+            topic: None,
+            partition: -1,
+            offset: -1,
+        };
+        let mut put = |rows: &mut Rows, key: &[u8], value: Option<&[u8]>| {
+            rows.put(key, value.map(|value| Row::new(value, 0)), &mut write).unwrap();
+        };
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        put(&mut rows, b"deleted", Some(b"1"));
+        put(&mut rows, b"replaced", Some(b"1"));
+        rows.seal().unwrap();
+        rows.commit().unwrap();
+        put(&mut rows, b"deleted", None);
+        put(&mut rows, b"replaced", Some(b"2"));
+        put(&mut rows, b"written", Some(b"2"));
+        let old = [(b"deleted".to_vec(), b"1".to_vec()), (b"replaced".to_vec(), b"1".to_vec())];
+        assert_eq!(rows.committed_rows(&all).unwrap(), old, "before the commit");
+        rows.seal().unwrap();
+        assert_eq!(rows.committed_rows(&all).unwrap(), old, "while the commit is in flight");
+        rows.commit().unwrap();
+        let new = [(b"replaced".to_vec(), b"2".to_vec()), (b"written".to_vec(), b"2".to_vec())];
+        assert_eq!(rows.committed_rows(&all).unwrap(), new);
+        let from = (Bound::Excluded(b"replaced".to_vec()), Bound::Unbounded);
+        assert_eq!(rows.committed_rows(&from).unwrap(), new[1..]);
     }
 }

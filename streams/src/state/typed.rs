@@ -166,6 +166,34 @@ impl<K: 'static, V: 'static> Typed<K, V> {
         }
     }
 
+    /// Shows the rows of a key whose times, which stand behind the key, lie from one to the other (none is negative).
+    pub(super) fn scan_group(
+        &mut self,
+        key: &K,
+        (from, to): (i64, i64),
+        order: Order,
+        mut each: impl FnMut(i64, Timestamped<V>),
+    ) -> Result<()> {
+        self.write_key(key)?;
+        let Self { rows, topic, key_bytes, value: serde, .. } = self;
+        let suffixes = ((from as u64, 0), (to as u64, u32::MAX));
+        let mut unreadable = None;
+        rows.scan_group(key_bytes, suffixes, order, |bytes, row| {
+            let time = bytes.get(key_bytes.len()..).and_then(|suffix| suffix.first_chunk());
+            match read_row(&**serde, topic, row) {
+                Ok(row) => {
+                    each(time.map_or(-1, |time| i64::from_be_bytes(*time)), row);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    unreadable = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        unreadable.map_or(Ok(()), |error| Err(rows.unreadable(error)))
+    }
+
     /// Reads a key.
     pub(super) fn read_key(&self, bytes: &[u8]) -> Result<K> {
         let key = self.key.deserialize(&SerdeContext::key(&self.topic), bytes);

@@ -8,7 +8,7 @@
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
+use anabranch_state_store::{Emission, EmissionBuffer, Order, Row};
 
 use super::composite::{composite_bounds, key_range, within};
 use super::epoched::Epoched;
@@ -150,25 +150,9 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         if to < from {
             return Ok(found);
         }
-        self.typed.write_key(key)?;
-        let key_bytes = self.typed.key_bytes.len();
-        let mut first = self.typed.key_bytes.clone();
-        let mut last = first.clone();
-        first.extend_from_slice(&from.to_be_bytes());
-        last.extend_from_slice(&to.to_be_bytes());
-        last.extend_from_slice(&u32::MAX.to_be_bytes());
-        let mut rows: Vec<(i64, Vec<u8>, i64)> = Vec::new();
-        self.typed.rows.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |bytes, row| {
-            // Longer keys that begin with this one may lie in between.
-            if bytes.len() == key_bytes + SUFFIX_BYTES {
-                rows.push((start_of(bytes), row.value.to_vec(), row.timestamp));
-            }
-            ControlFlow::Continue(())
-        })?;
-        for (start, value, timestamp) in rows {
-            let (value, timestamp) = self.typed.read_row(Row::new(&value, timestamp))?;
+        self.typed.scan_group(key, (from, to), order, |start, (value, timestamp)| {
             found.push(WindowRow { start, value, timestamp });
-        }
+        })?;
         Ok(found)
     }
 
@@ -176,12 +160,11 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
     pub(crate) fn fetch_all(&mut self, from: i64, to: i64) -> Result<Vec<(K, WindowRow<V>)>> {
         let from = self.visible_from(from);
         let mut rows: Vec<(i64, Vec<u8>, Vec<u8>, i64)> = Vec::new();
-        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, row| {
+        self.typed.rows.scan_in_any_order(|bytes, row| {
             let start = start_of(bytes);
             if (from..=to).contains(&start) {
                 rows.push((start, bytes.to_vec(), row.value.to_vec(), row.timestamp));
             }
-            ControlFlow::Continue(())
         })?;
         rows.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         rows.into_iter()
@@ -252,11 +235,10 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         }
         self.removed_before = limit;
         let mut expired: Vec<Vec<u8>> = Vec::new();
-        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, _| {
+        self.typed.rows.scan_in_any_order(|bytes, _| {
             if start_of(bytes) < limit {
                 expired.push(bytes.to_vec());
             }
-            ControlFlow::Continue(())
         })?;
         expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
     }

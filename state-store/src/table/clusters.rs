@@ -1,0 +1,128 @@
+//! Slots by group: the rows of one record key by time, which window stores and joins ask for with every record.
+//!
+//! A key here is a group and a suffix of [`SUFFIX_BYTES`] (a time and a number). The slots of a group lie in the order of
+//! their suffixes in one ring. Rows mostly come, and expire, in that order: then adding one is a push, removing one a pop,
+//! and no other group is touched, unlike in one order of all keys.
+
+use std::collections::VecDeque;
+
+use super::index::Index;
+use super::slab::Slab;
+
+/// Behind the group: eight bytes of time, four of a number, both in network order.
+pub const SUFFIX_BYTES: usize = 12;
+
+/// A suffix in the order of its bytes.
+pub type Suffix = (u64, u32);
+
+/// The groups of a table.
+#[derive(Debug)]
+pub(crate) struct Clusters {
+    index: Index,
+    clusters: Vec<VecDeque<Member>>,
+    free: Vec<u32>,
+    members: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    suffix: Suffix,
+    slot: u32,
+}
+
+/// Group and suffix of a key; `None` if it is too short.
+pub(crate) fn split(key: &[u8]) -> Option<(&[u8], Suffix)> {
+    let (group, suffix) = key.split_last_chunk::<SUFFIX_BYTES>()?;
+    let [time @ .., a, b, c, d] = *suffix;
+    Some((group, (u64::from_be_bytes(time), u32::from_be_bytes([a, b, c, d]))))
+}
+
+impl Clusters {
+    pub(crate) fn build(slab: &Slab, hash: impl Fn(&[u8]) -> u32) -> Self {
+        let mut clusters =
+            Clusters { index: Index::new(), clusters: Vec::new(), free: Vec::new(), members: 0 };
+        for slot in (0..slab.slots()).filter(|slot| slab.get(*slot).occupied) {
+            clusters.insert(slot, slab, &hash);
+        }
+        clusters
+    }
+
+    /// Adds the key in `slot`, which is in the slab already. A key that is too short is in no group.
+    pub(crate) fn insert(&mut self, slot: u32, slab: &Slab, hash: impl Fn(&[u8]) -> u32) {
+        let Some((group, suffix)) = split(slab.get(slot).key()) else { return };
+        let hash = hash(group);
+        let cluster = match self.find(hash, group, slab) {
+            Some(cluster) => cluster,
+            None => self.add(hash),
+        };
+        let members = &mut self.clusters[cluster as usize];
+        let member = Member { suffix, slot };
+        if members.back().is_none_or(|last| last.suffix < suffix) {
+            members.push_back(member);
+        } else {
+            let at = members.partition_point(|other| other.suffix < suffix);
+            members.insert(at, member);
+        }
+        self.members += 1;
+    }
+
+    /// Removes the key in `slot`, which is in the slab still.
+    pub(crate) fn remove(&mut self, slot: u32, slab: &Slab, hash: impl Fn(&[u8]) -> u32) {
+        let Some((group, suffix)) = split(slab.get(slot).key()) else { return };
+        let hash = hash(group);
+        let Some(cluster) = self.find(hash, group, slab) else { return };
+        let members = &mut self.clusters[cluster as usize];
+        let at = members.partition_point(|other| other.suffix < suffix);
+        if members.get(at).is_none_or(|member| member.slot != slot) {
+            return;
+        }
+        members.remove(at);
+        self.members -= 1;
+        if members.is_empty() {
+            self.clusters[cluster as usize] = VecDeque::new();
+            self.index.remove(hash, cluster);
+            self.free.push(cluster);
+        }
+    }
+
+    /// The slots of a group whose suffixes lie from `from` to `to`, in their order.
+    pub(crate) fn range(
+        &self,
+        hash: u32,
+        group: &[u8],
+        from: Suffix,
+        to: Suffix,
+        slab: &Slab,
+    ) -> impl DoubleEndedIterator<Item = u32> {
+        let members = self.find(hash, group, slab).map(|cluster| &self.clusters[cluster as usize]);
+        let places = members.map(|members| {
+            let first = members.partition_point(|member| member.suffix < from);
+            // Few are behind `from` in most windows.
+            let last = members.range(first..).take_while(|member| member.suffix <= to).count();
+            (members, first..first + last)
+        });
+        places.into_iter().flat_map(|(members, places)| members.range(places).map(|member| member.slot))
+    }
+
+    /// An estimate: rings are three quarters full on average.
+    pub(crate) fn bytes(&self) -> usize {
+        let clusters = self.clusters.len() - self.free.len();
+        self.members * size_of::<Member>() * 4 / 3 + clusters * (size_of::<VecDeque<Member>>() + 16)
+    }
+
+    fn find(&self, hash: u32, group: &[u8], slab: &Slab) -> Option<u32> {
+        self.index.find(hash, |cluster| {
+            let first = self.clusters[cluster as usize].front();
+            first.and_then(|first| split(slab.get(first.slot).key())).is_some_and(|(other, _)| other == group)
+        })
+    }
+
+    fn add(&mut self, hash: u32) -> u32 {
+        let cluster = self.free.pop().unwrap_or_else(|| {
+            self.clusters.push(VecDeque::new());
+            self.clusters.len() as u32 - 1
+        });
+        self.index.insert(hash, cluster);
+        cluster
+    }
+}
