@@ -45,19 +45,7 @@ pub(crate) fn check_drops<O: Operator + 'static>(
     let operator = Arc::new(Mutex::new(operator));
     for lent in [false, true] {
         let collected = Arc::new(Mutex::new(Vec::new()));
-        let mut state = TaskState {
-            stream_time: -1,
-            wall_clock_ms: 0,
-            topics: OutTopics::default(),
-            policies: Policies::all(skip()),
-            drops: Default::default(),
-            memos: Default::default(),
-            stores: Default::default(),
-            punctuations: Default::default(),
-            commit_requested: false,
-            partition: 0,
-            emit_interval_ms: 1_000,
-        };
+        let mut state = bare_state();
         let feed = Feed { records: input.clone().into_iter() };
         let shared = Shared(Arc::clone(&operator));
         let mut cells = vec![
@@ -83,6 +71,23 @@ pub(crate) fn check_drops<O: Operator + 'static>(
             assert_eq!(state.drops.of(reason), count, "{reason:?}, lent: {lent}");
         }
         assert_eq!(state.drops.total(), drops.iter().map(|(_, count)| count).sum::<u64>());
+    }
+}
+
+/// A task's state without stores; failed records are skipped.
+pub(crate) fn bare_state() -> TaskState {
+    TaskState {
+        stream_time: -1,
+        wall_clock_ms: 0,
+        topics: OutTopics::default(),
+        policies: Policies::all(skip()),
+        drops: Default::default(),
+        memos: Default::default(),
+        stores: Default::default(),
+        punctuations: Default::default(),
+        commit_requested: false,
+        partition: 0,
+        emit_interval_ms: 1_000,
     }
 }
 
@@ -175,7 +180,8 @@ impl<K: Item, V: Item> Operator for Collect<K, V> {
     }
 }
 
-struct Closed;
+/// Takes nothing.
+pub(crate) struct Closed;
 
 impl Outbox for Closed {
     fn partition_count(&mut self, _: &OutTopic) -> Result<i32> {

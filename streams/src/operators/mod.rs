@@ -6,7 +6,7 @@
 mod aggregate;
 mod branch;
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod emit;
 mod emit_on_close;
 mod filter;

@@ -90,9 +90,9 @@ impl Memos {
         all.filter(|((_, value), kept)| **kept == Kept::Committed && *value != UNKNOWN).map(|(memo, _)| memo)
     }
 
-    /// The values, to be restored later.
-    pub(crate) fn save(&self) -> Vec<i64> {
-        self.values.clone()
+    /// The values, to be restored later, into memory that is there.
+    pub(crate) fn save_to(&self, saved: &mut Vec<i64>) {
+        saved.clone_from(&self.values);
     }
 
     /// Goes back to saved values. What was registered since then is unknown again.

@@ -159,7 +159,8 @@ mod tests {
         all.register((0, "a", 0), schedule(StreamTime, 10), &mut memos);
         all.register((0, "a", 1), schedule(WallClockTime, 10), &mut memos);
         all.start(0, &mut memos);
-        let saved = memos.save();
+        let mut saved = Vec::new();
+        memos.save_to(&mut saved);
         all.take_due(StreamTime, 25, &mut memos);
         all.take_due(WallClockTime, 25, &mut memos);
         assert_eq!(memos.known().collect::<Vec<_>>(), [("a.punctuation-0", 30)]);

@@ -18,7 +18,7 @@ impl Task {
         self.state.wall_clock_ms = wall_clock_ms;
         self.state.punctuations.start(wall_clock_ms, &mut self.state.memos);
         // Nothing has been processed since the last commit: an abort goes back to these first times.
-        self.committed.memos = self.state.memos.save();
+        self.state.memos.save_to(&mut self.committed.memos);
         let start = |task: &mut Task| {
             let mut context = Context { outbox, origin: Origin::none(), state: &mut task.state };
             task.nodes.start(&mut context)

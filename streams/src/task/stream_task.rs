@@ -51,6 +51,8 @@ pub(crate) struct Task {
     pub(super) committed: Marks,
     /// The epochs that are sealed and not committed, oldest first.
     sealed: VecDeque<(Epoch, Marks)>,
+    /// Marks that were used, for their memory.
+    spare: Marks,
     next_epoch: u64,
     /// Something happened since the last seal.
     pub(super) dirty: bool,
@@ -69,7 +71,7 @@ pub(crate) struct Sealed {
 }
 
 /// Where a task stands, beside its stores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
     stream_time: i64,
     /// By input.
@@ -116,12 +118,13 @@ impl Task {
             current: 0,
             state,
             started: false,
-            committed: Marks { stream_time: -1, inputs: Vec::new(), memos: Vec::new() },
+            committed: Marks::default(),
             sealed: VecDeque::new(),
+            spare: Marks::default(),
             next_epoch: 0,
             dirty: false,
         };
-        task.committed = task.marks();
+        task.committed.note(&task.inputs, &task.state);
         Ok(task)
     }
 
@@ -144,7 +147,7 @@ impl Task {
         for (name, value) in &metadata.memos {
             self.state.memos.merge(name, *value);
         }
-        self.committed = self.marks();
+        self.committed.note(&self.inputs, &self.state);
     }
 
     /// Puts a record at the end of an input's queue. Its bytes are copied.
@@ -288,16 +291,7 @@ impl Task {
     /// # Errors
     /// As [`process`](Task::process).
     pub(crate) fn seal(&mut self, outbox: &mut dyn Outbox) -> Result<Sealed> {
-        self.flush(outbox)?;
-        let mut context = Context { outbox, origin: Origin::none(), state: &mut self.state };
-        let (stores, mut write) = context.stores(-1, &[]);
-        for store in stores.iter_mut() {
-            store.seal(&mut write)?;
-        }
-        let epoch = Epoch(self.next_epoch);
-        self.next_epoch += 1;
-        self.dirty = false;
-        self.state.commit_requested = false;
+        let epoch = self.seal_epoch(outbox)?;
         let memos: Vec<(String, i64)> =
             self.state.memos.known().map(|(name, value)| (name.to_owned(), value)).collect();
         let offset = |(index, input): (usize, &mut Input)| {
@@ -306,8 +300,41 @@ impl Task {
             Some((index, input.sealed?, metadata.encode()))
         };
         let offsets = self.inputs.iter_mut().enumerate().filter_map(offset).collect();
-        self.sealed.push_back((epoch, self.marks()));
         Ok(Sealed { epoch, offsets })
+    }
+
+    fn seal_epoch(&mut self, outbox: &mut dyn Outbox) -> Result<Epoch> {
+        self.seal_stores(outbox)?;
+        let epoch = Epoch(self.next_epoch);
+        self.next_epoch += 1;
+        let mut marks = std::mem::take(&mut self.spare);
+        marks.note(&self.inputs, &self.state);
+        self.sealed.push_back((epoch, marks));
+        Ok(epoch)
+    }
+
+    /// Ends the epoch and commits it, for whom offsets are nothing and whatever is appended is safe. No other epoch may be
+    /// sealed.
+    ///
+    /// # Errors
+    /// As [`process`](Task::process).
+    pub(crate) fn seal_and_commit(&mut self, outbox: &mut dyn Outbox) -> Result<()> {
+        debug_assert!(self.sealed.is_empty(), "epochs are committed in their order");
+        self.seal_stores(outbox)?;
+        self.committed.note(&self.inputs, &self.state);
+        self.state.stores.iter_mut().try_for_each(|store| store.commit())
+    }
+
+    fn seal_stores(&mut self, outbox: &mut dyn Outbox) -> Result<()> {
+        self.flush(outbox)?;
+        let mut context = Context { outbox, origin: Origin::none(), state: &mut self.state };
+        let (stores, mut write) = context.stores(-1, &[]);
+        for store in stores.iter_mut() {
+            store.seal(&mut write)?;
+        }
+        self.dirty = false;
+        self.state.commit_requested = false;
+        Ok(())
     }
 
     /// The sealed epochs up to this one are safe: they will never be undone.
@@ -316,7 +343,7 @@ impl Task {
     /// If a store refuses, which is a fault in the program.
     pub(crate) fn commit(&mut self, epoch: Epoch) -> Result<()> {
         while let Some((_, marks)) = self.sealed.pop_front_if(|(sealed, _)| *sealed <= epoch) {
-            self.committed = marks;
+            self.spare = std::mem::replace(&mut self.committed, marks);
             self.state.stores.iter_mut().try_for_each(|store| store.commit())?;
         }
         Ok(())
@@ -344,17 +371,18 @@ impl Task {
         Ok(())
     }
 
-    fn marks(&self) -> Marks {
-        Marks {
-            stream_time: self.state.stream_time,
-            inputs: self.inputs.iter().map(|input| (input.partition_time, input.next_offset)).collect(),
-            memos: self.state.memos.save(),
-        }
-    }
-
     /// How many records were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.state.drops.total()
+    }
+}
+
+impl Marks {
+    fn note(&mut self, inputs: &[Input], state: &TaskState) {
+        self.stream_time = state.stream_time;
+        self.inputs.clear();
+        self.inputs.extend(inputs.iter().map(|input| (input.partition_time, input.next_offset)));
+        state.memos.save_to(&mut self.memos);
     }
 }
 

@@ -9,8 +9,10 @@ use std::time::Duration;
 use anabranch_host::HashMap;
 
 use super::capture::Capture;
+use super::written::raw;
 use super::{TestInput, TestOutput, TestStore};
 use crate::error::{Error, Result};
+use crate::outbox::OutRecord;
 use crate::policy::{ErrorPolicy, OnError, dead_letter};
 use crate::processor::{Policies, RawInput, TaskId};
 use crate::record::RawRecord;
@@ -27,6 +29,7 @@ pub struct TestConfig {
     wall_clock_ms: i64,
     on_error: Option<OnError>,
     caching: bool,
+    keep_changelogs: bool,
     emit_interval_ms: i64,
     commit_every: usize,
     abort_every: Option<u64>,
@@ -39,6 +42,7 @@ impl Default for TestConfig {
             wall_clock_ms: 0,
             on_error: None,
             caching: true,
+            keep_changelogs: true,
             emit_interval_ms: 1_000,
             commit_every: 1,
             abort_every: None,
@@ -72,6 +76,14 @@ impl TestConfig {
     #[must_use]
     pub fn caching(mut self, on: bool) -> Self {
         self.caching = on;
+        self
+    }
+
+    /// Whether the whole of changelogs is kept for [`TestDriver::changelog`], as it is unless told otherwise. Without it
+    /// what was read is forgotten, as in other topics: for a test that writes millions of records.
+    #[must_use]
+    pub fn keep_changelogs(mut self, on: bool) -> Self {
+        self.keep_changelogs = on;
         self
     }
 
@@ -121,15 +133,14 @@ pub(super) struct State {
     global: Option<Task>,
     pub(super) capture: Capture,
     pub(super) wall_clock_ms: i64,
-    inputs: HashMap<Arc<str>, DriverInput>,
+    /// The topics that are read; the capture knows their places.
+    inputs: Vec<DriverInput>,
     commit_every: usize,
     abort_every: Option<u64>,
     /// Records processed since the last commit.
     uncommitted: usize,
     /// Epochs that have ended, one way or the other.
     epochs: u64,
-    /// By input of the task, if epochs are aborted: what an abort would have to process again.
-    retained: Vec<VecDeque<(i64, RawRecord)>>,
 }
 
 /// A topic that is read.
@@ -139,6 +150,8 @@ struct DriverInput {
     /// Of the task that feeds the global stores.
     global: bool,
     next_offset: i64,
+    /// If epochs are aborted: what an abort would have to process again.
+    retained: VecDeque<(i64, RawRecord)>,
 }
 
 impl TestDriver {
@@ -180,16 +193,17 @@ impl TestDriver {
             false => Some(Task::new(Arc::clone(&topology), globals, id, task_config.clone())?),
         };
         let task = Task::new(topology, nodes, id, task_config)?;
-        let mut inputs = HashMap::default();
+        let (mut inputs, mut places) = (Vec::new(), HashMap::default());
         for (task, global) in std::iter::once((&task, false)).chain(global.as_ref().map(|task| (task, true)))
         {
             for (index, input) in task.inputs().iter().enumerate() {
-                inputs.insert(Arc::clone(&input.topic), DriverInput { index, global, next_offset: 0 });
+                places.insert(Arc::clone(&input.topic), inputs.len());
+                inputs.push(DriverInput { index, global, next_offset: 0, retained: VecDeque::new() });
             }
         }
-        let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name).collect();
-        let (capture, wall_clock_ms) = (Capture::keeping(changelogs), config.wall_clock_ms);
-        let retained = task.inputs().iter().map(|_| VecDeque::new()).collect();
+        let changelogs = task.changelogs().into_iter().flatten().map(|(topic, _)| topic.name);
+        let kept = changelogs.filter(|_| config.keep_changelogs).collect();
+        let (capture, wall_clock_ms) = (Capture::new(kept, places), config.wall_clock_ms);
         let TestConfig { commit_every, abort_every, .. } = config;
         let mut state = State {
             task,
@@ -201,7 +215,6 @@ impl TestDriver {
             abort_every,
             uncommitted: 0,
             epochs: 0,
-            retained,
         };
         for task in state.global.iter_mut().chain([&mut state.task]) {
             task.start(wall_clock_ms, &mut state.capture)?;
@@ -271,17 +284,21 @@ impl TestDriver {
     /// If the topology does not read the topic, or a record fails and the error policy says to stop.
     pub fn pipe_raw(&self, topic: &str, record: RawRecord) -> Result<()> {
         let mut state = self.state.borrow_mut();
-        let state = &mut *state;
-        if !state.enqueue(topic, &record) {
-            return Err(Error::invalid(format_args!("the topology does not read topic `{topic}`")));
-        }
-        state.run()
+        let input = state.input(topic)?;
+        let timestamp = record.timestamp.unwrap_or(state.wall_clock_ms);
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        state.pipe(input, RawInput { offset: 0, timestamp, key, value, headers: record.headers.encoded() })
     }
 
     /// Reads bytes from a topic that was written to, be it a sink's, a repartition topic or a changelog: the oldest
     /// record that was not read yet.
     pub fn read_raw(&self, topic: &str) -> Option<RawRecord> {
-        self.state.borrow_mut().capture.read(topic)
+        let mut state = self.state.borrow_mut();
+        let place = state.capture.place(topic)?;
+        let written = state.capture.written(place);
+        let record = written.head().map(raw)?;
+        written.advance();
+        Some(record)
     }
 
     /// The topics that were written to, by name, internal ones included.
@@ -311,22 +328,17 @@ impl State {
         (task, &mut self.capture)
     }
 
-    /// Puts a record into the queue of its topic; false if nothing reads it.
-    fn enqueue(&mut self, topic: &str, record: &RawRecord) -> bool {
-        let Some(input) = self.inputs.get_mut(topic) else { return false };
-        let offset = input.next_offset;
-        input.next_offset += 1;
-        let raw = raw_input(offset, record, self.wall_clock_ms);
-        match (&mut self.global, input.global) {
-            (Some(global), true) => global.enqueue(input.index, raw),
-            _ => {
-                self.task.enqueue(input.index, raw);
-                if self.abort_every.is_some() {
-                    self.retained[input.index].push_back((offset, record.clone()));
-                }
-            }
-        }
-        true
+    /// The place of a topic that the topology reads.
+    pub(super) fn input(&self, topic: &str) -> Result<usize> {
+        self.capture
+            .input(topic)
+            .ok_or_else(|| Error::invalid(format_args!("the topology does not read topic `{topic}`")))
+    }
+
+    /// Writes a record to an input, at the next offset, and processes it.
+    pub(super) fn pipe(&mut self, input: usize, record: RawInput<'_>) -> Result<()> {
+        self.inputs[input].enqueue(&mut self.task, &mut self.global, record, self.abort_every.is_some());
+        self.run()
     }
 
     /// Rounds until nothing waits: one record, then what it wrote to topics that the topology reads. Global stores are
@@ -336,8 +348,7 @@ impl State {
         loop {
             if let Some(global) = &mut self.global {
                 while global.process(self.wall_clock_ms, &mut self.capture)? {
-                    let sealed = global.seal(&mut self.capture)?;
-                    global.commit(sealed.epoch)?;
+                    global.seal_and_commit(&mut self.capture)?;
                 }
             }
             if !self.task.process(self.wall_clock_ms, &mut self.capture)? {
@@ -357,11 +368,16 @@ impl State {
 
     /// Ends an epoch.
     fn commit(&mut self) -> Result<()> {
-        let sealed = self.task.seal(&mut self.capture)?;
-        self.task.commit(sealed.epoch)?;
         (self.uncommitted, self.epochs) = (0, self.epochs + 1);
-        for (input, next_offset, _) in sealed.offsets {
-            while self.retained[input].pop_front_if(|(offset, _)| *offset < next_offset).is_some() {}
+        if self.abort_every.is_none() {
+            self.task.seal_and_commit(&mut self.capture)?;
+        } else {
+            let sealed = self.task.seal(&mut self.capture)?;
+            self.task.commit(sealed.epoch)?;
+            for input in self.inputs.iter_mut().filter(|input| !input.global) {
+                let next = sealed.offsets.iter().find(|(index, ..)| *index == input.index);
+                input.retained_until(next.map_or(0, |(_, next_offset, _)| *next_offset));
+            }
         }
         self.hand_over();
         Ok(())
@@ -373,9 +389,9 @@ impl State {
         self.task.abort()?;
         self.capture.forget();
         (self.uncommitted, self.epochs) = (0, self.epochs + 1);
-        for (input, records) in self.retained.iter().enumerate() {
-            for (offset, record) in records {
-                self.task.enqueue(input, raw_input(*offset, record, self.wall_clock_ms));
+        for input in &self.inputs {
+            for (offset, record) in &input.retained {
+                self.task.enqueue(input.index, raw_input(*offset, record, self.wall_clock_ms));
             }
         }
         Ok(())
@@ -389,9 +405,36 @@ impl State {
     }
 
     fn hand_over(&mut self) {
-        for (topic, record) in self.capture.hand_over() {
-            self.enqueue(&topic, &record);
+        let State { task, global, capture, wall_clock_ms, inputs, abort_every, .. } = self;
+        capture.hand_over(|input, OutRecord { key, value, timestamp, headers }| {
+            let timestamp = timestamp.unwrap_or(*wall_clock_ms);
+            let record = RawInput { offset: 0, timestamp, key, value, headers };
+            inputs[input].enqueue(task, global, record, abort_every.is_some());
+        });
+    }
+}
+
+impl DriverInput {
+    /// Puts a record into the queue of its topic, at the next offset.
+    fn enqueue(&mut self, task: &mut Task, global: &mut Option<Task>, record: RawInput<'_>, retain: bool) {
+        let record = RawInput { offset: self.next_offset, ..record };
+        self.next_offset += 1;
+        match global {
+            Some(global) if self.global => global.enqueue(self.index, record),
+            _ => {
+                task.enqueue(self.index, record);
+                if retain {
+                    let RawInput { offset, timestamp, key, value, headers } = record;
+                    let record = OutRecord { timestamp: Some(timestamp), key, value, headers };
+                    self.retained.push_back((offset, raw(record)));
+                }
+            }
         }
+    }
+
+    /// What is before this offset is committed.
+    fn retained_until(&mut self, next_offset: i64) {
+        while self.retained.pop_front_if(|(offset, _)| *offset < next_offset).is_some() {}
     }
 }
 

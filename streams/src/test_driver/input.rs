@@ -1,15 +1,15 @@
 //! Writing to a topic in a test.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::TestDriver;
 use crate::data::Item;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
-use crate::record::{RawRecord, Record};
+use crate::processor::RawInput;
+use crate::record::Record;
 use crate::serdes::{self, Serde, SerdeContext};
 use crate::time::as_ms;
 use crate::topic::Topic;
@@ -18,7 +18,19 @@ use crate::topic::Topic;
 pub struct TestInput<K, V> {
     driver: TestDriver,
     topic: Topic<K, V>,
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
     time_ms: Cell<i64>,
+    buffers: RefCell<Buffers>,
+    /// The input of the task; `None`: the topology does not read the topic.
+    input: Option<usize>,
+}
+
+/// What serdes write into.
+#[derive(Default)]
+struct Buffers {
+    key: Vec<u8>,
+    value: Vec<u8>,
 }
 
 /// What may be written where a test means a `T`: a `T`, a `T` for an `Option<T>`, a `&str` for a `String`.
@@ -54,7 +66,10 @@ impl IntoItem<Option<String>> for &str {
 
 impl<K: Item, V: Item> TestInput<K, V> {
     pub(super) fn of(driver: TestDriver, topic: Topic<K, V>) -> Self {
-        TestInput { driver, topic, time_ms: Cell::new(0) }
+        let (key, value) = (topic.key_serde(), topic.value_serde());
+        let input = driver.state.borrow().input(topic.name()).ok();
+        let (time_ms, buffers) = (Cell::new(0), RefCell::default());
+        TestInput { driver, topic, key, value, time_ms, buffers, input }
     }
 
     /// Writes a record at the input's time, and processes it.
@@ -78,11 +93,7 @@ impl<K: Item, V: Item> TestInput<K, V> {
     /// # Panics
     /// As [`pipe`](TestInput::pipe).
     pub fn pipe_tombstone(&self, key: impl IntoItem<K>) {
-        let key = key.into_item();
-        self.expect(
-            self.bytes(&*self.topic.key_serde(), &SerdeContext::key(self.topic.name()), &key)
-                .and_then(|key| self.pipe_raw(key, None, self.time_ms.get(), Headers::new())),
-        );
+        self.expect(self.write(&key.into_item(), None, self.time_ms.get(), &Headers::new()));
     }
 
     /// Writes a record with its time and headers, and processes it.
@@ -98,10 +109,8 @@ impl<K: Item, V: Item> TestInput<K, V> {
     /// # Errors
     /// If the topology does not read the topic, or the record fails and the error policy says to stop.
     pub fn try_pipe_record(&self, record: Record<K, V>) -> Result<()> {
-        let name = self.topic.name();
-        let key = self.bytes(&*self.topic.key_serde(), &SerdeContext::key(name), &record.key)?;
-        let value = self.bytes(&*self.topic.value_serde(), &SerdeContext::value(name), &record.value)?;
-        self.pipe_raw(key, value, record.timestamp, record.headers)
+        let Record { key, value, timestamp, headers } = &record;
+        self.write(key, Some(value), *timestamp, headers)
     }
 
     /// Lets the input's time go on.
@@ -109,28 +118,34 @@ impl<K: Item, V: Item> TestInput<K, V> {
         self.time_ms.set(self.time_ms.get().saturating_add(as_ms(duration)));
     }
 
-    fn bytes<T: 'static>(
-        &self,
-        serde: &dyn Serde<T>,
-        at: &SerdeContext<'_>,
-        value: &T,
-    ) -> Result<Option<Bytes>> {
-        let mut bytes = Vec::new();
-        match serdes::write(serde, at, value, &mut bytes) {
-            Ok(present) => Ok(present.then(|| bytes.into())),
-            Err(error) => Err(Error::invalid(format_args!("cannot write to `{}`: {error}", at.topic))),
-        }
-    }
-
-    fn pipe_raw(
-        &self,
-        key: Option<Bytes>,
-        value: Option<Bytes>,
-        timestamp: i64,
-        headers: Headers,
-    ) -> Result<()> {
-        let record = RawRecord { key, value, timestamp: Some(timestamp), headers };
-        self.driver.pipe_raw(self.topic.name(), record)
+    fn write(&self, key: &K, value: Option<&V>, timestamp: i64, headers: &Headers) -> Result<()> {
+        let name = self.topic.name();
+        // Taken, so that a serde may pipe a record of its own.
+        let Buffers { key: mut key_bytes, value: mut value_bytes } = self.buffers.take();
+        key_bytes.clear();
+        value_bytes.clear();
+        let refused = |error| Error::invalid(format_args!("cannot write to `{name}`: {error}"));
+        let has_key =
+            serdes::write(&*self.key, &SerdeContext::key(name), key, &mut key_bytes).map_err(refused)?;
+        let has_value = match value {
+            Some(value) => serdes::write(&*self.value, &SerdeContext::value(name), value, &mut value_bytes)
+                .map_err(refused)?,
+            None => false,
+        };
+        let mut state = self.driver.state.borrow_mut();
+        let input = self.input.map_or_else(|| state.input(name), Ok)?;
+        let piped = state.pipe(
+            input,
+            RawInput {
+                offset: 0,
+                timestamp,
+                key: has_key.then_some(&key_bytes),
+                value: has_value.then_some(&value_bytes),
+                headers: headers.encoded(),
+            },
+        );
+        self.buffers.replace(Buffers { key: key_bytes, value: value_bytes });
+        piped
     }
 
     fn expect(&self, result: Result<()>) {

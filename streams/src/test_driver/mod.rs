@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Reading order: `driver`, then its `input` and `output`, `store` (looking into stores), `replay` (stores rebuilt from
-//! their changelogs), and `capture` (the outbox).
+//! their changelogs), and `capture` (the outbox) with `written` (a topic's records).
 
 mod capture;
 mod driver;
@@ -30,6 +30,7 @@ mod input;
 mod output;
 mod replay;
 mod store;
+mod written;
 
 pub use driver::{TestConfig, TestDriver};
 pub use input::{IntoItem, TestInput};

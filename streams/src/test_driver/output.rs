@@ -1,20 +1,30 @@
 //! Reading a topic in a test.
 
+use std::cell::Cell;
+use std::sync::Arc;
+
 use super::TestDriver;
+use super::written::raw;
 use crate::data::Item;
+use crate::headers::Headers;
 use crate::record::Record;
-use crate::serdes::{self, SerdeContext};
+use crate::serdes::{self, Serde, SerdeContext};
 use crate::topic::Topic;
 
 /// A topic that a test reads. Several outputs of one topic share what was written: a record is read once.
 pub struct TestOutput<K, V> {
     driver: TestDriver,
     topic: Topic<K, V>,
+    key: Arc<dyn Serde<K>>,
+    value: Arc<dyn Serde<V>>,
+    /// Where the capture has the topic, once it was written to.
+    place: Cell<Option<usize>>,
 }
 
 impl<K: Item, V: Item> TestOutput<K, V> {
     pub(super) fn of(driver: TestDriver, topic: Topic<K, V>) -> Self {
-        TestOutput { driver, topic }
+        let (key, value) = (topic.key_serde(), topic.value_serde());
+        TestOutput { driver, topic, key, value, place: Cell::new(None) }
     }
 
     /// The oldest record that was not read yet.
@@ -23,17 +33,25 @@ impl<K: Item, V: Item> TestOutput<K, V> {
     /// If its bytes are not of the topic's types.
     pub fn read(&self) -> Option<Record<K, V>> {
         let name = self.topic.name();
-        let raw = self.driver.read_raw(name)?;
-        let key = serdes::read(&*self.topic.key_serde(), &SerdeContext::key(name), raw.key.as_deref());
-        let value =
-            serdes::read(&*self.topic.value_serde(), &SerdeContext::value(name), raw.value.as_deref());
+        let place = self.place()?;
+        let mut state = self.driver.state.borrow_mut();
+        let wall_clock_ms = state.wall_clock_ms;
+        let written = state.capture.written(place);
+        let record = written.head()?;
+        let key = serdes::read(&*self.key, &SerdeContext::key(name), record.key);
+        let value = serdes::read(&*self.value, &SerdeContext::value(name), record.value);
         match (key, value) {
             (Ok(key), Ok(value)) => {
-                let timestamp = raw.timestamp.unwrap_or_else(|| self.driver.wall_clock_ms());
-                Some(Record { key, value, timestamp, headers: raw.headers })
+                let timestamp = record.timestamp.unwrap_or(wall_clock_ms);
+                let headers = match record.headers {
+                    [] => Headers::new(),
+                    _ => raw(record).headers,
+                };
+                written.advance();
+                Some(Record { key, value, timestamp, headers })
             }
-            (Err(error), _) => panic!("the key of {raw:?} in `{name}`: {error}"),
-            (_, Err(error)) => panic!("the value of {raw:?} in `{name}`: {error}"),
+            (Err(error), _) => panic!("the key of {:?} in `{name}`: {error}", raw(record)),
+            (_, Err(error)) => panic!("the value of {:?} in `{name}`: {error}", raw(record)),
         }
     }
 
@@ -63,6 +81,14 @@ impl<K: Item, V: Item> TestOutput<K, V> {
 
     /// Whether everything has been read.
     pub fn is_empty(&self) -> bool {
-        self.driver.state.borrow().capture.unread(self.topic.name()) == 0
+        let Some(place) = self.place() else { return true };
+        self.driver.state.borrow_mut().capture.written(place).unread() == 0
+    }
+
+    fn place(&self) -> Option<usize> {
+        if self.place.get().is_none() {
+            self.place.set(self.driver.state.borrow().capture.place(self.topic.name()));
+        }
+        self.place.get()
     }
 }

@@ -27,6 +27,7 @@
 use std::sync::Arc;
 
 use super::TestDriver;
+use super::written::raw;
 use crate::error::{Error, Result};
 use crate::record::RawRecord;
 use crate::state::Store;
@@ -38,7 +39,9 @@ impl TestDriver {
     /// If the topology has no such store, or it is not logged.
     pub fn changelog<S>(&self, store: Store<S>) -> Result<Vec<RawRecord>> {
         let (_, changelog) = self.logged(store.name())?;
-        Ok(self.state.borrow().capture.whole(&changelog))
+        let capture = &mut self.state.borrow_mut().capture;
+        let written = capture.place(&changelog).map(|place| capture.written(place));
+        Ok(written.map(|written| written.whole().map(raw).collect()).unwrap_or_default())
     }
 
     /// Takes records of a store's changelog into its rows, as a start does: nothing is forwarded and nothing is logged.

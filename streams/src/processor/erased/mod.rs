@@ -553,3 +553,6 @@ unsafe impl<K: Nullable, V: 'static> Erased for WithoutNullKeys<K, V> {
         self.node.emit(queue, record, timestamp, below)
     }
 }
+
+#[cfg(test)]
+mod tests;
