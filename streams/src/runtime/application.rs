@@ -12,6 +12,7 @@ use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
 use super::instance::{Instance, InstanceHandle};
 use super::query::ReadOnlyKeyValueStore;
+use super::restore_listener::{RestoreEvent, RestoreListener};
 use super::topic_io::{TopicConsumer, TopicProducer};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -70,6 +71,7 @@ pub struct Streams {
     policies: Policies,
     world: Option<(Host, Dialer)>,
     listener: Option<StateListener>,
+    restore_listener: Option<RestoreListener>,
 }
 
 impl Streams {
@@ -89,6 +91,7 @@ impl Streams {
             settings: Vec::new(),
             world: None,
             listener: None,
+            restore_listener: None,
         }
     }
 
@@ -212,6 +215,13 @@ impl Streams {
         self
     }
 
+    /// Told how state comes back, store by store: for a progress bar. It runs on the workers' threads and must be quick.
+    #[must_use]
+    pub fn on_restore(mut self, listener: impl Fn(&RestoreEvent) + Send + Sync + 'static) -> Streams {
+        self.restore_listener = Some(Arc::new(listener));
+        self
+    }
+
     /// Starts it; returns once it has joined its group and its tasks are running.
     ///
     /// Everything runs on threads of its own, never on the caller's executor.
@@ -249,6 +259,7 @@ impl Streams {
                 policies: self.policies,
                 create_topics,
                 listener: self.listener,
+                restore_listener: self.restore_listener,
             };
             match instance.start().await {
                 Ok(handle) => Ok((handle, broker)),

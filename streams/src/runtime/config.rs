@@ -51,6 +51,21 @@ pub struct StreamsConfig {
     pub task_timeout_ms: u64,
     /// `poll.ms`: how long a poll waits for records.
     pub poll_ms: u64,
+    /// `num.standby.replicas`: copies of each task's state on other instances, for a quick take-over.
+    pub num_standby_replicas: usize,
+    /// `acceptable.recovery.lag`: a copy of state not farther behind its changelog is as good as the original.
+    pub acceptable_recovery_lag: u64,
+    /// `max.warmup.replicas`: so many tasks may prepare to move at a time.
+    pub max_warmup_replicas: usize,
+    /// `probing.rebalance.interval.ms`: how often it is asked whether what is to move can. A copy that has caught up is
+    /// told of at once, so this matters only if that is lost.
+    pub probing_rebalance_interval_ms: u64,
+    /// `rack.aware.assignment.tags`: standbys differ from their task in these tags as far as they can.
+    pub rack_aware_assignment_tags: Vec<String>,
+    /// `client.tag.*`: what the instance says of itself.
+    pub client_tags: BTreeMap<String, String>,
+    /// `state.cleanup.delay.ms`: state of tasks that have been gone for so long is removed.
+    pub state_cleanup_delay_ms: u64,
     /// `client.id`; empty: the application id and the process id.
     pub client_id: String,
     /// `errors.dead.letter.queue.topic.name`.
@@ -75,6 +90,13 @@ impl Default for StreamsConfig {
             repartition_purge_interval_ms: 30_000,
             task_timeout_ms: 300_000,
             poll_ms: 100,
+            num_standby_replicas: 0,
+            acceptable_recovery_lag: 10_000,
+            max_warmup_replicas: 2,
+            probing_rebalance_interval_ms: 600_000,
+            rack_aware_assignment_tags: Vec::new(),
+            client_tags: BTreeMap::new(),
+            state_cleanup_delay_ms: 600_000,
             client_id: String::new(),
             dead_letter_topic: None,
             client: BTreeMap::new(),
@@ -98,6 +120,11 @@ pub enum ClientRole {
     Admin,
 }
 
+/// Kafka Streams' limits of tags.
+const MAX_TAGS: usize = 5;
+const MAX_TAG_KEY: usize = 20;
+const MAX_TAG_VALUE: usize = 30;
+
 const PREFIXES: &[&str] = &[
     "consumer.",
     "main.consumer.",
@@ -110,16 +137,22 @@ const PREFIXES: &[&str] = &[
 
 /// Keys that this version applies.
 const KNOWN: &[&str] = &[
+    "acceptable.recovery.lag",
     "buffered.records.per.partition",
     "client.id",
     "commit.interval.ms",
     "errors.dead.letter.queue.topic.name",
     "max.task.idle.ms",
+    "max.warmup.replicas",
+    "num.standby.replicas",
     "num.stream.threads",
     "poll.ms",
+    "probing.rebalance.interval.ms",
     "processing.guarantee",
+    "rack.aware.assignment.tags",
     "repartition.purge.interval.ms",
     "replication.factor",
+    "state.cleanup.delay.ms",
     "state.dir",
     "statestore.cache.max.bytes",
     "task.timeout.ms",
@@ -200,6 +233,22 @@ impl StreamsConfig {
             }
             "task.timeout.ms" => self.task_timeout_ms = number(key, value, 0, u64::MAX)?,
             "poll.ms" => self.poll_ms = number(key, value, 0, 60_000)?,
+            "num.standby.replicas" => self.num_standby_replicas = number(key, value, 0, 1000)?,
+            "acceptable.recovery.lag" => {
+                self.acceptable_recovery_lag = number(key, value, 0, i64::MAX as u64)?
+            }
+            "max.warmup.replicas" => self.max_warmup_replicas = number(key, value, 1, 1_000_000)?,
+            "probing.rebalance.interval.ms" => {
+                self.probing_rebalance_interval_ms = number(key, value, 60_000, i64::MAX as u64)?;
+            }
+            "rack.aware.assignment.tags" => {
+                let tags = value.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                self.rack_aware_assignment_tags = tags.map(str::to_string).collect();
+                if self.rack_aware_assignment_tags.len() > MAX_TAGS {
+                    return Err(refused(key, value, &format!("at most {MAX_TAGS} tags, with commas")));
+                }
+            }
+            "state.cleanup.delay.ms" => self.state_cleanup_delay_ms = number(key, value, 0, i64::MAX as u64)?,
             "client.id" => self.client_id = value.to_string(),
             "errors.dead.letter.queue.topic.name" => self.dead_letter_topic = Some(not_empty(key, value)?),
             _ => return self.set_other(key, value),
@@ -210,6 +259,13 @@ impl StreamsConfig {
     fn set_other(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if let Some(name) = key.strip_prefix("topic.") {
             self.topic.insert(name.to_string(), value.to_string());
+        } else if let Some(tag) = key.strip_prefix("client.tag.") {
+            if tag.is_empty() || tag.len() > MAX_TAG_KEY || value.is_empty() || value.len() > MAX_TAG_VALUE {
+                let wanted =
+                    format!("a tag of 1 to {MAX_TAG_KEY} letters with a value of 1 to {MAX_TAG_VALUE}");
+                return Err(refused(key, value, &wanted));
+            }
+            self.client_tags.insert(tag.to_string(), value.to_string());
         } else if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || CLIENT_KEYS.contains(&key) {
             self.client.insert(key.to_string(), value.to_string());
         } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {

@@ -135,6 +135,7 @@ mod tests {
                 nodes: Vec::new(),
                 topics: SubtopologyTopics { sources: names(sources), repartition_sinks: names(sinks) },
                 tasks: 1,
+                changelogs: BTreeSet::new(),
             })
             .collect();
         let order: Vec<u32> = in_order_of_flow(&planned).iter().map(|s| s.id).collect();

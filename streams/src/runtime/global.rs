@@ -15,13 +15,16 @@ use anabranch_client::{
 };
 use anabranch_host::{Host, Instant, JoinError, JoinHandle};
 use anabranch_state_store::{Checkpoint, Engine};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use super::assignment::holdings::Role;
 use super::batch_outbox::BatchOutbox;
-use super::member::{BATCH_BYTES, STALE_AFTER_MS};
-use super::running_task::RunningTask;
-use super::worker::{FromWorker, client_error};
+use super::local_state::STALE_AFTER_MS;
+use super::member::BATCH_BYTES;
+use super::restore::Changelogs;
+use super::running_task::{Opening, RunningTask};
+use super::worker::{FromWorker, ToInstance, client_error};
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::state::{GlobalRows, Globals, Reflected};
@@ -138,6 +141,7 @@ pub(crate) struct ReaderParts {
     /// That of the other tasks, without global stores.
     pub(crate) task_config: TaskConfig,
     pub(crate) checkpoint_interval: Duration,
+    pub(crate) changelogs: Changelogs,
 }
 
 /// Opens the global stores of a topology, reads `topics`, which feed them, to their ends, and goes on reading on a thread
@@ -148,7 +152,7 @@ pub(crate) struct ReaderParts {
 pub(crate) async fn start(
     mut parts: ReaderParts,
     topics: &BTreeMap<String, i32>,
-    to_instance: mpsc::UnboundedSender<FromWorker>,
+    to_instance: ToInstance,
 ) -> Result<(Globals, Option<Reading>)> {
     if topics.is_empty() {
         return Ok((Globals::default(), None));
@@ -173,8 +177,7 @@ pub(crate) async fn start(
             Err(error @ JoinError::Panicked(_)) => Error::fatal(&name).with_source(error),
             Err(_) => return,
         };
-        // The instance may be gone already.
-        let _ = to_instance.send(FromWorker::Failed(failed));
+        to_instance.send(FromWorker::Failed(failed));
     });
     Ok((globals, Some(Reading { stop, ended, positions })))
 }
@@ -219,6 +222,7 @@ impl GlobalReader {
             topology,
             task_config,
             checkpoint_interval,
+            changelogs,
         } = parts;
         let outbox = BatchOutbox::new(client.clone(), compression, BATCH_BYTES);
         let globals = task_config.globals.clone();
@@ -245,7 +249,7 @@ impl GlobalReader {
         let mut reader = GlobalReader {
             host,
             consumer,
-            task: RunningTask::new(task, outbox, Vec::new(), None),
+            task: RunningTask::new(Opening { task, outbox, role: Role::Active, changelogs, listener: None }),
             globals,
             producer,
             acknowledgements: Acknowledgements::default(),

@@ -9,31 +9,32 @@ use std::time::Duration;
 use anabranch_client::{
     AutoOffsetReset, Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
 };
-use anabranch_host::{Dialer, Host, JoinError};
+use anabranch_host::{Dialer, Host};
 use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::application::State;
-use super::assignment::assignor::{Holdings, TaskAssignor};
-use super::assignment::user_data::Subscription;
+use super::assignment::assignor::TaskAssignor;
+use super::assignment::holdings::Holdings;
+use super::assignment::placement::Policy;
 use super::beginnings;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
-use super::member::{Member, StateListener};
+use super::local_state;
+use super::member::{Member, StateListener, Timing};
+use super::restore::Changelogs;
+use super::restore_listener::RestoreListener;
 use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
-use super::transaction::WorkerTransaction;
-use super::worker::{self, FromWorker, Question, ToWorker, WorkerContext, client_error};
+use super::worker::{Question, ToInstance, ToWorker, client_error};
+use super::workers::{WorkerParts, WorkerSenders, Workers};
 use crate::error::{Error, Result};
 use crate::processor::{Policies, TaskId};
 use crate::state::{GlobalRows, Globals};
 use crate::task::TaskConfig;
 use crate::topology::Topology;
-
-/// Undo lists and unsent records of one worker beyond this force a commit.
-const UNCOMMITTED_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// What an instance is made of.
 pub(crate) struct Instance {
@@ -46,6 +47,7 @@ pub(crate) struct Instance {
     pub(crate) policies: Policies,
     pub(crate) create_topics: Option<i32>,
     pub(crate) listener: Option<StateListener>,
+    pub(crate) restore_listener: Option<RestoreListener>,
 }
 
 /// The way to a running instance. Cheap to clone.
@@ -70,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) error: Mutex<Option<Arc<Error>>>,
     /// Which worker runs a task.
     pub(crate) placed: Mutex<BTreeMap<TaskId, usize>>,
-    pub(crate) workers: Vec<mpsc::UnboundedSender<ToWorker>>,
+    workers: WorkerSenders,
     readers: BTreeMap<TopicPartition, TaskId>,
     commands: mpsc::UnboundedSender<Command>,
 }
@@ -119,18 +121,19 @@ impl InstanceHandle {
     pub(crate) fn ask(&self, task: TaskId, question: Question) {
         let worker = self.shared.placed.lock().get(&task).copied();
         match worker {
-            Some(worker) => drop(self.shared.workers[worker].send(ToWorker::Ask { task, question })),
+            Some(worker) => self.shared.tell(worker, ToWorker::Ask { task, question }),
             None => question(None),
         }
     }
 
     pub(crate) async fn drain(&self) -> Result<()> {
         let Shared { client, application_id, plan, workers, committed, globals_read, .. } = &*self.shared;
-        let hurry = || workers.iter().for_each(|worker| drop(worker.send(ToWorker::Commit)));
+        let hurry = || workers.lock().values().for_each(|worker| drop(worker.send(ToWorker::Commit)));
         let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
         let drained = async {
             drained.await?;
             // The group knows of a commit before the worker does whose stores are asked next.
+            let workers: Vec<_> = workers.lock().values().cloned().collect();
             for worker in workers {
                 let (reply, settled) = oneshot::channel();
                 // A worker that has ended has nothing left to settle.
@@ -175,6 +178,13 @@ impl InstanceHandle {
 }
 
 impl Shared {
+    /// Tells a worker. One that has failed is gone; the instance hears of that by itself.
+    pub(crate) fn tell(&self, worker: usize, message: ToWorker) {
+        if let Some(worker) = self.workers.lock().get(&worker) {
+            let _ = worker.send(message);
+        }
+    }
+
     /// The task that reads a partition.
     pub(crate) fn reader_of(&self, partition: &TopicPartition) -> Option<TaskId> {
         self.readers.get(partition).copied()
@@ -251,54 +261,36 @@ impl Instance {
             }
             None => None,
         };
-        let holdings: Holdings = Arc::new(Mutex::new(Subscription {
-            process_id: directory
-                .as_ref()
-                .map_or_else(|| self.host.random_uuid(), StateDirectory::process_id),
-            workers: u16::try_from(self.config.threads).unwrap_or(u16::MAX),
-            ..Subscription::default()
-        }));
+        let process_id =
+            directory.as_ref().map_or_else(|| self.host.random_uuid(), StateDirectory::process_id);
+        let fingerprint = fingerprint(&self.topology);
+        let holdings = Arc::new(Holdings::new(process_id, fingerprint, self.config.client_tags.clone()));
+        if let Some(engine) = &engine {
+            let (now, wall_clock_ms) = (self.host.now(), self.host.wall_clock_ms());
+            let found = local_state::stored_tasks(&**engine, &self.topology, &plan, wall_clock_ms)?;
+            holdings.found(found, now);
+        }
+        let mut settings = self.config.client_settings(ClientRole::RestoreConsumer);
+        settings.extend(self.isolation());
+        settings.insert("auto.offset.reset".to_string(), "none".to_string());
+        let restore = ConsumerConfig::from_pairs(&settings)
+            .map_err(|error| client_error("restore consumer settings", error))?;
+        let changelogs = Changelogs::start(&client, restore, self.application_id.as_str().into());
         let (to_instance, from_workers) = mpsc::unbounded_channel();
-        let mut workers = Vec::new();
-        let mut threads = Vec::new();
-        let process_id = holdings.lock().process_id;
-        for number in 1..=self.config.threads {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            let transaction = match self.config.guarantee {
-                Guarantee::AtLeastOnce => None,
-                Guarantee::ExactlyOnce => {
-                    let id = format!("{}-{}-{number}", self.application_id, hex(&process_id));
-                    let config = ProducerConfig { transactional_id: Some(id), ..producer_config.clone() };
-                    let patience = Duration::from_millis(self.config.task_timeout_ms);
-                    let made = WorkerTransaction::new(&client, &self.application_id, config, patience);
-                    Some(made.map_err(|error| client_error("making a producer", error))?)
-                }
-            };
-            let producer = match &transaction {
-                Some(transaction) => transaction.producer().clone(),
-                None => Producer::new(&client, producer_config.clone())
-                    .map_err(|error| client_error("making a producer", error))?,
-            };
-            let context = WorkerContext {
-                host: self.host.clone(),
-                producer,
-                transaction,
-                commit_interval: Duration::from_millis(self.config.commit_interval_ms),
-                uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
-                cache_max_bytes: self.config.cache_max_bytes / self.config.threads,
-                buffered_records: self.config.buffered_records_per_partition,
-                to_instance: to_instance.clone(),
-            };
-            let name = format!("{}-StreamThread-{number}", self.application_id);
-            let thread = self.host.spawn_pinned(&name, move || worker::run(context, receiver));
-            let thread = thread.map_err(|error| Error::fatal("starting a worker").with_source(error))?;
-            let to_instance = to_instance.clone();
-            threads.push(self.host.spawn(async move {
-                if let Err(error @ JoinError::Panicked(_)) = thread.await {
-                    let _ = to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
-                }
-            }));
-            workers.push(sender);
+        let mut workers = Workers::new(WorkerParts {
+            client: client.clone(),
+            application_id: self.application_id.clone(),
+            guarantee: self.config.guarantee,
+            producer: producer_config.clone(),
+            patience: Duration::from_millis(self.config.task_timeout_ms),
+            commit_interval: Duration::from_millis(self.config.commit_interval_ms),
+            cache_max_bytes: self.config.cache_max_bytes,
+            buffered_records: self.config.buffered_records_per_partition,
+            to_instance: to_instance.clone(),
+            holdings: Arc::clone(&holdings),
+        });
+        for _ in 0..self.config.threads {
+            workers.start()?;
         }
         let topology = Arc::new(self.topology.clone());
         let mut task_config = TaskConfig {
@@ -320,17 +312,15 @@ impl Instance {
             topology: Arc::clone(&topology),
             task_config: task_config.clone(),
             checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
+            changelogs: changelogs.clone(),
         };
         // All of them, before the first record of any stream.
-        let (globals, global) = global::start(parts, &plan.global_topics, to_instance.clone()).await?;
+        let to_instance = ToInstance::new(0, to_instance);
+        let (globals, global) = global::start(parts, &plan.global_topics, to_instance).await?;
         task_config.globals = globals.clone();
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
         let (consumer, offset_resets) =
             self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
-        let mut settings = self.config.client_settings(ClientRole::RestoreConsumer);
-        settings.extend(self.isolation());
-        let restore = ConsumerConfig::from_pairs(&settings)
-            .map_err(|error| client_error("restore consumer settings", error))?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reads = |task: TaskId| {
             let inputs = plan.inputs(task).into_iter();
@@ -349,23 +339,36 @@ impl Instance {
             error: Mutex::new(None),
             commands,
             placed: Mutex::new(BTreeMap::new()),
-            workers,
+            workers: workers.senders(),
         });
+        let now = self.host.now();
         let member = Member {
             shared: Arc::clone(&shared),
             consumer,
+            workers,
             from_workers,
             commands: receiver,
             task_config,
             global,
             offset_resets,
-            restore,
+            changelogs,
             compression: producer_config.compression_type,
             holdings,
             directory,
             listener: self.listener,
+            restore_listener: self.restore_listener,
+            timing: Timing {
+                probing_interval: Duration::from_millis(self.config.probing_rebalance_interval_ms),
+                acceptable_lag: self.config.acceptable_recovery_lag,
+                cleanup_delay: Duration::from_millis(self.config.state_cleanup_delay_ms),
+                has_transactions: self.config.guarantee == Guarantee::ExactlyOnce,
+            },
+            standing: BTreeSet::new(),
+            warming: BTreeSet::new(),
+            probe_at: None,
+            last_probe: now,
+            clean_at: now,
             abandoned: false,
-            threads,
             deferred: Vec::new(),
             restoring: BTreeSet::new(),
             joined: false,
@@ -402,7 +405,7 @@ impl Instance {
         &self,
         client: &Client,
         plan: Arc<Plan>,
-        holdings: Holdings,
+        holdings: Arc<Holdings>,
         instance_id: Option<String>,
     ) -> Result<(Consumer, BTreeMap<String, AutoOffsetReset>)> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
@@ -422,7 +425,13 @@ impl Instance {
             plan.subtopologies.iter().flat_map(|s| s.topics.sources.clone()).collect();
         let resets =
             beginnings::policies(&self.topology, &plan, &self.application_id, config.auto_offset_reset);
-        let assignor = Arc::new(TaskAssignor::new(plan, holdings));
+        let policy = Policy {
+            standby_replicas: self.config.num_standby_replicas,
+            acceptable_recovery_lag: self.config.acceptable_recovery_lag,
+            max_warmup_replicas: self.config.max_warmup_replicas,
+            rack_aware_tags: self.config.rack_aware_assignment_tags.clone(),
+        };
+        let assignor = Arc::new(TaskAssignor::new(client.clone(), plan, policy, holdings));
         let mut consumer = Consumer::with_assignors(client, config, vec![assignor])
             .map_err(|error| client_error("making the consumer", error))?;
         for (topic, reset) in &resets {
@@ -431,4 +440,11 @@ impl Instance {
         consumer.subscribe(sources).map_err(|error| client_error("subscribing", error))?;
         Ok((consumer, resets))
     }
+}
+
+/// A number that tells topologies apart: of their nodes, stores and topics (FNV-1a, the same everywhere).
+fn fingerprint(topology: &Topology) -> u64 {
+    let text = topology.describe().to_string();
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,10 +1,11 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
 //! Reading order: [`config`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
-//! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to workers), `assignment`
-//! (who gets which task); `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that processes and commits), `restore`,
-//! `global` (stores that every instance has whole);
-//! `state_directory`; `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running application).
+//! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to
+//! workers), `assignment` (who gets which task); `workers`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`,
+//! `transaction` (the loop that processes and commits); `restore` and [`restore_listener`] (state that comes back or is
+//! followed), `local_state`, `state_directory`, `global` (stores that every instance has whole); `drain`, [`query`],
+//! `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;
@@ -16,13 +17,16 @@ pub mod config;
 mod drain;
 mod global;
 mod instance;
+mod local_state;
 mod member;
 mod partition_counts;
 pub mod query;
 mod restore;
+pub mod restore_listener;
 mod running_task;
 mod state_directory;
 pub mod topic_io;
 mod topics;
 mod transaction;
 mod worker;
+mod workers;

@@ -1,4 +1,7 @@
 //! A task on its worker: the task itself, its outbox, and its state coming back.
+//!
+//! A standby is a task whose nodes rest: its stores follow their changelogs. When it is promoted it lacks only what has
+//! been written last; when a task is demoted its stores are followed from where its last commit has left them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,23 +12,44 @@ use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
 use anabranch_state_store::Checkpoint;
 
 use super::acknowledgements::AcknowledgedOffsets;
+use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
-use super::restore::{Changelog, Restoration, Restored};
+use super::restore::{Changelogs, Feed, Goal, Restored};
+use super::restore_listener::{RestoreEvent, RestoreListener, RestorePlace};
 use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{RawInput, TaskId};
-use crate::task::{Epoch, Task};
+use crate::task::{Epoch, StoreChangelog, Task};
+
+impl StoreChangelog {
+    /// Up to where it is read.
+    fn goal(&self, role: Role) -> Goal {
+        match (role, self.is_source) {
+            (Role::Active, false) => Goal::End,
+            (Role::Active, true) => Goal::Committed,
+            (Role::Standby, false) => Goal::Follow,
+            (Role::Standby, true) => Goal::FollowCommitted,
+        }
+    }
+}
+
+/// Fetched runs of changelogs that a task applies before its worker looks at its other tasks.
+const RUNS_PER_TURN: usize = 8;
 
 /// A task that a worker drives.
 pub(crate) struct RunningTask {
     task: Task,
     outbox: BatchOutbox,
+    role: Role,
     /// The task's input of each partition.
     inputs: BTreeMap<TopicPartition, usize>,
-    /// The changelogs of its stores, by the store's index.
-    changelogs: Vec<Option<Changelog>>,
-    /// None when the state is there.
-    restoration: Option<Restoration>,
+    /// By the store's index.
+    stores: Vec<Option<LoggedStore>>,
+    /// Its state is there, so that it processes.
+    restored: bool,
+    changelogs: Changelogs,
+    progress: Arc<Progress>,
+    listener: Option<RestoreListener>,
     /// The epoch whose commit is in flight.
     sealed: Option<Epoch>,
     /// Offsets last committed, so that what has not moved is not committed again.
@@ -38,33 +62,81 @@ pub(crate) struct RunningTask {
     headers: Vec<u8>,
 }
 
+/// A store that comes back from a topic.
+struct LoggedStore {
+    changelog: StoreChangelog,
+    /// As it comes; none once it is whole.
+    feed: Option<Feed>,
+    /// The next offset to be applied; none until it is known where the topic begins.
+    next: Option<i64>,
+    /// Where the topic ended when it was last seen; none until it has been.
+    end: Option<i64>,
+    /// Records applied since the restoration began.
+    restored: u64,
+}
+
+/// What becomes of a task whose state is coming back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestoreStep {
+    /// There was nothing to apply.
+    Idle,
+    /// Something was applied.
+    Applied,
+    /// All of it is there.
+    Done,
+    /// A changelog does not reach back to what is kept: the task's state must go, and come back from the start.
+    Truncated,
+}
+
+/// How a task is opened.
+pub(crate) struct Opening {
+    pub(crate) task: Task,
+    pub(crate) outbox: BatchOutbox,
+    pub(crate) role: Role,
+    pub(crate) changelogs: Changelogs,
+    pub(crate) listener: Option<RestoreListener>,
+}
+
 impl RunningTask {
-    pub(crate) fn new(
-        task: Task,
-        outbox: BatchOutbox,
-        changelogs: Vec<Option<Changelog>>,
-        restoration: Option<Restoration>,
-    ) -> Self {
-        let inputs = task.inputs().iter().enumerate();
-        let inputs = inputs
-            .map(|(index, input)| (TopicPartition::new(Arc::clone(&input.topic), input.partition), index))
-            .collect();
-        RunningTask {
+    /// Opens a task; its state begins to come back.
+    pub(crate) fn new(opening: Opening) -> Self {
+        let Opening { task, outbox, role, changelogs, listener } = opening;
+        let stores = task.restored_from().into_iter().map(|changelog| {
+            let next = changelog.as_ref()?.reflected.map(|checkpoint| checkpoint.offset + 1);
+            Some(LoggedStore { changelog: changelog?, feed: None, next, end: None, restored: 0 })
+        });
+        let mut running = RunningTask {
+            inputs: inputs_of(&task),
+            stores: stores.collect(),
             task,
             outbox,
-            inputs,
+            role,
+            restored: false,
             changelogs,
-            restoration,
+            progress: Arc::default(),
+            listener,
             sealed: None,
             committed: Offsets::new(),
             rewinding: BTreeSet::new(),
             scratch: Vec::new(),
             headers: Vec::new(),
-        }
+        };
+        running.read_changelogs();
+        running.restored = role == Role::Active && running.is_whole();
+        running.note_progress();
+        running
     }
 
     pub(crate) fn id(&self) -> TaskId {
         self.task.id()
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     pub(crate) fn reads(&self, partition: &TopicPartition) -> bool {
@@ -81,60 +153,181 @@ impl RunningTask {
 
     /// Whether its state is there, so that it processes.
     pub(crate) fn is_restored(&self) -> bool {
-        self.restoration.is_none()
+        self.restored
+    }
+
+    /// Whether every store has reached the end of its changelog.
+    fn is_whole(&self) -> bool {
+        self.stores.iter().flatten().all(|store| store.feed.is_none())
+    }
+
+    /// Begins to read every changelog from where its store is.
+    fn read_changelogs(&mut self) {
+        let (partition, role) = (self.task.id().partition, self.role);
+        for store in self.stores.iter_mut().flatten() {
+            let name = TopicPartition::new(Arc::clone(&store.changelog.topic), partition);
+            store.feed = Some(self.changelogs.read(name, store.next, store.changelog.goal(role)));
+        }
+    }
+
+    /// Runs a standby from where it is: only what it lacks is restored. `committed` is what is committed beside the
+    /// offsets of its inputs.
+    pub(crate) fn promote(&mut self, committed: &[(usize, String)]) {
+        self.role = Role::Active;
+        committed.iter().for_each(|(input, metadata)| self.task.resume(*input, metadata));
+        for store in self.stores.iter_mut().flatten() {
+            store.restored = 0;
+            if let Some(feed) = &store.feed {
+                feed.aim(store.changelog.goal(Role::Active));
+            }
+        }
+        self.restored = self.is_whole();
+        self.note_progress();
+    }
+
+    /// Follows the changelogs from now on. Everything that counts has been committed.
+    ///
+    /// # Errors
+    /// If the nodes cannot be made anew.
+    pub(crate) fn demote(mut self) -> Result<RunningTask> {
+        self.suspended();
+        self.task = self.task.renewed()?;
+        self.outbox.clear();
+        (self.role, self.restored) = (Role::Standby, false);
+        (self.sealed, self.committed) = (None, Offsets::new());
+        self.rewinding.clear();
+        self.read_changelogs();
+        self.note_progress();
+        Ok(self)
     }
 
     /// Whether a changelog has brought something; wakes the caller when one does.
     pub(crate) fn poll_restore(&mut self, context: &mut Context<'_>) -> bool {
-        self.restoration.as_mut().is_some_and(|restoration| restoration.poll_ready(context))
+        let mut any = false;
+        for feed in self.stores.iter_mut().flatten().filter_map(|store| store.feed.as_mut()) {
+            any |= feed.poll_ready(context);
+        }
+        any
     }
 
-    /// Applies what the changelogs have brought; true once all of them are read to their ends.
+    /// Applies what the changelogs have brought.
     ///
     /// # Errors
     /// If a changelog cannot be read, or a store refuses a row.
-    pub(crate) fn restore_step(&mut self, wall_clock_ms: i64) -> Result<bool> {
-        let Some(restoration) = &mut self.restoration else { return Ok(false) };
-        while let Some((store, restored)) = restoration.take() {
-            match restored {
-                Restored::Batches(fetched) => {
-                    for batch in batches(&fetched.records) {
-                        let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
-                        let batch = batch.map_err(|error| corrupt(&fetched, error))?;
-                        let records =
-                            batch.records(&mut self.scratch).map_err(|error| corrupt(&fetched, error))?;
-                        for record in records {
-                            let record = record.map_err(|error| corrupt(&fetched, error))?;
-                            let Some(key) = record.key.filter(|_| record.offset >= fetched.fetch_offset)
-                            else {
-                                continue;
-                            };
-                            self.headers.clear();
-                            if !record.headers.is_empty() {
-                                record.headers.encode_into(&mut self.headers);
-                            }
-                            self.task.restore(store, key, record.value, record.timestamp, &self.headers)?;
+    pub(crate) fn restore_step(&mut self, wall_clock_ms: i64) -> Result<RestoreStep> {
+        if self.restored {
+            return Ok(RestoreStep::Idle);
+        }
+        let mut applied = 0;
+        for index in 0..self.stores.len() {
+            while applied < RUNS_PER_TURN
+                && let Some(store) = &mut self.stores[index]
+                && let Some(restored) = store.feed.as_mut().and_then(Feed::take)
+            {
+                applied += 1;
+                match restored {
+                    Restored::Begin { from, to } => {
+                        (store.next, store.end) = (Some(from), Some(to));
+                        self.tell(index, |place| RestoreEvent::Start { place, from, to });
+                    }
+                    Restored::Batches { fetched, limit } => {
+                        self.apply(index, &fetched, limit, wall_clock_ms)?
+                    }
+                    Restored::End(end) => {
+                        (store.feed, store.next, store.end) = (None, Some(end), Some(end));
+                        let records = store.restored;
+                        if end > 0 {
+                            self.task.restored_to(index, Checkpoint { offset: end - 1, wall_clock_ms });
                         }
+                        self.tell(index, |place| RestoreEvent::End { place, records });
                     }
-                }
-                Restored::End(end) => {
-                    if end > 0 {
-                        self.task.restored_to(store, Checkpoint { offset: end - 1, wall_clock_ms });
+                    Restored::Truncated => return Ok(RestoreStep::Truncated),
+                    Restored::Failed(error) => {
+                        let topic = &store.changelog.topic;
+                        return Err(Error::fatal(format_args!("restoring from `{topic}`")).with_source(error));
                     }
-                }
-                Restored::Failed(error) => {
-                    let changelog =
-                        self.changelogs[store].as_ref().map(|changelog| Arc::clone(&changelog.topic));
-                    let changelog = changelog.unwrap_or_default();
-                    return Err(Error::fatal(format_args!("restoring from `{changelog}`")).with_source(error));
                 }
             }
         }
-        let done = restoration.is_done();
-        if done {
-            self.restoration = None;
+        if self.role == Role::Active && self.is_whole() {
+            self.restored = true;
+            self.note_progress();
+            return Ok(RestoreStep::Done);
         }
-        Ok(done)
+        if applied == 0 {
+            return Ok(RestoreStep::Idle);
+        }
+        self.note_progress();
+        Ok(RestoreStep::Applied)
+    }
+
+    /// Applies a run of a changelog to its store.
+    fn apply(
+        &mut self,
+        index: usize,
+        fetched: &FetchedBatches,
+        limit: i64,
+        wall_clock_ms: i64,
+    ) -> Result<()> {
+        let mut count = 0;
+        for batch in batches(&fetched.records) {
+            let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
+            let batch = batch.map_err(|error| corrupt(fetched, error))?;
+            let records = batch.records(&mut self.scratch).map_err(|error| corrupt(fetched, error))?;
+            for record in records {
+                let record = record.map_err(|error| corrupt(fetched, error))?;
+                let wanted = record.offset >= fetched.fetch_offset && record.offset < limit;
+                let Some(key) = record.key.filter(|_| wanted) else { continue };
+                self.headers.clear();
+                if !record.headers.is_empty() {
+                    record.headers.encode_into(&mut self.headers);
+                }
+                self.task.restore(index, key, record.value, record.timestamp, &self.headers)?;
+                count += 1;
+            }
+        }
+        let next = fetched.next_offset.min(limit);
+        self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms });
+        if let Some(store) = &mut self.stores[index] {
+            store.next = Some(next);
+            store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));
+            store.restored += count;
+        }
+        self.tell(index, |place| RestoreEvent::Batch { place, next, records: count });
+        Ok(())
+    }
+
+    /// Tells the listener of a store of a task that is to run.
+    fn tell(&self, index: usize, event: impl FnOnce(RestorePlace) -> RestoreEvent) {
+        if let (Some(listener), Some(store), Role::Active) = (&self.listener, &self.stores[index], self.role)
+        {
+            let (store, topic) = (Arc::clone(&store.changelog.store), Arc::clone(&store.changelog.topic));
+            listener(&event(RestorePlace { task: self.task.id(), store, topic }));
+        }
+    }
+
+    /// Its restoration ends before it is whole, if it was under way.
+    pub(crate) fn suspended(&self) {
+        if !self.restored {
+            for (index, store) in self.stores.iter().enumerate() {
+                if let Some(LoggedStore { feed: Some(_), restored, .. }) = store {
+                    self.tell(index, |place| RestoreEvent::Suspended { place, records: *restored });
+                }
+            }
+        }
+    }
+
+    /// Writes down how far its state is.
+    fn note_progress(&self) {
+        let stores = || self.stores.iter().flatten();
+        let applied = stores().map(|store| store.next.unwrap_or(0)).sum();
+        // Until a changelog has begun its end is not known.
+        let behind = |store: &LoggedStore| match store.feed {
+            Some(_) => Some((store.end? - store.next?).max(0)),
+            None => Some(0),
+        };
+        self.progress.note(applied, stores().map(behind).sum());
+        self.progress.set_running(self.restored);
     }
 
     /// Queues fetched batches; gives how many records of that partition wait now.
@@ -144,7 +337,7 @@ impl RunningTask {
     pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<usize> {
         let partition = TopicPartition { topic: Arc::clone(&fetched.topic), partition: fetched.partition };
         let Some(&input) = self.inputs.get(&partition) else { return Ok(0) };
-        if self.rewinding.contains(&input) {
+        if self.rewinding.contains(&input) || self.role == Role::Standby {
             return Ok(0);
         }
         self.task.fetched(input, fetched.fetch_offset, fetched.next_offset);
@@ -250,11 +443,16 @@ impl RunningTask {
     pub(crate) fn committed(&mut self, acknowledged: &AcknowledgedOffsets, wall_clock_ms: i64) -> Result<()> {
         let Some(epoch) = self.sealed.take() else { return Ok(()) };
         let partition = self.task.id().partition;
-        for (store, changelog) in self.changelogs.iter().enumerate() {
-            let Some(changelog) = changelog else { continue };
-            let name = TopicPartition::new(Arc::clone(&changelog.topic), partition);
-            if let Some(offset) = acknowledged.get(&name) {
-                self.task.acknowledged(store, Checkpoint { offset: *offset, wall_clock_ms });
+        for (index, store) in self.stores.iter_mut().enumerate() {
+            let Some(store) = store else { continue };
+            let name = TopicPartition::new(Arc::clone(&store.changelog.topic), partition);
+            let reflected = match store.changelog.is_source {
+                true => self.committed.get(&name).map(|committed| committed.offset - 1),
+                false => acknowledged.get(&name).copied(),
+            };
+            if let Some(offset) = reflected {
+                store.next = Some(offset + 1);
+                self.task.acknowledged(index, Checkpoint { offset, wall_clock_ms });
             }
         }
         self.task.commit(epoch)
@@ -297,7 +495,7 @@ impl RunningTask {
     /// # Errors
     /// If the engine fails.
     pub(crate) fn write_behind(&mut self) -> Result<bool> {
-        if self.is_restored() { self.task.write_behind() } else { Ok(false) }
+        self.task.write_behind()
     }
 
     pub(crate) fn uncommitted_bytes(&self) -> usize {
@@ -314,8 +512,25 @@ impl RunningTask {
     /// If the engine fails.
     pub(crate) fn close(mut self) -> Result<()> {
         while self.write_behind()? {}
+        self.given_up();
         Ok(())
     }
+
+    /// It ends here: what stays on disk is what others are told of it.
+    pub(crate) fn given_up(&self) {
+        self.suspended();
+        let reflected =
+            self.task.restored_from().into_iter().flatten().filter_map(|changelog| changelog.reflected);
+        self.progress.set_running(false);
+        self.progress.note(reflected.map(|checkpoint| checkpoint.offset + 1).sum(), None);
+    }
+}
+
+fn inputs_of(task: &Task) -> BTreeMap<TopicPartition, usize> {
+    let inputs = task.inputs().iter().enumerate();
+    inputs
+        .map(|(index, input)| (TopicPartition::new(Arc::clone(&input.topic), input.partition), index))
+        .collect()
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer};
+use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer, TopicPartition};
 
 use super::partition_counts::{PartitionCountError, SubtopologyTopics, resolve, task_count};
 use super::worker::client_error;
@@ -20,6 +20,8 @@ pub(crate) struct PlannedSubtopology {
     pub(crate) topics: SubtopologyTopics,
     /// Partitions of its widest source.
     pub(crate) tasks: i32,
+    /// The topics that bring its stores back.
+    pub(crate) changelogs: BTreeSet<String>,
 }
 
 /// What there is to run.
@@ -40,6 +42,12 @@ impl Plan {
             (0..subtopology.tasks).map(move |partition| TaskId { subtopology: id, partition })
         };
         self.subtopologies.iter().flat_map(of).collect()
+    }
+
+    /// The topic partitions that bring a task's state back; none for a task without state.
+    pub(crate) fn changelogs(&self, task: TaskId) -> Vec<TopicPartition> {
+        let topics = self.subtopology(task.subtopology).into_iter().flat_map(|s| &s.changelogs);
+        topics.map(|topic| TopicPartition::new(topic.as_str(), task.partition)).collect()
     }
 
     /// The sub-topology of a task.
@@ -125,9 +133,11 @@ pub(crate) async fn prepare(
     for ((id, nodes), topics) in subtopologies.into_iter().zip(topics) {
         let tasks = task_count(&topics, &partitions);
         let stores = topology.stores_of(&nodes);
-        let changelogs = topology.changelog_topics(application_id, stores);
-        made.extend(changelogs.into_iter().map(|changelog| (tasks, changelog)));
-        planned.push(PlannedSubtopology { id, nodes, topics, tasks });
+        let restored_from = |name: &&String| topology.store(name)?.restored_from(topology, application_id);
+        let changelogs = stores.iter().filter_map(restored_from).collect();
+        let own = topology.changelog_topics(application_id, stores);
+        made.extend(own.into_iter().map(|changelog| (tasks, changelog)));
+        planned.push(PlannedSubtopology { id, nodes, topics, tasks, changelogs });
     }
     make_internal(client, &made, replication_factor, overrides).await?;
     // So that the outbox, which cannot wait, finds every topic known.

@@ -37,6 +37,11 @@ pub(crate) struct WorkerTransaction {
 }
 
 impl WorkerTransaction {
+    /// The transactional id of a worker: whoever knows application, process and number can end what it has left open.
+    pub(crate) fn id(application_id: &str, process: &str, worker: usize) -> String {
+        format!("{application_id}-{process}-{worker}")
+    }
+
     /// One for a worker whose offsets are those of `group`; `config` names the transactional id.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use anabranch_state_store::Checkpoint;
 
+use std::sync::Arc;
+
 use super::stream_task::Task;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, Outbox};
@@ -9,12 +11,51 @@ use crate::outbox::{OutTopic, Outbox};
 pub(crate) use crate::state::KeyBounds;
 use crate::state::{StoreAccess, TaskStore, WriteContext};
 
+/// What brings a store back.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreChangelog {
+    /// Its name on the broker.
+    pub(crate) topic: Arc<str>,
+    /// It is a topic that the task reads: the store is its table.
+    pub(crate) is_source: bool,
+    /// What the store's engine reflects of it.
+    pub(crate) reflected: Option<Checkpoint>,
+    /// The store.
+    pub(crate) store: Arc<str>,
+}
+
 impl Task {
     /// The changelog of each store and what the store's engine reflects of it, by the store's index; none for a store
-    /// without.
+    /// without one of its own.
     pub(crate) fn changelogs(&self) -> Vec<Option<(OutTopic, Option<Checkpoint>)>> {
         let changelog = |store: &dyn TaskStore| Some((store.changelog()?.clone(), store.reflected()));
         self.state.stores.iter().map(|store| changelog(&**store)).collect()
+    }
+
+    /// What brings each store back, by the store's index; none for a store that nothing brings back.
+    pub(crate) fn restored_from(&self) -> Vec<Option<StoreChangelog>> {
+        let changelog = |store: &dyn TaskStore| {
+            let definition = self.topology.store(store.name())?;
+            Some(StoreChangelog {
+                topic: definition.restored_from(&self.topology, &self.config.application_id)?.into(),
+                is_source: definition.source_topic.is_some(),
+                reflected: store.reflected(),
+                store: store.name().into(),
+            })
+        };
+        self.state.stores.iter().map(|store| changelog(&**store)).collect()
+    }
+
+    /// The task as it was when it was new, but with its stores as they are committed: nodes, times and queues are made
+    /// anew.
+    ///
+    /// # Errors
+    /// If a node cannot be made.
+    pub(crate) fn renewed(mut self) -> Result<Task> {
+        self.state.stores.iter_mut().for_each(|store| store.abort());
+        let stores = std::mem::take(&mut self.state.stores);
+        let topics = std::mem::take(&mut self.state.topics);
+        Task::of_stores(self.topology, self.chosen, self.id, self.config, stores, topics)
     }
 
     /// Notes that a store's changelog has been restored to its end.

@@ -33,11 +33,11 @@ pub(crate) struct TaskConfig {
 
 /// Nodes of a topology for one partition.
 pub(crate) struct Task {
-    id: TaskId,
-    config: TaskConfig,
-    topology: Arc<Topology>,
+    pub(super) id: TaskId,
+    pub(super) config: TaskConfig,
+    pub(super) topology: Arc<Topology>,
     /// Indexes of its nodes in the topology, parents first.
-    chosen: Vec<usize>,
+    pub(super) chosen: Vec<usize>,
     pub(super) nodes: Nodes,
     /// By store: the node that forwards its updates at a flush.
     listeners: Vec<Option<usize>>,
@@ -91,20 +91,33 @@ impl Task {
         id: TaskId,
         config: TaskConfig,
     ) -> Result<Self> {
+        let mut topics = OutTopics::default();
+        let stores = make_stores(&topology, &chosen, id, &config, &mut topics)?;
+        Task::of_stores(topology, chosen, id, config, stores, topics)
+    }
+
+    /// A task that has these stores; their changelogs are among the topics.
+    pub(super) fn of_stores(
+        topology: Arc<Topology>,
+        chosen: Vec<usize>,
+        id: TaskId,
+        config: TaskConfig,
+        stores: Stores,
+        topics: OutTopics,
+    ) -> Result<Self> {
         let mut state = TaskState {
             stream_time: -1,
             wall_clock_ms: 0,
-            topics: OutTopics::default(),
+            topics,
             policies: config.policies.clone(),
             drops: Default::default(),
             memos: Memos::default(),
-            stores: Stores::default(),
+            stores,
             punctuations: Punctuations::default(),
             commit_requested: false,
             partition: id.partition,
             emit_interval_ms: config.emit_interval_ms,
         };
-        state.stores = make_stores(&topology, &chosen, id, &config, &mut state.topics)?;
         let inputs = make_inputs(&topology, &chosen, id, &config);
         let (nodes, listeners) = make_nodes(&topology, &chosen, id, &config, &inputs, &mut state)?;
         let mut task = Task {

@@ -30,6 +30,14 @@ impl StoreDefinition {
             .then(|| format!("{application_id}-{}-changelog", self.name))
     }
 
+    /// The topic on the broker that brings it back: its changelog, or the topic that it is a table of.
+    pub(crate) fn restored_from(&self, topology: &Topology, application_id: &str) -> Option<String> {
+        match &self.source_topic {
+            Some(topic) if !self.global => Some(topology.topic_name(topic, application_id)),
+            _ => self.changelog(application_id),
+        }
+    }
+
     fn changelog_topic(&self, application_id: &str) -> Option<InternalTopic> {
         let name = self.changelog(application_id)?;
         let mut configs = match self.shape {

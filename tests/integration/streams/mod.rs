@@ -12,6 +12,7 @@ mod instances;
 mod killed;
 mod processors;
 mod restart;
+mod standbys;
 mod word_count;
 
 use std::collections::BTreeMap;

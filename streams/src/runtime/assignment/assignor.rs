@@ -1,50 +1,143 @@
 //! The group's assignor: tasks, not partitions, are handed out; a task's partitions go with it.
 //!
 //! Cooperative (KIP-429): everybody goes on with what it keeps. A task that another member still runs is held back for
-//! this round; that member gives it up, the group is rebalanced once more, and then it is handed over.
+//! this round; that member gives it up, the group is rebalanced once more, and then it is handed over. Meanwhile whoever
+//! is to get it follows its state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anabranch_client::consumer::assignor::{
     Assignor, GroupView, MemberAssignment, MemberSubscription, RebalanceProtocol,
 };
-use anabranch_client::{ClientError, TopicPartition};
+use anabranch_client::{Client, ClientError, IsolationLevel, OffsetSpec, TopicPartition};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::sticky::{self, Member};
-use super::user_data::Subscription;
+use super::holdings::Holdings;
+use super::placement::{self, Placement, Policy, Process, Share, Tasks};
+use super::user_data::{Assignment, Processes, RUNNING, Subscription, Word};
 use crate::processor::TaskId;
 use crate::runtime::topics::Plan;
 
 /// Its name in the group: instances of Java's Kafka Streams use another and are refused beside ours.
 const NAME: &str = "anabranch";
 
-/// What this instance has, as it is told to the leader.
-pub(crate) type Holdings = Arc<Mutex<Subscription>>;
-
 /// The assignor of one application.
 pub(crate) struct TaskAssignor {
+    client: Client,
     plan: Arc<Plan>,
-    holdings: Holdings,
+    policy: Policy,
+    holdings: Arc<Holdings>,
+    /// The ends of the changelogs, as of the rebalance under way.
+    ends: Mutex<BTreeMap<TopicPartition, i64>>,
+}
+
+/// The members of a group as their leader reads them.
+struct Group<'a> {
+    members: BTreeMap<&'a String, (&'a MemberSubscription, Subscription)>,
+    /// Who runs a task, by all that say so.
+    runners: BTreeMap<TaskId, BTreeSet<&'a String>>,
 }
 
 impl TaskAssignor {
-    pub(crate) fn new(plan: Arc<Plan>, holdings: Holdings) -> Self {
-        TaskAssignor { plan, holdings }
+    pub(crate) fn new(client: Client, plan: Arc<Plan>, policy: Policy, holdings: Arc<Holdings>) -> Self {
+        TaskAssignor { client, plan, policy, holdings, ends: Mutex::default() }
     }
 
     fn partitions(&self, task: TaskId) -> impl Iterator<Item = TopicPartition> {
         self.plan.inputs(task).into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition))
     }
 
-    /// Tasks whose partitions a member owns.
-    fn owned(&self, member: &MemberSubscription) -> BTreeSet<TaskId> {
-        let owned: BTreeSet<&TopicPartition> = member.owned_partitions.iter().collect();
-        let holds = |task: &TaskId| self.partitions(*task).any(|partition| owned.contains(&partition));
-        self.plan.tasks().into_iter().filter(holds).collect()
+    fn read<'a>(&self, group: GroupView<'a>) -> Result<Group<'a>, ClientError> {
+        let mut members = BTreeMap::new();
+        let mut runners: BTreeMap<TaskId, BTreeSet<&String>> = BTreeMap::new();
+        for (id, member) in group.members {
+            let subscription = Subscription::decode(member.user_data.as_deref().unwrap_or_default())
+                .map_err(|error| ClientError::invalid(error.to_string()))?;
+            let owned: BTreeSet<&TopicPartition> = member.owned_partitions.iter().collect();
+            for task in self.plan.tasks() {
+                if self.partitions(task).any(|partition| owned.contains(&partition)) {
+                    runners.entry(task).or_default().insert(id);
+                }
+            }
+            members.insert(id, (member, subscription));
+        }
+        Ok(Group { members, runners })
     }
+
+    /// The topology that the group runs: that of the members that have tasks, else this one's.
+    fn fingerprint(&self, group: &Group<'_>) -> u64 {
+        let mut votes: BTreeMap<u64, usize> = BTreeMap::new();
+        for id in group.runners.values().flatten() {
+            if let Some((_, subscription)) = group.members.get(*id) {
+                *votes.entry(subscription.fingerprint).or_default() += 1;
+            }
+        }
+        let mine = self.holdings.fingerprint();
+        votes.into_iter().max_by_key(|(of, count)| (*count, *of == mine)).map_or(mine, |(of, _)| of)
+    }
+
+    /// All tasks, with what it takes to restore them.
+    fn tasks(&self) -> Tasks {
+        let ends = self.ends.lock();
+        let total = |task: TaskId| {
+            let changelogs = self.plan.changelogs(task);
+            let end = |name: &TopicPartition| ends.get(name).copied().unwrap_or(0).unsigned_abs();
+            (!changelogs.is_empty()).then(|| changelogs.iter().map(end).sum())
+        };
+        self.plan.tasks().into_iter().map(|task| (task, total(task))).collect()
+    }
+
+    /// A member as the placement sees it.
+    fn process(&self, id: &String, group: &Group<'_>, subscription: &Subscription, tasks: &Tasks) -> Process {
+        let lag = |(task, position): (&TaskId, &i64)| {
+            let total = tasks.get(task).copied().flatten()?;
+            let lag = match *position {
+                RUNNING => 0,
+                position => total.saturating_sub(position.unsigned_abs()),
+            };
+            Some((*task, lag))
+        };
+        let runs = |(task, runners): (&TaskId, &BTreeSet<&String>)| runners.contains(id).then_some(*task);
+        Process {
+            workers: usize::from(subscription.workers),
+            running: group.runners.iter().filter_map(runs).collect(),
+            standing: subscription.standing.clone(),
+            lags: subscription.positions.iter().filter_map(lag).collect(),
+            refused: subscription.refused.clone(),
+            tags: subscription.tags.clone(),
+        }
+    }
+
+    /// What a member is given, and what is held back.
+    fn share(
+        &self,
+        id: &String,
+        share: &Share,
+        group: &Group<'_>,
+        tasks: &Tasks,
+    ) -> (Vec<TopicPartition>, Assignment) {
+        let is_free = |task: &&TaskId| {
+            group.runners.get(*task).is_none_or(|runners| runners.iter().all(|runner| *runner == id))
+        };
+        let (free, held): (Vec<&TaskId>, Vec<&TaskId>) = share.active.iter().partition(is_free);
+        let mut warmup = share.warmup.clone();
+        warmup.extend(held.into_iter().filter(|task| tasks.get(*task).copied().flatten().is_some()));
+        let partitions = free.into_iter().flat_map(|task| self.partitions(*task)).collect();
+        (partitions, Assignment { standby: share.standby.clone(), warmup, ..Assignment::default() })
+    }
+}
+
+/// The processes that are there, and those that somebody remembers and are not.
+fn peers(group: &Group<'_>) -> (Processes, Processes) {
+    let subscriptions = || group.members.values().map(|(_, subscription)| subscription);
+    let here: Processes = subscriptions().map(|s| (s.process_id, s.highest_worker)).collect();
+    let known = subscriptions().flat_map(|s| s.peers.iter().map(|(id, workers)| (*id, *workers)));
+    let gone = known.filter(|(id, _)| !here.contains_key(id)).collect();
+    (here, gone)
 }
 
 impl Assignor for TaskAssignor {
@@ -57,27 +150,67 @@ impl Assignor for TaskAssignor {
     }
 
     fn subscription_user_data(&self, _topics: &[Arc<str>]) -> Option<Bytes> {
-        Some(self.holdings.lock().encode().into())
+        Some(self.holdings.subscription().encode().into())
+    }
+
+    /// Asks for the ends of the changelogs: how far copies of state are behind is seen against them.
+    fn prepare<'a>(
+        &'a self,
+        group: GroupView<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), ClientError>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut ends = BTreeMap::new();
+            // One alone gets everything, however far it is.
+            if group.members.len() > 1 {
+                let changelogs = self.plan.tasks().into_iter().flat_map(|task| self.plan.changelogs(task));
+                let wanted = changelogs.map(|name| (name, OffsetSpec::Latest)).collect();
+                let listed = self.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+                for (name, end) in listed {
+                    ends.insert(name, end?.offset);
+                }
+            }
+            *self.ends.lock() = ends;
+            Ok(())
+        })
     }
 
     fn assign(&self, group: GroupView<'_>) -> Result<BTreeMap<String, MemberAssignment>, ClientError> {
-        let mut members = BTreeMap::new();
-        let mut runner: BTreeMap<TaskId, &String> = BTreeMap::new();
-        for (id, member) in group.members {
-            let subscription = Subscription::decode(member.user_data.as_deref().unwrap_or_default())
-                .map_err(|error| ClientError::invalid(error.to_string()))?;
-            let running = self.owned(member);
-            runner.extend(running.iter().map(|task| (*task, id)));
-            let workers = usize::from(subscription.workers);
-            members.insert(id.clone(), Member { workers, running, stored: subscription.stored });
+        let group = self.read(group)?;
+        let fingerprint = self.fingerprint(&group);
+        if fingerprint != self.holdings.fingerprint() {
+            return Err(ClientError::invalid(ANOTHER_TOPOLOGY));
         }
-        let given = sticky::assign(&self.plan.tasks(), &members);
-        let assignment = |(id, tasks): (String, BTreeSet<TaskId>)| {
-            let ready = |task: &TaskId| runner.get(task).is_none_or(|holder| **holder == id);
-            let tasks: BTreeSet<TaskId> = tasks.into_iter().filter(ready).collect();
-            let partitions = tasks.iter().flat_map(|task| self.partitions(*task)).collect();
-            (id, MemberAssignment { partitions, user_data: None })
-        };
-        Ok(given.into_iter().map(assignment).collect())
+        let shut_down = group.members.values().any(|(_, subscription)| subscription.shut_down);
+        let tasks = self.tasks();
+        let mut processes = BTreeMap::new();
+        for (id, (_, subscription)) in &group.members {
+            if subscription.fingerprint == fingerprint {
+                processes.insert((*id).clone(), self.process(id, &group, subscription, &tasks));
+            }
+        }
+        let Placement { shares, is_unsettled } = placement::place(&tasks, &processes, &self.policy);
+        let (here, gone) = peers(&group);
+        let mut assignments = BTreeMap::new();
+        for (id, (member, subscription)) in &group.members {
+            let (partitions, assignment) = match shares.get(*id) {
+                // Nothing is to move any more.
+                Some(_) if shut_down => (
+                    member.owned_partitions.clone(),
+                    Assignment { word: Word::ShutDown, ..Assignment::default() },
+                ),
+                Some(share) => self.share(id, share, &group, &tasks),
+                None => (Vec::new(), Assignment { word: Word::AnotherTopology, ..Assignment::default() }),
+            };
+            let is_mine = subscription.process_id == self.holdings.process_id();
+            let probe = is_unsettled && is_mine;
+            let assignment = Assignment { probe, peers: here.clone(), gone: gone.clone(), ..assignment };
+            let user_data = Some(assignment.encode().into());
+            assignments.insert((*id).clone(), MemberAssignment { partitions, user_data });
+        }
+        Ok(assignments)
     }
 }
+
+/// Why an instance is refused that would run something else than the others.
+pub(crate) const ANOTHER_TOPOLOGY: &str = "other instances run another topology under the same application id: stop them \
+    before this one starts, or give it an application id of its own";

@@ -9,9 +9,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use anabranch_client::ClientError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::{FromWorker, Offsets, Worker, client_error};
+use super::{FromWorker, Offsets, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use crate::runtime::running_task::RunningTask;
@@ -62,8 +62,7 @@ impl Worker {
                 let ended = transaction.commit(offsets, group);
                 Box::pin(async move {
                     ended.await?;
-                    // The instance may be gone already.
-                    let _ = to_instance.send(FromWorker::Committed);
+                    to_instance.send(FromWorker::Committed);
                     settled.await
                 })
             }
@@ -183,11 +182,13 @@ impl Worker {
 
 /// Asks the instance, and waits for its answer.
 async fn ask_instance<T>(
-    to_instance: &mpsc::UnboundedSender<FromWorker>,
+    to_instance: &ToInstance,
     question: impl FnOnce(oneshot::Sender<T>) -> FromWorker,
 ) -> Result<T, ClientError> {
     let (reply, answer) = oneshot::channel();
-    to_instance.send(question(reply)).map_err(|_| ClientError::closed("instance"))?;
+    if !to_instance.send(question(reply)) {
+        return Err(ClientError::closed("instance"));
+    }
     answer.await.map_err(|_| ClientError::closed("instance"))
 }
 

@@ -9,6 +9,8 @@
 mod commit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,7 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::commit::CommitInFlight;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
-use super::running_task::RunningTask;
+use super::assignment::holdings::Role;
+use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -37,6 +40,10 @@ pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 pub(crate) enum ToWorker {
     /// A task to run; its state is restored first.
     Open(Box<RunningTask>),
+    /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
+    Promote { task: TaskId, committed: Vec<(usize, String)> },
+    /// These tasks go on as standbys, after a commit.
+    Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
     Records(FetchedBatches),
     /// What comes of the partition from now on is read from where an abort went back to.
@@ -68,6 +75,8 @@ pub(crate) enum FromWorker {
     Resume(TopicPartition),
     /// A task's state is there: its partitions may be fetched.
     Restored(TaskId),
+    /// A task is no longer here: its state does not fit its changelogs any more and must come back from the start.
+    Truncated(TaskId),
     /// Offsets to be committed by the group's member.
     Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
     /// A transaction is to commit offsets on behalf of the group's member.
@@ -90,10 +99,28 @@ pub(crate) struct WorkerContext {
     /// Undo lists and unsent batches beyond this force a commit.
     pub(crate) uncommitted_max_bytes: usize,
     /// Rows waiting to be forwarded beyond this force a flush; this worker's part of `statestore.cache.max.bytes`.
-    pub(crate) cache_max_bytes: usize,
+    pub(crate) cache_max_bytes: Arc<AtomicUsize>,
     /// `buffered.records.per.partition`.
     pub(crate) buffered_records: usize,
-    pub(crate) to_instance: mpsc::UnboundedSender<FromWorker>,
+    pub(crate) to_instance: ToInstance,
+}
+
+/// The way from a worker to its instance.
+#[derive(Clone)]
+pub(crate) struct ToInstance {
+    worker: usize,
+    sender: mpsc::UnboundedSender<(usize, FromWorker)>,
+}
+
+impl ToInstance {
+    pub(crate) fn new(worker: usize, sender: mpsc::UnboundedSender<(usize, FromWorker)>) -> Self {
+        ToInstance { worker, sender }
+    }
+
+    /// Tells it; false if it is gone, which happens only while a process is torn down.
+    pub(crate) fn send(&self, word: FromWorker) -> bool {
+        self.sender.send((self.worker, word)).is_ok()
+    }
 }
 
 struct Worker {
@@ -129,8 +156,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         fenced: false,
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
-        // The instance may be gone already.
-        let _ = to_instance.send(FromWorker::Failed(error));
+        to_instance.send(FromWorker::Failed(error));
         if let Some(transaction) = &worker.context.transaction {
             transaction.close().await;
         }
@@ -180,7 +206,8 @@ impl Worker {
         if let Some(error) = self.acknowledgements.error() {
             return Err(self.failure()("writing records", error));
         }
-        if self.write_behind(worked)? || worked {
+        let restored = self.restore()?;
+        if self.write_behind(worked || restored)? || worked || restored {
             return Ok(false);
         }
         match self.wait(messages).await {
@@ -200,6 +227,19 @@ impl Worker {
                     self.tell(FromWorker::Restored(task.id()));
                 }
                 self.tasks.insert(task.id(), *task);
+            }
+            ToWorker::Promote { task, committed } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.promote(&committed);
+                    if task.is_restored() {
+                        let task = task.id();
+                        self.tell(FromWorker::Restored(task));
+                    }
+                }
+            }
+            ToWorker::Demote { tasks, reply } => {
+                let demoted = self.demote(&tasks).await;
+                let _ = reply.send(demoted);
             }
             ToWorker::Records(fetched) => self.enqueue(&fetched)?,
             ToWorker::Close { tasks, reply } => {
@@ -223,7 +263,9 @@ impl Worker {
                     self.undo(&lost).await?;
                 }
                 for task in tasks {
-                    self.tasks.remove(&task);
+                    if let Some(task) = self.tasks.remove(&task) {
+                        task.given_up();
+                    }
                 }
                 self.free_if_idle();
                 let _ = reply.send(());
@@ -268,31 +310,44 @@ impl Worker {
         if self.fenced {
             return Ok(false);
         }
-        let mut restored = Vec::new();
-        for task in self.tasks.values_mut() {
-            if !task.is_restored() {
-                if task.restore_step(wall_clock_ms)? {
-                    restored.push(task.id());
-                    worked = true;
-                }
-                continue;
-            }
+        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             worked |= task.process(RECORDS_PER_TURN, wall_clock_ms)?;
             worked |= task.punctuate(wall_clock_ms)?;
-        }
-        for task in restored {
-            self.tell(FromWorker::Restored(task));
         }
         if worked {
             self.send_ready().await?;
             self.resume_worked_off();
             if self.tasks.values().map(RunningTask::pending_bytes).sum::<usize>()
-                > self.context.cache_max_bytes
+                > self.context.cache_max_bytes.load(Ordering::Relaxed)
             {
                 self.flush_all().await?;
             }
         }
         Ok(worked)
+    }
+
+    /// Applies what changelogs have brought to tasks that come back, and to standbys; whether there was something.
+    fn restore(&mut self) -> Result<bool> {
+        if self.fenced {
+            return Ok(false);
+        }
+        let wall_clock_ms = self.context.host.wall_clock_ms();
+        let mut applied = false;
+        let mut truncated = Vec::new();
+        for task in self.tasks.values_mut().filter(|task| !task.is_restored()) {
+            let step = task.restore_step(wall_clock_ms)?;
+            applied |= step != RestoreStep::Idle;
+            match step {
+                RestoreStep::Done => drop(self.context.to_instance.send(FromWorker::Restored(task.id()))),
+                RestoreStep::Truncated => truncated.push(task.id()),
+                RestoreStep::Idle | RestoreStep::Applied => {}
+            }
+        }
+        for task in truncated {
+            self.tasks.remove(&task);
+            self.tell(FromWorker::Truncated(task));
+        }
+        Ok(applied)
     }
 
     fn resume_worked_off(&mut self) {
@@ -364,16 +419,36 @@ impl Worker {
         Ok(more)
     }
 
-    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
-    async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        if tasks.is_empty() {
+    /// Commits what these tasks have done.
+    async fn commit_before_the_end(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        if tasks.iter().all(|task| self.tasks.get(task).is_none_or(|task| task.role() == Role::Standby)) {
             return Ok(());
         }
-        let committed = match self.commit_all().await {
+        match self.commit_all().await {
             // Whoever gets them goes on from their last commit.
             Err(error) if self.may_undo(&error) => self.undo(&error).await,
             committed => committed,
-        };
+        }
+    }
+
+    /// Commits, then lets these tasks follow their changelogs.
+    async fn demote(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let committed = self.commit_before_the_end(tasks).await;
+        for id in tasks {
+            if let Some(task) = self.tasks.remove(id) {
+                self.paused.retain(|partition| !task.reads(partition));
+                if committed.is_ok() {
+                    self.tasks.insert(*id, task.demote()?);
+                }
+            }
+        }
+        self.free_if_idle();
+        committed
+    }
+
+    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
+    async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let committed = self.commit_before_the_end(tasks).await;
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.paused.retain(|partition| !task.reads(partition));
@@ -386,9 +461,9 @@ impl Worker {
         committed
     }
 
-    /// Whoever has no tasks any more has none that belong to others.
+    /// Whoever runs no tasks any more runs none that belong to others.
     fn free_if_idle(&mut self) {
-        self.fenced &= !self.tasks.is_empty();
+        self.fenced &= self.tasks.values().any(|task| task.role() == Role::Active);
     }
 
     async fn wait(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Woken {
@@ -438,8 +513,7 @@ impl Worker {
     }
 
     fn tell(&self, word: FromWorker) {
-        // The instance outlives its workers, but for a process that is being torn down.
-        let _ = self.context.to_instance.send(word);
+        self.context.to_instance.send(word);
     }
 }
 

@@ -8,42 +8,48 @@
 //! It routes raw batches to the worker that owns the task, opens and closes tasks as the group says, and commits for the
 //! workers, all of whom are one member. It never looks into a record.
 
+mod tasks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::records::Compression;
 use anabranch_client::{
-    AutoOffsetReset, ClientError, Consumer, ConsumerConfig, FetchedBatches, Polled, RebalanceEvent,
-    TopicPartition,
+    AutoOffsetReset, ClientError, Consumer, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
 };
-use anabranch_host::JoinHandle;
-use anabranch_state_store::{Checkpoint, Engine};
+use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::application::State;
-use super::assignment::assignor::Holdings;
-use super::batch_outbox::BatchOutbox;
-use super::beginnings::beginnings;
+use super::assignment::assignor::ANOTHER_TOPOLOGY;
+use super::assignment::holdings::Holdings;
+use super::assignment::user_data::{Assignment, Processes, Word};
 use super::global::Reading;
 use super::instance::{Command, Shared};
-use super::restore::{Changelog, Restoration};
-use super::running_task::RunningTask;
-use super::state_directory::StateDirectory;
+use super::local_state;
+use super::restore::Changelogs;
+use super::restore_listener::RestoreListener;
+use super::state_directory::{StateDirectory, hex};
+use super::transaction::WorkerTransaction;
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
-use crate::error::{Error, ErrorKind, Result};
-use crate::outbox::OutTopic;
+use super::workers::Workers;
+use crate::error::{Error, Result};
 use crate::processor::TaskId;
-use crate::task::{Task, TaskConfig};
+use crate::task::TaskConfig;
 
 /// A batch of this size is sent without waiting for more.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// How long one poll waits when nothing is fetched; commands interrupt it.
 const POLL: Duration = Duration::from_millis(100);
-/// State older than this is restored from the start of its changelog.
-pub(crate) const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
+/// So long the open transactions of processes that are gone may take to end; they end by themselves in the end.
+const FENCE_WITHIN: Duration = Duration::from_secs(10);
+/// Between two requests for another placement because something has caught up.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is looked for state that nobody uses any more.
+const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
 /// Told of the new state and the old one.
 pub(crate) type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
@@ -52,30 +58,51 @@ pub(crate) type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
 pub(crate) struct Member {
     pub(crate) shared: Arc<Shared>,
     pub(crate) consumer: Consumer,
-    pub(crate) from_workers: mpsc::UnboundedReceiver<FromWorker>,
+    pub(crate) workers: Workers,
+    pub(crate) from_workers: mpsc::UnboundedReceiver<(usize, FromWorker)>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) task_config: TaskConfig,
     /// Where topics begin that nobody has read.
     pub(crate) offset_resets: BTreeMap<String, AutoOffsetReset>,
-    /// How changelogs are read.
-    pub(crate) restore: ConsumerConfig,
+    /// Reads the changelogs.
+    pub(crate) changelogs: Changelogs,
     pub(crate) compression: Compression,
-    pub(crate) holdings: Holdings,
+    pub(crate) holdings: Arc<Holdings>,
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,
     pub(crate) listener: Option<StateListener>,
+    pub(crate) restore_listener: Option<RestoreListener>,
+    pub(crate) timing: Timing,
+    /// What is to be followed, and what of it is to run here once it has caught up.
+    pub(crate) standing: BTreeSet<TaskId>,
+    pub(crate) warming: BTreeSet<TaskId>,
+    /// When to ask for another placement, if something is still to move.
+    pub(crate) probe_at: Option<Instant>,
+    pub(crate) last_probe: Instant,
+    pub(crate) clean_at: Instant,
     /// Commits that the group did not take yet.
     pub(crate) deferred: Vec<(Offsets, oneshot::Sender<Result<(), ClientError>>)>,
     /// Its user has let go of it: nothing is to be committed.
     pub(crate) abandoned: bool,
-    /// Those who wait for the workers' threads.
-    pub(crate) threads: Vec<JoinHandle<()>>,
     /// Reads the topics of global stores, if there are any.
     pub(crate) global: Option<Reading>,
     /// Tasks whose state is coming back.
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
     pub(crate) joined: bool,
+}
+
+/// Settings of the member's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// `probing.rebalance.interval.ms`.
+    pub(crate) probing_interval: Duration,
+    /// `acceptable.recovery.lag`.
+    pub(crate) acceptable_lag: u64,
+    /// `state.cleanup.delay.ms`.
+    pub(crate) cleanup_delay: Duration,
+    /// Under exactly-once a process has transactions, one a worker.
+    pub(crate) has_transactions: bool,
 }
 
 impl Member {
@@ -100,11 +127,8 @@ impl Member {
             self.enter(State::PendingShutdown);
         }
         let stopped = self.stop_workers().await;
-        let Member { shared, consumer, directory, listener, task_config, threads, global, .. } = self;
-        for thread in threads {
-            // A panic has been told as a failure.
-            let _ = thread.await;
-        }
+        let Member { shared, consumer, directory, listener, task_config, workers, global, .. } = self;
+        workers.ended().await;
         if let Some(global) = global {
             global.end(!failed).await;
         }
@@ -128,7 +152,7 @@ impl Member {
     async fn turn_until_stopped(&mut self) -> Result<oneshot::Sender<Result<()>>> {
         enum Woken {
             Command(Option<Command>),
-            Worker(Option<FromWorker>),
+            Worker(Option<(usize, FromWorker)>),
             Polled(Result<Polled<FetchedBatches>, ClientError>),
         }
         loop {
@@ -144,14 +168,13 @@ impl Member {
                     self.abandoned = true;
                     return Err(Error::fatal("the application was dropped"));
                 }
-                Woken::Worker(Some(word)) => self.hear(word).await?,
+                Woken::Worker(Some((worker, word))) => self.hear(worker, word).await?,
                 Woken::Worker(None) => return Err(Error::fatal("the workers have ended")),
                 Woken::Polled(polled) => {
                     let polled = polled.map_err(|error| client_error("reading the source topics", error))?;
                     self.commit_deferred().await;
-                    for event in polled.events {
-                        self.rebalance(event).await?;
-                    }
+                    self.rebalance(polled.events).await?;
+                    self.look_around();
                     for fetched in polled.records {
                         let partition =
                             TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
@@ -164,7 +187,7 @@ impl Member {
         }
     }
 
-    async fn hear(&mut self, word: FromWorker) -> Result<()> {
+    async fn hear(&mut self, _worker: usize, word: FromWorker) -> Result<()> {
         match word {
             FromWorker::Pause(partition) => self.pause(&[partition]),
             FromWorker::Resume(partition) => self.resume(&[partition]),
@@ -174,6 +197,7 @@ impl Member {
                 self.restoring.remove(&task);
                 self.settle();
             }
+            FromWorker::Truncated(task) => self.start_over(task).await?,
             FromWorker::Commit { offsets, reply } => self.commit(offsets, reply).await,
             FromWorker::Group { reply } => {
                 if let Some(group) = self.consumer.group_metadata() {
@@ -229,26 +253,120 @@ impl Member {
         }
     }
 
-    async fn rebalance(&mut self, event: RebalanceEvent) -> Result<()> {
-        match event {
-            RebalanceEvent::Assigned { partitions, .. } => {
-                let opened = self.tasks_of(&partitions);
-                self.open(&opened).await?;
-                self.joined = true;
-                self.settle();
+    /// Follows what the group says. What is taken away and assigned comes together, so that a task that is to be
+    /// followed from now on need not be closed.
+    async fn rebalance(&mut self, events: Vec<RebalanceEvent>) -> Result<()> {
+        let mut assignment = None;
+        for event in &events {
+            if let RebalanceEvent::Assigned { user_data: Some(bytes), .. } = event {
+                let decoded = Assignment::decode(bytes);
+                assignment =
+                    Some(decoded.map_err(|error| Error::invalid("joining the group").with_source(error))?);
             }
-            RebalanceEvent::Revoked(partitions) => {
-                let tasks = self.tasks_of(&partitions);
-                self.enter_rebalancing();
-                self.close(&tasks, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
-            }
-            RebalanceEvent::Lost(partitions) => {
-                let tasks = self.tasks_of(&partitions);
-                self.enter_rebalancing();
-                self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
+        }
+        if let Some(assignment) = &assignment {
+            self.take_word(assignment)?;
+        }
+        for event in events {
+            match event {
+                RebalanceEvent::Assigned { partitions, .. } => {
+                    let opened = self.tasks_of(&partitions);
+                    if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
+                        self.fence(&assignment.gone).await;
+                    }
+                    self.open(&opened).await?;
+                    self.follow_standbys().await?;
+                    self.joined = true;
+                    self.settle();
+                }
+                RebalanceEvent::Revoked(partitions) => {
+                    self.enter_rebalancing();
+                    let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
+                        self.tasks_of(&partitions).into_iter().partition(|task| self.standing.contains(task));
+                    self.demote(&kept).await?;
+                    self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
+                }
+                RebalanceEvent::Lost(partitions) => {
+                    let tasks = self.tasks_of(&partitions);
+                    self.enter_rebalancing();
+                    self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Takes over what the leader says beside who runs what.
+    fn take_word(&mut self, assignment: &Assignment) -> Result<()> {
+        match assignment.word {
+            Word::GoOn => {}
+            Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
+            Word::ShutDown => {
+                return Err(Error::fatal("an instance has asked that the application ends everywhere"));
+            }
+        }
+        self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
+        self.warming = assignment.warmup.clone();
+        self.holdings.set_peers(assignment.peers.clone());
+        let now = self.shared.client.host().now();
+        self.probe_at = assignment.probe.then(|| now + self.timing.probing_interval);
+        Ok(())
+    }
+
+    /// Ends the transactions that processes have left open which are gone: they would hold up restoration and offsets
+    /// until they time out.
+    async fn fence(&self, gone: &Processes) {
+        if !self.timing.has_transactions {
+            return;
+        }
+        let id = |process: &[u8; 16], worker: u16| {
+            WorkerTransaction::id(&self.shared.application_id, &hex(process), usize::from(worker))
+        };
+        let ids =
+            gone.iter().flat_map(|(process, workers)| (1..=*workers).map(move |worker| id(process, worker)));
+        let fence = |id: String| async move {
+            tracing::info!(transactional_id = %id, "its process is gone: what it has left open is ended");
+            if let Err(error) = self.shared.client.admin().fence_producers(&id).await {
+                tracing::warn!(transactional_id = %id, %error, "not ended; its timeout will end it");
+            }
+        };
+        let all = futures::future::join_all(ids.map(fence));
+        if self.shared.client.host().timeout(FENCE_WITHIN, all).await.is_err() {
+            tracing::warn!("transactions of processes that are gone are not ended in time");
+        }
+    }
+
+    /// What the clock brings: another placement, state that nobody uses.
+    fn look_around(&mut self) {
+        let now = self.shared.client.host().now();
+        let caught_up = |task: &TaskId| {
+            let behind = self.holdings.progress(*task).and_then(|progress| progress.behind());
+            behind.is_some_and(|behind| behind <= self.timing.acceptable_lag)
+        };
+        if self.probe_at.is_some_and(|at| now >= at) {
+            self.probe_at = None;
+            self.consumer.enforce_rebalance("something is still to move");
+        } else if now >= self.last_probe + PROBE_AGAIN && self.warming.iter().any(caught_up) {
+            self.last_probe = now;
+            self.consumer.enforce_rebalance("a task that is to move has caught up");
+        }
+        if now >= self.clean_at {
+            self.clean_at = now + CLEAN_EVERY.min(self.timing.cleanup_delay.max(Duration::from_secs(1)));
+            self.clean(now);
+        }
+    }
+
+    /// Removes the state of tasks that have not been here for long.
+    fn clean(&self, now: Instant) {
+        let Some(engine) = &self.task_config.engine else { return };
+        let age = now.since_start().checked_sub(self.timing.cleanup_delay);
+        let Some(before) = age.map(Instant::from_start) else { return };
+        for task in self.holdings.take_unused(before) {
+            tracing::info!(%task, "nobody has used its state for long (state.cleanup.delay.ms): it is removed");
+            if let Err(error) = local_state::drop_stores(&**engine, task) {
+                tracing::warn!(%task, %error, "its state is not removed");
+            }
+        }
     }
 
     fn enter_rebalancing(&mut self) {
@@ -264,118 +382,12 @@ impl Member {
         }
     }
 
-    /// Makes tasks and gives each to the worker with the fewest.
-    async fn open(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let placed: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
-        for id in tasks.difference(&placed) {
-            let running = self.make_task(*id).await?;
-            if !running.is_restored() {
-                self.restoring.insert(*id);
-                let partitions = self.inputs(*id);
-                self.pause(&partitions);
-            }
-            let worker = {
-                let mut placed = self.shared.placed.lock();
-                let load = |worker: &usize| placed.values().filter(|at| *at == worker).count();
-                let worker = (0..self.shared.workers.len()).min_by_key(load).unwrap_or(0);
-                placed.insert(*id, worker);
-                worker
-            };
-            self.tell(worker, ToWorker::Open(Box::new(running)));
-        }
-        self.note_holdings();
-        Ok(())
-    }
-
-    async fn make_task(&mut self, id: TaskId) -> Result<RunningTask> {
-        let shared = Arc::clone(&self.shared);
-        let Shared { plan, topology, client, application_id, .. } = &*shared;
-        let subtopology = plan.subtopology(id.subtopology);
-        let nodes = subtopology.map(|subtopology| subtopology.nodes.clone());
-        let nodes = nodes.ok_or_else(|| {
-            Error::new(ErrorKind::Migrated, format_args!("task {id} is of another topology"))
-        })?;
-        let mut task = Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone())?;
-        if let Some(engine) = &self.task_config.engine
-            && is_stale(&task, client.host().wall_clock_ms())
-        {
-            tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
-            drop(task);
-            drop_stores(&**engine, id)?;
-            task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
-        }
-        let inputs: Vec<TopicPartition> = task
-            .inputs()
-            .iter()
-            .map(|input| TopicPartition::new(Arc::clone(&input.topic), input.partition))
-            .collect();
-        // Those of a transaction that is not decided yet are waited for.
-        let committed = client.admin().stable_offsets(application_id, Some(&inputs)).await;
-        let committed = committed.map_err(|error| client_error("asking for committed offsets", error))?;
-        for (index, input) in inputs.iter().enumerate() {
-            if let Some(offset) = committed.get(input) {
-                task.resume(index, &offset.metadata);
-            }
-        }
-        let unread = inputs.iter().filter(|input| !committed.contains_key(input));
-        self.begin(beginnings(client, &self.offset_resets, unread).await?).await;
-        let changelog = |(topic, reflected): (OutTopic, Option<Checkpoint>)| Changelog {
-            topic: topic.name,
-            reflected: reflected.map(|checkpoint| checkpoint.offset),
-        };
-        let changelogs: Vec<Option<Changelog>> =
-            task.changelogs().into_iter().map(|store| store.map(changelog)).collect();
-        let restoration = Restoration::begin(client, &self.restore, &changelogs, id.partition);
-        let outbox = BatchOutbox::new(client.clone(), self.compression, BATCH_BYTES);
-        Ok(RunningTask::new(task, outbox, changelogs, restoration))
-    }
-
-    /// Reads and commits from where the policies of the topics say.
-    async fn begin(&mut self, offsets: Offsets) {
-        if offsets.is_empty() {
-            return;
-        }
-        for (partition, offset) in &offsets {
-            if let Err(error) = self.consumer.seek(partition, offset.offset) {
-                tracing::debug!(%partition, %error, "not assigned any more");
-            }
-        }
-        // Nobody waits for it: what the group does not take now is tried again.
-        let (reply, _) = oneshot::channel();
-        self.commit(offsets, reply).await;
-    }
-
-    /// Ends tasks on their workers and waits for it.
-    async fn close<R: Send + 'static>(
-        &mut self,
-        tasks: &BTreeSet<TaskId>,
-        message: impl Fn(BTreeSet<TaskId>, oneshot::Sender<R>) -> ToWorker,
-    ) -> Result<()> {
-        let mut by_worker: BTreeMap<usize, BTreeSet<TaskId>> = BTreeMap::new();
-        {
-            let mut placed = self.shared.placed.lock();
-            for task in tasks {
-                if let Some(worker) = placed.remove(task) {
-                    by_worker.entry(worker).or_default().insert(*task);
-                }
-                self.restoring.remove(task);
-            }
-        }
-        for (worker, tasks) in by_worker {
-            let (reply, answer) = oneshot::channel();
-            self.tell(worker, message(tasks, reply));
-            self.hear_until(answer).await?;
-        }
-        self.note_holdings();
-        Ok(())
-    }
-
     /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers.
     async fn hear_until<R>(&mut self, mut answer: oneshot::Receiver<R>) -> Result<Option<R>> {
         let host = self.shared.client.host().clone();
         loop {
             enum Woken {
-                Word(Option<FromWorker>),
+                Word(Option<(usize, FromWorker)>),
                 Again,
             }
             let again = async {
@@ -391,7 +403,7 @@ impl Member {
                 () = again => Woken::Again,
             };
             match woken {
-                Woken::Word(Some(word)) => Box::pin(self.hear(word)).await?,
+                Woken::Word(Some((worker, word))) => Box::pin(self.hear(worker, word)).await?,
                 Woken::Word(None) => return Ok(None),
                 Woken::Again => self.commit_deferred().await,
             }
@@ -400,14 +412,14 @@ impl Member {
 
     /// Lets every worker end at once, so that nothing more is committed.
     fn abandon_workers(&self) {
-        for worker in 0..self.shared.workers.len() {
+        for worker in self.workers.numbers() {
             self.tell(worker, ToWorker::Abandon);
         }
     }
 
     async fn stop_workers(&mut self) -> Result<()> {
         let mut stopped = Ok(());
-        for worker in 0..self.shared.workers.len() {
+        for worker in self.workers.numbers() {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::Stop { reply });
             match self.hear_until(answer).await {
@@ -419,11 +431,6 @@ impl Member {
         }
         self.shared.placed.lock().clear();
         stopped
-    }
-
-    /// What the leader is told at the next rebalance.
-    fn note_holdings(&self) {
-        self.holdings.lock().running = self.shared.placed.lock().keys().copied().collect();
     }
 
     /// Tasks of which a partition is among these.
@@ -444,8 +451,7 @@ impl Member {
     }
 
     fn tell(&self, worker: usize, message: ToWorker) {
-        // A worker that has failed is gone; the loop hears of it by `FromWorker::Failed`.
-        let _ = self.shared.workers[worker].send(message);
+        self.shared.tell(worker, message);
     }
 
     /// Stops fetching partitions; those that are no longer assigned need it no more.
@@ -468,24 +474,4 @@ impl Member {
     fn enter(&self, state: State) {
         self.shared.enter(state, self.listener.as_ref());
     }
-}
-
-/// Whether a store reflects its changelog as it was so long ago that deletions since then may have been compacted away:
-/// half of `delete.retention.ms`, whose default is a day.
-fn is_stale(task: &Task, wall_clock_ms: i64) -> bool {
-    let reflected =
-        |store: Option<(OutTopic, Option<Checkpoint>)>| store.and_then(|(_, reflected)| reflected);
-    let age_ms = |checkpoint: Checkpoint| wall_clock_ms.saturating_sub(checkpoint.wall_clock_ms);
-    task.changelogs().into_iter().filter_map(reflected).any(|checkpoint| age_ms(checkpoint) > STALE_AFTER_MS)
-}
-
-/// Removes what the engine has of a task.
-fn drop_stores(engine: &dyn Engine, task: TaskId) -> Result<()> {
-    let prefix = format!("{task}-");
-    let failed =
-        |error: anabranch_state_store::Error| Error::fatal("dropping stale state").with_source(error);
-    for name in engine.store_names().map_err(failed)?.iter().filter(|name| name.starts_with(&prefix)) {
-        engine.drop_store(name).map_err(failed)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,102 @@
+//! State that lies in the engine of this instance while no task has it open: found at the start, too old, or given up.
+
+use std::collections::BTreeMap;
+
+use anabranch_state_store::{Checkpoint, Engine};
+
+use super::topics::Plan;
+use crate::error::{Error, Result};
+use crate::processor::TaskId;
+use crate::task::Task;
+use crate::topology::Topology;
+
+/// State older than this is restored from the start of its changelog: half of `delete.retention.ms`, whose default is a
+/// day. Deletions since then may have been compacted away.
+pub(crate) const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
+
+fn is_old(checkpoint: Checkpoint, wall_clock_ms: i64) -> bool {
+    wall_clock_ms.saturating_sub(checkpoint.wall_clock_ms) > STALE_AFTER_MS
+}
+
+/// Whether a store of the task reflects its changelog as it was too long ago.
+pub(crate) fn is_stale(task: &Task, wall_clock_ms: i64) -> bool {
+    let mut reflected =
+        task.restored_from().into_iter().flatten().filter_map(|changelog| changelog.reflected);
+    reflected.any(|checkpoint| is_old(checkpoint, wall_clock_ms))
+}
+
+fn failed(error: anabranch_state_store::Error) -> Error {
+    Error::fatal("the state directory's stores").with_source(error)
+}
+
+/// Removes what the engine has of a task.
+///
+/// # Errors
+/// If the engine fails.
+pub(crate) fn drop_stores(engine: &dyn Engine, task: TaskId) -> Result<()> {
+    let prefix = format!("{task}-");
+    for name in engine.store_names().map_err(failed)?.iter().filter(|name| name.starts_with(&prefix)) {
+        engine.drop_store(name).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The tasks that the engine has state of, each with how many changelog records that reflects. Nobody may have a store
+/// open yet.
+///
+/// # Errors
+/// If the engine fails, or has a store that the topology does not have any more.
+pub(crate) fn stored_tasks(
+    engine: &dyn Engine,
+    topology: &Topology,
+    plan: &Plan,
+    wall_clock_ms: i64,
+) -> Result<BTreeMap<TaskId, i64>> {
+    let mut found = BTreeMap::new();
+    for name in engine.store_names().map_err(failed)? {
+        let Some((task, store)) = parse(&name) else { continue };
+        let of_topology = plan.subtopology(task.subtopology).filter(|subtopology| {
+            task.partition < subtopology.tasks
+                && topology.stores_of(&subtopology.nodes).into_iter().any(|known| known == store)
+        });
+        if of_topology.is_none() {
+            return Err(Error::invalid(format_args!(
+                "the state directory has the store `{store}` of task {task}, which the topology does not have: it was \
+                 written by another topology under this application id. Bring the store back under its name, move the \
+                 state directory away, or reset the application"
+            )));
+        }
+        let checkpoint = engine.open_store(&name).map_err(failed)?.checkpoint().map_err(failed)?;
+        match checkpoint {
+            Some(checkpoint) if !is_old(checkpoint, wall_clock_ms) => {
+                *found.entry(task).or_default() += checkpoint.offset + 1;
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A task's store by its name in the engine: `<sub-topology>_<partition>-<store>`.
+fn parse(name: &str) -> Option<(TaskId, &str)> {
+    let (task, store) = name.split_once('-')?;
+    let (subtopology, partition) = task.split_once('_')?;
+    Some((TaskId { subtopology: subtopology.parse().ok()?, partition: partition.parse().ok()? }, store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_stores() {
+        let check = |name, expected: Option<(u32, i32, &str)>| {
+            let parsed = parse(name).map(|(task, store)| (task.subtopology, task.partition, store));
+            assert_eq!(parsed, expected, "{name}");
+        };
+        check("0_1-counts", Some((0, 1, "counts")));
+        check("12_3-word-counts_2", Some((12, 3, "word-counts_2")));
+        check("global-users", None);
+        check("counts", None);
+    }
+}

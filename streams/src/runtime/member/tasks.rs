@@ -1,0 +1,218 @@
+//! How the member opens tasks on its workers, lets them follow, and closes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anabranch_client::{OffsetAndMetadata, TopicPartition};
+use tokio::sync::oneshot;
+
+use super::{BATCH_BYTES, Member, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::processor::TaskId;
+use crate::runtime::assignment::holdings::Role;
+use crate::runtime::batch_outbox::BatchOutbox;
+use crate::runtime::beginnings::beginnings;
+use crate::runtime::local_state::{drop_stores, is_stale};
+use crate::runtime::running_task::{Opening, RunningTask};
+use crate::runtime::worker::{Offsets, ToWorker, client_error};
+use crate::task::Task;
+
+impl Member {
+    /// Runs tasks: those that are followed already go on from there, others are made.
+    pub(super) async fn open(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
+        for id in tasks.difference(&active) {
+            match followed.contains(id) {
+                true => self.promote(*id).await?,
+                false => self.place(*id, Role::Active).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows what is to be followed, and nothing else.
+    pub(super) async fn follow_standbys(&mut self) -> Result<()> {
+        let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
+        let closed = followed.difference(&self.standing).copied().collect();
+        self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
+        let plan = Arc::clone(&self.shared.plan);
+        for id in plan.tasks() {
+            if self.standing.contains(&id) && !active.contains(&id) && !followed.contains(&id) {
+                self.place(id, Role::Standby).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a task and gives it to the worker with the fewest.
+    pub(super) async fn place(&mut self, id: TaskId, role: Role) -> Result<()> {
+        let running = self.make_task(id, role).await?;
+        self.holdings.opened(id, role, running.progress());
+        if role == Role::Active && !running.is_restored() {
+            self.wait_for_state(id);
+        }
+        let worker = {
+            let mut placed = self.shared.placed.lock();
+            let alike = self.holdings.open(role);
+            let load = |worker: &usize| {
+                placed.iter().filter(|(task, at)| *at == worker && alike.contains(task)).count()
+            };
+            let worker = self.workers.numbers().into_iter().min_by_key(load);
+            let worker = worker.ok_or_else(|| Error::fatal("there is no worker left"))?;
+            placed.insert(id, worker);
+            worker
+        };
+        self.tell(worker, ToWorker::Open(Box::new(running)));
+        Ok(())
+    }
+
+    /// Its partitions are not fetched until its state is there.
+    fn wait_for_state(&mut self, id: TaskId) {
+        self.restoring.insert(id);
+        let partitions = self.inputs(id);
+        self.pause(&partitions);
+    }
+
+    /// Runs a task that is followed here already.
+    async fn promote(&mut self, id: TaskId) -> Result<()> {
+        let inputs = self.inputs(id);
+        let committed = self.committed(&inputs).await?;
+        let metadata = inputs.iter().enumerate();
+        let metadata = metadata
+            .filter_map(|(index, input)| Some((index, committed.get(input)?.metadata.clone())))
+            .collect();
+        let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
+        if let Some(progress) = self.holdings.progress(id) {
+            self.holdings.opened(id, Role::Active, progress);
+        }
+        self.wait_for_state(id);
+        self.tell(worker, ToWorker::Promote { task: id, committed: metadata });
+        Ok(())
+    }
+
+    /// Lets tasks that have run here be followed.
+    pub(super) async fn demote(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let mut by_worker: BTreeMap<usize, BTreeSet<TaskId>> = BTreeMap::new();
+        for task in tasks {
+            self.restoring.remove(task);
+            if let Some(worker) = self.shared.placed.lock().get(task).copied() {
+                by_worker.entry(worker).or_default().insert(*task);
+            }
+        }
+        for (worker, tasks) in by_worker {
+            let (reply, answer) = oneshot::channel();
+            self.tell(worker, ToWorker::Demote { tasks: tasks.clone(), reply });
+            // A failure is told as one of the worker.
+            self.hear_until(answer).await?;
+            for task in tasks {
+                if let Some(progress) = self.holdings.progress(task) {
+                    self.holdings.opened(task, Role::Standby, progress);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A task's state does not fit its changelogs any more: it is opened again without.
+    pub(super) async fn start_over(&mut self, id: TaskId) -> Result<()> {
+        tracing::warn!(task = %id, "its changelog does not reach back to its state: it is restored from the start");
+        let role = match self.holdings.open(Role::Active).contains(&id) {
+            true => Role::Active,
+            false => Role::Standby,
+        };
+        self.shared.placed.lock().remove(&id);
+        self.holdings.closed(id, false, self.shared.client.host().now());
+        if let Some(engine) = &self.task_config.engine {
+            drop_stores(&**engine, id)?;
+        }
+        self.place(id, role).await
+    }
+
+    /// What the group has committed for partitions. A transaction that is not decided yet is waited for.
+    async fn committed(
+        &self,
+        inputs: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
+        let Shared { client, application_id, .. } = &*self.shared;
+        let committed = client.admin().stable_offsets(application_id, Some(inputs)).await;
+        committed.map_err(|error| client_error("asking for committed offsets", error))
+    }
+
+    async fn make_task(&mut self, id: TaskId, role: Role) -> Result<RunningTask> {
+        let shared = Arc::clone(&self.shared);
+        let Shared { plan, topology, client, .. } = &*shared;
+        let subtopology = plan.subtopology(id.subtopology);
+        let nodes = subtopology.map(|subtopology| subtopology.nodes.clone());
+        let nodes = nodes.ok_or_else(|| {
+            Error::new(ErrorKind::Migrated, format_args!("task {id} is of another topology"))
+        })?;
+        let mut task = Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone())?;
+        if let Some(engine) = &self.task_config.engine
+            && is_stale(&task, client.host().wall_clock_ms())
+        {
+            tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
+            drop(task);
+            drop_stores(&**engine, id)?;
+            task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
+        }
+        if role == Role::Active {
+            let inputs = self.inputs(id);
+            let committed = self.committed(&inputs).await?;
+            for (index, input) in inputs.iter().enumerate() {
+                if let Some(offset) = committed.get(input) {
+                    task.resume(index, &offset.metadata);
+                }
+            }
+            let unread = inputs.iter().filter(|input| !committed.contains_key(input));
+            self.begin(beginnings(client, &self.offset_resets, unread).await?).await;
+        }
+        Ok(RunningTask::new(Opening {
+            task,
+            outbox: BatchOutbox::new(client.clone(), self.compression, BATCH_BYTES),
+            role,
+            changelogs: self.changelogs.clone(),
+            listener: self.restore_listener.clone(),
+        }))
+    }
+
+    /// Reads and commits from where the policies of the topics say.
+    async fn begin(&mut self, offsets: Offsets) {
+        if offsets.is_empty() {
+            return;
+        }
+        for (partition, offset) in &offsets {
+            if let Err(error) = self.consumer.seek(partition, offset.offset) {
+                tracing::debug!(%partition, %error, "not assigned any more");
+            }
+        }
+        // Nobody waits for it: what the group does not take now is tried again.
+        let (reply, _) = oneshot::channel();
+        self.commit(offsets, reply).await;
+    }
+
+    /// Ends tasks on their workers and waits for it.
+    pub(super) async fn close<R: Send + 'static>(
+        &mut self,
+        tasks: &BTreeSet<TaskId>,
+        message: impl Fn(BTreeSet<TaskId>, oneshot::Sender<R>) -> ToWorker,
+    ) -> Result<()> {
+        let mut by_worker: BTreeMap<usize, BTreeSet<TaskId>> = BTreeMap::new();
+        {
+            let mut placed = self.shared.placed.lock();
+            for task in tasks {
+                if let Some(worker) = placed.remove(task) {
+                    by_worker.entry(worker).or_default().insert(*task);
+                }
+                self.restoring.remove(task);
+            }
+        }
+        for (worker, tasks) in by_worker {
+            let (reply, answer) = oneshot::channel();
+            self.tell(worker, message(tasks, reply));
+            self.hear_until(answer).await?;
+        }
+        let (now, on_disk) = (self.shared.client.host().now(), self.task_config.engine.is_some());
+        tasks.iter().for_each(|task| self.holdings.closed(*task, on_disk, now));
+        Ok(())
+    }
+}
