@@ -30,9 +30,9 @@ pub use crate::serdes::{
     nullable, postcard, raw, text, void, windowed,
 };
 pub use crate::state::{
-    Entries, GlobalStore, KeyValue, KeyValueStore, PutOutcome, ReadableStore, SessionStore, Sessions, Store,
-    StoreFor, TableStore, ValueAndTimestamp, Versioned, VersionedRecord, VersionedStore, WindowStore,
-    Windows,
+    Custom, CustomRows, CustomStore, Entries, GlobalStore, KeyValue, KeyValueStore, PutOutcome,
+    ReadableStore, SessionStore, Sessions, Store, StoreFor, TableStore, ValueAndTimestamp, Versioned,
+    VersionedRecord, VersionedStore, WindowStore, Windows,
 };
 pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::session::SessionSettings;
 use super::{
-    KeyValueState, SessionState, StoreSettings, StoreSupplier, VersionedState, WindowSettings, WindowState,
+    CustomState, CustomStore, KeyValueState, SessionState, StoreSettings, StoreSupplier, VersionedState,
+    WindowSettings, WindowState,
 };
 use crate::data::Data;
 use crate::serdes::Serde;
@@ -26,6 +27,7 @@ pub(crate) enum DeclaredKind {
     Windows { retention_ms: i64 },
     Sessions { retention_ms: i64 },
     Versioned { history_ms: i64 },
+    Custom,
 }
 
 pub(super) fn key_value<K: Data, V: Data>(settings: &StoreSettings) -> StoreDeclaration {
@@ -80,6 +82,16 @@ pub(super) fn versioned<K: Data, V: Data>(settings: &StoreSettings) -> StoreDecl
         kind: DeclaredKind::Versioned { history_ms },
         supplier: VersionedState::supplier(key, value, history_ms),
         fault: settings.history_ms.is_none().then(|| fault_in(settings, fault)),
+    }
+}
+
+pub(super) fn custom<S: CustomStore>(settings: &StoreSettings) -> StoreDeclaration {
+    let (key, value) = serdes::<S::Key, S::Value>(settings);
+    StoreDeclaration {
+        settings: settings.clone(),
+        kind: DeclaredKind::Custom,
+        supplier: CustomState::<S>::supplier(key, value),
+        fault: None,
     }
 }
 

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use super::declaration::{self, StoreDeclaration};
-use super::faces::{KeyValueStore, SessionStore, StoreAccess, VersionedStore, WindowStore};
-use super::{KeyValueState, SessionState, Store, VersionedState, WindowState};
+use super::faces::{CustomRows, KeyValueStore, SessionStore, StoreAccess, VersionedStore, WindowStore};
+use super::{CustomState, CustomStore, KeyValueState, SessionState, Store, VersionedState, WindowState};
 use crate::data::Data;
 use crate::error::Result;
 
@@ -20,6 +20,9 @@ pub struct Sessions<K, V>(PhantomData<fn() -> (K, V)>);
 
 /// The values of a key over time.
 pub struct Versioned<K, V>(PhantomData<fn() -> (K, V)>);
+
+/// A type of the user's own, and the rows that it is made of.
+pub struct Custom<S>(PhantomData<fn() -> S>);
 
 /// A kind of store and the types in it. Sealed.
 pub trait StoreKind: 'static + sealed::Sealed {
@@ -78,10 +81,32 @@ kinds! {
     Versioned: VersionedStore, VersionedState, versioned;
 }
 
+impl<S: CustomStore> StoreKind for Custom<S> {
+    type Key = S::Key;
+    type Value = S::Value;
+}
+
+impl<S: CustomStore> ReadableStore for Custom<S> {
+    type Store<'a> = CustomRows<'a, S>;
+
+    fn declare(store: &Store<Self>) -> StoreDeclaration {
+        declaration::custom::<S>(&store.settings)
+    }
+
+    fn is_kind_of(store: &dyn Any) -> bool {
+        store.is::<CustomState<S>>()
+    }
+
+    fn face(access: StoreAccess<'_>) -> Result<CustomRows<'_, S>> {
+        CustomRows::of(access)
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl<K, V> Sealed for super::KeyValue<K, V> {}
     impl<K, V> Sealed for super::Windows<K, V> {}
     impl<K, V> Sealed for super::Sessions<K, V> {}
     impl<K, V> Sealed for super::Versioned<K, V> {}
+    impl<S> Sealed for super::Custom<S> {}
 }

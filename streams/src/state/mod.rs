@@ -3,13 +3,14 @@
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
 //! stores), `write` (what a write is told), `epoched`, `global_rows` and `globals` (what workers share), `rows`, `typed`
 //! and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
-//! `unjoined`, `versioned`, `buffered`, `suppress` and `grace`; then what processors and tests have of them:
+//! `unjoined`, `versioned`, `buffered`, `suppress`, `grace` and `custom` (of the user's own type); then what processors and tests have of them:
 //! `declaration` and `faces`.
 
 mod buffered;
 #[cfg(test)]
 mod check;
 mod composite;
+mod custom;
 mod declaration;
 mod epoched;
 mod faces;
@@ -30,14 +31,16 @@ mod versioned;
 mod window;
 mod write;
 
+pub use custom::CustomStore;
 pub use declaration::StoreDeclaration;
 pub use faces::{
-    Entries, GlobalStore, KeyValueStore, PutOutcome, SessionStore, StoreAccess, ValueAndTimestamp,
-    VersionedRecord, VersionedStore, WindowStore,
+    CustomRows, Entries, GlobalStore, KeyValueStore, PutOutcome, SessionStore, StoreAccess,
+    ValueAndTimestamp, VersionedRecord, VersionedStore, WindowStore,
 };
-pub use kinds::{KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
+pub use kinds::{Custom, KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
 pub use store::{Store, StoreFor, TableStore};
 
+pub(crate) use custom::CustomState;
 pub(crate) use declaration::DeclaredKind;
 pub(crate) use global_rows::{GlobalRows, Reflected};
 pub(crate) use globals::Globals;

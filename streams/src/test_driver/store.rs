@@ -7,8 +7,8 @@ use super::TestDriver;
 use crate::data::Data;
 use crate::error::Result;
 use crate::state::{
-    Entries, KeyValue, PutOutcome, ReadableStore, Sessions, ValueAndTimestamp, Versioned, VersionedRecord,
-    Windows,
+    Custom, CustomStore, Entries, KeyValue, PutOutcome, ReadableStore, Sessions, ValueAndTimestamp,
+    Versioned, VersionedRecord, Windows,
 };
 use crate::window::{SessionWindow, Windowed};
 
@@ -48,6 +48,26 @@ impl<S: ReadableStore> TestStore<S> {
         let mut state = self.driver.state.borrow_mut();
         let (task, capture) = state.task_and_capture(&self.name);
         question(S::face(task.store_access(&self.name, capture)?)?)
+    }
+}
+
+impl<S: CustomStore> TestStore<Custom<S>> {
+    /// Shows your view of the rows to `look`.
+    ///
+    /// # Errors
+    /// If the store cannot be read; so have all its methods.
+    pub fn view<R>(&self, look: impl FnOnce(&S) -> R) -> Result<R> {
+        self.ask(|store| store.view().map(look))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &S::Key) -> Result<Option<S::Value>> {
+        self.ask(|mut store| store.get(key))
+    }
+
+    /// All rows, by serialised key.
+    pub fn all(&self) -> Result<Entries<(S::Key, S::Value)>> {
+        self.ask(|mut store| store.all())
     }
 }
 

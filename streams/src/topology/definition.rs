@@ -109,6 +109,8 @@ pub(crate) enum StoreShape {
     Grace,
     /// Updates that wait, one a key.
     Suppress,
+    /// One row a key, under a type of the user's.
+    Custom,
     /// One row a key and session.
     Session { retention_ms: i64 },
 }

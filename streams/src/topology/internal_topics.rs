@@ -45,7 +45,11 @@ impl StoreDefinition {
                 let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
                 vec![config("cleanup.policy", "delete"), config("retention.ms", &kept_ms.to_string())]
             }
-            StoreShape::Unjoined | StoreShape::Grace | StoreShape::Suppress | StoreShape::KeyValue { .. } => {
+            StoreShape::Unjoined
+            | StoreShape::Grace
+            | StoreShape::Suppress
+            | StoreShape::Custom
+            | StoreShape::KeyValue { .. } => {
                 vec![config("cleanup.policy", "compact")]
             }
             StoreShape::Versioned { history_ms } => {

@@ -104,6 +104,7 @@ impl Topology {
                 DeclaredKind::Windows { retention_ms } => StoreShape::Window { retention_ms },
                 DeclaredKind::Sessions { retention_ms } => StoreShape::Session { retention_ms },
                 DeclaredKind::Versioned { history_ms } => StoreShape::Versioned { history_ms },
+                DeclaredKind::Custom => StoreShape::Custom,
             },
             types,
             supplier: declaration.supplier,
@@ -111,7 +112,7 @@ impl Topology {
             // Kafka Streams gathers the updates of an operator's store unless told otherwise, and those of others if told.
             caching: !global
                 && settings.caching.unwrap_or(false)
-                && !matches!(declaration.kind, DeclaredKind::Versioned { .. }),
+                && !matches!(declaration.kind, DeclaredKind::Versioned { .. } | DeclaredKind::Custom),
             logging: settings.logging && !global,
             source_topic: None,
             topic_configs: settings.topic_configs,

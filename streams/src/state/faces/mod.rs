@@ -4,9 +4,10 @@
 //! nothing, so that a processor may forward, and write to the store, while it goes through one.
 //!
 //! Reading order: `access` (how a face is made), `entries` (the iterator), `time_range`, then the faces: `key_value`,
-//! `window`, `session`, `versioned`, `global`.
+//! `window`, `session`, `versioned`, `global`, `custom`.
 
 mod access;
+mod custom;
 mod entries;
 mod global;
 mod key_value;
@@ -16,6 +17,7 @@ mod versioned;
 mod window;
 
 pub use access::StoreAccess;
+pub use custom::CustomRows;
 pub use entries::Entries;
 pub use global::GlobalStore;
 pub use key_value::{KeyValueStore, ValueAndTimestamp};
