@@ -6,7 +6,18 @@ use std::fmt::Write as _;
 use super::{NodeKind, SinkTopic, Topology};
 
 impl Topology {
-    /// The topology as a Graphviz digraph: sub-topologies as clusters, topics between them.
+    /// The topology as a Graphviz digraph: sub-topologies as clusters, topics and stores beside them.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream("clicks").filter(|_, page| page != "/").to("pages");
+    /// let dot = builder.build()?.to_dot(); // | dot -Tsvg > topology.svg
+    /// assert!(dot.contains(r#""topic clicks" -> "KSTREAM-SOURCE-0000000000";"#), "{dot}");
+    /// assert!(dot.contains(r#""KSTREAM-SINK-0000000002" -> "topic pages";"#), "{dot}");
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     #[must_use]
     pub fn to_dot(&self) -> String {
         let mut text = String::from("digraph topology {\n  rankdir=LR;\n  node [shape=box];\n");
@@ -30,7 +41,27 @@ impl Topology {
         text
     }
 
-    /// The topology as a Mermaid flowchart.
+    /// The topology as a Mermaid flowchart, which many pages draw where it stands in a code block named `mermaid`.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream("clicks").to("copy");
+    /// let expected = r#"flowchart LR
+    ///   subgraph s0["0"]
+    ///     n0["KSTREAM-SOURCE-0000000000"]
+    ///     n1["KSTREAM-SINK-0000000001"]
+    ///   end
+    ///   n2>"clicks"]
+    ///   n3>"copy"]
+    ///   n2 --> n0
+    ///   n0 --> n1
+    ///   n1 --> n3
+    /// "#;
+    /// assert_eq!(builder.build()?.to_mermaid(), expected);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
     #[must_use]
     pub fn to_mermaid(&self) -> String {
         let mut text = String::from("flowchart LR\n");
@@ -98,4 +129,54 @@ impl Topology {
 
 fn escape(name: &str) -> String {
     name.replace('"', "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    fn topology() -> Topology {
+        let builder = StreamsBuilder::new();
+        let clicks = builder.stream("clicks");
+        clicks.count_by(|_, page| page.clone()).updates().to("counts");
+        clicks.to_topic_by(|_, page, _| page.clone());
+        builder.global_table_with("countries", "countries-store");
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn dot_has_clusters_topics_and_stores() {
+        let dot = topology().to_dot();
+        for line in [
+            "digraph topology {",
+            "  subgraph cluster_0 {",
+            "    label=\"1\";",
+            "    \"KSTREAM-KEY-SELECT-0000000001\";",
+            "  \"store KSTREAM-AGGREGATE-STATE-STORE-0000000002\" [shape=cylinder];",
+            "  \"topic KSTREAM-AGGREGATE-STATE-STORE-0000000002-repartition\" [shape=cds];",
+            "  \"topic countries\" [shape=cds];",
+            "  \"topic clicks\" -> \"KSTREAM-SOURCE-0000000000\";",
+            "  \"KSTREAM-AGGREGATE-0000000003\" -> \"store KSTREAM-AGGREGATE-STATE-STORE-0000000002\";",
+            "}",
+        ] {
+            assert!(dot.lines().any(|known| known == line), "{dot}\nlacks\n{line}");
+        }
+    }
+
+    #[test]
+    fn mermaid_numbers_each_thing_once() {
+        let mermaid = topology().to_mermaid();
+        let mut ids = std::collections::BTreeSet::new();
+        for line in
+            mermaid.lines().map(str::trim).filter(|line| line.starts_with('n') && !line.contains("-->"))
+        {
+            let id: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
+            assert!(ids.insert(id), "{mermaid}");
+        }
+        let arrows: Vec<&str> = mermaid.lines().filter(|line| line.contains("-->")).collect();
+        for end in arrows.iter().flat_map(|arrow| arrow.trim().split(" --> ")) {
+            assert!(ids.contains(end), "{end} is drawn nowhere:\n{mermaid}");
+        }
+        assert!(mermaid.contains("[(\"countries-store\")]"), "{mermaid}");
+    }
 }

@@ -21,6 +21,21 @@ pub(crate) fn fault_in_name(name: &str) -> Option<&'static str> {
 impl Topology {
     /// Checks names, edges, stores, topics and partition counts.
     ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream("orders").named("source");
+    /// orders.map_values(|text| text.len() as i64).named("source").to("lengths");
+    /// orders.to("all orders");
+    /// let error = builder.build().unwrap_err().to_string();
+    /// let expected = "2 faults:
+    /// - two nodes are named `source`: give one of them another name
+    /// - `all orders` cannot name a topic: only letters, digits, `.`, `_` and `-` are allowed";
+    /// assert_eq!(error, expected);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// All that is wrong, in one error: each with the node, what is wrong and what to do.
     pub fn validate(&self) -> Result<()> {
@@ -122,6 +137,91 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prelude::*;
+
+    /// What `build` says of a topology: each of these, and no more faults than these.
+    fn check(build: impl Fn(&StreamsBuilder), expected: &[&str]) {
+        let builder = StreamsBuilder::new();
+        build(&builder);
+        let error = builder.build().unwrap_err().to_string();
+        for expected in expected {
+            assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+        }
+        assert_eq!(error.matches("\n- ").count(), expected.len(), "{error}");
+    }
+
+    #[test]
+    fn all_faults_are_told_together() {
+        check(
+            |b| {
+                // Names: of a node, of a store, twice the same, on what makes no node, twice on one.
+                let a = b.stream("a").named("a b");
+                a.group_by_key().count_with("no/name");
+                a.map_values(|v| v).named("twice").to("o1");
+                a.map_values(|v| v).named("twice").to("o2");
+                b.stream("b").with_nullable_values().named("nothing").to("o3");
+                a.peek(|_, _| {}).named("first").named("second").to("o4");
+            },
+            &[
+                "`a b` cannot name a node",
+                "`no/name` cannot name a store",
+                "two nodes are named `twice`",
+                "`with_nullable_values` makes no node that could be named `nothing`",
+                "`peek` is named twice, `first` and `second`",
+            ],
+        );
+        check(
+            |b| {
+                // Topics read by halves, with two types, with two resets; counts that cannot be alike.
+                b.streams(["x", "y"]).to("o1");
+                b.streams(["y", "z"]).to("o2");
+                b.stream("t").to("o3");
+                b.stream(Topic::<Option<String>, i64>::new("t")).to("o4");
+                b.stream("r").to("o5");
+                let latest = Topic::<Option<String>, String>::new("r").consumed();
+                b.stream(latest.offset_reset(OffsetReset::Latest)).to("o6");
+                let left = b.stream("l").repartition_with(Repartitioned::named("left").partitions(2));
+                let right = b.stream("q").repartition_with(Repartitioned::named("right").partitions(3));
+                left.join(&right, JoinWindows::of(millis(5)), |a, b| format!("{a}{b}")).to("o7");
+            },
+            &[
+                "read some topics in common",
+                "topic `t` is read as",
+                "topic `r` is read with two offset resets",
+                "topics that are joined need the same number of partitions: `left-repartition` has 2, `right-repartition` has 3",
+                // Those that could not be merged are read twice as well.
+                "topic `y` is read by two sources",
+                "topic `t` is read by two sources",
+                "topic `r` is read by two sources",
+            ],
+        );
+        check(
+            |b| {
+                // Stores: twice under one name, too short a memory; a grace without a history.
+                let grouped = b.stream("a").group_by_key();
+                grouped.count_with("counts");
+                grouped.aggregate_with(String::new, |_, v, all| all + &v, "counts");
+                let short = Store::<Windows<String, i64>>::named("short").retention(millis(1));
+                grouped.windowed_by(Tumbling::of(millis(10))).count_with(short);
+                let table = b.table("t");
+                let patient = Joined::named("patient").grace(seconds(1));
+                b.stream("s").join_table_with(&table, |_, a, b| format!("{a}{b}"), patient).to("o");
+            },
+            &[
+                "the store `counts` is declared in two ways",
+                "the store `short` keeps rows for 1 ms",
+                "patient",
+            ],
+        );
+    }
+
+    #[test]
+    fn two_builders_cannot_be_joined() {
+        let (a, b) = (StreamsBuilder::new(), StreamsBuilder::new());
+        a.stream("a").merge(&b.stream("b")).to("out");
+        let error = a.build().unwrap_err().to_string();
+        assert!(error.contains("`merge` joins handles of two builders"), "{error}");
+    }
 
     #[test]
     fn names_are_kafkas() {
