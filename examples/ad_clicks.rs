@@ -2,8 +2,7 @@
 //! ten minutes.
 //!
 //! ```text
-//! cargo run --example ad_clicks
-//!
+//! $ cargo run --release --example ad_clicks
 //! tea     clicked after 40 s
 //! bread   clicked after 540 s
 //! ```
@@ -59,6 +58,8 @@ async fn main() -> anyhow::Result<()> {
         shown.send(id, impression).await?;
     }
     shown.flush().await?;
+    // Times are given by hand, and a click that is read first would make its impression late.
+    app.drain().await?;
     for (id, at_ms) in CLICKED {
         clicked.send(id.to_string(), at_ms).await?;
     }

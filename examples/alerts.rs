@@ -1,7 +1,7 @@
 //! Raises an alert when a sensor falls silent: a processor that acts because time goes by, not because a record comes.
 //!
 //! ```text
-//! $ cargo run --example alerts
+//! $ cargo run --release --example alerts
 //! 0.0 s  boiler is heard
 //! 0.0 s  pump is heard
 //! 1.2 s  boiler is silent

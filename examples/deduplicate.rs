@@ -1,7 +1,7 @@
 //! Lets each payment through once, though its sender repeats some: a processor with a store.
 //!
 //! ```text
-//! $ cargo run --example deduplicate
+//! $ cargo run --release --example deduplicate
 //! received  p1 250
 //! received  p2 1999
 //! received  p1 250

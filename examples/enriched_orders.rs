@@ -1,8 +1,7 @@
 //! Orders enriched by a foreign key: each order names its customer, and shows the customer's address as it is now.
 //!
 //! ```text
-//! cargo run --example enriched_orders
-//!
+//! $ cargo run --release --example enriched_orders
 //! 1 tea to London
 //! 2 cup to London
 //! 3 pen to Paris

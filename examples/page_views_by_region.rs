@@ -1,8 +1,7 @@
 //! Page views by region: a stream looks up its users in a table, and what it finds is counted in windows.
 //!
 //! ```text
-//! cargo run --example page_views_by_region
-//!
+//! $ cargo run --release --example page_views_by_region
 //! europe  1 view in minute 0
 //! asia    1 view in minute 0
 //! europe  2 views in minute 0

@@ -1,8 +1,7 @@
 //! User sessions: what a user does without a pause of half an hour belongs together.
 //!
 //! ```text
-//! cargo run --example user_sessions
-//!
+//! $ cargo run --release --example user_sessions
 //! ada  1 page in 0 minutes
 //! bob  1 page in 0 minutes
 //! ada  2 pages in 10 minutes

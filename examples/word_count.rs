@@ -5,6 +5,22 @@
 //! cargo run --release --example word_count -- --input FILE      # of any text; `-` is standard input
 //! ```
 //!
+//! ```text
+//! $ echo "to be or not to be" | cargo run --release --example word_count -- --input -
+//! ──────────────
+//!  word   count
+//! ══════════════
+//!  be     2
+//! ──────────────
+//!  to     2
+//! ──────────────
+//!  not    1
+//! ──────────────
+//!  or     1
+//! ──────────────
+//! 1 lines, 6 words, 4 distinct words, 0.01 seconds, 556 words a second
+//! ```
+//!
 //! Lines go to the topic `lines`. The topology splits them into words and groups these by word, which leads through a
 //! repartition topic, since a word lives in one partition whatever line it came from; it counts them in the store
 //! `word-counts` and writes each new count to the topic `counts`.
