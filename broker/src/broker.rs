@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cleaner;
 use crate::config::topic::ConfigLayers;
-use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig};
+use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig, broker_key};
 use crate::data_dir::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch_session::FetchSessions;
@@ -335,15 +335,22 @@ async fn tidy_regularly(node: Arc<Node>) {
             _ = stopping.wait_for(|stopping| *stopping) => return,
             () = node.host.sleep(interval) => {}
         }
+        let expiration_ms = producer_id_expiration_ms(&node);
         for partition in node.topics.all().into_iter().flat_map(|topic| topic.partitions()) {
-            if let Err(error) =
-                partition.tidy(node.host.wall_clock_ms(), node.config.producer_id_expiration_ms)
-            {
+            if let Err(error) = partition.tidy(node.host.wall_clock_ms(), expiration_ms) {
                 tracing::error!(partition = %partition.name(), %error, "old segments cannot be deleted");
             }
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// `producer.id.expiration.ms`, as it is right now.
+fn producer_id_expiration_ms(node: &Node) -> i64 {
+    let image = node.metadata.image();
+    let written = broker_key("producer.id.expiration.ms").map(|key| node.layers(&image).of_broker_key(key));
+    let values = written.into_iter().flatten().filter_map(|synonym| synonym.value);
+    values.into_iter().find_map(|value| value.parse().ok()).unwrap_or(node.config.producer_id_expiration_ms)
 }
 
 fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {

@@ -185,6 +185,7 @@ list! {
         alter_client_quotas::AlterClientQuotasRequest AlterClientQuotasResponse;
         alter_configs::AlterConfigsRequest AlterConfigsResponse;
         alter_partition_reassignments::AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse;
+        alter_replica_log_dirs::AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse;
         alter_user_scram_credentials::AlterUserScramCredentialsRequest AlterUserScramCredentialsResponse;
         api_versions::ApiVersionsRequest ApiVersionsResponse;
         create_acls::CreateAclsRequest CreateAclsResponse;

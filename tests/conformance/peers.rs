@@ -126,6 +126,8 @@ peers! {
     alter_configs::AlterConfigsResponse, alter_configs_response::AlterConfigsResponseData;
     alter_partition_reassignments::AlterPartitionReassignmentsRequest, alter_partition_reassignments_request::AlterPartitionReassignmentsRequestData;
     alter_partition_reassignments::AlterPartitionReassignmentsResponse, alter_partition_reassignments_response::AlterPartitionReassignmentsResponseData;
+    alter_replica_log_dirs::AlterReplicaLogDirsRequest, alter_replica_log_dirs_request::AlterReplicaLogDirsRequestData;
+    alter_replica_log_dirs::AlterReplicaLogDirsResponse, alter_replica_log_dirs_response::AlterReplicaLogDirsResponseData;
     alter_user_scram_credentials::AlterUserScramCredentialsRequest, alter_user_scram_credentials_request::AlterUserScramCredentialsRequestData;
     alter_user_scram_credentials::AlterUserScramCredentialsResponse, alter_user_scram_credentials_response::AlterUserScramCredentialsResponseData;
     api_versions::ApiVersionsRequest, api_versions_request::ApiVersionsRequestData;

@@ -1,11 +1,52 @@
-//! How many connections one address may have: `max.connections.per.ip` and its overrides; and the addresses of what is no
-//! listener for Kafka's clients.
+//! How many connections there may be, and of one address: `max.connections`, `max.connections.per.ip` and its overrides;
+//! and the addresses of what is no listener for Kafka's clients.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::ConfigError;
 use super::key::split_list;
+use super::topic::ConfigLayers;
+use super::{ConfigError, broker_key};
+
+/// The limits of connections, as they are right now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// The most at one time.
+    pub all: usize,
+    /// The most of one address.
+    pub per_ip: ConnectionsPerIp,
+}
+
+impl ConnectionLimits {
+    /// The keys that take effect while the broker runs: whoever connects next is counted by them.
+    pub const DYNAMIC: [&'static str; 3] = ["max.connections", "max.connections.per.ip", OVERRIDES];
+
+    /// Settles the layers. A stored value that is not understood counts as unset.
+    #[must_use]
+    pub fn settle(layers: &ConfigLayers<'_>) -> ConnectionLimits {
+        let written = |name: &str| {
+            let written = broker_key(name).map(|key| layers.of_broker_key(key)).unwrap_or_default();
+            written.into_iter().filter_map(|synonym| synonym.value)
+        };
+        let number = |name: &str| written(name).find_map(|value| value.parse().ok()).unwrap_or(usize::MAX);
+        let limit = number("max.connections.per.ip");
+        let per_ip = written(OVERRIDES).find_map(|value| ConnectionsPerIp::settle(limit, &value).ok());
+        ConnectionLimits {
+            all: number("max.connections"),
+            per_ip: per_ip.unwrap_or(ConnectionsPerIp { limit, overrides: BTreeMap::new() }),
+        }
+    }
+
+    /// What is wrong with a value for one of the keys, beyond its kind.
+    pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
+        match name {
+            OVERRIDES => ConnectionsPerIp::settle(0, value).map(drop).map_err(|error| error.problem),
+            _ => Ok(()),
+        }
+    }
+}
+
+const OVERRIDES: &str = "max.connections.per.ip.overrides";
 
 /// The most connections of one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +77,7 @@ impl ConnectionsPerIp {
         let overrides = split_list(overrides)
             .map(parse)
             .collect::<Result<_, String>>()
-            .map_err(|problem| ConfigError::new("max.connections.per.ip.overrides", problem))?;
+            .map_err(|problem| ConfigError::new(OVERRIDES, problem))?;
         Ok(ConnectionsPerIp { limit, overrides })
     }
 

@@ -5,7 +5,7 @@
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
 //! Reading order: [`key`] (what is known of a key), the two tables, [`properties`] (the text), [`connections`], [`listeners`],
-//! [`topic`], `cleaner`.
+//! [`topic`], `cleaner`, `synonyms`.
 
 pub mod key;
 
@@ -18,13 +18,14 @@ pub mod properties;
 pub mod topic;
 
 mod cleaner;
+mod synonyms;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use broker_keys::BROKER_KEYS;
 pub use cleaner::CleanerConfig;
-pub use connections::ConnectionsPerIp;
+pub use connections::{ConnectionLimits, ConnectionsPerIp};
 pub use key::ConfigKey;
 pub use listeners::Endpoint;
 pub use topic::TopicConfig;
@@ -364,14 +365,34 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
-/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it; or the
-/// log cleaner follows it.
+/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it; or
+/// something else follows it; or it tunes what only Kafka has (its threads and buffers), and nothing need follow.
 #[must_use]
 pub fn is_dynamic(key: &ConfigKey) -> bool {
     let is_default = |topic_key: &ConfigKey| topic_key.synonyms.iter().any(|(name, _)| *name == key.name);
-    let is_of_cleaner = CleanerConfig::DYNAMIC.contains(&key.name);
-    key.update == key::Update::Dynamic && (is_of_cleaner || TOPIC_KEYS.iter().any(is_default))
+    let is_followed = CleanerConfig::DYNAMIC.contains(&key.name)
+        || ConnectionLimits::DYNAMIC.contains(&key.name)
+        || key.name == "producer.id.expiration.ms"
+        || TOPIC_KEYS.iter().any(is_default);
+    let has_no_effect = TUNES_KAFKA.contains(&key.name) || key.name.starts_with("remote.");
+    key.update == key::Update::Dynamic && (is_followed || has_no_effect)
 }
+
+/// Threads and buffers of Kafka's that are not here, in the file or otherwise; scripts that set them go on working.
+const TUNES_KAFKA: &[&str] = &[
+    "background.threads",
+    "follower.fetch.last.tiered.offset.enable",
+    "group.consumer.assignment.interval.ms",
+    "group.coordinator.cached.buffer.max.bytes",
+    "group.share.assignment.interval.ms",
+    "group.streams.assignment.interval.ms",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.threads",
+    "num.network.threads",
+    "num.recovery.threads.per.data.dir",
+    "num.replica.fetchers",
+    "share.coordinator.cached.buffer.max.bytes",
+];
 
 /// An error for an unknown key, with the known key that looks most like it.
 pub(crate) fn unknown(name: &str, keys: &[ConfigKey]) -> ConfigError {

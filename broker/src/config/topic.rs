@@ -81,7 +81,7 @@ impl ConfigLayers<'_> {
         synonyms
     }
 
-    fn written(&self, key: &'static ConfigKey) -> Vec<ConfigSynonym> {
+    pub(super) fn written(&self, key: &'static ConfigKey) -> Vec<ConfigSynonym> {
         let layers = [
             (self.dynamic_broker.get(key.name).map(String::as_str), ConfigSource::DynamicBroker),
             (

@@ -141,6 +141,8 @@ fn result<'a>(outcome: &'a Outcome<'_>, validate_only: bool, lost: bool) -> Crea
                 name: outcome.name,
                 error_code: refusal.error_code,
                 error_message: Some(&*refusal.message),
+                // Kafka leaves the list empty, not null.
+                configs: Some(Vec::new()),
                 ..Default::default()
             };
         }

@@ -13,6 +13,7 @@ use anabranch_protocol::messages::delete_records::{
     DeleteRecordsTopicResult,
 };
 
+use crate::metadata::creation::is_internal;
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
 use crate::topics::Topic;
@@ -37,7 +38,11 @@ pub(super) fn handle(
         .iter()
         .map(|asked| {
             let topic = node.topics.by_name(asked.name);
-            let delete = |partition: &DeleteRecordsPartition| delete(topic.as_deref(), partition);
+            let delete = |partition: &DeleteRecordsPartition| match topic.as_deref() {
+                // What coordinators keep is not for clients to cut.
+                Some(_) if is_internal(asked.name) => failed(partition, ErrorCode::INVALID_TOPIC_EXCEPTION),
+                topic => delete(topic, partition),
+            };
             (asked.name.to_string(), asked.partitions.iter().map(delete).collect())
         })
         .collect();
@@ -63,9 +68,13 @@ fn wait(durable: Durable) -> Pin<Box<dyn Future<Output = Result<(), crate::water
     Box::pin(durable)
 }
 
+fn failed(asked: &DeleteRecordsPartition, error_code: ErrorCode) -> Outcome {
+    Outcome { index: asked.partition_index, low_watermark: Err(error_code), durable: None }
+}
+
 fn delete(topic: Option<&Topic>, asked: &DeleteRecordsPartition) -> Outcome {
     let index = asked.partition_index;
-    let failed = |error_code| Outcome { index, low_watermark: Err(error_code), durable: None };
+    let failed = |error_code| failed(asked, error_code);
     let Some((topic, partition)) = topic.and_then(|topic| Some((topic, topic.partition(index)?))) else {
         return failed(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     };

@@ -23,8 +23,10 @@ use crate::reply::{Reply, RequestContext};
 struct Entry {
     key: &'static ConfigKey,
     read_only: bool,
-    /// The strongest first.
-    written: Vec<ConfigSynonym>,
+    /// What holds, and whence.
+    effective: Option<ConfigSynonym>,
+    /// Where the key is written, the strongest first.
+    synonyms: Vec<ConfigSynonym>,
 }
 
 /// What is wrong with the question.
@@ -69,7 +71,8 @@ fn find(
     let name = resource.resource_name;
     let wanted = |key: &&'static ConfigKey| match &resource.configuration_keys {
         None => true,
-        Some(names) => names.contains(&key.name),
+        // Kafka takes an empty list for all of them.
+        Some(names) => names.is_empty() || names.contains(&key.name),
     };
     match resource.resource_type {
         TOPIC_RESOURCE => {
@@ -78,7 +81,12 @@ fn find(
                 return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("There is no topic {name}.")));
             }
             let configs = image.topic_configs(name);
-            let entry = |key| Entry { key, read_only: false, written: layers.of_topic_key(key, configs) };
+            let entry = |key| Entry {
+                key,
+                read_only: false,
+                effective: layers.of_topic_key(key, configs).into_iter().next(),
+                synonyms: layers.synonyms_of_topic_key(key, configs),
+            };
             Ok(TOPIC_KEYS.iter().filter(wanted).map(entry).collect())
         }
         // What was set for all brokers; the rest is each broker's.
@@ -86,16 +94,23 @@ fn find(
             let entry = |key: &'static ConfigKey| {
                 let value = Some(image.broker_configs("").get(key.name)?.clone());
                 let source = ConfigSource::DynamicDefaultBroker;
+                let written = ConfigSynonym { name: key.name, value, source };
                 Some(Entry {
                     key,
                     read_only: false,
-                    written: vec![ConfigSynonym { name: key.name, value, source }],
+                    effective: Some(written.clone()),
+                    synonyms: vec![written],
                 })
             };
             Ok(BROKER_KEYS.iter().filter(wanted).filter_map(entry).collect())
         }
         BROKER_RESOURCE if name == node.name => {
-            let entry = |key| Entry { key, read_only: !is_dynamic(key), written: layers.of_broker_key(key) };
+            let entry = |key| Entry {
+                key,
+                read_only: !is_dynamic(key),
+                effective: layers.of_broker_key(key).into_iter().next(),
+                synonyms: layers.synonyms_of_broker_key(key),
+            };
             Ok(BROKER_KEYS.iter().filter(wanted).map(entry).collect())
         }
         BROKER_RESOURCE => Err((
@@ -110,9 +125,8 @@ fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> Descr
     let key = entry.key;
     let is_sensitive = key.is_sensitive();
     let shown = |written: &'a ConfigSynonym| written.value.as_deref().filter(|_| !is_sensitive);
-    let effective = entry.written.first();
-    // A default without a value is no place where anything is written.
-    let synonyms = entry.written.iter().filter(|written| message.include_synonyms && written.value.is_some());
+    let effective = entry.effective.as_ref();
+    let synonyms = entry.synonyms.iter().filter(|_| message.include_synonyms);
     DescribeConfigsResourceResult {
         name: key.name,
         value: effective.and_then(shown),

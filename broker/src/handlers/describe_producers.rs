@@ -8,6 +8,7 @@ use anabranch_protocol::messages::describe_producers::{
 };
 
 use crate::log;
+use crate::metadata::creation::check_name;
 use crate::node::Node;
 use crate::partition::Partition;
 use crate::reply::{Reply, RequestContext};
@@ -28,6 +29,7 @@ pub(super) fn handle(
                 ..Default::default()
             };
             match found.as_ref().and_then(|topic| topic.partition(*partition_index)) {
+                None if check_name(topic.name).is_err() => refused(ErrorCode::INVALID_TOPIC_EXCEPTION),
                 None => refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 Some(partition) => match describe(&partition) {
                     Ok(active_producers) => {

@@ -41,12 +41,21 @@ pub(super) fn handle(
     let response = if request.api_version() < MANY_KEYS_VERSION {
         let (error_code, error_message) = find(message.key);
         let (node_id, host, port) = endpoint(error_code);
+        // Kafka's message of no error is its name; in the versions with many keys it is empty.
+        let error_message = error_message.or_else(|| is_here(error_code).then_some(ErrorCode::NONE.name()));
         FindCoordinatorResponse { error_code, error_message, node_id, host, port, ..Default::default() }
     } else {
         let coordinators = message.coordinator_keys.iter().map(|key| {
             let (error_code, error_message) = find(key);
             let (node_id, host, port) = endpoint(error_code);
-            Coordinator { key, node_id, host, port, error_code, error_message }
+            Coordinator {
+                key,
+                node_id,
+                host,
+                port,
+                error_code,
+                error_message: Some(error_message.unwrap_or("")),
+            }
         });
         FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() }
     };

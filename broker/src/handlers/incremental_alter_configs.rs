@@ -14,7 +14,7 @@ use anabranch_protocol::messages::incremental_alter_configs::{
 
 use crate::config::key::{ConfigKind, split_list};
 use crate::config::topic::check_topic_configs;
-use crate::config::{BROKER_KEYS, ConfigKey, TOPIC_KEYS, is_dynamic, unknown};
+use crate::config::{BROKER_KEYS, ConfigKey, ConnectionLimits, TOPIC_KEYS, is_dynamic, unknown};
 use crate::metadata::creation::Refusal;
 use crate::metadata::image::{BROKER_RESOURCE, Configs, MetadataImage, TOPIC_RESOURCE};
 use crate::node::Node;
@@ -181,7 +181,9 @@ fn apply(
             return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
         }
     };
-    key.check(&wanted).map(Some).map_err(|problem| invalid(format!("{}: {problem}", key.name)))
+    key.check(&wanted)
+        .and_then(|value| ConnectionLimits::check(key.name, &value).map(|()| Some(value)))
+        .map_err(|problem| invalid(format!("{}: {problem}", key.name)))
 }
 
 fn result<'a>(

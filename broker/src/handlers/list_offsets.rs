@@ -113,7 +113,12 @@ fn find(
         LATEST => Ok(found(end, -1, partition.leader_epoch())),
         EARLIEST | EARLIEST_LOCAL => {
             let start = partition.log_start_offset();
-            Ok(found(start, -1, partition.epoch_of(start)))
+            // In an empty log the next record's epoch, which is the leader's.
+            let epoch = match partition.epoch_of(start) {
+                -1 => partition.leader_epoch(),
+                epoch => epoch,
+            };
+            Ok(found(start, -1, epoch))
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(nothing),
         timestamp => {

@@ -11,7 +11,14 @@ use crate::coordinator::group::sync::{SyncGroup, SyncGroupReply};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
+/// The first version that says what was agreed on, and must.
+const PROTOCOL_VERSION: i16 = 5;
+
 pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: SyncGroupRequest<'_>) -> Reply {
+    let is_whole = message.protocol_type.is_some() && message.protocol_name.is_some();
+    if request.api_version() >= PROTOCOL_VERSION && !is_whole {
+        return request.answer(&refused(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+    }
     let assignments = message.assignments.iter();
     let assignments =
         assignments.map(|member| (member.member_id, Bytes::copy_from_slice(&member.assignment)));

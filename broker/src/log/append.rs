@@ -69,12 +69,12 @@ impl Log {
             (AppendOrigin::Client | AppendOrigin::Transaction(_), _) => {
                 let admission = self.producers.admit(&batch.header, membership, self.end_offset)?;
                 if let Admission::Duplicate(old) = admission {
-                    let is_stamped = self.config.log_append_time;
                     return Ok(AppendInfo {
                         base_offset: old.base_offset(),
                         last_offset: old.last_offset,
                         is_duplicate: true,
-                        log_append_time_ms: if is_stamped { old.timestamp } else { NO_TIMESTAMP },
+                        // Kafka tells when the first one was, whatever the topic's kind of timestamp.
+                        log_append_time_ms: old.timestamp,
                         log_start_offset: self.start_offset,
                     });
                 }

@@ -10,13 +10,12 @@ use anabranch_host::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::config::ConnectionsPerIp;
+use crate::config::ConnectionLimits;
 
 /// The account of open connections.
 #[derive(Debug)]
 pub(super) struct Admission {
     limit: usize,
-    per_ip: ConnectionsPerIp,
     open: Mutex<Open>,
     all_closed: Notify,
 }
@@ -44,21 +43,26 @@ pub(super) struct Admitted {
 }
 
 impl Admission {
-    /// At most `limit` connections at one time, and at most so many of each address.
-    pub(super) fn new(limit: usize, per_ip: ConnectionsPerIp) -> Arc<Admission> {
+    /// At most `limit` connections at one time, whatever the configuration says.
+    pub(super) fn new(limit: usize) -> Arc<Admission> {
         let (open, all_closed) = (Mutex::default(), Notify::new());
-        Arc::new(Admission { limit, per_ip, open, all_closed })
+        Arc::new(Admission { limit, open, all_closed })
     }
 
-    /// Lets in whoever comes from `peer`, if there is room.
-    pub(super) fn admit(self: &Arc<Self>, peer: &str) -> Result<Admitted, Refusal> {
+    /// Lets in whoever comes from `peer`, if there is room by the limits of this moment.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: &str,
+        limits: &ConnectionLimits,
+    ) -> Result<Admitted, Refusal> {
         let ip = peer.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical());
         let mut open = self.open.lock();
-        if open.count >= self.limit {
-            return Err(Refusal::Full { limit: self.limit });
+        let limit = self.limit.min(limits.all);
+        if open.count >= limit {
+            return Err(Refusal::Full { limit });
         }
         if let Some(ip) = ip {
-            let limit = self.per_ip.limit_of(&ip);
+            let limit = limits.per_ip.limit_of(&ip);
             let of_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
             if of_ip >= limit {
                 return Err(Refusal::AddressFull { limit });
@@ -107,12 +111,14 @@ impl Drop for Admitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ConnectionsPerIp;
 
     #[test]
     fn limits_hold_for_all_and_for_each_address() {
         let overrides = [("10.0.0.9".parse().unwrap(), 1)].into();
-        let admission = Admission::new(4, ConnectionsPerIp { limit: 2, overrides });
-        let admit = |peer: &str| admission.admit(peer);
+        let mut limits = ConnectionLimits { all: 4, per_ip: ConnectionsPerIp { limit: 2, overrides } };
+        let admission = Admission::new(9);
+        let admit = |peer: &str| admission.admit(peer, &limits);
         let first = admit("10.0.0.1:4000").unwrap();
         let second = admit("[::ffff:10.0.0.1]:4001").unwrap();
         assert_eq!(admit("10.0.0.1:4002").unwrap_err(), Refusal::AddressFull { limit: 2 });
@@ -122,7 +128,9 @@ mod tests {
         let _again = admit("10.0.0.1:4003").unwrap();
         let _here = admit("in-process").unwrap();
         assert_eq!(admit("in-process").unwrap_err(), Refusal::Full { limit: 4 });
-        drop(second);
+        limits.all = 5;
+        let more = admission.admit("in-process", &limits).unwrap();
+        drop((second, more));
         assert_eq!(admission.count(), 3);
         assert_eq!(admission.open.lock().by_ip.len(), 2, "addresses without connections are forgotten");
     }

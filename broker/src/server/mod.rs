@@ -16,7 +16,7 @@ use std::time::Duration;
 use anabranch_host::Listener;
 use tokio::sync::watch;
 
-use crate::config::Endpoint;
+use crate::config::{ConnectionLimits, Endpoint};
 use crate::node::Node;
 use admission::{Admission, Refusal};
 use connection::Connection;
@@ -34,11 +34,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server of at most so many connections at one time, fewer if the configuration says so.
+    /// A server of at most so many connections at one time, fewer while the configuration says so.
     pub(crate) fn new(node: Arc<Node>, max_connections: usize) -> Server {
-        let max_connections = max_connections.min(node.config.max_connections);
-        let admission = Admission::new(max_connections, node.config.max_connections_per_ip.clone());
-        Server { node, admission }
+        Server { node, admission: Admission::new(max_connections) }
     }
 
     /// Serves everybody who comes to `listener`, until [`Server::stop`]. Clients are told to connect to `endpoint`.
@@ -96,7 +94,8 @@ async fn accept(
             }
         };
         failing = false;
-        let admitted = match admission.admit(&peer) {
+        let limits = ConnectionLimits::settle(&node.layers(&node.metadata.image()));
+        let admitted = match admission.admit(&peer, &limits) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 node.metrics.connections_refused.increment();

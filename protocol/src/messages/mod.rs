@@ -21,6 +21,7 @@ pub mod incremental_alter_configs;
 pub mod list_config_resources;
 
 pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod describe_log_dirs;
 pub mod elect_leaders;
 pub mod list_partition_reassignments;

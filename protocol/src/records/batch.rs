@@ -262,8 +262,15 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     set_max_timestamp(batch, timestamp_ms);
 }
 
-/// Sets the largest timestamp, if the producer got it wrong. Needs [`seal`].
-pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
+/// Says that the timestamps are the producer's, the largest of them this one. Needs [`seal`].
+pub fn set_create_time(batch: &mut [u8], max_timestamp_ms: i64) {
+    let attributes =
+        i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]) & !LOG_APPEND_TIME_BIT;
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+    set_max_timestamp(batch, max_timestamp_ms);
+}
+
+fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
     batch[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&timestamp_ms.to_be_bytes());
 }
 

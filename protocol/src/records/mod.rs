@@ -20,8 +20,8 @@ mod varint;
 
 pub use batch::{
     BATCH_HEADER_BYTES, Batch, BatchHeader, Batches, LOG_OVERHEAD_BYTES, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
-    NO_SEQUENCE, NO_TIMESTAMP, batches, crc_matches, seal, set_base_offset, set_log_append_time,
-    set_max_timestamp, set_partition_leader_epoch, set_producer, set_transactional,
+    NO_SEQUENCE, NO_TIMESTAMP, batches, crc_matches, seal, set_base_offset, set_create_time,
+    set_log_append_time, set_partition_leader_epoch, set_producer, set_transactional,
 };
 pub use builder::BatchBuilder;
 pub use codecs::MAX_DECOMPRESSED_BYTES;

@@ -3,7 +3,7 @@
 use anabranch_protocol::messages::api_versions::ApiVersionsRequest;
 use anabranch_protocol::messages::produce::ProduceResponse;
 use anabranch_protocol::records::{
-    BatchBuilder, Compression, end_transaction_marker, seal, set_log_append_time,
+    BatchBuilder, Compression, end_transaction_marker, seal, set_log_append_time, set_transactional,
 };
 use anabranch_protocol::{ApiKey, ErrorCode, Uuid};
 use bytes::{Bytes, BytesMut};
@@ -75,6 +75,10 @@ fn what_is_wrong_has_its_own_error() {
         let mut marked = good();
         set_log_append_time(&mut marked, 5);
         seal(&mut marked);
+        let mut nameless = idempotent(5, 0, 0, &["a"]).to_vec();
+        set_transactional(&mut nameless);
+        seal(&mut nameless);
+        let nameless = Bytes::from(nameless);
         let far = i64::MAX / 2;
         let mut builder = BatchBuilder::new(Compression::None);
         builder.append(far, None, Some(b"x"), []).unwrap();
@@ -97,10 +101,18 @@ fn what_is_wrong_has_its_own_error() {
             ("half a batch", "t", -1, torn.freeze(), ErrorCode::INVALID_RECORD),
             ("a flipped bit", "t", -1, flipped.freeze(), ErrorCode::CORRUPT_MESSAGE),
             ("an old format", "t", -1, old_format.freeze(), ErrorCode::INVALID_RECORD),
-            ("append time set by the client", "t", -1, marked.freeze(), ErrorCode::INVALID_TIMESTAMP),
+            // The topic says what the timestamps are.
+            ("append time set by the client", "careful", -1, marked.freeze(), ErrorCode::NONE),
+            (
+                "a transaction without a name",
+                "t",
+                -1,
+                nameless,
+                ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            ),
             ("a time far in the future", "t", -1, future.freeze(), ErrorCode::INVALID_TIMESTAMP),
             ("over max.message.bytes", "t", -1, large.freeze(), ErrorCode::MESSAGE_TOO_LARGE),
-            ("a control batch", "t", -1, marker.freeze(), ErrorCode::INVALID_RECORD),
+            ("a control batch", "t", -1, marker.freeze(), ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
             ("a producer without a sequence", "t", -1, no_sequence.freeze(), ErrorCode::INVALID_RECORD),
             ("a count that is not true", "t", -1, wrong_count.freeze(), ErrorCode::INVALID_RECORD),
             ("no key in a compacted topic", "compacted", -1, good().freeze(), ErrorCode::INVALID_RECORD),

@@ -232,7 +232,11 @@ fn describe(partition_index: i32, found: Found) -> PartitionData {
         high_watermark: offsets.map_or(-1, |offsets| offsets.high_watermark),
         last_stable_offset: offsets.map_or(-1, |offsets| offsets.last_stable_offset),
         log_start_offset: offsets.map_or(-1, |offsets| offsets.log_start_offset),
-        aborted_transactions,
+        // Null says "read uncommitted"; an error says nothing.
+        aborted_transactions: match error_code.is_none() {
+            true => aborted_transactions,
+            false => Some(aborted_transactions.unwrap_or_default()),
+        },
         // Never null: librdkafka takes null records for a broken answer.
         records: Some(records),
         diverging_epoch: diverging

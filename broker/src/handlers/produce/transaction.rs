@@ -26,14 +26,21 @@ pub(super) struct Question {
 /// What must be asked about the batches of a request; none if nothing.
 ///
 /// # Errors
-/// If they are of several producers.
+/// If they are of several producers, or of a transaction that the request does not name: nobody would ever end it.
 pub(super) fn question(
     node: &Node,
     message: &ProduceRequest<'_>,
     version: i16,
 ) -> Result<Option<Question>, ErrorCode> {
+    let mut headers = message.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|data| {
+        let records = data.records.as_ref()?;
+        BatchHeader::parse(records).ok()
+    });
     if message.transactional_id.is_none() {
-        return Ok(None);
+        return match headers.any(|header| header.is_transactional()) {
+            true => Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            false => Ok(None),
+        };
     }
     let mut asked: Option<Question> = None;
     for topic in &message.topic_data {

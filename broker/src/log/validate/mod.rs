@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 
 use anabranch_protocol::records::{
-    Batch, BatchBuilder, Compression, NO_TIMESTAMP, RecordsError, seal, set_log_append_time,
-    set_max_timestamp, set_producer, set_transactional,
+    Batch, BatchBuilder, Compression, NO_TIMESTAMP, RecordsError, seal, set_create_time, set_log_append_time,
+    set_producer, set_transactional,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -64,12 +64,6 @@ pub(super) fn validate(
     if header.has_producer_id() && header.base_sequence < 0 && is_client {
         return Err(AppendError::invalid("a batch of an idempotent producer has no sequence number"));
     }
-    if header.is_log_append_time() && is_client {
-        return Err(AppendError::InvalidTimestamp {
-            message: "the producer may not set the timestamp type LogAppendTime".to_string(),
-            records: Vec::new(),
-        });
-    }
     let compression = header.compression().map_err(AppendError::Corrupt)?;
     let walked = SCRATCH
         .with_borrow_mut(|scratch| Walk::new(config, origin, now_ms, partition).walk(&batch, scratch))?;
@@ -80,8 +74,10 @@ pub(super) fn validate(
     if config.log_append_time {
         return rewrite(&batch, |bytes| set_log_append_time(bytes, now_ms));
     }
-    if walked.max_timestamp != header.max_timestamp {
-        return rewrite(&batch, |bytes| set_max_timestamp(bytes, walked.max_timestamp));
+    // The kind of timestamp is the topic's to say: a client that claims another one is not refused, it is not heard.
+    let claims_append_time = header.is_log_append_time() && is_client;
+    if walked.max_timestamp != header.max_timestamp || claims_append_time {
+        return rewrite(&batch, |bytes| set_create_time(bytes, walked.max_timestamp));
     }
     Ok(batch)
 }
