@@ -24,7 +24,9 @@ impl ConfigLayers<'_> {
             None => vec![key],
         };
         let mut synonyms: Vec<ConfigSynonym> = units.iter().flat_map(|key| self.written(key)).collect();
-        if let Some(key) = units.iter().find(|key| key.default.is_some()) {
+        // A default in another unit is told only beside what somebody wrote.
+        let is_told = key.default.is_some() || !synonyms.is_empty();
+        if let Some(key) = units.iter().find(|key| key.default.is_some() && is_told) {
             let value = key.default.map(str::to_string);
             synonyms.push(ConfigSynonym { name: key.name, value, source: ConfigSource::Default });
         }
@@ -73,13 +75,10 @@ mod tests {
 
     #[test]
     fn a_key_is_told_with_its_other_units_and_as_it_was_written() {
-        check("", "log.retention.ms", &[("log.retention.hours", "168", 5)]);
-        check("", "retention.ms", &[("log.retention.hours", "168", 5)]);
-        check(
-            "retention.ms=7",
-            "retention.ms",
-            &[("retention.ms", "7", 1), ("log.retention.hours", "168", 5)],
-        );
+        check("", "log.retention.ms", &[]);
+        check("", "log.retention.hours", &[("log.retention.hours", "168", 5)]);
+        check("", "retention.ms", &[]);
+        check("retention.ms=7", "retention.ms", &[("retention.ms", "7", 1)]);
         let rolls = [("log.roll.ms", "5", 2), ("log.roll.hours", "3", 4), ("log.roll.hours", "168", 5)];
         check("", "segment.ms", &rolls);
         check("", "log.roll.hours", &rolls);
