@@ -1,0 +1,176 @@
+"""The same requests to our server and to Apache Kafka, call by call: the decoded answers are equal.
+
+    beside_kafka.py OURS KAFKA [CASE...]
+
+Both freshly started, with the same properties (num.partitions=4, replication factors of 1, no delay of the first rebalance). It
+is for eyes: cases that still differ are told, with every difference on the error output; `run` does not include it.
+
+Every step is asked at every version that both list. What differs by nature (ids that were drawn, ports, times, sizes, paths)
+is replaced by a mark; a topic's id keeps its identity within one broker. EXCUSED names what may differ, and why."""
+import os
+import re
+import sys
+import uuid
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from cases import CASES  # noqa: E402
+from wire import KEYS, Connection, within, SCHEMAS  # noqa: E402
+
+# (case, path as a regex): why the two may differ there.
+EXCUSED = [
+    ("", r"\.(ErrorMessage|BatchIndexErrorMessage)$", "texts are for people, and ours say more"),
+    ("", r"\[min\.insync\.replicas\]", "Kafka keeps it per cluster while it elects from eligible replicas; there is one replica here"),
+    ("features", r"", "features of several brokers, of new groups and of shares are not there"),
+    ("metadata", r"\[auto-", "a topic made on first use is there at once; Kafka says it is unknown first"),
+    ("produce", r"\.LogStartOffset$", "told with an error as well"),
+    ("broker_configs", r"Results\[(mine|group-\w+|0)\]", "client metrics and the new groups have no configuration here"),
+    ("alter_broker_configs", r"Res\w+\[(mine|group-\w+)\]", "as above"),
+]
+
+
+class Side:
+    """One of the two brokers, and how its drawn names read."""
+
+    def __init__(self, bootstrap):
+        self.connection = Connection(bootstrap)
+        self.port = int(bootstrap.rsplit(":", 1)[1])
+        self.names = {}
+        self.kept = {}
+        cluster = self.connection.ask("DescribeCluster", 0)
+        self.names[cluster["ClusterId"]] = "<cluster>"
+
+    def name(self, drawn, kind):
+        return self.names.setdefault(drawn, f"<{kind} {sum(name.startswith(f'<{kind} ') for name in self.names.values())}>")
+
+    def plain(self, value, path=""):
+        """The answer without what differs by nature, as {path: value}."""
+        field = path.rsplit(".", 1)[-1]
+        if isinstance(value, dict):
+            found = {}
+            for key, inner in value.items():
+                found.update(self.plain(inner, f"{path}.{key}"))
+            return found or {path: {}}
+        if isinstance(value, list):
+            found = {f"{path}.length": len(value)}
+            for at, inner in enumerate(sorted(value, key=order)):
+                found.update(self.plain(inner, f"{path}[{label(inner, at)}]"))
+            return found
+        if isinstance(value, uuid.UUID) and value.int:
+            value = "<topic id>"
+        elif field in ("Port",) and value == self.port:
+            value = "<port>"
+        elif field == "ProducerId" and value >= 0:
+            value = self.name(("producer", value), "producer")
+        elif field in ("MemberId", "Leader") and isinstance(value, str) and value:
+            value = re.sub(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "-<uuid>", value)
+        elif field == "Records":
+            value = len(value or b"")
+        elif field in ("LogDir", "TotalBytes", "UsableBytes", "PartitionSize", "SessionId") and value not in (-1, 0, "", None):
+            value = f"<{field}>"
+        elif isinstance(value, int) and value > 1_600_000_000_000:
+            value = "<time>" if value < 4_000_000_000_000 else value
+        elif isinstance(value, str):
+            value = value.replace(str(self.port), "<port>")
+            for drawn, name in self.names.items():
+                if isinstance(drawn, str):
+                    value = value.replace(drawn, name)
+        return {path: value}
+
+
+def label(item, at):
+    """What an element of a list is called."""
+    if isinstance(item, dict):
+        for field in ("Name", "TopicName", "Topic", "GroupId", "PartitionIndex", "PartitionId", "Partition", "ResourceName", "ApiKey", "Key"):
+            if item.get(field) not in (None, ""):
+                return item[field]
+    return at
+
+
+def order(item):
+    if isinstance(item, dict):
+        return str(label(item, "")), str({key: value for key, value in item.items() if not isinstance(value, uuid.UUID)})
+    return "", str(item).rjust(12) if isinstance(item, int) else str(item)
+
+
+def fill(value, side, version):
+    """A step's body with what an earlier answer gave, and the version, put in."""
+    if callable(value):
+        return value(side.kept)
+    if isinstance(value, str):
+        return value.replace("{v}", str(version))
+    if isinstance(value, dict):
+        return {key: fill(inner, side, version) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [fill(inner, side, version) for inner in value]
+    return value
+
+
+def fits(schema_fields, body, version):
+    """The body without the fields that the version does not have."""
+    kept = {}
+    for field in schema_fields:
+        if field["name"] in body and within(field["versions"], version):
+            value = body[field["name"]]
+            inner = field.get("fields")
+            if inner and isinstance(value, list):
+                value = [fits(inner, item, version) for item in value]
+            elif inner and isinstance(value, dict):  # one struct
+                value = fits(inner, value, version)
+            kept[field["name"]] = value
+    return kept
+
+
+def differences(case, number, step, sides):
+    api, body = step["api"], step["body"]
+    lists = [side.connection.versions.get(KEYS[api], (0, -1)) for side in sides]
+    newest = int(SCHEMAS[api + "Request"]["validVersions"].split("-")[-1])
+    first, last = max(low for low, _ in lists), min([high for _, high in lists] + [newest])
+    versions = [version for version in range(first, last + 1) if within(step.get("versions", "0+"), version)]
+    if not versions:
+        yield f"{number} {api}: listed as {lists[0]} and by Kafka as {lists[1]}"
+    if step.get("newest"):
+        versions = versions[-1:]
+    for version in versions:
+        told = []
+        for side in sides:
+            asked = fits(SCHEMAS[api + "Request"]["fields"], fill(body, side, version), version)
+            until = step.get("until")
+            for _ in range(200):
+                answer = side.connection.ask(api, version, **asked)
+                if until is None or until(answer):
+                    break
+            if "keep" in step and isinstance(answer, dict):
+                step["keep"](side.kept, answer)
+            only = step.get("only")
+            told.append(side.plain(only(answer) if only and isinstance(answer, dict) else answer))
+        ours, kafkas = told
+        for path in sorted(set(ours) | set(kafkas)):  # told by the step's number in its case
+            left, right = ours.get(path, "<absent>"), kafkas.get(path, "<absent>")
+            if left != right and not any(case.startswith(c) and re.search(pattern, path) for c, pattern, _ in EXCUSED):
+                yield f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}"
+
+
+def main():
+    sides = [Side(bootstrap) for bootstrap in sys.argv[1:3]]
+    wanted, failed = sys.argv[3:], 0
+    for case, steps in CASES:
+        if wanted and case not in wanted:
+            continue
+        found = []
+        for number, step in enumerate(steps):
+            try:
+                found += list(differences(case, number, step, sides))
+            except Exception as error:  # a broken step is a failed case, and the others go on
+                found.append(f"{number} {step['api']}: {type(error).__name__}: {error}")
+        if found:
+            failed += 1
+            print(f"not ok {case}: {found[0][:300]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""), flush=True)
+            print("\n".join("   " + line[:400] for line in found), file=sys.stderr, flush=True)
+        else:
+            print(f"ok {case}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
