@@ -5,11 +5,13 @@
 //! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
 //! brings back: nothing need be synced, nothing is ever wiped.
 //!
-//! Reading order: the traits here, [`encoding`], the engines [`memory`] and [`fjall`].
+//! Reading order: the traits here, [`encoding`], the engines [`memory`] and [`fjall`], [`segments`]
+//! (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
 pub(crate) mod memory;
+pub(crate) mod segments;
 
 use std::fmt::Debug;
 

@@ -242,7 +242,9 @@ fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::resul
     let disk = host.disk();
     let mut path = crashed.path().join("rows").join(file);
     if file.ends_with("tables") {
-        path = path.join(&disk.read_dir(&path).expect("there")[0].name);
+        // The bulk load's: fjall may have written others since.
+        let names = disk.read_dir(&path).expect("there").into_iter().map(|entry| entry.name);
+        path = path.join(names.min_by_key(|name| (name.len(), name.clone())).expect("a table"));
     }
     let mut bytes = disk.read(&path).expect("there");
     damage(&mut bytes);

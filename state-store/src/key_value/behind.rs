@@ -8,13 +8,17 @@
 //! written; the last chunk carries the changelog offset of the cut. A crash in the middle leaves rows that are newer than
 //! the offset says: the changelog behind the offset is replayed to its end over them, and the last write wins.
 
+use std::sync::Arc;
+
 use super::{KeyValueTable, check_size};
-use crate::engine::{EngineScan, EngineSnapshot, EngineStore};
+use crate::engine::segments::SegmentStores;
+use crate::engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
 use crate::error::{Error, Result};
-use crate::row::{Checkpoint, Row};
+use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::entry::NONE;
 use crate::table::frozen::committed_row;
 use crate::table::ordered::{KeyRange, Order};
+use crate::table::timed::TimedKeys;
 
 /// From so many rows on, a bulk load is faster than chunks.
 const BULK_ROWS: usize = if cfg!(test) { 50 } else { 20_000 };
@@ -24,7 +28,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Behind {
     store: Box<dyn EngineStore>,
-    /// Whether every row of the engine is in memory too.
+    /// If keys have a time: the stores of their segments. `store` has what has none.
+    segments: Option<SegmentStores>,
+    /// Whether every row of `store` is in memory too.
     complete: bool,
     /// Rows of epochs up to this one are in the engine.
     stored: u64,
@@ -55,6 +61,7 @@ impl Behind {
         Ok(Behind {
             complete: store.is_empty()?,
             store,
+            segments: None,
             stored: 0,
             stored_checkpoint: checkpoint,
             checkpoint,
@@ -64,9 +71,66 @@ impl Behind {
         })
     }
 
+    pub(super) fn open_segments(engine: Arc<dyn Engine>, name: &str, keys: TimedKeys) -> Result<Self> {
+        let behind = Behind::open(engine.open_store(name)?)?;
+        Ok(Behind { segments: Some(SegmentStores::open(engine, name, keys)?), ..behind })
+    }
+
+    /// Whether every row that can be shown is in memory too. In a table of timed keys one without a time is no row.
     #[inline]
     pub(super) fn is_complete(&self) -> bool {
-        self.complete
+        match &self.segments {
+            None => self.complete,
+            Some(segments) => segments.are_complete(),
+        }
+    }
+
+    /// Whether the engine has nothing to say about a key that is not in memory.
+    #[inline]
+    pub(super) fn is_complete_for(&self, key: &[u8]) -> bool {
+        match &self.segments {
+            None => self.complete,
+            Some(segments) => segments.segment_of(key).map_or(self.complete, |id| segments.is_complete(id)),
+        }
+    }
+
+    /// Notes that a row is to be in the engine only; false if its segment was dropped there.
+    fn set_incomplete_for(&mut self, key: &[u8]) -> bool {
+        let segment = self.segments.as_mut().and_then(|segments| Some((segments.segment_of(key)?, segments)));
+        match segment {
+            Some((segment, segments)) => segments.set_complete(segment, false),
+            None => {
+                self.complete = false;
+                true
+            }
+        }
+    }
+
+    fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
+        match self.segments.as_ref().and_then(|segments| Some((segments, segments.segment_of(key)?))) {
+            Some((segments, segment)) => segments.get(segment, key, row),
+            None => self.store.get(key, row),
+        }
+    }
+
+    fn write(&mut self, rows: &mut ChunkRows<'_, '_>, checkpoint: Option<Checkpoint>) -> Result<()> {
+        match &mut self.segments {
+            None => self.store.write(rows, checkpoint),
+            Some(segments) => {
+                let others = segments.write(rows)?;
+                self.store.write(&mut others.into_iter(), checkpoint)
+            }
+        }
+    }
+
+    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
+        match &mut self.segments {
+            None => self.store.ingest(rows),
+            Some(segments) => {
+                let others = segments.ingest(rows)?;
+                self.store.write(&mut others.into_iter(), None)
+            }
+        }
     }
 
     pub(super) fn stored(&self) -> u64 {
@@ -187,7 +251,11 @@ impl KeyValueTable {
         let slot = match self.rows.find(hash, key) {
             Some(slot) => slot,
             // An incomplete table need not know what the engine has: it will be written over.
-            None if row.is_none() && self.behind.as_ref().is_none_or(Behind::is_complete) => return Ok(()),
+            None if row.is_none()
+                && self.behind.as_ref().is_none_or(|behind| behind.is_complete_for(key)) =>
+            {
+                return Ok(());
+            }
             None => self.insert(hash, key)?,
         };
         let Some(behind) = &mut self.behind else {
@@ -244,9 +312,66 @@ impl KeyValueTable {
                 self.rows.get_mut(slot).referenced = false;
                 continue;
             }
-            behind.complete &= entry.is_absent();
+            if !entry.is_absent() && !behind.set_incomplete_for(entry.key()) {
+                continue;
+            }
             self.rows.remove(slot);
         }
+    }
+
+    /// Forgets the rows of the segments before this one, in memory and in the engine. No deletion is emitted and nothing
+    /// brings them back. Call it when an epoch is committed; what a later epoch has written there stays until the next
+    /// call.
+    ///
+    /// # Errors
+    /// If the engine cannot be written.
+    pub fn drop_segments(&mut self, before: u64) -> Result<()> {
+        if let Some(segments) = self.behind.as_mut().and_then(|behind| behind.segments.as_mut()) {
+            segments.drop_before(before)?;
+        }
+        if self.rows.oldest_segment().is_none_or(|oldest| oldest >= before) || before == 0 {
+            return Ok(());
+        }
+        let expired: Vec<u32> = self.rows.segment_slots(0, before - 1).collect();
+        for slot in expired {
+            let entry = self.rows.get(slot);
+            if entry.epoch <= self.committed && entry.pending == NONE {
+                self.rows.remove(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the segments from one to another whole, if rows of them are not in memory: who reads ranges asks for them
+    /// with every record.
+    pub(super) fn load_segments(&mut self, first: u64, last: u64) -> Result<()> {
+        let missing = |table: &Self| table.behind.as_ref()?.segments.as_ref()?.incomplete(first, last);
+        while let Some(segment) = missing(self) {
+            self.load_segment(segment)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn load_segment(&mut self, segment: u64) -> Result<()> {
+        let Some(segments) = self.behind.as_ref().and_then(|behind| behind.segments.as_ref()) else {
+            return Ok(());
+        };
+        if let Some(mut scan) = segments.scan(segment)? {
+            let (mut key, mut row) = (Vec::new(), RowBuffer::default());
+            while scan.next(&mut key, &mut row)? {
+                let hash = self.rows.hash(&key);
+                // What is in memory is right, a deletion too.
+                if self.rows.find(hash, &key).is_none() {
+                    let slot = self.rows.insert(hash, &key)?;
+                    self.rows.set(slot, Some(row.row()));
+                }
+            }
+        }
+        if let Some(segments) = self.behind.as_mut().and_then(|behind| behind.segments.as_mut()) {
+            segments.set_complete(segment, true);
+        }
+        Ok(())
     }
 
     /// Reads a row that is not in memory.
@@ -256,7 +381,7 @@ impl KeyValueTable {
         if key.len() > behind.store.key_limit_bytes() {
             return Ok(None);
         }
-        let found = behind.store.get(key, &mut self.scratch)?;
+        let found = behind.get(key, &mut self.scratch)?;
         // Absence is kept too: who asks for a key mostly writes it next.
         let slot = self.rows.insert(hash, key)?;
         if found {
@@ -268,7 +393,7 @@ impl KeyValueTable {
 
     /// Writes the next chunk of the run; says whether it was the last one.
     fn write_chunk(&mut self, behind: &mut Behind, chunk_bytes: usize) -> Result<bool> {
-        let Some(run) = &mut behind.run else { return Ok(true) };
+        let Some(mut run) = behind.run.take() else { return Ok(true) };
         let rest = &run.slots[run.written..];
         let mut bytes = 0;
         let fits = |slot: &&u32| {
@@ -279,36 +404,42 @@ impl KeyValueTable {
         let mut chunk: Vec<u32> = rest.iter().take_while(fits).copied().collect();
         let count = chunk.len();
         let last = count == rest.len();
-        self.write_sorted(&mut chunk, |rows| {
-            behind.store.write(rows, if last { run.checkpoint } else { None })
-        })?;
-        run.written += count;
-        if last {
+        let checkpoint = if last { run.checkpoint } else { None };
+        let written = self.write_sorted(&mut chunk, |rows| behind.write(rows, checkpoint));
+        if written.is_ok() {
+            run.written += count;
+        }
+        if last && written.is_ok() {
             behind.stored = run.cut;
             behind.stored_checkpoint = run.checkpoint.or(behind.stored_checkpoint);
-            behind.run = None;
+        } else {
+            behind.run = Some(run);
         }
-        Ok(last)
+        written.map(|()| last)
     }
 
     /// Loads the rest of the run into the engine if it is worth it; the last chunk is left to be written.
     fn bulk_load(&mut self, behind: &mut Behind) -> Result<()> {
-        let Some(run) = &mut behind.run else { return Ok(()) };
-        if run.slots.len() - run.written < BULK_ROWS {
+        let rest = behind.run.as_ref().map_or(&[][..], |run| &run.slots[run.written..]);
+        if rest.len() < BULK_ROWS {
             return Ok(());
         }
-        let mut rest = run.slots[run.written..].to_vec();
-        self.write_sorted(&mut rest, |rows| behind.store.ingest(rows))?;
-        run.written = run.slots.len();
+        let mut rest = rest.to_vec();
+        self.write_sorted(&mut rest, |rows| behind.ingest(rows))?;
+        if let Some(run) = &mut behind.run {
+            run.written = run.slots.len();
+        }
         Ok(())
     }
 
-    /// Hands the committed rows of `slots` to `write`, in the order of their keys.
+    /// Hands the committed rows of `slots` to `write`, in the order of their keys. Slots that a dropped segment has left
+    /// empty are passed over.
     fn write_sorted(
         &self,
-        slots: &mut [u32],
-        write: impl FnOnce(&mut crate::engine::ChunkRows<'_, '_>) -> Result<()>,
+        slots: &mut Vec<u32>,
+        write: impl FnOnce(&mut ChunkRows<'_, '_>) -> Result<()>,
     ) -> Result<()> {
+        slots.retain(|slot| self.rows.get(*slot).occupied);
         slots.sort_unstable_by(|left, right| self.rows.get(*left).key().cmp(self.rows.get(*right).key()));
         let row = |slot: &u32| {
             let entry = self.rows.get(*slot);

@@ -27,11 +27,15 @@ mod behind;
 mod scan;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod timed_tests;
 mod view;
+
+use std::sync::Arc;
 
 use self::behind::Behind;
 pub use self::view::FrozenView;
-use crate::engine::EngineStore;
+use crate::engine::{Engine, EngineScan, EngineStore};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Context, Emission, EmissionBuffer, Row, RowBuffer, Update};
 use crate::table::entry::{MAX_BYTES, NONE};
@@ -41,6 +45,7 @@ use crate::table::pending::PendingList;
 use crate::table::row_map::RowMap;
 use crate::table::rows::Rows;
 use crate::table::share::Share;
+use crate::table::timed::TimedKeys;
 use crate::table::undo::UndoList;
 
 /// The writes between two commits. Later epochs are greater.
@@ -52,6 +57,9 @@ pub struct Epoch(u64);
 pub struct TableOptions {
     /// Keep a pending list: writes are emitted at the flush, the last one of each key only.
     pub cached: bool,
+    /// Keys have a time in them: rows can be read by group, and expire by segment. A key that is too short to have one is
+    /// read and written by itself only; what reads many rows passes it over.
+    pub timed: Option<TimedKeys>,
 }
 
 /// A key-value store's rows; see the module's text.
@@ -81,7 +89,7 @@ impl KeyValueTable {
     pub fn in_memory(options: TableOptions) -> Self {
         KeyValueTable {
             options,
-            rows: RowMap::new(),
+            rows: RowMap::new(options.timed),
             pending: PendingList::default(),
             epoch: 1,
             committed: 0,
@@ -104,6 +112,16 @@ impl KeyValueTable {
     /// [restored]: KeyValueTable::restore
     pub fn open(store: Box<dyn EngineStore>, options: TableOptions) -> Result<Self> {
         let behind = Behind::open(store)?;
+        Ok(KeyValueTable { behind: Some(behind), ..KeyValueTable::in_memory(options) })
+    }
+
+    /// A table over the store of this name in an engine, and a store more for each segment if keys have a time.
+    ///
+    /// # Errors
+    /// If a store cannot be read.
+    pub fn open_in(engine: Arc<dyn Engine>, name: &str, options: TableOptions) -> Result<Self> {
+        let Some(keys) = options.timed else { return KeyValueTable::open(engine.open_store(name)?, options) };
+        let behind = Behind::open_segments(engine, name, keys)?;
         Ok(KeyValueTable { behind: Some(behind), ..KeyValueTable::in_memory(options) })
     }
 
@@ -135,7 +153,17 @@ impl KeyValueTable {
     pub fn put(&mut self, key: &[u8], row: Option<Row<'_>>, context: &Context<'_>) -> Result<()> {
         let hash = self.rows.hash(key);
         let slot = self.find_or_load(hash, key)?;
-        self.write(slot, hash, key, row, context)
+        self.write(slot, hash, key, row, Some(context))
+    }
+
+    /// Writes a row that is never emitted: what a store notes for itself.
+    ///
+    /// # Errors
+    /// As [`put`](KeyValueTable::put).
+    pub fn put_unseen(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
+        let hash = self.rows.hash(key);
+        let slot = self.find_or_load(hash, key)?;
+        self.write(slot, hash, key, row, None)
     }
 
     /// Shows the newest row of `key` to `change`, which may fill the (empty) buffer with a new one: read, modify and
@@ -156,10 +184,10 @@ impl KeyValueTable {
         self.scratch.clear();
         match change(old, &mut self.scratch) {
             Update::Keep => Ok(()),
-            Update::Delete => self.write(slot, hash, key, None, context),
+            Update::Delete => self.write(slot, hash, key, None, Some(context)),
             Update::Put => {
                 let new = std::mem::take(&mut self.scratch);
-                let written = self.write(slot, hash, key, Some(new.row()), context);
+                let written = self.write(slot, hash, key, Some(new.row()), Some(context));
                 self.scratch = new;
                 written
             }
@@ -171,10 +199,7 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be read.
     pub fn range(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Rows> {
-        let engine = match &self.behind {
-            Some(behind) if !behind.is_complete() => Some(behind.scan(range, order)?),
-            _ => None,
-        };
+        let engine = self.scan_engine(range, order)?;
         Ok(Rows::of_table(&mut self.rows, range, order, engine))
     }
 
@@ -330,7 +355,7 @@ impl KeyValueTable {
         hash: u32,
         key: &[u8],
         row: Option<Row<'_>>,
-        context: &Context<'_>,
+        context: Option<&Context<'_>>,
     ) -> Result<()> {
         if let Some(row) = row {
             check_size(key, row)?;
@@ -354,7 +379,7 @@ impl KeyValueTable {
             entry.undo = self.open.get_mut().push(slot, entry);
             entry.epoch = self.epoch;
         }
-        if self.options.cached {
+        if let Some(context) = context.filter(|_| self.options.cached) {
             if entry.pending == NONE {
                 entry.pending = self.pending.add(slot, entry, context);
             } else {
@@ -376,9 +401,18 @@ impl KeyValueTable {
                     self.rows.slab.reference(slot);
                     Ok(Some(slot))
                 }
-                None if behind.is_complete() => Ok(None),
+                None if behind.is_complete_for(key) => Ok(None),
                 None => self.load(hash, key),
             },
+        }
+    }
+
+    /// The rows of a range in the engine, if not all of them are in memory. Of segments all are, from now on.
+    fn scan_engine(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Option<Box<dyn EngineScan>>> {
+        self.load_segments(0, u64::MAX)?;
+        match &self.behind {
+            Some(behind) if !behind.is_complete() => behind.scan(range, order).map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::KeyValueTable;
 use crate::error::Result;
 use crate::row::Row;
-use crate::table::clusters::{SUFFIX_BYTES, Suffix};
 use crate::table::ordered::{KeyRange, Order};
+use crate::table::timed::Suffix;
 
 impl KeyValueTable {
     /// Shows the newest rows of a range without a copy, until `each` breaks.
@@ -19,6 +19,7 @@ impl KeyValueTable {
         order: Order,
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        self.load_segments(0, u64::MAX)?;
         if !self.is_complete() {
             let mut rows = self.range(range, order)?;
             while let Some((key, row)) = rows.next()? {
@@ -41,11 +42,11 @@ impl KeyValueTable {
         Ok(())
     }
 
-    /// Shows the newest rows of a group: keys that are `group` and a suffix of [`SUFFIX_BYTES`] from `from` to `to`. Asks
-    /// for no order of all keys, so a table that is read by group alone keeps none.
+    /// Shows the newest rows of a group whose suffixes lie from `from` to `to`. Asks for no order of all keys, so a table
+    /// that is read by group alone keeps none.
     ///
     /// # Errors
-    /// If the engine cannot be read.
+    /// [`Error::Misuse`](crate::Error::Misuse) if keys have no time; if the engine cannot be read.
     pub fn scan_group(
         &mut self,
         group: &[u8],
@@ -54,19 +55,10 @@ impl KeyValueTable {
         order: Order,
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        if !self.is_complete() {
-            let key = |(time, number): Suffix| [group, &time.to_be_bytes(), &number.to_be_bytes()].concat();
-            let (first, last) = (key(from), key(to));
-            return self.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |key, row| {
-                // Longer keys that begin with the group may lie in between.
-                if key.len() == group.len() + SUFFIX_BYTES {
-                    each(key, row)
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
+        if let Some(timed) = self.rows.timed() {
+            self.load_segments(timed.segment_at(from.0), timed.segment_at(to.0))?;
         }
-        let (slab, mut slots) = self.rows.group(group, from, to);
+        let (slab, mut slots) = self.rows.group(group, from, to)?;
         let show = |slot: u32| {
             let entry = slab.get(slot);
             entry.row().map_or(ControlFlow::Continue(()), |row| each(entry.key(), row))
@@ -78,19 +70,16 @@ impl KeyValueTable {
         Ok(())
     }
 
-    /// Shows all newest rows in any order, which asks for no order of the keys.
+    /// Shows the newest rows of the segments that have times from `from` to `to`, in any order, which asks for no order of
+    /// the keys.
     ///
     /// # Errors
     /// If the engine cannot be read.
-    pub fn scan_in_any_order(&mut self, mut each: impl FnMut(&[u8], Row<'_>)) -> Result<()> {
-        if !self.is_complete() {
-            return self.scan(&KeyRange::all(), Order::Forward, |key, row| {
-                each(key, row);
-                ControlFlow::Continue(())
-            });
-        }
-        let slab = &self.rows.slab;
-        for entry in (0..slab.slots()).map(|slot| slab.get(slot)).filter(|entry| entry.occupied) {
+    pub fn scan_segments(&mut self, from: u64, to: u64, mut each: impl FnMut(&[u8], Row<'_>)) -> Result<()> {
+        let Some(timed) = self.rows.timed() else { return Ok(()) };
+        let (first, last) = (timed.segment_at(from), timed.segment_at(to));
+        self.load_segments(first, last)?;
+        for entry in self.rows.segment_slots(first, last).map(|slot| self.rows.get(slot)) {
             if let Some(row) = entry.row() {
                 each(entry.key(), row);
             }

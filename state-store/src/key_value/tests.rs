@@ -9,7 +9,6 @@ use crate::engine::Engine;
 use crate::engine::fjall::{FjallEngine, FjallOptions};
 use crate::engine::memory::MemoryEngine;
 use crate::random::Random;
-use crate::table::clusters::Suffix;
 
 type ModelRow = (Vec<u8>, i64, Vec<u8>);
 type ModelMap = BTreeMap<Vec<u8>, ModelRow>;
@@ -170,7 +169,7 @@ fn check_flush(table: &mut KeyValueTable, model: &mut Model) {
 
 fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
     let random = &mut Random(seed);
-    let options = TableOptions { cached };
+    let options = TableOptions { cached, ..TableOptions::default() };
     let mut table = disk.open(options);
     let mut model = Model { cached, ..Model::default() };
     let mut views: Vec<(FrozenView, ModelMap)> = Vec::new();
@@ -353,7 +352,7 @@ fn a_table_over_fjall_agrees_with_the_model() {
 
 #[test]
 fn wrong_orders_of_calls_are_refused() {
-    let mut table = KeyValueTable::in_memory(TableOptions { cached: true });
+    let mut table = KeyValueTable::in_memory(TableOptions { cached: true, ..TableOptions::default() });
     table.put(b"k", Some(Row::new(b"v", 1)), &Context::none(1)).expect("in memory");
     assert!(matches!(table.seal_epoch(), Err(Error::Misuse(_))), "pending");
     table.flush(|_| Ok::<_, ()>(())).expect("never fails");
@@ -385,7 +384,7 @@ fn what_is_written_during_a_flush_waits_for_the_next() {
     };
     // About as many writes after each emission as would have stale positions swept, if that were allowed now.
     for writes in 1020..1070 {
-        let mut table = KeyValueTable::in_memory(TableOptions { cached: true });
+        let mut table = KeyValueTable::in_memory(TableOptions { cached: true, ..TableOptions::default() });
         (0..10).for_each(|key| put(&mut table, key));
         let flushed =
             flush(&mut table, &mut |table| (0..writes).for_each(|write| put(table, (write % 5) as u8)));
@@ -400,7 +399,7 @@ fn what_is_written_during_a_flush_waits_for_the_next() {
 
 #[test]
 fn a_failed_flush_leaves_the_rest_pending() {
-    let mut table = KeyValueTable::in_memory(TableOptions { cached: true });
+    let mut table = KeyValueTable::in_memory(TableOptions { cached: true, ..TableOptions::default() });
     for key in 0..4_u8 {
         table.put(&[key], Some(Row::new(b"v", 0)), &Context::none(0)).expect("in memory");
     }
@@ -423,7 +422,7 @@ fn a_failed_flush_leaves_the_rest_pending() {
 fn a_hundred_thousand_keys_need_little_memory() {
     let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
     let disk = Disk::Fjall(tempfile::tempdir().expect("a directory"), host);
-    let options = TableOptions { cached: true };
+    let options = TableOptions { cached: true, ..TableOptions::default() };
     let mut table = disk.open(options);
     let budget = 2 << 20;
     let count = |table: &mut KeyValueTable, key: u32| {
@@ -466,7 +465,7 @@ fn a_hundred_thousand_keys_need_little_memory() {
 
 #[test]
 fn deleted_rows_leave_no_memory_behind() {
-    let mut table = KeyValueTable::in_memory(TableOptions { cached: false });
+    let mut table = KeyValueTable::in_memory(TableOptions { cached: false, ..TableOptions::default() });
     let mut after_first_round = 0;
     for round in 0..50_u32 {
         for write in [true, false] {
@@ -483,74 +482,4 @@ fn deleted_rows_leave_no_memory_behind() {
         }
     }
     assert_eq!(table.resident_bytes(), after_first_round);
-}
-
-#[test]
-fn groups_agree_with_a_model() {
-    fn key(group: &[u8], (time, number): Suffix) -> Vec<u8> {
-        [group, &time.to_be_bytes(), &number.to_be_bytes()].concat()
-    }
-    let groups: [&[u8]; 5] = [b"", b"a", b"a\0\0\0\0\0\0\0\0\0\0\0\x01", b"key", b"a longer key"];
-    for seed in 0..30 {
-        let mut random = Random(seed);
-        let disk = if seed % 3 == 0 { Disk::Memory(MemoryEngine::default()) } else { Disk::None };
-        let mut table = disk.open(TableOptions { cached: false });
-        let (mut newest, mut committed) = (BTreeMap::new(), BTreeMap::new());
-        for step in 0..1_000 {
-            let group = groups[random.below(groups.len())];
-            let suffix = |random: &mut Random| (random.below(30) as u64, random.below(3) as u32);
-            match random.below(24) {
-                0..16 => {
-                    let at = if random.below(2) == 0 { suffix(&mut random) } else { (step, 0) };
-                    let value = (random.below(3) > 0).then(|| random.bytes(40));
-                    let row = value.as_ref().map(|value| Row::new(value, 1));
-                    table.put(&key(group, at), row, &Context::none(1)).expect("in memory");
-                    match value {
-                        Some(value) => newest.insert((group, at), value),
-                        None => newest.remove(&(group, at)),
-                    };
-                }
-                16 => {
-                    let epoch = table.seal_epoch().expect("nothing is pending");
-                    table.commit_epoch(epoch, None).expect("sealed");
-                    committed = newest.clone();
-                }
-                17 => {
-                    table.abort();
-                    newest = committed.clone();
-                }
-                18 => table.write_behind_all().expect("memory does not fail"),
-                19 => table.evict(random.below(20_000)),
-                20 => {
-                    let (mut all, mut shown) = (Vec::new(), Vec::new());
-                    all.extend(newest.iter().map(|((group, at), value)| (key(group, *at), value.clone())));
-                    let each = |key: &[u8], row: Row<'_>| shown.push((key.to_vec(), row.value.to_vec()));
-                    table.scan_in_any_order(each).expect("memory does not fail");
-                    all.sort();
-                    shown.sort();
-                    assert_eq!(shown, all, "seed {seed}, step {step}");
-                }
-                _ => {
-                    let (from, to) = (suffix(&mut random), suffix(&mut random));
-                    let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
-                    let within = |at: &Suffix| from <= *at && *at <= to;
-                    let mut expected: Vec<_> = newest
-                        .iter()
-                        .filter(|((other, at), _)| *other == group && within(at))
-                        .map(|((_, at), value)| (key(group, *at), value.clone()))
-                        .collect();
-                    if order == Order::Reverse {
-                        expected.reverse();
-                    }
-                    let mut shown = Vec::new();
-                    let scanned = table.scan_group(group, from, to, order, |key, row| {
-                        shown.push((key.to_vec(), row.value.to_vec()));
-                        ControlFlow::Continue(())
-                    });
-                    scanned.expect("memory does not fail");
-                    assert_eq!(shown, expected, "seed {seed}, step {step}");
-                }
-            }
-        }
-    }
 }

@@ -28,6 +28,7 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be read.
     pub fn freeze(&mut self) -> Result<FrozenView> {
+        self.load_segments(0, u64::MAX)?;
         let engine = match &self.behind {
             Some(behind) if !behind.is_complete() => Some(behind.snapshot()?),
             _ => None,
@@ -46,10 +47,7 @@ impl KeyValueTable {
         order: Order,
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        let engine = match &self.behind {
-            Some(behind) if !behind.is_complete() => Some(behind.scan(range, order)?),
-            _ => None,
-        };
+        let engine = self.scan_engine(range, order)?;
         if engine.is_some() {
             let slots: Vec<u32> = self.rows.ordered().1.range(range).collect();
             let (frozen, rest) = (Arc::new(self.frozen()), 0..slots.len());

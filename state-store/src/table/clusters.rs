@@ -1,23 +1,18 @@
 //! Slots by group: the rows of one record key by time, which window stores and joins ask for with every record.
 //!
-//! A key here is a group and a suffix of [`SUFFIX_BYTES`] (a time and a number). The slots of a group lie in the order of
-//! their suffixes in one ring. Rows mostly come, and expire, in that order: then adding one is a push, removing one a pop,
+//! The slots of a group lie in the order of their suffixes (a time and a number, see [`TimedKeys`]) in one ring. Rows mostly come, and expire, in that order: then adding one is a push, removing one a pop,
 //! and no other group is touched, unlike in one order of all keys.
 
 use std::collections::VecDeque;
 
 use super::index::Index;
 use super::slab::Slab;
-
-/// Behind the group: eight bytes of time, four of a number, both in network order.
-pub const SUFFIX_BYTES: usize = 12;
-
-/// A suffix in the order of its bytes.
-pub type Suffix = (u64, u32);
+use super::timed::{Suffix, TimedKeys};
 
 /// The groups of a table.
 #[derive(Debug)]
 pub(crate) struct Clusters {
+    keys: TimedKeys,
     index: Index,
     clusters: Vec<VecDeque<Member>>,
     free: Vec<u32>,
@@ -30,17 +25,10 @@ struct Member {
     slot: u32,
 }
 
-/// Group and suffix of a key; `None` if it is too short.
-pub(crate) fn split(key: &[u8]) -> Option<(&[u8], Suffix)> {
-    let (group, suffix) = key.split_last_chunk::<SUFFIX_BYTES>()?;
-    let [time @ .., a, b, c, d] = *suffix;
-    Some((group, (u64::from_be_bytes(time), u32::from_be_bytes([a, b, c, d]))))
-}
-
 impl Clusters {
-    pub(crate) fn build(slab: &Slab, hash: impl Fn(&[u8]) -> u32) -> Self {
-        let mut clusters =
-            Clusters { index: Index::new(), clusters: Vec::new(), free: Vec::new(), members: 0 };
+    pub(crate) fn build(keys: TimedKeys, slab: &Slab, hash: impl Fn(&[u8]) -> u32) -> Self {
+        let (index, clusters, free) = (Index::new(), Vec::new(), Vec::new());
+        let mut clusters = Clusters { keys, index, clusters, free, members: 0 };
         for slot in (0..slab.slots()).filter(|slot| slab.get(*slot).occupied) {
             clusters.insert(slot, slab, &hash);
         }
@@ -49,7 +37,7 @@ impl Clusters {
 
     /// Adds the key in `slot`, which is in the slab already. A key that is too short is in no group.
     pub(crate) fn insert(&mut self, slot: u32, slab: &Slab, hash: impl Fn(&[u8]) -> u32) {
-        let Some((group, suffix)) = split(slab.get(slot).key()) else { return };
+        let Some((group, suffix)) = self.keys.split(slab.get(slot).key()) else { return };
         let hash = hash(group);
         let cluster = match self.find(hash, group, slab) {
             Some(cluster) => cluster,
@@ -68,7 +56,7 @@ impl Clusters {
 
     /// Removes the key in `slot`, which is in the slab still.
     pub(crate) fn remove(&mut self, slot: u32, slab: &Slab, hash: impl Fn(&[u8]) -> u32) {
-        let Some((group, suffix)) = split(slab.get(slot).key()) else { return };
+        let Some((group, suffix)) = self.keys.split(slab.get(slot).key()) else { return };
         let hash = hash(group);
         let Some(cluster) = self.find(hash, group, slab) else { return };
         let members = &mut self.clusters[cluster as usize];
@@ -113,7 +101,9 @@ impl Clusters {
     fn find(&self, hash: u32, group: &[u8], slab: &Slab) -> Option<u32> {
         self.index.find(hash, |cluster| {
             let first = self.clusters[cluster as usize].front();
-            first.and_then(|first| split(slab.get(first.slot).key())).is_some_and(|(other, _)| other == group)
+            first
+                .and_then(|first| self.keys.split(slab.get(first.slot).key()))
+                .is_some_and(|(other, _)| other == group)
         })
     }
 

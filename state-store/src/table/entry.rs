@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     key_length: u32,
     value_length: u32,
     headers_length: u32,
+    /// Its place among the slots of its segment, if the table has segments.
+    pub(crate) place: u32,
     /// Used since the hand of the eviction last came by.
     pub(crate) referenced: bool,
     /// Whether it is in the table's list of tombstones.
@@ -73,6 +75,7 @@ impl Entry {
             key_length: 0,
             value_length: ABSENT,
             headers_length: 0,
+            place: 0,
             referenced: false,
             tombstone: false,
             occupied: false,

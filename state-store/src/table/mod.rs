@@ -8,6 +8,8 @@ pub(crate) mod ordered;
 pub(crate) mod pending;
 pub(crate) mod row_map;
 pub(crate) mod rows;
+pub(crate) mod segments;
 pub(crate) mod share;
 pub(crate) mod slab;
+pub(crate) mod timed;
 pub(crate) mod undo;

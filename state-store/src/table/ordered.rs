@@ -122,9 +122,10 @@ enum OrderedKey {
 }
 
 impl OrderedIndex {
-    pub(crate) fn build(slab: &Slab) -> Self {
-        let occupied = |slot: &u32| slab.get(*slot).occupied;
-        let mut slots: Vec<u32> = (0..slab.slots()).filter(occupied).collect();
+    /// Of the keys that `is_shown` holds for.
+    pub(crate) fn build(slab: &Slab, is_shown: impl Fn(&[u8]) -> bool) -> Self {
+        let shown = |slot: &u32| slab.get(*slot).occupied && is_shown(slab.get(*slot).key());
+        let mut slots: Vec<u32> = (0..slab.slots()).filter(shown).collect();
         slots.sort_unstable_by(|left, right| slab.get(*left).key().cmp(slab.get(*right).key()));
         let mut index = OrderedIndex::default();
         let keyed = slots.into_iter().map(|slot| (OrderedKey::new(slab.get(slot).key()), slot));

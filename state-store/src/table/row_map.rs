@@ -1,15 +1,18 @@
-//! Key to entry: the slab, the hash index over it and, once asked for, the ordered index and the groups.
+//! Key to entry: the slab, the hash index over it, the segments of timed keys and, once asked for, the ordered index
+//! and the groups.
 
 use std::hash::{BuildHasher, Hasher};
 
 use anabranch_host::chance::SeededState;
 
-use super::clusters::{Clusters, Suffix};
+use super::clusters::Clusters;
 use super::entry::Entry;
 use super::index::Index;
 use super::ordered::OrderedIndex;
+use super::segments::Segments;
 use super::slab::Slab;
-use crate::error::Result;
+use super::timed::{Suffix, TimedKeys};
+use crate::error::{Error, Result};
 use crate::row::Row;
 
 /// Bytes of the hash index a key: eight a bucket, a half of them filled on average.
@@ -22,18 +25,23 @@ pub(crate) struct RowMap {
     index: Index,
     ordered: Option<OrderedIndex>,
     clusters: Option<Clusters>,
+    /// If keys have a time.
+    timed: Option<TimedKeys>,
+    segments: Segments,
     hasher: SeededState,
     /// Bytes of keys and rows outside of their entries.
     heap_bytes: usize,
 }
 
 impl RowMap {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(timed: Option<TimedKeys>) -> Self {
         RowMap {
             slab: Slab::default(),
             index: Index::new(),
             ordered: None,
             clusters: None,
+            timed,
+            segments: Segments::default(),
             hasher: SeededState::default(),
             heap_bytes: 0,
         }
@@ -67,7 +75,13 @@ impl RowMap {
         let slot = self.slab.insert(entry)?;
         self.heap_bytes += heap_bytes;
         self.index.insert(hash, slot);
-        if let Some(ordered) = &mut self.ordered {
+        let segment = self.segment_of(key);
+        if let Some(segment) = segment {
+            self.slab.get_mut(slot).place = self.segments.insert(segment, slot);
+        }
+        if let Some(ordered) = &mut self.ordered
+            && is_ordered(self.timed, segment)
+        {
             ordered.insert(key, slot);
         }
         if let Some(clusters) = &mut self.clusters {
@@ -88,6 +102,7 @@ impl RowMap {
     pub(crate) fn remove(&mut self, slot: u32) {
         let entry = self.slab.get(slot);
         self.heap_bytes -= entry.heap_bytes();
+        let (place, segment) = (entry.place, self.segment_of(entry.key()));
         self.index.remove(entry.hash, slot);
         if let Some(ordered) = &mut self.ordered {
             ordered.remove(entry.key());
@@ -96,26 +111,55 @@ impl RowMap {
             clusters.remove(slot, &self.slab, |group| hash_of(self.hasher, group));
         }
         self.slab.remove(slot);
+        if let Some(moved) = segment.and_then(|segment| self.segments.remove(segment, place)) {
+            self.slab.get_mut(moved).place = place;
+        }
+    }
+
+    #[inline]
+    fn segment_of(&self, key: &[u8]) -> Option<u64> {
+        self.timed.as_ref()?.segment_of(key)
+    }
+
+    /// How keys are laid out, if they have a time.
+    pub(crate) fn timed(&self) -> Option<TimedKeys> {
+        self.timed
+    }
+
+    /// The oldest segment that has rows in memory.
+    pub(crate) fn oldest_segment(&self) -> Option<u64> {
+        self.segments.oldest()
+    }
+
+    /// The slots of the segments from one to another, segment by segment.
+    pub(crate) fn segment_slots(&self, first: u64, last: u64) -> impl Iterator<Item = u32> {
+        self.segments.slots(first, last)
     }
 
     /// The slab and the ordered index, which is built now if this is the first time.
     pub(crate) fn ordered(&mut self) -> (&Slab, &OrderedIndex) {
-        let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab));
+        let timed = self.timed;
+        let is_shown = |key: &[u8]| is_ordered(timed, timed.and_then(|timed| timed.segment_of(key)));
+        let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab, is_shown));
         (&self.slab, ordered)
     }
 
     /// The slots of a group's keys whose suffixes lie from `from` to `to`, in their order, and the slab. The groups are
     /// made now if this is the first time.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if keys have no time.
     pub(crate) fn group(
         &mut self,
         group: &[u8],
         from: Suffix,
         to: Suffix,
-    ) -> (&Slab, impl DoubleEndedIterator<Item = u32>) {
+    ) -> Result<(&Slab, impl DoubleEndedIterator<Item = u32>)> {
+        let Some(timed) = self.timed else { return Err(Error::Misuse("keys without a time have no groups")) };
         let (slab, hasher) = (&self.slab, self.hasher);
         let clusters =
-            self.clusters.get_or_insert_with(|| Clusters::build(slab, |group| hash_of(hasher, group)));
-        (slab, clusters.range(hash_of(hasher, group), group, from, to, slab))
+            self.clusters.get_or_insert_with(|| Clusters::build(timed, slab, |group| hash_of(hasher, group)));
+        Ok((slab, clusters.range(hash_of(hasher, group), group, from, to, slab)))
     }
 
     /// Keys, absent ones included.
@@ -129,7 +173,13 @@ impl RowMap {
             + self.heap_bytes
             + self.ordered.as_ref().map_or(0, OrderedIndex::bytes)
             + self.clusters.as_ref().map_or(0, Clusters::bytes)
+            + self.segments.bytes()
     }
+}
+
+/// Whether a key of this segment is among those in order: in a table of timed keys one without a time is no row.
+fn is_ordered(timed: Option<TimedKeys>, segment: Option<u64>) -> bool {
+    timed.is_none() || segment.is_some()
 }
 
 #[inline]

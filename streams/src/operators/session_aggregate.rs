@@ -81,7 +81,7 @@ where
         if window.start_ms != timestamp || window.end_ms != timestamp {
             for (session, value) in merged {
                 let store = out.context().state.stores.typed::<SessionState<K, A>>(self.store.index)?;
-                if store.has_expired(session.end_ms) {
+                if store.has_expired(session.end_ms)? {
                     store.forget(key, session)?;
                     continue;
                 }
@@ -151,7 +151,6 @@ where
         }
         on_close.emitted(out.context(), close_time);
         let store = out.context().state.stores.typed::<SessionState<K, A>>(self.store.index)?;
-        store.need_from(close_time.max(0));
-        Ok(())
+        store.need_from(close_time.max(0))
     }
 }

@@ -332,7 +332,6 @@ where
         }
         on_close.emitted(out.context(), close_time);
         let store = out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?;
-        store.need_from((close_time - self.difference).max(0));
-        Ok(())
+        store.need_from((close_time - self.difference).max(0))
     }
 }

@@ -164,7 +164,6 @@ where
         }
         on_close.emitted(out.context(), close_time);
         let store = out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?;
-        store.need_from((close_time - size).max(0) + 1);
-        Ok(())
+        store.need_from((close_time - size).max(0) + 1)
     }
 }

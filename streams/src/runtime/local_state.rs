@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_state_store::{Checkpoint, Engine};
+use anabranch_state_store::{Checkpoint, Engine, is_segment};
 
 use super::topics::Plan;
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ pub(crate) fn stored_tasks(
     wall_clock_ms: i64,
 ) -> Result<BTreeMap<TaskId, i64>> {
     let mut found = BTreeMap::new();
-    for name in engine.store_names().map_err(failed)? {
+    for name in engine.store_names().map_err(failed)?.into_iter().filter(|name| !is_segment(name)) {
         let Some((task, store)) = parse(&name) else { continue };
         let of_topology = plan.subtopology(task.subtopology).filter(|subtopology| {
             task.partition < subtopology.tasks

@@ -237,7 +237,7 @@ impl RunningTask {
                         (store.feed, store.next, store.end) = (None, Some(end), Some(end));
                         let records = store.restored;
                         if end > 0 {
-                            self.task.restored_to(index, Checkpoint { offset: end - 1, wall_clock_ms });
+                            self.task.restored_to(index, Checkpoint { offset: end - 1, wall_clock_ms })?;
                         }
                         self.tell(index, |place| RestoreEvent::End { place, records });
                     }
@@ -287,7 +287,7 @@ impl RunningTask {
             }
         }
         let next = fetched.next_offset.min(limit);
-        self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms });
+        self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms })?;
         if let Some(store) = &mut self.stores[index] {
             store.next = Some(next);
             store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));

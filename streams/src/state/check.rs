@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
+use anabranch_state_store::MemoryEngine;
+
+use super::{EngineSlot, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::outbox::{OutRecord, OutTopic, OutTopics, Outbox};
 
@@ -35,7 +37,17 @@ impl Outbox for Log {
     }
 }
 
-/// A store in memory, not cached, that is logged.
+/// Numbers from a seed.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn below(&mut self, bound: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as i64 % bound
+    }
+}
+
+/// A store, not cached, that is logged; in memory unless it says otherwise.
 pub(super) struct Tested<S> {
     pub(super) store: S,
     log: Log,
@@ -43,12 +55,24 @@ pub(super) struct Tested<S> {
 
 impl<S: TaskStore> Tested<S> {
     pub(super) fn new(supplier: &StoreSupplier) -> Self {
+        Tested::make(supplier, None)
+    }
+
+    /// A store whose rows are kept by an engine: those that it has, and the log that they come from.
+    pub(super) fn kept(supplier: &StoreSupplier, engine: &MemoryEngine, log: &[Logged]) -> Self {
+        let slot = EngineSlot { engine: Arc::new(engine.clone()), name: "0_0-store".to_owned() };
+        let mut tested = Tested::<S>::make(supplier, Some(slot));
+        tested.log.0 = log.to_vec();
+        tested
+    }
+
+    fn make(supplier: &StoreSupplier, engine: Option<EngineSlot>) -> Self {
         let init = StoreInit {
             name: "store".into(),
             topic: "app-store-changelog".into(),
             changelog: Some(OutTopics::default().intern("app-store-changelog").clone()),
             cached: false,
-            engine: None,
+            engine,
             shared: None,
         };
         let made: Box<dyn Any> = supplier.make(&init).unwrap();

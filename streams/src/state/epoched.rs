@@ -15,6 +15,11 @@ impl<T: Copy> Epoched<T> {
         Epoched { now: value, sealed: VecDeque::new(), committed: value }
     }
 
+    /// As of the last commit.
+    pub(super) fn committed(&self) -> T {
+        self.committed
+    }
+
     /// Takes over a value that was committed by an earlier owner of the task.
     pub(super) fn resume(&mut self, value: T) {
         (self.now, self.committed) = (value, value);

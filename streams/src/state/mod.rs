@@ -1,10 +1,10 @@
 //! State stores: how they are declared, and their typed faces.
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
-//! stores), `write` (what a write is told), `epoched`, `global_rows` and `globals` (what workers share), `rows`, `typed`
-//! and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
-//! `unjoined`, `versioned`, `buffered`, `suppress`, `grace` and `custom` (of the user's own type); then what processors and tests have of them:
-//! `declaration` and `faces`.
+//! stores), `write` (what a write is told), `epoched`, `expiry`, `global_rows` and `globals` (what workers share), `rows`,
+//! `typed` and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
+//! `unjoined`, `versioned`, `buffered`, `suppress`, `grace` and `custom` (of the user's own type); then what
+//! processors and tests have of them: `declaration` and `faces`.
 
 mod buffered;
 #[cfg(test)]
@@ -13,6 +13,7 @@ mod composite;
 mod custom;
 mod declaration;
 mod epoched;
+mod expiry;
 mod faces;
 mod global_rows;
 mod globals;
@@ -25,6 +26,8 @@ mod session;
 mod store;
 mod suppress;
 mod task_store;
+#[cfg(test)]
+mod timed_tests;
 mod typed;
 mod unjoined;
 mod versioned;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anabranch_state_store::{
     Checkpoint, Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer,
-    SUFFIX_BYTES, Suffix, TableOptions, Update,
+    Suffix, TableOptions, TimedKeys, Update,
 };
 
 use super::composite::key_range;
+use super::expiry::Expiry;
 use super::write::store_error;
 use super::{GlobalRows, KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
@@ -38,8 +39,11 @@ macro_rules! leave_writes_to_rows {
             self.$($rows).+.reflected()
         }
 
-        fn restored_to(&mut self, checkpoint: anabranch_state_store::Checkpoint) {
-            self.$($rows).+.restored_to(checkpoint);
+        fn restored_to(
+            &mut self,
+            checkpoint: anabranch_state_store::Checkpoint,
+        ) -> $crate::error::Result<()> {
+            self.$($rows).+.restored_to(checkpoint)
         }
 
         fn acknowledged(&mut self, checkpoint: anabranch_state_store::Checkpoint) {
@@ -95,6 +99,8 @@ pub(super) struct Rows {
     /// Empty if the rows are shared.
     table: KeyValueTable,
     shared: Option<Shared>,
+    /// If rows have a time.
+    expiry: Option<Expiry>,
     sealed: VecDeque<Epoch>,
     /// Of the epoch that is about to be committed.
     acknowledged: Option<Checkpoint>,
@@ -109,14 +115,24 @@ struct Shared {
 
 impl Rows {
     pub(super) fn new(init: &StoreInit) -> Result<Self> {
-        let options = TableOptions { cached: init.cached };
+        Rows::open(init, None)
+    }
+
+    /// Rows that have a time, and `number_bytes` behind it. They expire by segment, as late as the retention says.
+    pub(super) fn timed(init: &StoreInit, retention_ms: i64, number_bytes: usize) -> Result<Self> {
+        let keys = Expiry::keys(retention_ms, number_bytes);
+        let mut rows = Rows::open(init, Some(keys))?;
+        let expiry = Expiry::new(&mut rows.table, keys, retention_ms, init.engine.is_some());
+        rows.expiry = Some(expiry.map_err(|error| store_error(&init.name, error))?);
+        Ok(rows)
+    }
+
+    fn open(init: &StoreInit, timed: Option<TimedKeys>) -> Result<Self> {
+        let options = TableOptions { cached: init.cached, timed };
         let table = match &init.engine {
             None => KeyValueTable::in_memory(options),
-            Some(slot) => {
-                let opened = slot.engine.open_store(&slot.name);
-                let opened = opened.and_then(|store| KeyValueTable::open(store, options));
-                opened.map_err(|error| store_error(&init.name, error))?
-            }
+            Some(slot) => KeyValueTable::open_in(Arc::clone(&slot.engine), &slot.name, options)
+                .map_err(|error| store_error(&init.name, error))?,
         };
         Ok(Rows {
             name: Arc::clone(&init.name),
@@ -124,6 +140,7 @@ impl Rows {
             cached: init.cached,
             table,
             shared: init.shared.clone().map(|rows| Shared { rows, read: RowBuffer::default() }),
+            expiry: None,
             sealed: VecDeque::new(),
             acknowledged: None,
             emission: EmissionBuffer::default(),
@@ -247,39 +264,41 @@ impl Rows {
         self.table.scan(range, order, each).map_err(|error| store_error(&self.name, error))
     }
 
-    /// Shows the rows of a group, see [`KeyValueTable::scan_group`].
+    /// Shows the rows of a group, see [`KeyValueTable::scan_group`]. Rows that tasks share have no groups.
     pub(super) fn scan_group(
         &mut self,
         group: &[u8],
         (from, to): (Suffix, Suffix),
         order: Order,
-        mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
+        each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        if self.shared.is_some() {
-            let key = |(time, number): Suffix| [group, &time.to_be_bytes(), &number.to_be_bytes()].concat();
-            let (first, last) = (key(from), key(to));
-            return self.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |key, row| {
-                // Longer keys that begin with the group may lie in between.
-                if key.len() == group.len() + SUFFIX_BYTES {
-                    each(key, row)
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-        }
         let scanned = self.table.scan_group(group, from, to, order, each);
         scanned.map_err(|error| store_error(&self.name, error))
     }
 
-    /// Shows all rows in any order.
-    pub(super) fn scan_in_any_order(&mut self, mut each: impl FnMut(&[u8], Row<'_>)) -> Result<()> {
-        if self.shared.is_some() {
-            return self.scan(&KeyRange::all(), Order::Forward, |key, row| {
-                each(key, row);
-                ControlFlow::Continue(())
-            });
+    /// Shows all rows of segments that have times from one to another (negative ones have no rows), in any order.
+    pub(super) fn scan_segments(
+        &mut self,
+        from: i64,
+        to: i64,
+        each: impl FnMut(&[u8], Row<'_>),
+    ) -> Result<()> {
+        if to < from.max(0) {
+            return Ok(());
         }
-        self.table.scan_in_any_order(each).map_err(|error| store_error(&self.name, error))
+        let scanned = self.table.scan_segments(from.max(0).unsigned_abs(), to.unsigned_abs(), each);
+        scanned.map_err(|error| store_error(&self.name, error))
+    }
+
+    /// How keys are laid out that have a time.
+    pub(super) fn timed_keys(&self) -> Option<TimedKeys> {
+        self.expiry.as_ref().map(Expiry::timed_keys)
+    }
+
+    /// The times of rows that have one.
+    pub(super) fn expiry(&mut self) -> Result<&mut Expiry> {
+        let Rows { expiry, name, .. } = self;
+        expiry.as_mut().ok_or_else(|| Error::fatal(format_args!("rows of store `{name}` have no time")))
     }
 
     /// Where a flush that starts now ends.
@@ -329,7 +348,9 @@ impl Rows {
     }
 
     pub(super) fn seal(&mut self) -> Result<()> {
-        let epoch = self.table.seal_epoch().map_err(|error| store_error(&self.name, error))?;
+        let noted = self.expiry.as_mut().map_or(Ok(()), |expiry| expiry.seal(&mut self.table));
+        let sealed = noted.and_then(|()| self.table.seal_epoch());
+        let epoch = sealed.map_err(|error| store_error(&self.name, error))?;
         self.sealed.push_back(epoch);
         Ok(())
     }
@@ -337,8 +358,12 @@ impl Rows {
     pub(super) fn commit(&mut self) -> Result<()> {
         match self.sealed.pop_front() {
             Some(epoch) => {
-                let acknowledged = self.acknowledged.take();
-                self.table.commit_epoch(epoch, acknowledged).map_err(|error| store_error(&self.name, error))
+                let committed = self.table.commit_epoch(epoch, self.acknowledged.take());
+                let expired = committed.and_then(|()| match &mut self.expiry {
+                    Some(expiry) => expiry.commit(&mut self.table),
+                    None => Ok(()),
+                });
+                expired.map_err(|error| store_error(&self.name, error))
             }
             None => Err(Error::fatal(format_args!("store `{}` has no epoch to commit", self.name))),
         }
@@ -347,9 +372,19 @@ impl Rows {
     pub(super) fn abort(&mut self) {
         self.sealed.clear();
         self.table.abort();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.abort();
+        }
     }
 
     pub(super) fn restore(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
+        if let Some(expiry) = &mut self.expiry {
+            let Some((_, suffix)) = expiry.timed_keys().split(key) else {
+                let name = &self.name;
+                return Err(Error::fatal(format_args!("a record of the changelog of `{name}` has no time")));
+            };
+            expiry.restored(suffix);
+        }
         self.table.restore(key, row).map_err(|error| store_error(&self.name, error))
     }
 
@@ -357,8 +392,11 @@ impl Rows {
         self.table.stored_checkpoint()
     }
 
-    pub(super) fn restored_to(&mut self, checkpoint: Checkpoint) {
+    pub(super) fn restored_to(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        let noted = self.expiry.as_mut().map_or(Ok(()), |expiry| expiry.restored_all(&mut self.table));
+        noted.map_err(|error| store_error(&self.name, error))?;
         self.table.restored_to(checkpoint);
+        Ok(())
     }
 
     pub(super) fn acknowledged(&mut self, checkpoint: Checkpoint) {

@@ -3,22 +3,19 @@
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
+use anabranch_state_store::{Emission, EmissionBuffer, Order, Row};
 
 use super::composite::{composite_bounds, key_range, within};
-use super::epoched::Epoched;
-use super::rows::leave_to_rows;
+use super::rows::{Rows, leave_to_rows};
 use super::typed::{Timestamped, Typed};
 use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{SessionWindow, Windowed};
 
-/// End and start stand behind the key.
-const SUFFIX_BYTES: usize = 16;
-
-/// How long a segment is at least.
-const SEGMENT_MS: i64 = 60_000;
+/// The start stands behind the end, which stands behind the key.
+const START_BYTES: usize = 8;
+const SUFFIX_BYTES: usize = 8 + START_BYTES;
 
 /// How a session store keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +31,6 @@ pub(crate) struct SessionSettings {
 pub(crate) struct SessionState<K, V> {
     typed: Typed<K, V>,
     settings: SessionSettings,
-    /// The highest end of a session written.
-    observed: Epoched<i64>,
-    /// Sessions that end before this were removed.
-    removed_before: i64,
-    /// Sessions that end at this time or later are still needed.
-    needed_from: i64,
     /// Sessions that were forgotten since the last flush, which tells nobody.
     forgotten: Vec<Vec<u8>>,
 }
@@ -52,14 +43,9 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         settings: SessionSettings,
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
-            Ok(SessionState {
-                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
-                settings,
-                observed: Epoched::new(-1),
-                removed_before: 0,
-                needed_from: i64::MAX,
-                forgotten: Vec::new(),
-            })
+            let rows = Rows::timed(init, settings.retention_ms, START_BYTES)?;
+            let typed = Typed::of(rows, init, Arc::clone(&key), Arc::clone(&value));
+            Ok(SessionState { typed, settings, forgotten: Vec::new() })
         })
     }
 
@@ -72,9 +58,7 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         value: Option<&V>,
         write: &mut WriteContext<'_>,
     ) -> Result<bool> {
-        self.observed.now = self.observed.now.max(window.end_ms);
-        let segment_ms = self.segment_ms();
-        if window.end_ms / segment_ms < (self.observed.now - self.settings.retention_ms) / segment_ms {
+        if !self.typed.rows.expiry()?.admits(window.end_ms) {
             return Ok(false);
         }
         self.write_key(key, window)?;
@@ -92,42 +76,30 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         latest_start: i64,
         order: Order,
     ) -> Result<Vec<(SessionWindow, V)>> {
-        let earliest_end = if self.settings.hides { earliest_end.max(self.oldest()) } else { earliest_end };
-        if latest_start < earliest_end && self.settings.hides {
-            return Ok(Vec::new());
-        }
-        self.typed.write_key(key)?;
-        let key_bytes = self.typed.key_bytes.len();
-        let mut first = self.typed.key_bytes.clone();
-        let mut last = first.clone();
-        first.extend_from_slice(&earliest_end.max(0).to_be_bytes());
-        last.extend_from_slice(&[0xff; SUFFIX_BYTES]);
-        let mut rows: Vec<(SessionWindow, Vec<u8>, i64)> = Vec::new();
-        self.typed.rows.scan(&KeyRange::inclusive(Some(&first), Some(&last)), order, |bytes, row| {
-            // Longer keys that begin with this one may lie in between.
-            if bytes.len() == key_bytes + SUFFIX_BYTES {
-                let window = window_of(bytes);
-                if window.start_ms <= latest_start && window.end_ms >= earliest_end {
-                    rows.push((window, row.value.to_vec(), row.timestamp));
-                }
+        let mut earliest_end = earliest_end.max(0);
+        if self.settings.hides {
+            earliest_end = earliest_end.max(self.typed.rows.expiry()?.oldest());
+            if latest_start < earliest_end {
+                return Ok(Vec::new());
             }
-            ControlFlow::Continue(())
+        }
+        let mut found = Vec::new();
+        self.typed.scan_group(key, (earliest_end, i64::MAX), order, |(end_ms, start_ms), (value, _)| {
+            if start_ms <= latest_start {
+                found.push((SessionWindow { start_ms, end_ms }, value));
+            }
         })?;
-        let read = |(window, value, timestamp): (SessionWindow, Vec<u8>, i64)| {
-            Ok((window, self.typed.read_row(Row::new(&value, timestamp))?.0))
-        };
-        rows.into_iter().map(read).collect()
+        Ok(found)
     }
 
     /// All sessions that end from `from` to `to`, by end, start and key.
     pub(crate) fn find_all(&mut self, from: i64, to: i64) -> Result<Vec<(Windowed<K, SessionWindow>, V)>> {
         let mut rows: Vec<(SessionWindow, Vec<u8>, Vec<u8>, i64)> = Vec::new();
-        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, row| {
+        self.typed.rows.scan_segments(from, to, |bytes, row| {
             let window = window_of(bytes);
             if (from..=to).contains(&window.end_ms) {
                 rows.push((window, key_of(bytes).to_vec(), row.value.to_vec(), row.timestamp));
             }
-            ControlFlow::Continue(())
         })?;
         rows.sort_by(|a, b| (a.0.end_ms, a.0.start_ms, &a.1).cmp(&(b.0.end_ms, b.0.start_ms, &b.1)));
         let read = |(window, key, value, timestamp): (SessionWindow, Vec<u8>, Vec<u8>, i64)| {
@@ -158,7 +130,7 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
             }
             ControlFlow::Continue(())
         })?;
-        let segment_ms = self.segment_ms();
+        let segment_ms = self.typed.rows.expiry()?.segment_ms();
         match self.settings.in_memory {
             true => rows.sort_by(|(a, ..), (b, ..)| (window_of(a).end_ms, a).cmp(&(window_of(b).end_ms, b))),
             false => rows.sort_by_key(|(bytes, ..)| window_of(bytes).end_ms / segment_ms),
@@ -174,8 +146,8 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     }
 
     /// The earliest end that the retention covers: who is no operator sees no older session.
-    pub(crate) fn retained_from(&self) -> i64 {
-        self.oldest().max(0)
+    pub(crate) fn retained_from(&mut self) -> Result<i64> {
+        Ok(self.typed.rows.expiry()?.oldest().max(0))
     }
 
     /// The value of a session.
@@ -185,19 +157,15 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
     }
 
     /// Keeps sessions that end at `end` or later, whatever the retention says: they are still to be emitted.
-    pub(crate) fn need_from(&mut self, end: i64) {
-        self.needed_from = end;
-    }
-
-    /// The earliest end that the retention covers.
-    fn oldest(&self) -> i64 {
-        self.observed.now - self.settings.retention_ms + 1
+    pub(crate) fn need_from(&mut self, end: i64) -> Result<()> {
+        self.typed.rows.expiry()?.need_from(end);
+        Ok(())
     }
 
     /// Whether a session of this end is older than the retention. If it is merged into another, nobody is told that it
     /// is gone: readers of the changelog and of the result have forgotten it.
-    pub(crate) fn has_expired(&self, end: i64) -> bool {
-        end < self.oldest()
+    pub(crate) fn has_expired(&mut self, end: i64) -> Result<bool> {
+        Ok(end < self.typed.rows.expiry()?.oldest())
     }
 
     /// Removes a session of which nobody is told that it is gone.
@@ -214,28 +182,6 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         self.typed.key_bytes.extend_from_slice(&window.end_ms.to_be_bytes());
         self.typed.key_bytes.extend_from_slice(&window.start_ms.to_be_bytes());
         Ok(())
-    }
-
-    fn segment_ms(&self) -> i64 {
-        (self.settings.retention_ms / 2).max(SEGMENT_MS)
-    }
-
-    fn expire(&mut self) -> Result<()> {
-        let segment_ms = self.segment_ms();
-        let oldest = (self.observed.now - self.settings.retention_ms) / segment_ms * segment_ms;
-        let limit = oldest.min(self.needed_from);
-        if limit <= self.removed_before {
-            return Ok(());
-        }
-        self.removed_before = limit;
-        let mut expired: Vec<Vec<u8>> = Vec::new();
-        self.typed.rows.scan(&KeyRange::all(), Order::Forward, |bytes, _| {
-            if window_of(bytes).end_ms < limit {
-                expired.push(bytes.to_vec());
-            }
-            ControlFlow::Continue(())
-        })?;
-        expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
     }
 }
 
@@ -264,8 +210,7 @@ impl<K: 'static, V: 'static> ResultState<Windowed<K, SessionWindow>> for Session
     fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
         while let Some(emission) = self.typed.rows.take_pending(writes) {
             let Emission { key, new, .. } = emission.emission();
-            let untold =
-                window_of(key).end_ms < self.removed_before || self.forgotten.iter().any(|gone| gone == key);
+            let untold = self.forgotten.iter().any(|gone| gone == key);
             if new.is_some() || !untold {
                 return Some(emission);
             }
@@ -300,31 +245,19 @@ impl<K: 'static, V: 'static> TaskStore for SessionState<K, V> {
     leave_to_rows!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.observed.seal();
         self.typed.rows.seal()
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.observed.commit();
-        self.typed.rows.commit()?;
-        // At a commit only: an abort must not bring half of a segment back.
-        self.expire()
+        self.typed.rows.commit()
     }
 
     fn abort(&mut self) {
-        self.observed.abort();
         self.forgotten.clear();
         self.typed.rows.abort();
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        if key.len() < SUFFIX_BYTES {
-            return Err(Error::fatal(format_args!(
-                "a record of the changelog of `{}` is no session",
-                self.name()
-            )));
-        }
-        self.observed.resume(self.observed.now.max(window_of(key).end_ms));
         self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

@@ -301,7 +301,9 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
         None
     }
 
-    fn restored_to(&mut self, _: Checkpoint) {}
+    fn restored_to(&mut self, _: Checkpoint) -> Result<()> {
+        Ok(())
+    }
 
     fn acknowledged(&mut self, _: Checkpoint) {}
 

@@ -41,7 +41,7 @@ pub(crate) trait TaskStore: Any + Send {
     fn reflected(&self) -> Option<Checkpoint>;
 
     /// Notes how far the changelog has been restored.
-    fn restored_to(&mut self, checkpoint: Checkpoint);
+    fn restored_to(&mut self, checkpoint: Checkpoint) -> Result<()>;
 
     /// Notes the highest acknowledged changelog offset of the epoch that is about to be committed.
     fn acknowledged(&mut self, checkpoint: Checkpoint);

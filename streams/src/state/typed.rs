@@ -35,8 +35,13 @@ pub(super) struct Typed<K, V> {
 
 impl<K: 'static, V: 'static> Typed<K, V> {
     pub(super) fn new(init: &StoreInit, key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> Result<Self> {
-        let (rows, topic) = (Rows::new(init)?, Arc::clone(&init.topic));
-        Ok(Typed { rows, topic, key, value, key_bytes: Vec::new(), value_bytes: Vec::new() })
+        Ok(Typed::of(Rows::new(init)?, init, key, value))
+    }
+
+    /// Typed rows.
+    pub(super) fn of(rows: Rows, init: &StoreInit, key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> Self {
+        let topic = Arc::clone(&init.topic);
+        Typed { rows, topic, key, value, key_bytes: Vec::new(), value_bytes: Vec::new() }
     }
 
     /// Fills `key_bytes`.
@@ -166,23 +171,26 @@ impl<K: 'static, V: 'static> Typed<K, V> {
         }
     }
 
-    /// Shows the rows of a key whose times, which stand behind the key, lie from one to the other (none is negative).
+    /// Shows the rows of a key whose times, which stand behind the key, lie from one to the other (none is negative): time
+    /// and number of each, then the row.
     pub(super) fn scan_group(
         &mut self,
         key: &K,
         (from, to): (i64, i64),
         order: Order,
-        mut each: impl FnMut(i64, Timestamped<V>),
+        mut each: impl FnMut((i64, i64), Timestamped<V>),
     ) -> Result<()> {
         self.write_key(key)?;
         let Self { rows, topic, key_bytes, value: serde, .. } = self;
-        let suffixes = ((from as u64, 0), (to as u64, u32::MAX));
+        let suffixes = ((from.unsigned_abs(), 0), (to.unsigned_abs(), u64::MAX));
+        let timed = rows.timed_keys();
         let mut unreadable = None;
         rows.scan_group(key_bytes, suffixes, order, |bytes, row| {
-            let time = bytes.get(key_bytes.len()..).and_then(|suffix| suffix.first_chunk());
+            let suffix = timed.and_then(|timed| timed.split(bytes));
+            let (time, number) = suffix.map_or((-1, -1), |(_, (time, number))| (time as i64, number as i64));
             match read_row(&**serde, topic, row) {
                 Ok(row) => {
-                    each(time.map_or(-1, |time| i64::from_be_bytes(*time)), row);
+                    each((time, number), row);
                     ControlFlow::Continue(())
                 }
                 Err(error) => {

@@ -372,7 +372,7 @@ impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
 mod tests {
     use super::*;
     use crate::serdes::text;
-    use crate::state::check::{Logged, Tested};
+    use crate::state::check::{Logged, Random, Tested};
 
     type Versions = Tested<VersionedState<String, String>>;
 
@@ -474,15 +474,6 @@ mod tests {
         assert_eq!(store.rows(), 2);
         assert_eq!(store.latest("a"), Some(("x".to_string(), 490)));
         assert_eq!(store.latest("b"), None);
-    }
-
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: i64) -> i64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) as i64 % bound
-        }
     }
 
     /// Against a map of all versions, which forgets nothing.

@@ -11,19 +11,16 @@ use std::sync::Arc;
 use anabranch_state_store::{Emission, EmissionBuffer, Order, Row};
 
 use super::composite::{composite_bounds, key_range, within};
-use super::epoched::Epoched;
-use super::rows::leave_to_rows;
+use super::rows::{Rows, leave_to_rows};
 use super::typed::{Timestamped, Typed, Updated};
 use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{Window, Windowed};
 
-/// Start and sequence number stand behind the key.
-const SUFFIX_BYTES: usize = 12;
-
-/// How long a segment is at least.
-const SEGMENT_MS: i64 = 60_000;
+/// A sequence number stands behind the start, which stands behind the key.
+const NUMBER_BYTES: usize = 4;
+const SUFFIX_BYTES: usize = 8 + NUMBER_BYTES;
 
 /// How a window store keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +34,10 @@ pub(crate) struct WindowSettings {
     pub(crate) in_memory: bool,
 }
 
-impl WindowSettings {
-    fn segment_ms(self) -> i64 {
-        (self.retention_ms / 2).max(SEGMENT_MS)
-    }
-}
-
 /// A window store of a task.
 pub(crate) struct WindowState<K, V> {
     typed: Typed<K, V>,
     settings: WindowSettings,
-    /// The highest window start written.
-    observed: Epoched<i64>,
-    /// Windows that start before this were removed.
-    removed_before: i64,
-    /// Windows that start at this time or later are still needed.
-    needed_from: i64,
 }
 
 /// A row of a key.
@@ -70,13 +55,8 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         settings: WindowSettings,
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
-            Ok(WindowState {
-                typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))?,
-                settings,
-                observed: Epoched::new(-1),
-                removed_before: 0,
-                needed_from: i64::MAX,
-            })
+            let rows = Rows::timed(init, settings.retention_ms, NUMBER_BYTES)?;
+            Ok(WindowState { typed: Typed::of(rows, init, Arc::clone(&key), Arc::clone(&value)), settings })
         })
     }
 
@@ -101,7 +81,7 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         value: Option<(&V, i64)>,
         write: &mut WriteContext<'_>,
     ) -> Result<bool> {
-        if !self.keeps(start) {
+        if !self.typed.rows.expiry()?.admits(start) {
             return Ok(false);
         }
         self.write_key(key, start)?;
@@ -118,23 +98,16 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         write: &mut WriteContext<'_>,
         change: impl FnOnce(Option<Timestamped<V>>) -> Result<Updated<V>>,
     ) -> Result<Option<Updated<V>>> {
-        if !self.keeps(start) {
+        if !self.typed.rows.expiry()?.admits(start) {
             return Ok(None);
         }
         self.write_key(key, start)?;
         self.typed.update(write, change).map(Some)
     }
 
-    fn visible_from(&self, from: i64) -> i64 {
-        let oldest = if self.settings.hides { self.observed.now - self.settings.retention_ms + 1 } else { 0 };
-        from.max(oldest).max(0)
-    }
-
-    /// Whether a window of this start is young enough to be written.
-    fn keeps(&mut self, start: i64) -> bool {
-        self.observed.now = self.observed.now.max(start);
-        let segment_ms = self.settings.segment_ms();
-        start / segment_ms >= (self.observed.now - self.settings.retention_ms) / segment_ms
+    fn visible_from(&mut self, from: i64) -> Result<i64> {
+        let oldest = if self.settings.hides { self.typed.rows.expiry()?.oldest() } else { 0 };
+        Ok(from.max(oldest).max(0))
     }
 
     /// The windows of a key that start from `from` to `to`.
@@ -145,12 +118,12 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         to: i64,
         order: Order,
     ) -> Result<Vec<WindowRow<V>>> {
-        let from = self.visible_from(from);
+        let from = self.visible_from(from)?;
         let mut found = Vec::new();
         if to < from {
             return Ok(found);
         }
-        self.typed.scan_group(key, (from, to), order, |start, (value, timestamp)| {
+        self.typed.scan_group(key, (from, to), order, |(start, _), (value, timestamp)| {
             found.push(WindowRow { start, value, timestamp });
         })?;
         Ok(found)
@@ -158,9 +131,9 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
 
     /// All windows that start from `from` to `to`, by start, then by key.
     pub(crate) fn fetch_all(&mut self, from: i64, to: i64) -> Result<Vec<(K, WindowRow<V>)>> {
-        let from = self.visible_from(from);
+        let from = self.visible_from(from)?;
         let mut rows: Vec<(i64, Vec<u8>, Vec<u8>, i64)> = Vec::new();
-        self.typed.rows.scan_in_any_order(|bytes, row| {
+        self.typed.rows.scan_segments(from, to, |bytes, row| {
             let start = start_of(bytes);
             if (from..=to).contains(&start) {
                 rows.push((start, bytes.to_vec(), row.value.to_vec(), row.timestamp));
@@ -181,8 +154,8 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
     }
 
     /// The earliest start that the retention covers: who is no operator sees no older window.
-    pub(crate) fn retained_from(&self) -> i64 {
-        (self.observed.now - self.settings.retention_ms + 1).max(0)
+    pub(crate) fn retained_from(&mut self) -> Result<i64> {
+        Ok(self.typed.rows.expiry()?.oldest().max(0))
     }
 
     /// The windows of a range of keys that start from `from` to `to`, in Kafka Streams' order.
@@ -204,7 +177,7 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
             }
             ControlFlow::Continue(())
         })?;
-        let segment_ms = self.settings.segment_ms();
+        let segment_ms = self.typed.rows.expiry()?.segment_ms();
         match self.settings.in_memory {
             true => rows.sort_by(|(a, ..), (b, ..)| (start_of(a), a).cmp(&(start_of(b), b))),
             false => rows.sort_by_key(|(bytes, ..)| start_of(bytes) / segment_ms),
@@ -221,26 +194,9 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
     }
 
     /// Keeps windows that start at `start` or later, whatever the retention says: they are still to be emitted.
-    pub(crate) fn need_from(&mut self, start: i64) {
-        self.needed_from = start;
-    }
-
-    /// Removes what is older than the oldest live segment.
-    fn expire(&mut self) -> Result<()> {
-        let segment_ms = self.settings.segment_ms();
-        let oldest = (self.observed.now - self.settings.retention_ms) / segment_ms * segment_ms;
-        let limit = oldest.min(self.needed_from);
-        if limit <= self.removed_before {
-            return Ok(());
-        }
-        self.removed_before = limit;
-        let mut expired: Vec<Vec<u8>> = Vec::new();
-        self.typed.rows.scan_in_any_order(|bytes, _| {
-            if start_of(bytes) < limit {
-                expired.push(bytes.to_vec());
-            }
-        })?;
-        expired.iter().try_for_each(|key| self.typed.rows.remove_silently(key))
+    pub(crate) fn need_from(&mut self, start: i64) -> Result<()> {
+        self.typed.rows.expiry()?.need_from(start);
+        Ok(())
     }
 }
 
@@ -265,14 +221,7 @@ impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowSt
     }
 
     fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
-        while let Some(emission) = self.typed.rows.take_pending(writes) {
-            // What has expired is no deletion to tell of.
-            if start_of(emission.emission().key) >= self.removed_before {
-                return Some(emission);
-            }
-            self.typed.rows.put_back(emission);
-        }
-        None
+        self.typed.rows.take_pending(writes)
     }
 
     fn put_back(&mut self, emission: EmissionBuffer) {
@@ -298,30 +247,18 @@ impl<K: 'static, V: 'static> TaskStore for WindowState<K, V> {
     leave_to_rows!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.observed.seal();
         self.typed.rows.seal()
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.observed.commit();
-        self.typed.rows.commit()?;
-        // At a commit only: an abort must not bring half of a segment back.
-        self.expire()
+        self.typed.rows.commit()
     }
 
     fn abort(&mut self) {
-        self.observed.abort();
         self.typed.rows.abort();
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        if key.len() < SUFFIX_BYTES {
-            return Err(Error::fatal(format_args!(
-                "a record of the changelog of `{}` is no window",
-                self.name()
-            )));
-        }
-        self.observed.resume(self.observed.now.max(start_of(key)));
         self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

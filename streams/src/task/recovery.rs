@@ -59,8 +59,11 @@ impl Task {
     }
 
     /// Notes that a store's changelog has been restored to its end.
-    pub(crate) fn restored_to(&mut self, store: usize, checkpoint: Checkpoint) {
-        self.state.stores.get(store).restored_to(checkpoint);
+    ///
+    /// # Errors
+    /// If the store's engine cannot be read.
+    pub(crate) fn restored_to(&mut self, store: usize, checkpoint: Checkpoint) -> Result<()> {
+        self.state.stores.get(store).restored_to(checkpoint)
     }
 
     /// Notes the highest acknowledged changelog offset of the epoch that is about to be committed.

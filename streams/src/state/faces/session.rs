@@ -91,7 +91,7 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
 
     /// The value of the session of a key from `start_ms` to `end_ms`.
     pub fn fetch_session(&mut self, key: &K, start_ms: i64, end_ms: i64) -> Result<Option<V>> {
-        if end_ms < self.state.retained_from() {
+        if end_ms < self.state.retained_from()? {
             return Ok(None);
         }
         self.state.fetch(key, SessionWindow { start_ms, end_ms })
@@ -104,7 +104,7 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
         order: Order,
     ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
         let (earliest_end, latest_start) = first_and_last(times);
-        let earliest_end = earliest_end.max(self.state.retained_from());
+        let earliest_end = earliest_end.max(self.state.retained_from()?);
         let found = self.state.find(key, earliest_end, latest_start, order)?;
         let windowed =
             found.into_iter().map(|(window, value)| (Windowed { key: key.clone(), window }, value));
@@ -116,7 +116,7 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
         keys: &impl RangeBounds<K>,
         order: Order,
     ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
-        let retained = self.state.retained_from();
+        let retained = self.state.retained_from()?;
         self.state.find_keys(keys, (retained, i64::MAX), order).map(Entries::of)
     }
 }

@@ -40,7 +40,7 @@ impl<'a, K: Data, V: Data> WindowStore<'a, K, V> {
 
     /// The value of a key in the window that starts at `start_ms`.
     pub fn fetch(&mut self, key: &K, start_ms: i64) -> Result<Option<V>> {
-        if start_ms < self.state.retained_from() {
+        if start_ms < self.state.retained_from()? {
             return Ok(None);
         }
         Ok(self.state.fetch(key, start_ms)?.map(|(value, _)| value))
@@ -99,7 +99,7 @@ impl<'a, K: Data, V: Data> WindowStore<'a, K, V> {
     }
 
     fn of_key(&mut self, key: &K, starts: &impl RangeBounds<i64>, order: Order) -> Result<Entries<(i64, V)>> {
-        let (from, to) = self.visible(starts);
+        let (from, to) = self.visible(starts)?;
         let rows = self.state.fetch_range(key, from, to, order)?;
         Ok(Entries::of(rows.into_iter().map(|row| (row.start, row.value)).collect()))
     }
@@ -110,7 +110,7 @@ impl<'a, K: Data, V: Data> WindowStore<'a, K, V> {
         starts: &impl RangeBounds<i64>,
         order: Order,
     ) -> Result<Entries<(Windowed<K>, V)>> {
-        let (size_ms, visible) = (self.state.size_ms(), self.visible(starts));
+        let (size_ms, visible) = (self.state.size_ms(), self.visible(starts)?);
         let rows = self.state.fetch_keys(keys, visible, order)?;
         let windowed = rows.into_iter().map(|(key, row)| {
             let window = TimeWindow::between(row.start, row.start.saturating_add(size_ms));
@@ -119,8 +119,8 @@ impl<'a, K: Data, V: Data> WindowStore<'a, K, V> {
         Ok(Entries::of(windowed.collect()))
     }
 
-    fn visible(&self, starts: &impl RangeBounds<i64>) -> (i64, i64) {
+    fn visible(&mut self, starts: &impl RangeBounds<i64>) -> Result<(i64, i64)> {
         let (from, to) = first_and_last(starts);
-        (from.max(self.state.retained_from()), to)
+        Ok((from.max(self.state.retained_from()?), to))
     }
 }

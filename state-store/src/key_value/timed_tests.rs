@@ -1,0 +1,276 @@
+//! Tables of keys that have a time, against a model of maps: groups, segments that are dropped, and crashes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::*;
+use crate::engine::fjall::{FjallEngine, FjallOptions};
+use crate::engine::memory::MemoryEngine;
+use crate::random::Random;
+use crate::table::timed::Suffix;
+
+const STORE: &str = "0_1-windows";
+const NOTE: &[u8] = b"note";
+const KEYS: TimedKeys = TimedKeys { number_bytes: 4, segment_ms: 10 };
+const GROUPS: [&[u8]; 5] = [b"", b"a", b"a\0\0\0\0\0\0\0\0\0\0\0\x01", b"key", b"a longer key"];
+
+type Key = (&'static [u8], Suffix);
+type Map = BTreeMap<Key, Vec<u8>>;
+
+/// What lies behind a table under test.
+enum Disk {
+    None,
+    Memory(MemoryEngine),
+    Fjall(tempfile::TempDir, anabranch_host::Host),
+}
+
+impl Disk {
+    fn open(&self, cached: bool) -> KeyValueTable {
+        let options = TableOptions { cached, timed: Some(KEYS) };
+        let engine: Arc<dyn Engine> = match self {
+            Disk::None => return KeyValueTable::in_memory(options),
+            Disk::Memory(engine) => Arc::new(engine.clone()),
+            Disk::Fjall(directory, host) => {
+                let engine = FjallEngine::open(&host.disk(), directory.path(), FjallOptions::default());
+                Arc::new(engine.expect("the disk is sound"))
+            }
+        };
+        KeyValueTable::open_in(engine, STORE, options).expect("the disk is sound")
+    }
+
+    fn crash(&self, random: &mut Random) {
+        if let Disk::Memory(engine) = self {
+            engine.crash(random.below(engine.unsynced_batches() + 1));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Model {
+    newest: Map,
+    sealed: Map,
+    committed: Map,
+    /// Written since the last seal.
+    touched: BTreeSet<Key>,
+    changelog: Vec<(Key, Option<Vec<u8>>)>,
+    sealed_log: usize,
+    committed_log: usize,
+    /// Segments before this one are dropped at each commit.
+    floor: u64,
+}
+
+impl Model {
+    fn put(&mut self, key: Key, value: Option<Vec<u8>>) {
+        self.changelog.push((key, value.clone()));
+        self.touched.insert(key);
+        match value {
+            Some(value) => self.newest.insert(key, value),
+            None => self.newest.remove(&key),
+        };
+    }
+
+    fn drop_segments(&mut self) {
+        let stays = |key: &Key| key.1.0 / KEYS.segment_ms >= self.floor || self.touched.contains(key);
+        self.newest.retain(|key, _| stays(key));
+        self.committed.retain(|key, _| stays(key));
+    }
+
+    fn abort(&mut self) {
+        self.newest = self.committed.clone();
+        self.changelog.truncate(self.committed_log);
+        self.touched.clear();
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { offset: self.committed_log as i64 - 1, wall_clock_ms: 7 }
+    }
+
+    /// Replays the changelog over what a crash left.
+    fn restore(&mut self, table: &mut KeyValueTable, random: &mut Random) {
+        let start = table.stored_checkpoint().map_or(0, |checkpoint| (checkpoint.offset + 1) as usize);
+        assert!(start <= self.committed_log, "the store is ahead of the changelog");
+        let note = table.get(NOTE).expect("the disk is sound").map_or(0, |row| row.timestamp as usize);
+        assert!((start..=self.committed_log).contains(&note), "the note says {note}");
+        for (key, value) in &self.changelog[start..self.committed_log] {
+            let row = value.as_ref().map(|value| Row::new(value, 1));
+            table.restore(&bytes(*key), row).expect("nothing is uncommitted");
+            if random.below(50) == 0 {
+                table.write_behind(random.below(2000)).expect("the disk is sound");
+            }
+        }
+        let note = Row::new(b"", self.committed_log as i64);
+        table.restore(NOTE, Some(note)).expect("nothing is uncommitted");
+        table.restored_to(self.checkpoint());
+        table.drop_segments(self.floor).expect("the disk is sound");
+        self.drop_segments();
+    }
+}
+
+fn bytes((group, (time, number)): Key) -> Vec<u8> {
+    [group, &time.to_be_bytes(), &(number as u32).to_be_bytes()].concat()
+}
+
+fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
+    let random = &mut Random(seed);
+    let (mut table, mut model) = (disk.open(cached), Model::default());
+    let mut in_flight = None;
+    for step in 0..steps {
+        let group = GROUPS[random.below(GROUPS.len())];
+        // Times go on; some are old, a few older than what is kept.
+        let now = step / 4;
+        let suffix = |random: &mut Random| match random.below(8) {
+            0..4 => (now, random.below(3) as u64),
+            _ => (now.saturating_sub(random.below(60) as u64), random.below(3) as u64),
+        };
+        match random.below(40) {
+            0..20 => {
+                let at = suffix(random);
+                let value = (random.below(4) > 0).then(|| random.bytes(90));
+                let row = value.as_ref().map(|value| Row::new(value, 1));
+                table.put(&bytes((group, at)), row, &Context::none(1)).expect("the disk is sound");
+                model.put((group, at), value);
+            }
+            20..23 => {
+                let at = suffix(random);
+                let row = table.get(&bytes((group, at))).expect("the disk is sound");
+                assert_eq!(row.map(|row| row.value), model.newest.get(&(group, at)).map(Vec::as_slice));
+            }
+            23 if in_flight.is_none() => {
+                table.flush(|_| Ok::<_, ()>(())).expect("never fails");
+                let note = Row::new(b"", model.changelog.len() as i64);
+                table.put_unseen(NOTE, Some(note)).expect("the disk is sound");
+                in_flight = Some(table.seal_epoch().expect("flushed"));
+                (model.sealed, model.sealed_log) = (model.newest.clone(), model.changelog.len());
+                model.touched.clear();
+            }
+            24..26 => {
+                if let Some(epoch) = in_flight.take() {
+                    model.committed = std::mem::take(&mut model.sealed);
+                    model.committed_log = model.sealed_log;
+                    model.floor = now.saturating_sub(40) / KEYS.segment_ms;
+                    table.commit_epoch(epoch, Some(model.checkpoint())).expect("sealed");
+                    table.drop_segments(model.floor).expect("the disk is sound");
+                    model.drop_segments();
+                }
+            }
+            26 if random.below(3) == 0 => {
+                table.abort();
+                in_flight = None;
+                model.abort();
+            }
+            27..29 => _ = table.write_behind(random.below(3000)).expect("the disk is sound"),
+            29 if random.below(4) == 0 => table.write_behind_all().expect("the disk is sound"),
+            30 if random.below(2) == 0 => table.evict(random.below(20_000)),
+            31 if random.below(4) == 0 && !matches!(disk, Disk::None) => {
+                drop(table);
+                in_flight = None;
+                model.abort();
+                disk.crash(random);
+                table = disk.open(cached);
+                model.restore(&mut table, random);
+            }
+            32 => {
+                let (from, to) = (suffix(random).0, suffix(random).0);
+                let segments = KEYS.segment_at(from)..=KEYS.segment_at(to);
+                let mut expected: Vec<_> = model.newest.iter().collect();
+                expected.retain(|((_, (time, _)), _)| segments.contains(&KEYS.segment_at(*time)));
+                let mut expected: Vec<_> =
+                    expected.into_iter().map(|(key, value)| (bytes(*key), value.clone())).collect();
+                let mut shown = Vec::new();
+                let each = |key: &[u8], row: Row<'_>| shown.push((key.to_vec(), row.value.to_vec()));
+                table.scan_segments(from, to, each).expect("the disk is sound");
+                expected.sort();
+                shown.sort();
+                assert_eq!(shown, expected, "segments at step {step}");
+            }
+            33 => {
+                let mut expected: Vec<_> =
+                    model.committed.iter().map(|(key, value)| (bytes(*key), value.clone())).collect();
+                expected.sort();
+                let mut shown = Vec::new();
+                let scanned = table.scan_committed(&KeyRange::all(), Order::Forward, |key, row| {
+                    shown.push((key.to_vec(), row.value.to_vec()));
+                    ControlFlow::Continue(())
+                });
+                scanned.expect("the disk is sound");
+                assert_eq!(shown, expected, "committed at step {step}");
+            }
+            _ => {
+                let (from, to) = (suffix(random), suffix(random));
+                let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
+                let is_shown = |(other, at): &Key| *other == group && from <= *at && *at <= to;
+                let newest = model.newest.iter().filter(|(key, _)| is_shown(key));
+                let mut expected: Vec<_> = newest.map(|(key, value)| (bytes(*key), value.clone())).collect();
+                if order == Order::Reverse {
+                    expected.reverse();
+                }
+                let mut shown = Vec::new();
+                let scanned = table.scan_group(group, from, to, order, |key, row| {
+                    shown.push((key.to_vec(), row.value.to_vec()));
+                    ControlFlow::Continue(())
+                });
+                scanned.expect("the disk is sound");
+                assert_eq!(shown, expected, "group at step {step}");
+            }
+        }
+    }
+}
+
+fn agrees_with_the_model(seeds: u64, steps: u64, disk: impl Fn() -> Disk) {
+    for seed in 0..seeds {
+        let (cached, disk) = (seed % 2 == 0, disk());
+        let run = || run(seed, cached, steps, &disk);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        assert!(outcome.is_ok(), "to replay: run({seed}, {cached}, {steps}, ..)");
+    }
+}
+
+#[test]
+fn timed_keys_in_memory_agree_with_the_model() {
+    agrees_with_the_model(30, 1500, || Disk::None);
+}
+
+#[test]
+fn timed_keys_over_memory_that_crashes_agree_with_the_model() {
+    agrees_with_the_model(60, 1500, || Disk::Memory(MemoryEngine::new()));
+}
+
+#[test]
+fn timed_keys_over_fjall_agree_with_the_model() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    agrees_with_the_model(3, 1000, || Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()));
+}
+
+#[test]
+fn an_expired_segment_leaves_memory_and_engine() {
+    let engine = MemoryEngine::new();
+    let disk = Disk::Memory(engine.clone());
+    let mut table = disk.open(false);
+    for time in 0..50 {
+        table
+            .put(&bytes((b"k", (time, 0))), Some(Row::new(&[7; 200], 0)), &Context::none(0))
+            .expect("memory");
+    }
+    let epoch = table.seal_epoch().expect("nothing is pending");
+    table.commit_epoch(epoch, None).expect("sealed");
+    table.write_behind_all().expect("memory does not fail");
+    let names = |engine: &MemoryEngine| engine.store_names().expect("memory").join(" ");
+    let segments = "0_1-windows#0 0_1-windows#1 0_1-windows#2 0_1-windows#3 0_1-windows#4";
+    assert_eq!(names(&engine), format!("0_1-windows {segments}"));
+    table.drop_segments(3).expect("memory does not fail");
+    assert_eq!(names(&engine), "0_1-windows 0_1-windows#3 0_1-windows#4");
+    assert_eq!(table.resident_rows(), 20);
+    table.drop_segments(5).expect("memory does not fail");
+    assert_eq!(
+        (names(&engine).as_str(), table.resident_rows(), table.resident_bytes()),
+        ("0_1-windows", 0, 0)
+    );
+}
+
+#[test]
+fn groups_ask_for_keys_with_a_time() {
+    let mut table = KeyValueTable::in_memory(TableOptions::default());
+    let scanned = table.scan_group(b"k", (0, 0), (1, 0), Order::Forward, |_, _| ControlFlow::Continue(()));
+    assert!(matches!(scanned, Err(Error::Misuse(_))));
+}
