@@ -25,6 +25,7 @@ pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
+pub use crate::runtime::uncaught::{ReplaceThread, ShutdownApplication, ShutdownClient, UncaughtErrorAnswer};
 pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
     nullable, postcard, raw, text, void, windowed,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_client::Client;
 use anabranch_host::{Dialer, Host, RealRuntime};
@@ -10,10 +11,12 @@ use parking_lot::Mutex;
 
 use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
-use super::instance::{Instance, InstanceHandle};
+use super::instance::{Command, Instance, InstanceHandle};
 use super::query::ReadOnlyKeyValueStore;
 use super::restore_listener::{RestoreEvent, RestoreListener};
+use super::state::StateListener;
 use super::topic_io::{TopicConsumer, TopicProducer};
+use super::uncaught::{UncaughtErrorAnswer, UncaughtErrorHandler};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, RecordError, dead_letter};
@@ -23,30 +26,11 @@ use crate::state::{KeyValue, Store};
 use crate::topic::IntoTopic;
 use crate::topology::Topology;
 
+pub use super::state::State;
+
 /// Threads of the small runtime that carries connections, the group's member and a broker in this process. Tasks run on
 /// workers of their own (`num.stream.threads`).
 const RUNTIME_THREADS: usize = 2;
-
-/// What an application is doing, in Kafka Streams' words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not started.
-    Created,
-    /// Joining the group, or restoring state.
-    Rebalancing,
-    /// Every task it has is processing.
-    Running,
-    /// Stopping: committing what is done.
-    PendingShutdown,
-    /// Stopped.
-    NotRunning,
-    /// Stopping because of an error.
-    PendingError,
-    /// Stopped by an error.
-    Error,
-}
-
-type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
 
 /// An application to be started.
 ///
@@ -72,6 +56,7 @@ pub struct Streams {
     world: Option<(Host, Dialer)>,
     listener: Option<StateListener>,
     restore_listener: Option<RestoreListener>,
+    uncaught: Option<UncaughtErrorHandler>,
 }
 
 impl Streams {
@@ -92,6 +77,7 @@ impl Streams {
             world: None,
             listener: None,
             restore_listener: None,
+            uncaught: None,
         }
     }
 
@@ -215,6 +201,16 @@ impl Streams {
         self
     }
 
+    /// Asked what to do when an error ends a worker that no error policy has answered. Without it this instance ends.
+    #[must_use]
+    pub fn on_uncaught_error(
+        mut self,
+        handler: impl Fn(&Error) -> UncaughtErrorAnswer + Send + Sync + 'static,
+    ) -> Streams {
+        self.uncaught = Some(Arc::new(handler));
+        self
+    }
+
     /// Told how state comes back, store by store: for a progress bar. It runs on the workers' threads and must be quick.
     #[must_use]
     pub fn on_restore(mut self, listener: impl Fn(&RestoreEvent) + Send + Sync + 'static) -> Streams {
@@ -260,6 +256,7 @@ impl Streams {
                 create_topics,
                 listener: self.listener,
                 restore_listener: self.restore_listener,
+                uncaught: self.uncaught,
             };
             match instance.start().await {
                 Ok(handle) => Ok((handle, broker)),
@@ -393,6 +390,38 @@ impl RunningStreams {
         changelog::read(self.handle.client(), &topic, partitions).await
     }
 
+    /// How many workers process tasks.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.handle.workers().len()
+    }
+
+    /// Starts one worker more, which takes over a share of the tasks, and gives its number.
+    ///
+    /// # Errors
+    /// If its thread cannot be made, or the application has stopped.
+    pub async fn add_thread(&self) -> Result<usize> {
+        self.handle.command(|reply| Command::AddThread { reply }).await
+    }
+
+    /// Ends a worker, whose tasks go to the others after a commit, and gives its number.
+    ///
+    /// # Errors
+    /// If it is the last one, its work cannot be committed, or the application has stopped.
+    pub async fn remove_thread(&self) -> Result<usize> {
+        self.handle.command(|reply| Command::RemoveThread { reply }).await
+    }
+
+    /// Processes nothing until [`RunningStreams::resume`]. It stays in its group, and standbys follow on.
+    pub fn pause(&self) {
+        self.handle.sleep(true);
+    }
+
+    /// Goes on after [`RunningStreams::pause`].
+    pub fn resume(&self) {
+        self.handle.sleep(false);
+    }
+
     /// Waits until everything that was written to the source topics before this call is processed and committed, through
     /// every repartition topic, whichever instance does it.
     ///
@@ -407,10 +436,23 @@ impl RunningStreams {
     /// # Errors
     /// If something could not be committed, or the application had failed.
     pub async fn close(self) -> Result<()> {
+        self.end(None).await
+    }
+
+    /// As [`RunningStreams::close`], but gives up what is not done within this time, as a crash would: work of workers
+    /// that do not come back from user code.
+    ///
+    /// # Errors
+    /// As [`RunningStreams::close`]; if the time was too short.
+    pub async fn close_within(self, time: Duration) -> Result<()> {
+        self.end(Some(time)).await
+    }
+
+    async fn end(self, within: Option<Duration>) -> Result<()> {
         let RunningStreams { handle, _abandon, broker, runtime } = self;
         let host = handle.client().host().clone();
         let stopped = host.spawn(async move {
-            let stopped = handle.stop().await;
+            let stopped = handle.stop(within).await;
             let broker = broker.lock().take();
             drop(handle);
             if let Some(broker) = broker {

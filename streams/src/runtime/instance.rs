@@ -14,7 +14,6 @@ use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::application::State;
 use super::assignment::assignor::TaskAssignor;
 use super::assignment::holdings::Holdings;
 use super::assignment::placement::Policy;
@@ -23,11 +22,13 @@ use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
 use super::local_state;
-use super::member::{Member, StateListener, Timing};
+use super::member::{Member, Timing};
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
+use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::topics::{self, Plan};
+use super::uncaught::UncaughtErrorHandler;
 use super::worker::{Question, ToInstance, ToWorker, client_error};
 use super::workers::{WorkerParts, WorkerSenders, Workers};
 use crate::error::{Error, Result};
@@ -48,6 +49,7 @@ pub(crate) struct Instance {
     pub(crate) create_topics: Option<i32>,
     pub(crate) listener: Option<StateListener>,
     pub(crate) restore_listener: Option<RestoreListener>,
+    pub(crate) uncaught: Option<UncaughtErrorHandler>,
 }
 
 /// The way to a running instance. Cheap to clone.
@@ -77,10 +79,23 @@ pub(crate) struct Shared {
     commands: mpsc::UnboundedSender<Command>,
 }
 
+/// The wish for a clean end.
+pub(crate) struct Stop {
+    /// What is not done by then is given up.
+    pub(crate) within: Option<Duration>,
+    pub(crate) reply: oneshot::Sender<Result<()>>,
+}
+
 /// What its user asks of a running instance.
 pub(crate) enum Command {
     /// Commit, leave the group, end.
-    Stop { reply: oneshot::Sender<Result<()>> },
+    Stop(Stop),
+    /// One worker more.
+    AddThread { reply: oneshot::Sender<Result<usize>> },
+    /// One worker less.
+    RemoveThread { reply: oneshot::Sender<Result<usize>> },
+    /// Process nothing for a while, or go on.
+    Sleep(bool),
     /// End at once, as a crash would.
     Abandon,
 }
@@ -166,14 +181,33 @@ impl InstanceHandle {
         let _ = self.shared.commands.send(Command::Abandon);
     }
 
-    /// Stops it cleanly.
-    pub(crate) async fn stop(&self) -> Result<()> {
+    /// Stops it cleanly; what is not done within this time is given up.
+    pub(crate) async fn stop(&self, within: Option<Duration>) -> Result<()> {
+        self.command(|reply| Command::Stop(Stop { within, reply })).await
+    }
+
+    /// Asks for something and waits for the answer.
+    pub(crate) async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        if self.shared.commands.send(Command::Stop { reply }).is_err() {
+        if self.shared.commands.send(command(reply)).is_err() {
             // It has ended already.
             return Err(self.shared.failure());
         }
         answer.await.unwrap_or_else(|_| Err(self.shared.failure()))
+    }
+
+    /// Processes nothing until it is told to go on.
+    pub(crate) fn sleep(&self, asleep: bool) {
+        // One that has ended sleeps.
+        let _ = self.shared.commands.send(Command::Sleep(asleep));
+    }
+
+    /// The numbers of its workers.
+    pub(crate) fn workers(&self) -> Vec<usize> {
+        self.shared.workers.lock().keys().copied().collect()
     }
 }
 
@@ -194,12 +228,14 @@ impl Shared {
     pub(crate) fn enter(&self, state: State, listener: Option<&StateListener>) {
         let mut old = state;
         self.state.send_if_modified(|current| {
-            old = *current;
-            *current = state;
-            old != state
+            let may = current.may_become(state);
+            if may {
+                old = std::mem::replace(current, state);
+            }
+            may
         });
         if old != state {
-            tracing::info!(from = ?old, to = ?state, "state");
+            tracing::info!(from = %old, to = %state, "state");
             if let Some(listener) = listener {
                 listener(state, old);
             }
@@ -290,7 +326,7 @@ impl Instance {
             holdings: Arc::clone(&holdings),
         });
         for _ in 0..self.config.threads {
-            workers.start()?;
+            workers.start(false)?;
         }
         let topology = Arc::new(self.topology.clone());
         let mut task_config = TaskConfig {
@@ -319,7 +355,7 @@ impl Instance {
         let (globals, global) = global::start(parts, &plan.global_topics, to_instance).await?;
         task_config.globals = globals.clone();
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
-        let (consumer, offset_resets) =
+        let (consumer, offset_resets, max_poll_interval) =
             self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reads = |task: TaskId| {
@@ -357,10 +393,15 @@ impl Instance {
             directory,
             listener: self.listener,
             restore_listener: self.restore_listener,
+            uncaught: self.uncaught,
+            asleep: false,
+            given_up: BTreeSet::new(),
+            ending: None,
             timing: Timing {
                 probing_interval: Duration::from_millis(self.config.probing_rebalance_interval_ms),
                 acceptable_lag: self.config.acceptable_recovery_lag,
                 cleanup_delay: Duration::from_millis(self.config.state_cleanup_delay_ms),
+                max_poll_interval,
                 has_transactions: self.config.guarantee == Guarantee::ExactlyOnce,
             },
             standing: BTreeSet::new(),
@@ -400,14 +441,14 @@ impl Instance {
     }
 
     /// The group's member. With a state directory it is a static one: a killed instance that comes back is the same member
-    /// and gets its tasks at once (KIP-345). With it comes where each topic begins.
+    /// and gets its tasks at once (KIP-345). With it comes where each topic begins, and `max.poll.interval.ms`.
     fn consumer(
         &self,
         client: &Client,
         plan: Arc<Plan>,
         holdings: Arc<Holdings>,
         instance_id: Option<String>,
-    ) -> Result<(Consumer, BTreeMap<String, AutoOffsetReset>)> {
+    ) -> Result<(Consumer, BTreeMap<String, AutoOffsetReset>, Duration)> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
         settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
         // A partition that is resumed waits for the fetch under way to come back.
@@ -421,6 +462,7 @@ impl Instance {
         }
         let config = ConsumerConfig::from_pairs(&settings)
             .map_err(|error| client_error("consumer settings", error))?;
+        let max_poll_interval = Duration::from_millis(config.max_poll_interval_ms);
         let sources: BTreeSet<String> =
             plan.subtopologies.iter().flat_map(|s| s.topics.sources.clone()).collect();
         let resets =
@@ -438,7 +480,7 @@ impl Instance {
             consumer.set_offset_reset(topic, *reset);
         }
         consumer.subscribe(sources).map_err(|error| client_error("subscribing", error))?;
-        Ok((consumer, resets))
+        Ok((consumer, resets, max_poll_interval))
     }
 }
 

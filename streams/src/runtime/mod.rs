@@ -1,8 +1,8 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
+//! Reading order: [`config`], [`state`], [`uncaught`], [`application`] (what a user holds); `topics`, `partition_counts` and `beginnings`
 //! (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes batches to
-//! workers), `assignment` (who gets which task); `workers`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`,
+//! workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`,
 //! `transaction` (the loop that processes and commits); `restore` and [`restore_listener`] (state that comes back or is
 //! followed), `local_state`, `state_directory`, `global` (stores that every instance has whole); `drain`, [`query`],
 //! `changelog` and [`topic_io`] (what can be asked of a running application).
@@ -12,6 +12,7 @@ pub mod application;
 mod assignment;
 mod batch_outbox;
 mod beginnings;
+mod busy;
 mod changelog;
 pub mod config;
 mod drain;
@@ -24,9 +25,11 @@ pub mod query;
 mod restore;
 pub mod restore_listener;
 mod running_task;
+pub mod state;
 mod state_directory;
 pub mod topic_io;
 mod topics;
 mod transaction;
+pub mod uncaught;
 mod worker;
 mod workers;

@@ -1,21 +1,23 @@
 //! The workers of an instance: how they are made, each on a thread of its own, and how many there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anabranch_client::{Client, Producer, ProducerConfig};
-use anabranch_host::{JoinError, JoinHandle};
+use anabranch_host::{Instant, JoinError, JoinHandle};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::assignment::holdings::Holdings;
+use super::busy::Busy;
 use super::config::Guarantee;
 use super::state_directory::hex;
 use super::transaction::WorkerTransaction;
 use super::worker::{self, FromWorker, ToInstance, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
+use crate::processor::TaskId;
 
 /// Undo lists and unsent records of one worker beyond this force a commit.
 const UNCOMMITTED_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -45,14 +47,31 @@ pub(crate) struct Workers {
     /// Each worker's part of the cache.
     cache_bytes: Arc<AtomicUsize>,
     senders: WorkerSenders,
-    threads: BTreeMap<usize, JoinHandle<()>>,
+    threads: BTreeMap<usize, Thread>,
+    /// Threads that did not come back from user code, by the numbers that they had: these are not given again.
+    retired: BTreeMap<usize, Thread>,
+    /// Those that get no more tasks.
+    closing: BTreeSet<usize>,
+}
+
+struct Thread {
+    busy: Busy,
+    ended: Arc<AtomicBool>,
+    handle: JoinHandle<()>,
 }
 
 impl Workers {
     /// None yet.
     pub(crate) fn new(parts: WorkerParts) -> Self {
         let cache_bytes = Arc::new(AtomicUsize::new(parts.cache_max_bytes));
-        Workers { parts, cache_bytes, senders: WorkerSenders::default(), threads: BTreeMap::new() }
+        Workers {
+            parts,
+            cache_bytes,
+            senders: WorkerSenders::default(),
+            threads: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            closing: BTreeSet::new(),
+        }
     }
 
     /// The ways to them, also to those that come later.
@@ -65,12 +84,14 @@ impl Workers {
         self.senders.lock().keys().copied().collect()
     }
 
-    /// Starts one more, under the lowest number that is free.
+    /// Starts one more, under the lowest number that is free; `asleep`, it processes nothing for now.
     ///
     /// # Errors
     /// If its producer or its thread cannot be made.
-    pub(crate) fn start(&mut self) -> Result<usize> {
-        let number = (1..).find(|number| !self.threads.contains_key(number)).unwrap_or(1);
+    pub(crate) fn start(&mut self, asleep: bool) -> Result<usize> {
+        let is_free =
+            |number: &usize| !self.threads.contains_key(number) && !self.retired.contains_key(number);
+        let number = (1..).find(is_free).unwrap_or(1);
         let WorkerParts { client, application_id, to_instance, .. } = &self.parts;
         let transaction = match self.parts.guarantee {
             Guarantee::AtLeastOnce => None,
@@ -96,18 +117,24 @@ impl Workers {
             uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
             cache_max_bytes: Arc::clone(&self.cache_bytes),
             buffered_records: self.parts.buffered_records,
+            busy: Busy::default(),
+            asleep,
             to_instance: to_instance.clone(),
         };
+        let (busy, ended) = (context.busy.clone(), Arc::new(AtomicBool::new(false)));
         let name = format!("{application_id}-StreamThread-{number}");
         let (sender, receiver) = mpsc::unbounded_channel();
         let thread = client.host().spawn_pinned(&name, move || worker::run(context, receiver));
         let thread = thread.map_err(|error| Error::fatal("starting a worker").with_source(error))?;
-        let watched = client.host().spawn(async move {
-            if let Err(error @ JoinError::Panicked(_)) = thread.await {
+        let has_ended = Arc::clone(&ended);
+        let handle = client.host().spawn(async move {
+            let outcome = thread.await;
+            has_ended.store(true, Ordering::Relaxed);
+            if let Err(error @ JoinError::Panicked(_)) = outcome {
                 to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
             }
         });
-        self.threads.insert(number, watched);
+        self.threads.insert(number, Thread { busy, ended, handle });
         self.senders.lock().insert(number, sender);
         self.counted();
         Ok(number)
@@ -120,11 +147,57 @@ impl Workers {
         self.parts.holdings.set_workers(numbers);
     }
 
-    /// Waits until all their threads have ended.
+    /// Gives a worker no more tasks.
+    pub(crate) fn close_to_new(&mut self, number: usize) {
+        self.closing.insert(number);
+    }
+
+    /// The numbers of those that may get tasks.
+    pub(crate) fn open(&self) -> Vec<usize> {
+        self.numbers().into_iter().filter(|number| !self.closing.contains(number)).collect()
+    }
+
+    /// A worker has ended, or is about to: waits for its thread.
+    pub(crate) async fn forget(&mut self, number: usize) {
+        self.senders.lock().remove(&number);
+        self.closing.remove(&number);
+        if let Some(thread) = self.threads.remove(&number) {
+            // A panic has been told as a failure.
+            let _ = thread.handle.await;
+        }
+        self.counted();
+    }
+
+    /// Workers that have been at one task for longer than `limit`.
+    pub(crate) fn stuck(&self, limit: Duration, now: Instant) -> Vec<(usize, TaskId, Duration)> {
+        let beyond = |(number, thread): (&usize, &Thread)| {
+            thread.busy.beyond(limit, now).map(|(task, time)| (*number, task, time))
+        };
+        self.threads.iter().filter_map(beyond).collect()
+    }
+
+    /// Gives a worker up that does not come back. If it does, it ends without any effect.
+    pub(crate) fn retire(&mut self, number: usize) {
+        self.senders.lock().remove(&number);
+        if let Some(thread) = self.threads.remove(&number) {
+            thread.busy.retire();
+            self.retired.insert(number, thread);
+        }
+        self.counted();
+    }
+
+    /// Whether there were such workers, and all of them have ended by now.
+    pub(crate) fn retired_have_ended(&mut self) -> bool {
+        let any = !self.retired.is_empty();
+        self.retired.retain(|_, thread| !thread.ended.load(Ordering::Relaxed));
+        any && self.retired.is_empty()
+    }
+
+    /// Waits until all their threads have ended, but for those that do not come back.
     pub(crate) async fn ended(self) {
         for thread in self.threads.into_values() {
             // A panic has been told as a failure.
-            let _ = thread.await;
+            let _ = thread.handle.await;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod beginnings;
+mod control;
 mod errors;
 mod exactly_once;
 mod foreign_keys;

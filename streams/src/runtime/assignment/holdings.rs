@@ -120,6 +120,11 @@ impl Holdings {
         self.state.lock().workers = workers.into_iter().collect();
     }
 
+    /// Asks the leader to end the application everywhere.
+    pub(crate) fn ask_to_shut_down(&self) {
+        self.state.lock().shut_down = true;
+    }
+
     /// A task has been opened, or has got another role.
     pub(crate) fn opened(&self, task: TaskId, role: Role, progress: Arc<Progress>) {
         let mut state = self.state.lock();
@@ -150,6 +155,16 @@ impl Holdings {
             state.stored.iter().filter(|(_, stored)| stored.since <= before).map(|(task, _)| *task).collect();
         state.stored.retain(|_, stored| stored.since > before);
         unused
+    }
+
+    /// Tasks that it will not run for now.
+    pub(crate) fn refuse(&self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.state.lock().refused.extend(tasks);
+    }
+
+    /// It will run all tasks again.
+    pub(crate) fn refuse_nothing(&self) {
+        self.state.lock().refused.clear();
     }
 
     /// The processes of the assignment that has just come.

@@ -1,13 +1,9 @@
 //! The group's member: the loop that owns the consumer.
 //!
-//! ```text
-//! Created -> Rebalancing <-> Running -> PendingShutdown -> NotRunning
-//!                 \            |
-//!                  +-----------+------> PendingError -> Error
-//! ```
 //! It routes raw batches to the worker that owns the task, opens and closes tasks as the group says, and commits for the
 //! workers, all of whom are one member. It never looks into a record.
 
+mod control;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,17 +17,18 @@ use anabranch_client::{
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-use super::application::State;
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
-use super::assignment::user_data::{Assignment, Processes, Word};
+use super::assignment::user_data::{Assignment, Word};
 use super::global::Reading;
-use super::instance::{Command, Shared};
+use super::instance::{Command, Shared, Stop};
 use super::local_state;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
+use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::transaction::WorkerTransaction;
+use super::uncaught::UncaughtErrorHandler;
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
 use crate::error::{Error, Result};
@@ -48,11 +45,10 @@ const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 const FENCE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two requests for another placement because something has caught up.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
+/// Why a close was not clean.
+const TOO_LATE: &str = "not stopped in time: what was not committed is processed again by the next start";
 /// How often it is looked for state that nobody uses any more.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
-
-/// Told of the new state and the old one.
-pub(crate) type StateListener = Arc<dyn Fn(State, State) + Send + Sync>;
 
 /// What the loop needs and keeps.
 pub(crate) struct Member {
@@ -72,6 +68,13 @@ pub(crate) struct Member {
     pub(crate) directory: Option<StateDirectory>,
     pub(crate) listener: Option<StateListener>,
     pub(crate) restore_listener: Option<RestoreListener>,
+    pub(crate) uncaught: Option<UncaughtErrorHandler>,
+    /// Nothing is processed for a while.
+    pub(crate) asleep: bool,
+    /// Tasks that are assigned and that nobody here runs, since their worker does not come back.
+    pub(crate) given_up: BTreeSet<TaskId>,
+    /// Why the application is to end everywhere, and until when the group's word for it is awaited.
+    pub(crate) ending: Option<(Error, Instant)>,
     pub(crate) timing: Timing,
     /// What is to be followed, and what of it is to run here once it has caught up.
     pub(crate) standing: BTreeSet<TaskId>,
@@ -101,6 +104,8 @@ pub(crate) struct Timing {
     pub(crate) acceptable_lag: u64,
     /// `state.cleanup.delay.ms`.
     pub(crate) cleanup_delay: Duration,
+    /// `max.poll.interval.ms`: so long a worker may be in user code.
+    pub(crate) max_poll_interval: Duration,
     /// Under exactly-once a process has transactions, one a worker.
     pub(crate) has_transactions: bool,
 }
@@ -110,7 +115,7 @@ impl Member {
     pub(crate) async fn run(mut self) {
         self.enter(State::Rebalancing);
         let reply = match self.turn_until_stopped().await {
-            Ok(reply) => Some(reply),
+            Ok(stop) => Some(stop),
             Err(error) => {
                 if self.abandoned {
                     self.abandon_workers();
@@ -126,9 +131,13 @@ impl Member {
         if !failed {
             self.enter(State::PendingShutdown);
         }
-        let stopped = self.stop_workers().await;
+        let within = reply.as_ref().and_then(|stop| stop.within);
+        let stopped = self.stop_in_time(within).await;
+        let is_late = stopped.as_ref().is_err_and(|error| error.message() == TOO_LATE);
         let Member { shared, consumer, directory, listener, task_config, workers, global, .. } = self;
-        workers.ended().await;
+        if !is_late {
+            workers.ended().await;
+        }
         if let Some(global) = global {
             global.end(!failed).await;
         }
@@ -143,13 +152,26 @@ impl Member {
         }
         drop((task_config, directory));
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
-        if let Some(reply) = reply {
+        if let Some(stop) = reply {
             // Whoever asked may have given up.
-            let _ = reply.send(stopped);
+            let _ = stop.reply.send(stopped);
         }
     }
 
-    async fn turn_until_stopped(&mut self) -> Result<oneshot::Sender<Result<()>>> {
+    /// Stops the workers; those that do not come in time are abandoned.
+    async fn stop_in_time(&mut self, within: Option<Duration>) -> Result<()> {
+        let host = self.shared.client.host().clone();
+        let Some(within) = within else { return self.stop_workers().await };
+        match host.timeout(within, self.stop_workers()).await {
+            Ok(stopped) => stopped,
+            Err(_) => {
+                self.abandon_workers();
+                Err(Error::fatal(TOO_LATE))
+            }
+        }
+    }
+
+    async fn turn_until_stopped(&mut self) -> Result<Stop> {
         enum Woken {
             Command(Option<Command>),
             Worker(Option<(usize, FromWorker)>),
@@ -163,7 +185,15 @@ impl Member {
                 polled = self.consumer.poll_batches(POLL) => Woken::Polled(polled),
             };
             match woken {
-                Woken::Command(Some(Command::Stop { reply })) => return Ok(reply),
+                Woken::Command(Some(Command::Stop(stop))) => return Ok(stop),
+                Woken::Command(Some(Command::AddThread { reply })) => {
+                    // Whoever asked may have given up.
+                    let _ = reply.send(self.add_thread().await);
+                }
+                Woken::Command(Some(Command::RemoveThread { reply })) => {
+                    let _ = reply.send(self.remove_thread().await);
+                }
+                Woken::Command(Some(Command::Sleep(asleep))) => self.set_asleep(asleep),
                 Woken::Command(Some(Command::Abandon) | None) => {
                     self.abandoned = true;
                     return Err(Error::fatal("the application was dropped"));
@@ -174,7 +204,7 @@ impl Member {
                     let polled = polled.map_err(|error| client_error("reading the source topics", error))?;
                     self.commit_deferred().await;
                     self.rebalance(polled.events).await?;
-                    self.look_around();
+                    self.look_around().await?;
                     for fetched in polled.records {
                         let partition =
                             TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
@@ -187,7 +217,11 @@ impl Member {
         }
     }
 
-    async fn hear(&mut self, _worker: usize, word: FromWorker) -> Result<()> {
+    async fn hear(&mut self, worker: usize, word: FromWorker) -> Result<()> {
+        if worker > 0 && !self.workers.numbers().contains(&worker) {
+            // It was given up; a question that it asks is answered by silence.
+            return Ok(());
+        }
         match word {
             FromWorker::Pause(partition) => self.pause(&[partition]),
             FromWorker::Resume(partition) => self.resume(&[partition]),
@@ -207,7 +241,7 @@ impl Member {
             }
             FromWorker::Committed => self.shared.committed.send_modify(|count| *count += 1),
             FromWorker::Rewind(offsets) => self.rewind(&offsets),
-            FromWorker::Failed(error) => return Err(error),
+            FromWorker::Failed(error) => self.worker_failed(worker, error).await?,
         }
         Ok(())
     }
@@ -275,19 +309,23 @@ impl Member {
                         self.fence(&assignment.gone).await;
                     }
                     self.open(&opened).await?;
+                    self.open_what_is_left().await?;
                     self.follow_standbys().await?;
                     self.joined = true;
                     self.settle();
                 }
                 RebalanceEvent::Revoked(partitions) => {
                     self.enter_rebalancing();
+                    let gone = self.tasks_of(&partitions);
+                    self.given_up.retain(|task| !gone.contains(task));
                     let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
-                        self.tasks_of(&partitions).into_iter().partition(|task| self.standing.contains(task));
+                        gone.into_iter().partition(|task| self.standing.contains(task));
                     self.demote(&kept).await?;
                     self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
                 }
                 RebalanceEvent::Lost(partitions) => {
                     let tasks = self.tasks_of(&partitions);
+                    self.given_up.retain(|task| !tasks.contains(task));
                     self.enter_rebalancing();
                     self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
                 }
@@ -302,7 +340,9 @@ impl Member {
             Word::GoOn => {}
             Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
             Word::ShutDown => {
-                return Err(Error::fatal("an instance has asked that the application ends everywhere"));
+                let mine = self.ending.take().map(|(error, _)| error);
+                let asked = || Error::fatal("an instance has asked that the application ends everywhere");
+                return Err(mine.unwrap_or_else(asked));
             }
         }
         self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
@@ -313,31 +353,8 @@ impl Member {
         Ok(())
     }
 
-    /// Ends the transactions that processes have left open which are gone: they would hold up restoration and offsets
-    /// until they time out.
-    async fn fence(&self, gone: &Processes) {
-        if !self.timing.has_transactions {
-            return;
-        }
-        let id = |process: &[u8; 16], worker: u16| {
-            WorkerTransaction::id(&self.shared.application_id, &hex(process), usize::from(worker))
-        };
-        let ids =
-            gone.iter().flat_map(|(process, workers)| (1..=*workers).map(move |worker| id(process, worker)));
-        let fence = |id: String| async move {
-            tracing::info!(transactional_id = %id, "its process is gone: what it has left open is ended");
-            if let Err(error) = self.shared.client.admin().fence_producers(&id).await {
-                tracing::warn!(transactional_id = %id, %error, "not ended; its timeout will end it");
-            }
-        };
-        let all = futures::future::join_all(ids.map(fence));
-        if self.shared.client.host().timeout(FENCE_WITHIN, all).await.is_err() {
-            tracing::warn!("transactions of processes that are gone are not ended in time");
-        }
-    }
-
     /// What the clock brings: another placement, state that nobody uses.
-    fn look_around(&mut self) {
+    async fn look_around(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
         let caught_up = |task: &TaskId| {
             let behind = self.holdings.progress(*task).and_then(|progress| progress.behind());
@@ -354,6 +371,10 @@ impl Member {
             self.clean_at = now + CLEAN_EVERY.min(self.timing.cleanup_delay.max(Duration::from_secs(1)));
             self.clean(now);
         }
+        if let Some((error, _)) = self.ending.take_if(|(_, by)| now >= *by) {
+            return Err(error);
+        }
+        self.look_for_stuck_workers().await
     }
 
     /// Removes the state of tasks that have not been here for long.
@@ -473,5 +494,20 @@ impl Member {
 
     fn enter(&self, state: State) {
         self.shared.enter(state, self.listener.as_ref());
+    }
+}
+
+/// Ends what workers have left open, each known by its process and number.
+async fn fence_transactions(shared: &Shared, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
+    let fence = |(process, worker): ([u8; 16], u16)| async move {
+        let id = WorkerTransaction::id(&shared.application_id, &hex(&process), usize::from(worker));
+        tracing::info!(transactional_id = %id, "its worker is gone: what it has left open is ended");
+        if let Err(error) = shared.client.admin().fence_producers(&id).await {
+            tracing::warn!(transactional_id = %id, %error, "not ended; its timeout will end it");
+        }
+    };
+    let all = futures::future::join_all(workers.into_iter().map(fence));
+    if shared.client.host().timeout(FENCE_WITHIN, all).await.is_err() {
+        tracing::warn!("transactions of workers that are gone are not ended in time");
     }
 }

@@ -51,19 +51,20 @@ impl Member {
         if role == Role::Active && !running.is_restored() {
             self.wait_for_state(id);
         }
-        let worker = {
-            let mut placed = self.shared.placed.lock();
-            let alike = self.holdings.open(role);
-            let load = |worker: &usize| {
-                placed.iter().filter(|(task, at)| *at == worker && alike.contains(task)).count()
-            };
-            let worker = self.workers.numbers().into_iter().min_by_key(load);
-            let worker = worker.ok_or_else(|| Error::fatal("there is no worker left"))?;
-            placed.insert(id, worker);
-            worker
-        };
+        let worker = self.worker_with_fewest(role)?;
+        self.shared.placed.lock().insert(id, worker);
         self.tell(worker, ToWorker::Open(Box::new(running)));
         Ok(())
+    }
+
+    /// The worker that has the fewest tasks of a kind.
+    pub(super) fn worker_with_fewest(&self, role: Role) -> Result<usize> {
+        let placed = self.shared.placed.lock();
+        let alike = self.holdings.open(role);
+        let load =
+            |worker: &usize| placed.iter().filter(|(task, at)| *at == worker && alike.contains(task)).count();
+        let worker = self.workers.open().into_iter().min_by_key(load);
+        worker.ok_or_else(|| Error::fatal("there is no worker left"))
     }
 
     /// Its partitions are not fetched until its state is there.
@@ -129,7 +130,7 @@ impl Member {
     }
 
     /// What the group has committed for partitions. A transaction that is not decided yet is waited for.
-    async fn committed(
+    pub(super) async fn committed(
         &self,
         inputs: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::commit::CommitInFlight;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::assignment::holdings::Role;
+use super::busy::Busy;
 use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +49,10 @@ pub(crate) enum ToWorker {
     Records(FetchedBatches),
     /// What comes of the partition from now on is read from where an abort went back to.
     Rewound(TopicPartition),
+    /// Stop processing for a while, or go on.
+    Sleep(bool),
+    /// These tasks go to another worker, after a commit.
+    Give { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<Vec<RunningTask>>> },
     /// The end of these tasks here, after a commit; the answer says whether it was clean.
     Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// These tasks belong to another instance already: forget what is not committed.
@@ -102,6 +107,10 @@ pub(crate) struct WorkerContext {
     pub(crate) cache_max_bytes: Arc<AtomicUsize>,
     /// `buffered.records.per.partition`.
     pub(crate) buffered_records: usize,
+    /// What it is at, for its instance to see.
+    pub(crate) busy: Busy,
+    /// Nothing is processed for a while.
+    pub(crate) asleep: bool,
     pub(crate) to_instance: ToInstance,
 }
 
@@ -237,6 +246,12 @@ impl Worker {
                     }
                 }
             }
+            ToWorker::Sleep(asleep) => self.context.asleep = asleep,
+            ToWorker::Give { tasks, reply } => {
+                let given = self.give(&tasks).await;
+                // Whoever asked waits for it.
+                let _ = reply.send(given);
+            }
             ToWorker::Demote { tasks, reply } => {
                 let demoted = self.demote(&tasks).await;
                 let _ = reply.send(demoted);
@@ -307,13 +322,16 @@ impl Worker {
     async fn work(&mut self) -> Result<bool> {
         let wall_clock_ms = self.context.host.wall_clock_ms();
         let mut worked = false;
-        if self.fenced {
+        if self.fenced || self.context.asleep {
             return Ok(false);
         }
+        let WorkerContext { busy, host, .. } = &self.context;
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            busy.begin(task.id(), host.now());
             worked |= task.process(RECORDS_PER_TURN, wall_clock_ms)?;
             worked |= task.punctuate(wall_clock_ms)?;
         }
+        self.come_back()?;
         if worked {
             self.send_ready().await?;
             self.resume_worked_off();
@@ -324,6 +342,15 @@ impl Worker {
             }
         }
         Ok(worked)
+    }
+
+    /// Back from user code. If that took so long that its tasks were given up, nothing of it may have an effect.
+    fn come_back(&self) -> Result<()> {
+        self.context.busy.end();
+        match self.context.busy.is_retired() {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Fatal, "its tasks were given up")),
+        }
     }
 
     /// Applies what changelogs have brought to tasks that come back, and to standbys; whether there was something.
@@ -374,8 +401,10 @@ impl Worker {
         }
         let wall_clock_ms = self.context.host.wall_clock_ms();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            self.context.busy.begin(task.id(), self.context.host.now());
             task.flush(wall_clock_ms)?;
         }
+        self.come_back()?;
         self.send_ready().await
     }
 
@@ -429,6 +458,20 @@ impl Worker {
             Err(error) if self.may_undo(&error) => self.undo(&error).await,
             committed => committed,
         }
+    }
+
+    /// Commits, then gives these tasks away as they are.
+    async fn give(&mut self, tasks: &BTreeSet<TaskId>) -> Result<Vec<RunningTask>> {
+        self.commit_before_the_end(tasks).await?;
+        let given: Vec<_> = tasks.iter().filter_map(|id| self.tasks.remove(id)).collect();
+        // Whoever gets them looks himself how much they hold.
+        let (gone, stay): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.paused)
+            .into_iter()
+            .partition(|partition| given.iter().any(|task| task.reads(partition)));
+        self.paused = stay;
+        gone.into_iter().for_each(|partition| self.tell(FromWorker::Resume(partition)));
+        self.free_if_idle();
+        Ok(given)
     }
 
     /// Commits, then lets these tasks follow their changelogs.
@@ -505,7 +548,7 @@ impl Worker {
             !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
         let commit = uncommitted.then(|| self.last_commit + self.context.commit_interval);
         let punctuation = self.tasks.values().filter_map(RunningTask::next_punctuation).min();
-        let punctuation = punctuation.filter(|_| !self.fenced).map(|due| {
+        let punctuation = punctuation.filter(|_| !self.fenced && !self.context.asleep).map(|due| {
             let wait_ms = due.saturating_sub(self.context.host.wall_clock_ms()).max(1);
             self.context.host.now() + Duration::from_millis(wait_ms.unsigned_abs())
         });

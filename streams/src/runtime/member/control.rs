@@ -1,0 +1,225 @@
+//! What its user, and its own workers' failures, ask of a running instance: more or fewer workers, a rest, an end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Member, Shared};
+use crate::error::{Error, Result};
+use crate::processor::TaskId;
+use crate::runtime::assignment::holdings::Role;
+use crate::runtime::assignment::user_data::Processes;
+use crate::runtime::uncaught::UncaughtErrorAnswer;
+use crate::runtime::worker::ToWorker;
+
+/// The leader's answer to the wish that the application ends everywhere is awaited for so long.
+const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(30);
+
+impl Member {
+    /// Starts one worker more and gives it a share of the tasks. Its number.
+    pub(super) async fn add_thread(&mut self) -> Result<usize> {
+        let number = self.workers.start(self.asleep)?;
+        self.level().await?;
+        // The group gives tasks by workers.
+        self.consumer.enforce_rebalance("a worker was added");
+        Ok(number)
+    }
+
+    /// Ends the worker of the highest number; the others take over its tasks. Its number.
+    pub(super) async fn remove_thread(&mut self) -> Result<usize> {
+        let numbers = self.workers.numbers();
+        let Some(number) = numbers.last().copied().filter(|_| numbers.len() > 1) else {
+            return Err(Error::invalid("the last worker cannot be removed: close the application"));
+        };
+        let tasks: BTreeSet<TaskId> = self.tasks_on(number);
+        self.workers.close_to_new(number);
+        self.hand_over(number, &tasks).await?;
+        let (reply, answer) = oneshot::channel();
+        self.tell(number, ToWorker::Stop { reply });
+        let stopped = self.hear_until(answer).await?;
+        self.workers.forget(number).await;
+        self.consumer.enforce_rebalance("a worker was removed");
+        stopped.unwrap_or(Ok(())).map(|()| number)
+    }
+
+    /// Stops processing, or goes on with it. The group is kept up meanwhile.
+    pub(super) fn set_asleep(&mut self, asleep: bool) {
+        self.asleep = asleep;
+        for worker in self.workers.numbers() {
+            self.tell(worker, ToWorker::Sleep(asleep));
+        }
+    }
+
+    fn tasks_on(&self, worker: usize) -> BTreeSet<TaskId> {
+        let placed = self.shared.placed.lock();
+        placed.iter().filter(|(_, at)| **at == worker).map(|(task, _)| *task).collect()
+    }
+
+    /// Moves tasks between workers until none has two more than another.
+    async fn level(&mut self) -> Result<()> {
+        for role in [Role::Active, Role::Standby] {
+            loop {
+                let alike = self.holdings.open(role);
+                let loads = self.workers.numbers().into_iter().map(|worker| {
+                    let tasks = self.tasks_on(worker);
+                    (tasks.intersection(&alike).copied().collect::<Vec<_>>(), worker)
+                });
+                let mut loads: Vec<_> = loads.collect();
+                loads.sort_by_key(|(tasks, worker)| (tasks.len(), *worker));
+                let (Some((least, _)), Some((most, from))) = (loads.first(), loads.last()) else {
+                    return Ok(());
+                };
+                if most.len() < least.len() + 2 {
+                    break;
+                }
+                let Some(task) = most.last().copied() else { break };
+                if !self.hand_over(*from, &BTreeSet::from([task])).await? {
+                    // It commits no more; the loop hears of it by itself.
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes tasks from a worker, after a commit, and gives them to those with the fewest. False if they stay.
+    async fn hand_over(&mut self, from: usize, tasks: &BTreeSet<TaskId>) -> Result<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(from, ToWorker::Give { tasks: tasks.clone(), reply });
+        let Some(Ok(given)) = self.hear_until(answer).await? else { return Ok(false) };
+        for running in given {
+            let id = running.id();
+            self.shared.placed.lock().remove(&id);
+            let worker = self.worker_with_fewest(running.role())?;
+            self.shared.placed.lock().insert(id, worker);
+            self.tell(worker, ToWorker::Open(Box::new(running)));
+        }
+        Ok(true)
+    }
+
+    /// A worker has ended with an error: the handler says what follows.
+    pub(super) async fn worker_failed(&mut self, worker: usize, error: Error) -> Result<()> {
+        let answer = match &self.uncaught {
+            // The reader of global stores cannot be replaced.
+            Some(handler) if self.workers.numbers().contains(&worker) => handler(&error),
+            _ => UncaughtErrorAnswer::default(),
+        };
+        tracing::error!(worker, %error, ?answer, "a worker has failed");
+        match answer {
+            UncaughtErrorAnswer::ShutdownClient => Err(error),
+            UncaughtErrorAnswer::ReplaceThread => {
+                let tasks = self.tasks_on(worker);
+                self.workers.forget(worker).await;
+                self.workers.start(self.asleep)?;
+                self.reopen(&tasks).await
+            }
+            UncaughtErrorAnswer::ShutdownApplication => {
+                self.holdings.ask_to_shut_down();
+                self.consumer.enforce_rebalance("the application is to end everywhere");
+                let by = self.shared.client.host().now() + SHUT_DOWN_WITHIN;
+                self.ending = Some((error, by));
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens tasks anew whose worker is gone with all that it had not committed: they are read from their last commit.
+    async fn reopen(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let active = self.holdings.open(Role::Active);
+        for id in tasks {
+            self.shared.placed.lock().remove(id);
+            let role = if active.contains(id) { Role::Active } else { Role::Standby };
+            let now = self.shared.client.host().now();
+            self.holdings.closed(*id, self.task_config.engine.is_some(), now);
+            if role == Role::Active {
+                self.read_again(*id).await?;
+            }
+            self.place(*id, role).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a task's inputs from where the group has committed them, or from their start.
+    async fn read_again(&mut self, id: TaskId) -> Result<()> {
+        let inputs = self.inputs(id);
+        let committed = self.committed(&inputs).await?;
+        for input in &inputs {
+            let sought = match committed.get(input) {
+                Some(offset) => self.consumer.seek(input, offset.offset),
+                // Where the policy says otherwise, its offset is committed when the task is made.
+                None => self.consumer.seek_to_beginning(input),
+            };
+            if let Err(error) = sought {
+                tracing::debug!(partition = %input, %error, "not assigned any more");
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for workers that do not come back from user code: their tasks are given up, to others if there are any.
+    pub(super) async fn look_for_stuck_workers(&mut self) -> Result<()> {
+        let now = self.shared.client.host().now();
+        if self.workers.retired_have_ended() {
+            self.holdings.refuse_nothing();
+        }
+        for (worker, task, time) in self.workers.stuck(self.timing.max_poll_interval, now) {
+            let Shared { application_id, .. } = &*self.shared;
+            tracing::error!(
+                "the worker {application_id}-StreamThread-{worker} has been in user code of task {task} for {time:?}, \
+                 longer than max.poll.interval.ms: its tasks are given up"
+            );
+            let tasks = self.tasks_on(worker);
+            let process = self.holdings.process_id();
+            self.workers.retire(worker);
+            // What it has begun must not end after others have gone on.
+            if let Ok(number) = u16::try_from(worker) {
+                self.fence_worker(process, number).await;
+            }
+            self.workers.start(self.asleep)?;
+            let (now, mut active) = (self.shared.client.host().now(), self.holdings.open(Role::Active));
+            active.retain(|task| tasks.contains(task));
+            for task in &tasks {
+                self.shared.placed.lock().remove(task);
+                self.restoring.remove(task);
+                self.holdings.closed(*task, false, now);
+            }
+            self.given_up.extend(active.iter().copied());
+            self.holdings.refuse(active);
+            self.consumer.enforce_rebalance("a worker does not come back from user code");
+        }
+        Ok(())
+    }
+
+    /// Opens tasks that were given up and that the group has left here, since nobody else takes them.
+    pub(super) async fn open_what_is_left(&mut self) -> Result<()> {
+        let left = std::mem::take(&mut self.given_up);
+        for id in &left {
+            self.read_again(*id).await?;
+        }
+        self.open(&left).await
+    }
+
+    async fn fence_worker(&self, process: [u8; 16], worker: u16) {
+        self.fence_all([(process, worker)]).await;
+    }
+
+    /// Ends the transactions that processes have left open which are gone: they would hold up restoration and offsets
+    /// until they time out.
+    pub(super) async fn fence(&self, gone: &Processes) {
+        let workers = |(process, workers): (&[u8; 16], &u16)| {
+            let process = *process;
+            (1..=*workers).map(move |worker| (process, worker))
+        };
+        self.fence_all(gone.iter().flat_map(workers)).await;
+    }
+
+    async fn fence_all(&self, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
+        if !self.timing.has_transactions {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        super::fence_transactions(&shared, workers).await;
+    }
+}

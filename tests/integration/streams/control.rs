@@ -1,0 +1,215 @@
+//! A running application under its user's control: states, workers that come and go, rest, failures, an end in time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use anabranch::prelude::*;
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_host::Host;
+
+use super::{App, count, counted, expected, on_kafka};
+
+type States = Arc<Mutex<Vec<State>>>;
+
+/// Notes every state that an application enters.
+fn noting(streams: Streams) -> (Streams, States) {
+    let states = States::default();
+    let noted = Arc::clone(&states);
+    (streams.on_state_change(move |new, _| noted.lock().expect("not poisoned").push(new)), states)
+}
+
+fn noted(states: &States) -> String {
+    let states = states.lock().expect("not poisoned");
+    states.iter().map(State::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Word count, in which `look` sees every line before it is counted.
+fn watched(app: &App, look: impl Fn(&str) + Send + Sync + 'static) -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream(app.lines())
+        .peek(move |_, line| look(line))
+        .flat_map_values(|line| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count_with(super::COUNTS)
+        .updates()
+        .to(app.counts());
+    builder.build()
+}
+
+#[tokio::test]
+async fn states_follow_one_another() -> Result<()> {
+    let app = App::new("states");
+    let (streams, states) = noting(app.streams(app.word_count()));
+    let running = streams.start().await?;
+    assert_eq!(running.state(), State::Running);
+    running.close().await?;
+    assert_eq!(noted(&states), "REBALANCING RUNNING PENDING_SHUTDOWN NOT_RUNNING");
+
+    let app = App::new("failed");
+    let topology = watched(&app, |line| assert_ne!(line, "poison"))?;
+    let (streams, states) = noting(app.streams(topology).on_processing_error(fail()));
+    let running = streams.start().await?;
+    let drained = count(&running, app.lines(), &["poison"]).await;
+    assert!(drained.is_err(), "{drained:?}");
+    assert!(running.close().await.is_err());
+    assert_eq!(noted(&states), "REBALANCING RUNNING PENDING_ERROR ERROR");
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_come_and_go() -> Result<()> {
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("workers");
+        let running = app.streams(app.word_count()).guarantee(guarantee).start().await?;
+        let mut total = 0;
+        let mut more = async |running: &RunningStreams| -> Result<()> {
+            let lines = running.producer(app.lines())?;
+            for n in 0..100 {
+                lines.send(None, format!("w{n}")).await?;
+            }
+            lines.flush().await?;
+            total += 1;
+            running.drain().await?;
+            let counts = counted(running).await?;
+            assert!(counts.len() == 100 && counts.values().all(|count| *count == total), "{counts:?}");
+            Ok(())
+        };
+        more(&running).await?;
+        assert_eq!((running.add_thread().await?, running.threads()), (2, 2));
+        more(&running).await?;
+        assert_eq!((running.add_thread().await?, running.threads()), (3, 3));
+        more(&running).await?;
+        assert_eq!((running.remove_thread().await?, running.threads()), (3, 2));
+        more(&running).await?;
+        assert_eq!((running.remove_thread().await?, running.threads()), (2, 1));
+        assert!(running.remove_thread().await.is_err(), "the last one stays");
+        more(&running).await?;
+        running.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_paused_application_processes_nothing() -> Result<()> {
+    let app = App::new("paused");
+    let running = app.streams(app.word_count()).start().await?;
+    count(&running, app.lines(), &["to be"]).await?;
+    running.pause();
+    let host = running.client().host().clone();
+    let lines = running.producer(app.lines())?;
+    lines.send(None, "or not to be".to_string()).await?;
+    lines.flush().await?;
+    assert!(host.timeout(millis(300), running.drain()).await.is_err(), "nothing is drained");
+    assert_eq!(counted(&running).await?, expected(&[("to", 1), ("be", 1)]));
+    running.resume();
+    running.drain().await?;
+    assert_eq!(counted(&running).await?, expected(&[("to", 2), ("be", 2), ("or", 1), ("not", 1)]));
+    running.close().await
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_is_replaced() -> Result<()> {
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("replaced");
+        let first = AtomicBool::new(true);
+        let topology = watched(&app, move |line| {
+            assert!(line != "poison" || !first.swap(false, Ordering::Relaxed), "poisoned once");
+        })?;
+        let asked = Arc::new(Mutex::new(String::new()));
+        let noted = Arc::clone(&asked);
+        let streams = app.streams(topology).guarantee(guarantee).on_processing_error(fail());
+        let running = streams
+            .on_uncaught_error(move |error| {
+                *noted.lock().expect("not poisoned") = error.to_string();
+                ReplaceThread
+            })
+            .start()
+            .await?;
+        count(&running, app.lines(), &["a b c"]).await?;
+        count(&running, app.lines(), &["a", "poison", "b", "poison"]).await?;
+        let counts = counted(&running).await?;
+        assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 1), ("poison", 2)]), "{guarantee:?}");
+        assert!(asked.lock().expect("not poisoned").contains("poisoned once"));
+        assert_eq!(running.threads(), 1);
+        running.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_instance_can_end_all() -> Result<()> {
+    if on_kafka() {
+        return Ok(());
+    }
+    let (host, _runtime) = Host::real(2).expect("threads");
+    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let app = App::new("ended");
+    let start = async || {
+        let topology = watched(&app, |line| assert_ne!(line, "poison"))?;
+        let streams = app.streams(topology).on_processing_error(fail()).on(host.clone(), broker.dialer());
+        streams.on_uncaught_error(|_| ShutdownApplication).start().await
+    };
+    let (first, second) = (start().await?, start().await?);
+    let lines = first.producer(app.lines())?;
+    lines.send(None, "poison".to_string()).await?;
+    lines.flush().await?;
+    let (of_first, of_second) = (first.drain().await, second.drain().await);
+    let said = [of_first, of_second].map(|ended| ended.expect_err("it ends").to_string());
+    assert!(said.iter().any(|said| said.contains("poison")), "{said:?}");
+    assert!(said.iter().any(|said| said.contains("an instance has asked")), "{said:?}");
+    assert!(first.close().await.is_err() && second.close().await.is_err());
+    Ok(())
+}
+
+/// A line "wait" does not come back from user code until the sender is dropped.
+fn waiting(app: &App) -> Result<(Topology, mpsc::Sender<()>)> {
+    let (release, released) = mpsc::channel::<()>();
+    let (released, first) = (Mutex::new(released), AtomicBool::new(true));
+    let topology = watched(app, move |line| {
+        if line == "wait" && first.swap(false, Ordering::Relaxed) {
+            // It ends with an error, when the other end is gone.
+            let _ = released.lock().expect("not poisoned").recv();
+        }
+    })?;
+    Ok((topology, release))
+}
+
+#[tokio::test]
+async fn tasks_of_a_worker_that_does_not_come_back_are_given_up() -> Result<()> {
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("stuck");
+        let (topology, release) = waiting(&app)?;
+        let streams = app.streams(topology).guarantee(guarantee).config("consumer.max.poll.interval.ms", 500);
+        let running = streams.start().await?;
+        count(&running, app.lines(), &["a b c"]).await?;
+        // Another worker reads the line again, and comes back at once.
+        count(&running, app.lines(), &["a", "wait", "b"]).await?;
+        assert_eq!(counted(&running).await?, expected(&[("a", 2), ("b", 2), ("c", 1), ("wait", 1)]));
+        // The first one comes back late, and has no say any more.
+        drop(release);
+        count(&running, app.lines(), &["c", "wait"]).await?;
+        let counts = counted(&running).await?;
+        assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 2), ("wait", 2)]), "{guarantee:?}");
+        running.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_end_does_not_wait_for_ever() -> Result<()> {
+    let app = App::new("late");
+    let (topology, release) = waiting(&app)?;
+    let running = app.streams(topology).start().await?;
+    count(&running, app.lines(), &["a b c"]).await?;
+    let lines = running.producer(app.lines())?;
+    lines.send(None, "wait".to_string()).await?;
+    lines.flush().await?;
+    let host = running.client().host().clone();
+    // So that it is in the closure: nothing is committed any more.
+    assert!(host.timeout(millis(300), running.drain()).await.is_err(), "it waits");
+    let error = running.close_within(millis(200)).await.expect_err("it is too late").to_string();
+    drop(release);
+    assert!(error.contains("not stopped in time"), "{error}");
+    Ok(())
+}
