@@ -172,9 +172,9 @@ impl RunningTask {
 
     /// Runs a standby from where it is: only what it lacks is restored. `committed` is what is committed beside the
     /// offsets of its inputs.
-    pub(crate) fn promote(&mut self, committed: &[(usize, String)]) {
+    pub(crate) fn promote(&mut self, committed: &[(Arc<str>, String)]) {
         self.role = Role::Active;
-        committed.iter().for_each(|(input, metadata)| self.task.resume(*input, metadata));
+        committed.iter().for_each(|(topic, metadata)| self.task.resume(topic, metadata));
         for store in self.stores.iter_mut().flatten() {
             store.restored = 0;
             if let Some(feed) = &store.feed {

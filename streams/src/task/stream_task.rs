@@ -151,11 +151,13 @@ impl Task {
         &self.inputs
     }
 
-    /// Takes over the metadata committed beside an input's offset, before the first record is processed.
-    pub(crate) fn resume(&mut self, input: usize, metadata: &str) {
+    /// Takes over the metadata committed beside the offset of an input, given by its topic, before the first record is
+    /// processed.
+    pub(crate) fn resume(&mut self, topic: &str, metadata: &str) {
         let Some(metadata) = OffsetMetadata::decode(metadata) else { return };
-        let input = &mut self.inputs[input];
-        input.partition_time = input.partition_time.max(metadata.partition_time);
+        for input in self.inputs.iter_mut().filter(|input| *input.topic == *topic) {
+            input.partition_time = input.partition_time.max(metadata.partition_time);
+        }
         self.state.stream_time = self.state.stream_time.max(metadata.partition_time);
         for (name, value) in &metadata.memos {
             self.state.memos.merge(name, *value);
@@ -513,4 +515,37 @@ fn make_nodes(
         });
     }
     Ok((Nodes::new(cells)?, listeners))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+    use crate::processor::Policies;
+
+    #[test]
+    fn what_was_committed_beside_an_offset_goes_to_its_topic() {
+        let builder = StreamsBuilder::new();
+        let later = builder.stream(Topic::<String, String>::new("a"));
+        builder.stream(Topic::<String, String>::new("b")).merge(&later).to("out");
+        let config = TaskConfig {
+            application_id: "app".into(),
+            policies: Policies::all(fail()),
+            caching: true,
+            emit_interval_ms: 0,
+            engine: None,
+            globals: Default::default(),
+        };
+        let topology = builder.build().unwrap();
+        let nodes = (0..topology.nodes.len()).collect();
+        let id = TaskId { subtopology: 0, partition: 0 };
+        let mut task = Task::new(Arc::new(topology), nodes, id, config).unwrap();
+        for (topic, partition_time) in [("b", 7), ("a", 5)] {
+            task.resume(topic, &OffsetMetadata { partition_time, memos: Vec::new() }.encode());
+        }
+        for input in task.inputs() {
+            assert_eq!(input.partition_time, if &*input.topic == "a" { 5 } else { 7 }, "{}", input.topic);
+        }
+        assert_eq!(task.state.stream_time, 7);
+    }
 }

@@ -78,10 +78,7 @@ impl Member {
     async fn promote(&mut self, id: TaskId) -> Result<()> {
         let inputs = self.inputs(id);
         let committed = self.committed(&inputs).await?;
-        let metadata = inputs.iter().enumerate();
-        let metadata = metadata
-            .filter_map(|(index, input)| Some((index, committed.get(input)?.metadata.clone())))
-            .collect();
+        let metadata = committed.into_iter().map(|(input, offset)| (input.topic, offset.metadata)).collect();
         let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
         if let Some(progress) = self.holdings.progress(id) {
             self.holdings.opened(id, Role::Active, progress);
@@ -159,10 +156,8 @@ impl Member {
         if role == Role::Active {
             let inputs = self.inputs(id);
             let committed = self.committed(&inputs).await?;
-            for (index, input) in inputs.iter().enumerate() {
-                if let Some(offset) = committed.get(input) {
-                    task.resume(index, &offset.metadata);
-                }
+            for (input, offset) in &committed {
+                task.resume(&input.topic, &offset.metadata);
             }
             let unread = inputs.iter().filter(|input| !committed.contains_key(input));
             self.begin(beginnings(client, &self.offset_resets, unread).await?).await;

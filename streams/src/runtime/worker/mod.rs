@@ -42,7 +42,7 @@ pub(crate) enum ToWorker {
     /// A task to run; its state is restored first.
     Open(Box<RunningTask>),
     /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
-    Promote { task: TaskId, committed: Vec<(usize, String)> },
+    Promote { task: TaskId, committed: Vec<(Arc<str>, String)> },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
