@@ -14,6 +14,7 @@ mod killed;
 mod processors;
 mod restart;
 mod standbys;
+mod windows;
 mod word_count;
 
 use std::collections::BTreeMap;
