@@ -1,7 +1,8 @@
 //! Slots by group: the rows of one record key by time, which window stores and joins ask for with every record.
 //!
-//! The slots of a group lie in the order of their suffixes (a time and a number, see [`TimedKeys`]) in one ring. Rows mostly come, and expire, in that order: then adding one is a push, removing one a pop,
-//! and no other group is touched, unlike in one order of all keys.
+//! The slots of a group lie in the order of their suffixes (a time and a number, see [`TimedKeys`]) in one ring. Rows
+//! mostly come, and expire, in that order: then adding one is a push, removing one a pop, and no other group is touched,
+//! unlike in one order of all keys.
 
 use std::collections::VecDeque;
 

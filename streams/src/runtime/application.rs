@@ -32,6 +32,26 @@ pub use super::state::State;
 /// workers of their own (`num.stream.threads`).
 const RUNTIME_THREADS: usize = 2;
 
+/// Error policies, as far as the user has given any.
+#[derive(Clone, Default)]
+struct GivenPolicies {
+    read: Option<ErrorPolicy>,
+    process: Option<ErrorPolicy>,
+    write: Option<ErrorPolicy>,
+}
+
+impl GivenPolicies {
+    /// Where none was given, records that fail go to this topic.
+    fn or_dead_letters(self, topic: String) -> Policies {
+        let letters = Policies::all(dead_letter(topic));
+        Policies {
+            read: self.read.unwrap_or(letters.read),
+            process: self.process.unwrap_or(letters.process),
+            write: self.write.unwrap_or(letters.write),
+        }
+    }
+}
+
 /// An application to be started.
 ///
 /// ```no_run
@@ -52,7 +72,7 @@ pub struct Streams {
     data_dir: Option<PathBuf>,
     create_topics: Option<i32>,
     settings: Vec<(String, String)>,
-    policies: Policies,
+    policies: GivenPolicies,
     world: Option<(Host, Dialer)>,
     listener: Option<StateListener>,
     restore_listener: Option<RestoreListener>,
@@ -64,11 +84,9 @@ impl Streams {
     /// topics.
     #[must_use]
     pub fn new(application_id: impl Into<String>, topology: Topology) -> Streams {
-        let application_id = application_id.into();
-        let letters = dead_letter(format!("{application_id}-dead-letter"));
         Streams {
-            policies: Policies::all(letters),
-            application_id,
+            policies: GivenPolicies::default(),
+            application_id: application_id.into(),
             topology,
             bootstrap_server: None,
             data_dir: None,
@@ -142,11 +160,12 @@ impl Streams {
         self
     }
 
-    /// What happens to records that cannot be read. Without it they go to `<application.id>-dead-letter`; so for
-    /// processing and production errors.
+    /// What happens to records that cannot be read. Without it they go to the topic that
+    /// `errors.dead.letter.queue.topic.name` names, or `<application.id>-dead-letter`; so for processing and production
+    /// errors.
     #[must_use]
     pub fn on_deserialization_error(mut self, answer: OnError) -> Streams {
-        self.policies.read = answer.into();
+        self.policies.read = Some(answer.into());
         self
     }
 
@@ -156,14 +175,14 @@ impl Streams {
         mut self,
         policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
     ) -> Streams {
-        self.policies.read = ErrorPolicy::with(policy);
+        self.policies.read = Some(ErrorPolicy::with(policy));
         self
     }
 
     /// What happens to records that cannot be processed.
     #[must_use]
     pub fn on_processing_error(mut self, answer: OnError) -> Streams {
-        self.policies.process = answer.into();
+        self.policies.process = Some(answer.into());
         self
     }
 
@@ -173,14 +192,14 @@ impl Streams {
         mut self,
         policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
     ) -> Streams {
-        self.policies.process = ErrorPolicy::with(policy);
+        self.policies.process = Some(ErrorPolicy::with(policy));
         self
     }
 
     /// What happens to records that cannot be written.
     #[must_use]
     pub fn on_production_error(mut self, answer: OnError) -> Streams {
-        self.policies.write = answer.into();
+        self.policies.write = Some(answer.into());
         self
     }
 
@@ -190,7 +209,7 @@ impl Streams {
         mut self,
         policy: impl Fn(&RecordError) -> OnError + Send + Sync + 'static,
     ) -> Streams {
-        self.policies.write = ErrorPolicy::with(policy);
+        self.policies.write = Some(ErrorPolicy::with(policy));
         self
     }
 
@@ -245,6 +264,8 @@ impl Streams {
         let task_host = host.clone();
         let started = host.spawn(async move {
             let (broker, dialer, create_topics) = self.way_to_the_broker(&task_host).await?;
+            let letters = config.dead_letter_topic.clone();
+            let letters = letters.unwrap_or_else(|| format!("{}-dead-letter", self.application_id));
             let instance = Instance {
                 host: task_host,
                 dialer,
@@ -252,7 +273,7 @@ impl Streams {
                 application_id: self.application_id,
                 topology: self.topology,
                 config,
-                policies: self.policies,
+                policies: self.policies.or_dead_letters(letters),
                 create_topics,
                 listener: self.listener,
                 restore_listener: self.restore_listener,

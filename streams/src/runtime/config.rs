@@ -1,12 +1,15 @@
 //! Kafka Streams' configuration keys, checked by name and value.
 //!
 //! A key means what it means in Kafka Streams 4.3. One that does not apply here (Java classes, RocksDB) is refused with
-//! what to use instead, an unknown one with the nearest known name. Client settings pass through by Kafka's prefixes
-//! (`consumer.`, `producer.`, `admin.`, ...); the later, narrower prefix wins. `topic.` settings go to internal topics.
+//! what to use instead, an unknown one with the nearest known name. Client settings pass through by their own names or by
+//! Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later, narrower prefix wins. `topic.` settings go to
+//! internal topics.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+
+use anabranch_client::{ClientConfig, ConsumerConfig, ProducerConfig};
 
 /// A setting that cannot be used; the text names the key and says what would do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +46,7 @@ pub struct StreamsConfig {
     /// `buffered.records.per.partition`: above it a partition is paused. 50,000 where Kafka Streams has 1,000: whole
     /// batches are fetched, and a pause costs a round trip.
     pub buffered_records_per_partition: usize,
-    /// `max.task.idle.ms`.
-    pub max_task_idle_ms: i64,
-    /// `repartition.purge.interval.ms`.
+    /// `repartition.purge.interval.ms`: how often processed records of repartition topics are deleted.
     pub repartition_purge_interval_ms: u64,
     /// `task.timeout.ms`: how long a task retries what the broker refuses for the moment.
     pub task_timeout_ms: u64,
@@ -68,9 +69,10 @@ pub struct StreamsConfig {
     pub state_cleanup_delay_ms: u64,
     /// `client.id`; empty: the application id and the process id.
     pub client_id: String,
-    /// `errors.dead.letter.queue.topic.name`.
+    /// `errors.dead.letter.queue.topic.name`: where records go that fail and that no policy was given for; none:
+    /// `<application.id>-dead-letter`.
     pub dead_letter_topic: Option<String>,
-    /// Everything under `consumer.`, `producer.`, `admin.`, `main.consumer.`, `restore.consumer.`, `global.consumer.`, and plain client keys.
+    /// Client settings, with their prefixes if they have one.
     client: BTreeMap<String, String>,
     /// Everything under `topic.`, for internal topics.
     pub topic: BTreeMap<String, String>,
@@ -86,7 +88,6 @@ impl Default for StreamsConfig {
             guarantee: Guarantee::AtLeastOnce,
             replication_factor: -1,
             buffered_records_per_partition: 50_000,
-            max_task_idle_ms: 0,
             repartition_purge_interval_ms: 30_000,
             task_timeout_ms: 300_000,
             poll_ms: 100,
@@ -116,24 +117,46 @@ pub enum ClientRole {
     GlobalConsumer,
     /// Writes outputs and changelogs.
     Producer,
-    /// Creates internal topics, asks for offsets.
+    /// Connects, for all of them; creates internal topics, asks for offsets.
     Admin,
+}
+
+impl ClientRole {
+    const ALL: [ClientRole; 5] = [
+        ClientRole::MainConsumer,
+        ClientRole::RestoreConsumer,
+        ClientRole::GlobalConsumer,
+        ClientRole::Producer,
+        ClientRole::Admin,
+    ];
+
+    /// The keys that it takes.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            ClientRole::MainConsumer | ClientRole::RestoreConsumer | ClientRole::GlobalConsumer => {
+                ConsumerConfig::KEYS
+            }
+            ClientRole::Producer => ProducerConfig::KEYS,
+            ClientRole::Admin => ClientConfig::KEYS,
+        }
+    }
+
+    /// The prefixes of its settings, from wide to narrow.
+    fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            ClientRole::MainConsumer => &["consumer.", "main.consumer."],
+            ClientRole::RestoreConsumer => &["consumer.", "restore.consumer."],
+            ClientRole::GlobalConsumer => &["consumer.", "global.consumer."],
+            ClientRole::Producer => &["producer."],
+            ClientRole::Admin => &["admin."],
+        }
+    }
 }
 
 /// Kafka Streams' limits of tags.
 const MAX_TAGS: usize = 5;
 const MAX_TAG_KEY: usize = 20;
 const MAX_TAG_VALUE: usize = 30;
-
-const PREFIXES: &[&str] = &[
-    "consumer.",
-    "main.consumer.",
-    "restore.consumer.",
-    "global.consumer.",
-    "producer.",
-    "admin.",
-    "topic.",
-];
 
 /// Keys that this version applies.
 const KNOWN: &[&str] = &[
@@ -158,19 +181,6 @@ const KNOWN: &[&str] = &[
     "task.timeout.ms",
 ];
 
-/// Client keys that Kafka Streams passes to all its clients.
-const CLIENT_KEYS: &[&str] = &[
-    "connections.max.idle.ms",
-    "metadata.max.age.ms",
-    "receive.buffer.bytes",
-    "reconnect.backoff.max.ms",
-    "reconnect.backoff.ms",
-    "request.timeout.ms",
-    "retry.backoff.ms",
-    "security.protocol",
-    "send.buffer.bytes",
-];
-
 /// Keys of Kafka Streams that do not apply, and what to do instead.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("application.id", "it is the first argument of `Streams::new`"),
@@ -187,6 +197,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("processor.wrapper.class", "it is a Java class"),
     ("task.assignor.class", "it is a Java class"),
     ("metric.reporters", "it is a list of Java classes"),
+    ("group.id", "it is the application id"),
+    ("enable.auto.commit", "offsets are committed with the state that reflects them"),
+    ("isolation.level", "it follows from `processing.guarantee`"),
+    ("transactional.id", "each worker has one of its own"),
     ("dsl.store.suppliers.class", "use `Store::in_memory` or `Store::persistent`"),
 ];
 
@@ -227,7 +241,14 @@ impl StreamsConfig {
             "buffered.records.per.partition" => {
                 self.buffered_records_per_partition = number(key, value, 1, usize::MAX)?;
             }
-            "max.task.idle.ms" => self.max_task_idle_ms = number(key, value, -1, i64::MAX)?,
+            "max.task.idle.ms" if value.trim() != "-1" => {
+                return Err(refused(
+                    key,
+                    value,
+                    "-1: a task does not wait for partitions that are empty yet",
+                ));
+            }
+            "max.task.idle.ms" => {}
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval_ms = number(key, value, 0, u64::MAX)?
             }
@@ -266,32 +287,26 @@ impl StreamsConfig {
                 return Err(refused(key, value, &wanted));
             }
             self.client_tags.insert(tag.to_string(), value.to_string());
-        } else if PREFIXES.iter().any(|prefix| key.starts_with(prefix)) || CLIENT_KEYS.contains(&key) {
-            self.client.insert(key.to_string(), value.to_string());
-        } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
+        } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == without_prefix(key)) {
             return Err(ConfigError(format!("`{key}` cannot be set here: {instead}")));
+        } else if takers(key).next().is_some() {
+            self.client.insert(key.to_string(), value.to_string());
         } else {
-            let nearest = KNOWN.iter().chain(CLIENT_KEYS).min_by_key(|known| edit_distance(known, key));
+            let of_clients = ClientRole::ALL.iter().flat_map(|role| role.keys());
+            let nearest = KNOWN.iter().chain(of_clients).min_by_key(|known| edit_distance(known, key));
             let nearest = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             return Err(ConfigError(format!("unknown configuration key `{key}`{nearest}")));
         }
         Ok(())
     }
 
-    /// The client settings for `role`: plain keys, then the role's prefixes from wide to narrow.
+    /// The client settings for `role`: those plain keys that it takes, then its prefixes from wide to narrow.
     #[must_use]
     pub fn client_settings(&self, role: ClientRole) -> BTreeMap<String, String> {
-        let prefixes: &[&str] = match role {
-            ClientRole::MainConsumer => &["consumer.", "main.consumer."],
-            ClientRole::RestoreConsumer => &["consumer.", "restore.consumer."],
-            ClientRole::GlobalConsumer => &["consumer.", "global.consumer."],
-            ClientRole::Producer => &["producer."],
-            ClientRole::Admin => &["admin."],
-        };
-        let plain = self.client.iter().filter(|(key, _)| CLIENT_KEYS.contains(&key.as_str()));
+        let plain = self.client.iter().filter(|(key, _)| role.keys().contains(&key.as_str()));
         let mut settings: BTreeMap<String, String> =
             plain.map(|(key, value)| (key.clone(), value.clone())).collect();
-        for prefix in prefixes {
+        for prefix in role.prefixes() {
             for (key, value) in &self.client {
                 if let Some(name) = key.strip_prefix(prefix) {
                     settings.insert(name.to_string(), value.clone());
@@ -300,6 +315,19 @@ impl StreamsConfig {
         }
         settings
     }
+}
+
+/// The clients that a setting is for, by its name or its prefix.
+fn takers(key: &str) -> impl Iterator<Item = ClientRole> {
+    ClientRole::ALL.into_iter().filter(move |role| {
+        role.keys().contains(&key) || role.prefixes().iter().any(|prefix| key.starts_with(prefix))
+    })
+}
+
+/// What a setting is called by the client that it is for.
+fn without_prefix(key: &str) -> &str {
+    let prefixes = ClientRole::ALL.iter().flat_map(|role| role.prefixes());
+    prefixes.filter_map(|prefix| key.strip_prefix(prefix)).next().unwrap_or(key)
 }
 
 fn number<T>(key: &str, value: &str, min: T, max: T) -> Result<T, ConfigError>
@@ -379,6 +407,24 @@ mod tests {
             &[("processing.guarantee", "twice")],
             Err("`processing.guarantee` = `twice`: must be at_least_once or exactly_once_v2"),
         );
+        check(&[("max.task.idle.ms", "-1")], Ok("30000 1 10485760"));
+        check(
+            &[("max.task.idle.ms", "0")],
+            Err(
+                "`max.task.idle.ms` = `0`: must be -1: a task does not wait for partitions that are empty yet",
+            ),
+        );
+        check(
+            &[("main.consumer.enable.auto.commit", "true")],
+            Err(
+                "`main.consumer.enable.auto.commit` cannot be set here: offsets are committed with the state that reflects \
+                 them",
+            ),
+        );
+        check(
+            &[("max.poll.record", "1")],
+            Err("unknown configuration key `max.poll.record`; did you mean `max.poll.records`?"),
+        );
     }
 
     #[test]
@@ -388,13 +434,16 @@ mod tests {
             ("main.consumer.fetch.max.bytes", "3"),
             ("consumer.fetch.max.bytes", "2"),
             ("producer.linger.ms", "5"),
+            ("max.poll.records", "7"),
         ])
         .expect("known keys");
         let of = |role| {
             config.client_settings(role).into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>()
         };
-        assert_eq!(of(ClientRole::MainConsumer), ["fetch.max.bytes=3", "request.timeout.ms=1"]);
-        assert_eq!(of(ClientRole::RestoreConsumer), ["fetch.max.bytes=2", "request.timeout.ms=1"]);
-        assert_eq!(of(ClientRole::Producer), ["linger.ms=5", "request.timeout.ms=1"]);
+        assert_eq!(of(ClientRole::MainConsumer), ["fetch.max.bytes=3", "max.poll.records=7"]);
+        assert_eq!(of(ClientRole::RestoreConsumer), ["fetch.max.bytes=2", "max.poll.records=7"]);
+        assert_eq!(of(ClientRole::Producer), ["linger.ms=5"]);
+        // All use the same connections.
+        assert_eq!(of(ClientRole::Admin), ["request.timeout.ms=1"]);
     }
 }

@@ -23,6 +23,7 @@ use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
 use super::local_state;
 use super::member::{Member, Timing};
+use super::purge::purge_regularly;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
@@ -402,6 +403,7 @@ impl Instance {
                 acceptable_lag: self.config.acceptable_recovery_lag,
                 cleanup_delay: Duration::from_millis(self.config.state_cleanup_delay_ms),
                 max_poll_interval,
+                poll: Duration::from_millis(self.config.poll_ms.max(1)),
                 has_transactions: self.config.guarantee == Guarantee::ExactlyOnce,
             },
             standing: BTreeSet::new(),
@@ -414,6 +416,12 @@ impl Instance {
             restoring: BTreeSet::new(),
             joined: false,
         };
+        self.host.spawn(purge_regularly(
+            self.host.clone(),
+            Arc::downgrade(&shared),
+            Arc::clone(&member.holdings),
+            Duration::from_millis(self.config.repartition_purge_interval_ms.max(1)),
+        ));
         self.host.spawn(member.run());
         let handle = InstanceHandle { shared };
         let mut state = handle.shared.state.subscribe();

@@ -61,6 +61,14 @@ impl Plan {
         let has = |topic: &&String| self.partitions.get(*topic).is_some_and(|count| task.partition < *count);
         subtopology.topics.sources.iter().filter(has).map(|topic| (topic.clone(), task.partition)).collect()
     }
+
+    /// Those of them that other sub-topologies write for it.
+    pub(crate) fn repartition_inputs(&self, task: TaskId) -> Vec<TopicPartition> {
+        let sinks: BTreeSet<&String> =
+            self.subtopologies.iter().flat_map(|subtopology| &subtopology.topics.repartition_sinks).collect();
+        let inputs = self.inputs(task).into_iter().filter(|(topic, _)| sinks.contains(topic));
+        inputs.map(|(topic, partition)| TopicPartition::new(topic, partition)).collect()
+    }
 }
 
 /// Checks the source topics, makes the internal ones, and those of the user's that are missing if `create` says with how

@@ -4,9 +4,8 @@ use anabranch::prelude::*;
 
 use super::App;
 
-#[tokio::test]
-async fn a_poison_record_goes_to_the_dead_letter_topic() -> Result<()> {
-    let app = App::new("poison");
+/// A record that is no number goes to the topic `letters`, which `configure` may have named.
+async fn check_letters(app: App, letters: String, configure: impl FnOnce(Streams) -> Streams) -> Result<()> {
     let builder = StreamsBuilder::new();
     let doubled: Topic<Option<String>, i64> = Topic::named(format!("{}-doubled", app.id()));
     builder
@@ -14,8 +13,8 @@ async fn a_poison_record_goes_to_the_dead_letter_topic() -> Result<()> {
         .try_map_values(|text| text.parse::<i64>())
         .map_values(|n| n * 2)
         .to(doubled.clone());
-    let running = app.streams(builder.build()?).start().await?;
-    let letters: Topic<Option<String>, String> = Topic::named(format!("{}-dead-letter", app.id()));
+    let running = configure(app.streams(builder.build()?)).start().await?;
+    let letters: Topic<Option<String>, String> = Topic::named(letters);
     let lines = running.producer(app.lines())?;
     let mut output = running.consumer(doubled).await?;
     for line in ["1", "two", "3"] {
@@ -31,6 +30,21 @@ async fn a_poison_record_goes_to_the_dead_letter_topic() -> Result<()> {
     let topic = letter.headers.last("__streams.errors.topic").flatten().map(<[u8]>::to_vec);
     assert_eq!(topic.as_deref(), Some(app.lines().name().as_bytes()));
     running.close().await
+}
+
+#[tokio::test]
+async fn a_poison_record_goes_to_the_dead_letter_topic() -> Result<()> {
+    let app = App::new("poison");
+    let letters = format!("{}-dead-letter", app.id());
+    check_letters(app, letters, |streams| streams).await
+}
+
+#[tokio::test]
+async fn the_dead_letter_topic_may_be_named() -> Result<()> {
+    let app = App::new("named-poison");
+    let letters = format!("{}-letters", app.id());
+    let key = "errors.dead.letter.queue.topic.name";
+    check_letters(app, letters.clone(), |streams| streams.config(key, letters)).await
 }
 
 #[tokio::test]

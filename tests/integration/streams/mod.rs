@@ -12,6 +12,7 @@ mod global_tables;
 mod instances;
 mod killed;
 mod processors;
+mod purge;
 mod restart;
 mod standbys;
 mod windows;

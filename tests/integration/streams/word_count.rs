@@ -84,3 +84,17 @@ async fn draining_an_application_without_input_ends() -> Result<()> {
     assert_eq!(counted(&running).await?, expected(&[]));
     running.close().await
 }
+
+/// Settings of clients go by their own names to those that take them, as in Kafka Streams.
+#[tokio::test]
+async fn client_settings_need_no_prefix() -> Result<()> {
+    let app = App::new("plain-settings");
+    let settings =
+        [("request.timeout.ms", 20_000), ("linger.ms", 0), ("max.poll.interval.ms", 60_000), ("poll.ms", 10)];
+    let streams = app.streams(app.word_count());
+    let streams = settings.into_iter().fold(streams, |streams, (key, value)| streams.config(key, value));
+    let running = streams.start().await?;
+    count(&running, app.lines(), &["a b a"]).await?;
+    assert_eq!(counted(&running).await?, expected(&[("a", 2), ("b", 1)]));
+    running.close().await
+}

@@ -1,7 +1,6 @@
 //! What its user, and its own workers' failures, ask of a running instance: more or fewer workers, a rest, an end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,9 +10,13 @@ use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Processes;
+use crate::runtime::state_directory::hex;
+use crate::runtime::transaction::WorkerTransaction;
 use crate::runtime::uncaught::UncaughtErrorAnswer;
 use crate::runtime::worker::ToWorker;
 
+/// So long the open transactions of workers that are gone may take to end; they end by themselves in the end.
+const FENCE_WITHIN: Duration = Duration::from_secs(10);
 /// The leader's answer to the wish that the application ends everywhere is awaited for so long.
 const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -175,7 +178,7 @@ impl Member {
             self.workers.retire(worker);
             // What it has begun must not end after others have gone on.
             if let Ok(number) = u16::try_from(worker) {
-                self.fence_worker(process, number).await;
+                self.fence_workers([(process, number)]).await;
             }
             self.workers.start(self.asleep)?;
             let (now, mut active) = (self.shared.client.host().now(), self.holdings.open(Role::Active));
@@ -201,10 +204,6 @@ impl Member {
         self.open(&left).await
     }
 
-    async fn fence_worker(&self, process: [u8; 16], worker: u16) {
-        self.fence_all([(process, worker)]).await;
-    }
-
     /// Ends the transactions that processes have left open which are gone: they would hold up restoration and offsets
     /// until they time out.
     pub(super) async fn fence(&self, gone: &Processes) {
@@ -212,14 +211,25 @@ impl Member {
             let process = *process;
             (1..=*workers).map(move |worker| (process, worker))
         };
-        self.fence_all(gone.iter().flat_map(workers)).await;
+        self.fence_workers(gone.iter().flat_map(workers)).await;
     }
 
-    async fn fence_all(&self, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
+    /// Ends what workers have left open, each known by its process and number.
+    async fn fence_workers(&self, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
         if !self.timing.has_transactions {
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        super::fence_transactions(&shared, workers).await;
+        let Shared { client, application_id, .. } = &*self.shared;
+        let fence = |(process, worker): ([u8; 16], u16)| async move {
+            let id = WorkerTransaction::id(application_id, &hex(&process), usize::from(worker));
+            tracing::info!(transactional_id = %id, "its worker is gone: what it has left open is ended");
+            if let Err(error) = client.admin().fence_producers(&id).await {
+                tracing::warn!(transactional_id = %id, %error, "not ended; its timeout will end it");
+            }
+        };
+        let all = futures::future::join_all(workers.into_iter().map(fence));
+        if client.host().timeout(FENCE_WITHIN, all).await.is_err() {
+            tracing::warn!("transactions of workers that are gone are not ended in time");
+        }
     }
 }

@@ -26,8 +26,7 @@ use super::local_state;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
-use super::state_directory::{StateDirectory, hex};
-use super::transaction::WorkerTransaction;
+use super::state_directory::StateDirectory;
 use super::uncaught::UncaughtErrorHandler;
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
@@ -37,12 +36,8 @@ use crate::task::TaskConfig;
 
 /// A batch of this size is sent without waiting for more.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
-/// How long one poll waits when nothing is fetched; commands interrupt it.
-const POLL: Duration = Duration::from_millis(100);
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
-/// So long the open transactions of processes that are gone may take to end; they end by themselves in the end.
-const FENCE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two requests for another placement because something has caught up.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// Why a close was not clean.
@@ -106,6 +101,8 @@ pub(crate) struct Timing {
     pub(crate) cleanup_delay: Duration,
     /// `max.poll.interval.ms`: so long a worker may be in user code.
     pub(crate) max_poll_interval: Duration,
+    /// `poll.ms`: how long one poll waits when nothing is fetched; commands interrupt it.
+    pub(crate) poll: Duration,
     /// Under exactly-once a process has transactions, one a worker.
     pub(crate) has_transactions: bool,
 }
@@ -182,7 +179,7 @@ impl Member {
                 biased;
                 command = self.commands.recv() => Woken::Command(command),
                 word = self.from_workers.recv() => Woken::Worker(word),
-                polled = self.consumer.poll_batches(POLL) => Woken::Polled(polled),
+                polled = self.consumer.poll_batches(self.timing.poll) => Woken::Polled(polled),
             };
             match woken {
                 Woken::Command(Some(Command::Stop(stop))) => return Ok(stop),
@@ -494,20 +491,5 @@ impl Member {
 
     fn enter(&self, state: State) {
         self.shared.enter(state, self.listener.as_ref());
-    }
-}
-
-/// Ends what workers have left open, each known by its process and number.
-async fn fence_transactions(shared: &Shared, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
-    let fence = |(process, worker): ([u8; 16], u16)| async move {
-        let id = WorkerTransaction::id(&shared.application_id, &hex(&process), usize::from(worker));
-        tracing::info!(transactional_id = %id, "its worker is gone: what it has left open is ended");
-        if let Err(error) = shared.client.admin().fence_producers(&id).await {
-            tracing::warn!(transactional_id = %id, %error, "not ended; its timeout will end it");
-        }
-    };
-    let all = futures::future::join_all(workers.into_iter().map(fence));
-    if shared.client.host().timeout(FENCE_WITHIN, all).await.is_err() {
-        tracing::warn!("transactions of workers that are gone are not ended in time");
     }
 }
