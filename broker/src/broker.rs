@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cleaner;
 use crate::config::topic::ConfigLayers;
-use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig, broker_key};
+use crate::config::{BrokerConfig, Endpoint, Flush, TopicConfig};
 use crate::data_dir::DataDir;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fetch_session::FetchSessions;
@@ -348,9 +348,8 @@ async fn tidy_regularly(node: Arc<Node>) {
 /// `producer.id.expiration.ms`, as it is right now.
 fn producer_id_expiration_ms(node: &Node) -> i64 {
     let image = node.metadata.image();
-    let written = broker_key("producer.id.expiration.ms").map(|key| node.layers(&image).of_broker_key(key));
-    let values = written.into_iter().flatten().filter_map(|synonym| synonym.value);
-    values.into_iter().find_map(|value| value.parse().ok()).unwrap_or(node.config.producer_id_expiration_ms)
+    let set = node.layers(&image).broker_value("producer.id.expiration.ms", |value| value.parse().ok());
+    set.unwrap_or(node.config.producer_id_expiration_ms)
 }
 
 fn with_port(endpoint: &Endpoint, port: u16) -> Endpoint {

@@ -1,6 +1,7 @@
 //! How the log cleaner works: `log.cleaner.*`, as it is right now.
 
-use super::broker_key;
+use std::str::FromStr;
+
 use super::topic::ConfigLayers;
 
 /// The configuration of the log cleaner.
@@ -30,19 +31,19 @@ impl CleanerConfig {
     /// Settles the layers.
     #[must_use]
     pub fn settle(layers: &ConfigLayers<'_>) -> CleanerConfig {
-        let text = |name: &str| -> String {
-            let Some(key) = broker_key(name) else { return String::new() };
-            let written = layers.of_broker_key(key).into_iter().filter_map(|synonym| synonym.value);
-            written.into_iter().find(|value| key.check(value).is_ok()).unwrap_or_default()
-        };
         CleanerConfig {
-            is_enabled: text("log.cleaner.enable") == "true",
-            backoff_ms: text("log.cleaner.backoff.ms").parse().unwrap_or_default(),
-            map_bytes: text("log.cleaner.dedupe.buffer.size").parse().unwrap_or_default(),
-            map_load_factor: text("log.cleaner.io.buffer.load.factor").parse().unwrap_or_default(),
-            max_bytes_per_second: text("log.cleaner.io.max.bytes.per.second").parse().unwrap_or(f64::MAX),
+            is_enabled: layers.broker_value("log.cleaner.enable", |value| Some(value == "true"))
+                == Some(true),
+            backoff_ms: number(layers, "log.cleaner.backoff.ms").unwrap_or_default(),
+            map_bytes: number(layers, "log.cleaner.dedupe.buffer.size").unwrap_or_default(),
+            map_load_factor: number(layers, "log.cleaner.io.buffer.load.factor").unwrap_or_default(),
+            max_bytes_per_second: number(layers, "log.cleaner.io.max.bytes.per.second").unwrap_or(f64::MAX),
         }
     }
+}
+
+fn number<T: FromStr>(layers: &ConfigLayers<'_>, name: &str) -> Option<T> {
+    layers.broker_value(name, |value| value.parse().ok())
 }
 
 #[cfg(test)]

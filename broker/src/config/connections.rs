@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::ConfigError;
 use super::key::split_list;
 use super::topic::ConfigLayers;
-use super::{ConfigError, broker_key};
 
 /// The limits of connections, as they are right now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +24,9 @@ impl ConnectionLimits {
     /// Settles the layers. A stored value that is not understood counts as unset.
     #[must_use]
     pub fn settle(layers: &ConfigLayers<'_>) -> ConnectionLimits {
-        let written = |name: &str| {
-            let written = broker_key(name).map(|key| layers.of_broker_key(key)).unwrap_or_default();
-            written.into_iter().filter_map(|synonym| synonym.value)
-        };
-        let number = |name: &str| written(name).find_map(|value| value.parse().ok()).unwrap_or(usize::MAX);
+        let number = |name| layers.broker_value(name, |value| value.parse().ok()).unwrap_or(usize::MAX);
         let limit = number("max.connections.per.ip");
-        let per_ip = written(OVERRIDES).find_map(|value| ConnectionsPerIp::settle(limit, &value).ok());
+        let per_ip = layers.broker_value(OVERRIDES, |value| ConnectionsPerIp::settle(limit, value).ok());
         ConnectionLimits {
             all: number("max.connections"),
             per_ip: per_ip.unwrap_or(ConnectionsPerIp { limit, overrides: BTreeMap::new() }),

@@ -81,6 +81,14 @@ impl ConfigLayers<'_> {
         synonyms
     }
 
+    /// The value of a broker's key as it is right now: the strongest that is one and that `read` understands.
+    #[must_use]
+    pub fn broker_value<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let key = broker_key(name)?;
+        let written = self.of_broker_key(key).into_iter().filter_map(|synonym| synonym.value);
+        written.filter(|value| key.check(value).is_ok()).find_map(|value| read(&value))
+    }
+
     pub(super) fn written(&self, key: &'static ConfigKey) -> Vec<ConfigSynonym> {
         let layers = [
             (self.dynamic_broker.get(key.name).map(String::as_str), ConfigSource::DynamicBroker),
