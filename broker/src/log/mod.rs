@@ -6,13 +6,15 @@
 //! after the append returned. A [`LogDirectory`] opens all logs at the start, recovers them after a crash, and syncs
 //! them from time to time so that the journal can be cut.
 //!
-//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`, `transaction_index`, `scan`, `segment`, `segment_read`,
-//! then the state beside the segments (`leader_epochs`, `producer_state`, `producer_snapshot`), then what a log does
-//! (`validate`, `append`, `read`, `retention`, `truncation`, `compaction`), and the directory (`directory`, `replay`, `recovery`).
+//! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`,
+//! `transaction_index`, `scan`, `segment`, `segment_read`, then the state beside the segments (`leader_epochs`,
+//! `producer_state`, `producer_snapshot`, `producer_rebuild`), then what a log does (`validate`, `append`, `read`,
+//! `retention`, `truncation`, `compaction`), and the directory (`directory`, `replay`, `crash_scan`, `recovery`).
 
 mod append;
 mod checkpoint;
 mod compaction;
+mod crash_scan;
 mod directory;
 mod error;
 mod index_file;
@@ -20,6 +22,7 @@ mod leader_epochs;
 mod names;
 mod offset_index;
 mod owner;
+mod producer_rebuild;
 mod producer_snapshot;
 mod producer_state;
 mod read;

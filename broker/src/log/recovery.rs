@@ -11,20 +11,19 @@ use std::sync::Arc;
 
 use anabranch_host::{Disk, Host};
 use anabranch_protocol::Uuid;
-use anabranch_protocol::records::{Batch, BatchHeader, ControlRecord};
 
 use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, LEADER_EPOCHS, Remembered, read_text};
 use super::compaction::{finish_swaps, is_swap_file};
+use super::crash_scan::CrashScan;
 use super::directory::LogDirectoryConfig;
 use super::error::LogError;
 use super::index_interval_bytes;
 use super::leader_epochs::LeaderEpochs;
 use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_file_name};
 use super::owner::{Owner, PARTITION_METADATA, write_owner};
-use super::producer_snapshot::decode_snapshot;
+use super::producer_rebuild::{damaged_transactions, rebuild_producers};
 use super::producer_state::ProducerStates;
 use super::replay::{Replay, Replayed};
-use super::scan::ScanError;
 use super::segment::{Segment, SegmentFiles};
 use crate::journal;
 use crate::open_files::OpenFiles;
@@ -278,7 +277,7 @@ impl Opening<'_> {
         let (text, known_epochs) = self.read_epochs(files, epochs_checksum)?;
         // Without the file they are in the batches alone.
         let scan_from = if known_epochs.is_some() { said.recovery_point } else { 0 };
-        let mut scan = LogScan {
+        let mut scan = CrashScan {
             directory: &files.directory,
             segments,
             epochs: known_epochs.unwrap_or_default(),
@@ -290,7 +289,7 @@ impl Opening<'_> {
         // Epochs are noted anew from the recovery point on.
         scan.epochs.truncate_end(said.recovery_point);
         scan.run(scan_from)?;
-        let LogScan { mut segments, epochs, end_offset, is_cut, .. } = scan;
+        let CrashScan { mut segments, epochs, end_offset, is_cut, .. } = scan;
         let first = segments.first().map_or(end_offset, Segment::base_offset);
         let start_offset = said.start_offset.clamp(first, end_offset.max(first));
         let has_other_epochs = text.is_none_or(|text| text != epochs.to_text());
@@ -400,223 +399,4 @@ async fn sync_log(disk: &Disk, directory: &Path, log: &mut Recovered, from: i64)
     let epochs = directory.join(LEADER_EPOCHS);
     disk.write_atomically(&epochs, log.epochs.to_text().as_bytes()).await.map_err(io)?;
     disk.sync_dir(directory).await.map_err(io)
-}
-
-/// A scan through a log after a crash.
-struct LogScan<'a> {
-    directory: &'a Path,
-    segments: Vec<Segment>,
-    epochs: LeaderEpochs,
-    start_offset: i64,
-    durable_end: i64,
-    /// The offset after the last batch found.
-    end_offset: i64,
-    /// Whether anything was cut off or removed.
-    is_cut: bool,
-}
-
-impl LogScan<'_> {
-    /// Scans from the segment that holds `from` on, and cuts off what is torn.
-    fn run(&mut self, from: i64) -> Result<(), LogError> {
-        self.drop_before_start()?;
-        let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-        self.end_offset = self.segments.get(first).map_or(self.start_offset, Segment::base_offset);
-        let mut at = first;
-        while at < self.segments.len() {
-            let base_offset = self.segments[at].base_offset();
-            // Batches are written one behind the other: what is not durable and stands behind a gap is torn as well.
-            if base_offset > self.end_offset && self.may_cut() {
-                break;
-            }
-            self.end_offset = self.end_offset.max(base_offset);
-            at += 1;
-            if !self.scan_segment(at - 1, from)? {
-                break;
-            }
-        }
-        if self.start_offset >= self.durable_end && self.end_offset < self.start_offset {
-            // Whatever is left lies before the start; the segment that followed it was not durable.
-            (at, self.end_offset) = (0, self.start_offset);
-        }
-        if self.end_offset < self.durable_end {
-            return Err(match self.segments.last() {
-                Some(last) => last.corrupt(
-                    last.bytes(),
-                    format!(
-                        "it ends at offset {}, but was durable up to {}",
-                        self.end_offset, self.durable_end
-                    ),
-                ),
-                None => LogError::Corrupt {
-                    path: self.directory.to_path_buf(),
-                    position: 0,
-                    reason: format!("it has no segments, but was durable up to {}", self.durable_end),
-                },
-            });
-        }
-        let torn = self.segments.split_off(at);
-        self.remove(torn)
-    }
-
-    /// Whether what comes next was not durable, or lies before the log's start, and so may be cut off.
-    fn may_cut(&self) -> bool {
-        self.end_offset >= self.durable_end || self.start_offset >= self.durable_end
-    }
-
-    /// Removes segments that retention had let go of, and that a crash or the journal's replay brought back, maybe in
-    /// parts.
-    fn drop_before_start(&mut self) -> Result<(), LogError> {
-        let is_before = |pair: &&[Segment]| pair[1].base_offset() <= self.start_offset;
-        let count = self.segments.windows(2).take_while(is_before).count();
-        let dropped = self.segments.drain(..count).collect();
-        self.remove(dropped)
-    }
-
-    fn remove(&mut self, segments: Vec<Segment>) -> Result<(), LogError> {
-        for segment in segments {
-            self.is_cut = true;
-            for file in segment.all_files() {
-                let path = file.path();
-                match file.disk().remove_file(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(LogError::io(&path)(error));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Scans one segment; returns whether it was whole.
-    fn scan_segment(&mut self, at: usize, from: i64) -> Result<bool, LogError> {
-        let is_before_start = self.start_offset >= self.durable_end;
-        let segment = &mut self.segments[at];
-        let bytes = segment.bytes();
-        let mut scan = segment.begin_recovery(from)?;
-        loop {
-            let error = match scan.next_checked() {
-                Ok(None) => return Ok(true),
-                Ok(Some(batch)) if !continues(&batch.header, self.end_offset, self.durable_end) => {
-                    let reason =
-                        format!("offset {} comes after {}", batch.header.base_offset, self.end_offset - 1);
-                    ScanError::NoBatch { position: batch.position, reason }
-                }
-                Ok(Some(batch)) => {
-                    segment.adopt(batch)?;
-                    self.end_offset = batch.header.next_offset();
-                    // Before that they are known, and the epoch in a batch lies outside its checksum.
-                    if batch.header.base_offset >= from {
-                        self.epochs.assign(batch.header.partition_leader_epoch, batch.header.base_offset);
-                    }
-                    continue;
-                }
-                Err(error) => error,
-            };
-            return match error {
-                ScanError::NoBatch { position, reason }
-                    if self.end_offset >= self.durable_end || is_before_start =>
-                {
-                    tracing::info!(
-                        segment = %segment.file().path().display(),
-                        position, bytes, reason, "a torn end is cut off"
-                    );
-                    segment.cut(position)?;
-                    self.is_cut = true;
-                    Ok(false)
-                }
-                error => Err(segment.scan_error(error)),
-            };
-        }
-    }
-}
-
-/// Whether a batch can stand behind what ends at `end_offset`. Compaction leaves gaps, but only long after batches were
-/// durable, so behind a gap lies what was durable to its end. The base offset lies outside the checksum: one that points
-/// far ahead must not make durable batches look like a torn end.
-fn continues(header: &BatchHeader, end_offset: i64, durable_end: i64) -> bool {
-    let base_offset = header.base_offset;
-    let is_durable = header.next_offset() <= durable_end || base_offset == durable_end;
-    base_offset == end_offset || (base_offset > end_offset && is_durable)
-}
-
-/// Where the first segment begins whose index of aborted transactions cannot be read.
-fn damaged_transactions(segments: &[Segment]) -> Option<i64> {
-    let damaged = segments.iter().find_map(|segment| Some((segment, segment.transactions().check().err()?)));
-    damaged.map(|(segment, error)| {
-        tracing::warn!(%error, "the index of aborted transactions is damaged and made anew");
-        segment.base_offset()
-    })
-}
-
-/// The state of the producers at `end_offset`, from the newest snapshot that can be read and the batches behind it; with
-/// it, from the segment that holds `anew_from` on, the indexes of aborted transactions.
-pub(super) fn rebuild_producers(
-    files: &SegmentFiles,
-    segments: &mut [Segment],
-    end_offset: i64,
-    anew_from: Option<i64>,
-    now_ms: i64,
-) -> Result<ProducerStates, LogError> {
-    let first_anew = match anew_from {
-        Some(offset) => segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1),
-        None => segments.len(),
-    };
-    let snapshot_bound = segments.get(first_anew).map_or(end_offset, Segment::base_offset).min(end_offset);
-    for segment in segments.iter_mut().skip(first_anew) {
-        segment.transactions_mut().reset()?;
-    }
-    let disk = files.open_files.disk();
-    let entries = match disk.read_dir(&files.directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(LogError::io(&files.directory)(error)),
-    };
-    let mut snapshots: Vec<i64> = entries
-        .iter()
-        .filter_map(|entry| parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX))
-        .filter(|offset| *offset <= snapshot_bound)
-        .collect();
-    snapshots.sort_unstable_by_key(|offset| std::cmp::Reverse(*offset));
-    let mut producers = ProducerStates::default();
-    let mut from = 0;
-    for offset in snapshots {
-        let path = files.directory.join(offset_file_name(offset, SNAPSHOT_SUFFIX));
-        let bytes = disk.read(&path).map_err(LogError::io(&path))?;
-        match decode_snapshot(&bytes, now_ms) {
-            Some(snapshot) => {
-                (producers, from) = (snapshot, offset);
-                break;
-            }
-            None => tracing::warn!(path = %path.display(), "the producer snapshot is damaged and not used"),
-        }
-    }
-    let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-    for (at, segment) in segments.iter_mut().enumerate().skip(first) {
-        let mut scan = segment.scan_from_offset(from)?;
-        while let Some(batch) = scan.next().map_err(|error| segment.scan_error(error))? {
-            let header = batch.header;
-            if header.base_offset < from || !header.has_producer_id() {
-                continue;
-            }
-            if !header.is_control() {
-                producers.appended(&header, now_ms);
-                continue;
-            }
-            let bytes = scan.batch_bytes(batch).map_err(|error| segment.scan_error(error))?;
-            let mut scratch = Vec::new();
-            let corrupt = |error: anabranch_protocol::records::RecordsError| {
-                segment.corrupt(batch.position, error.to_string())
-            };
-            let whole = Batch { header, bytes };
-            if let Some(record) = whole.records(&mut scratch).map_err(corrupt)?.next() {
-                let control = ControlRecord::parse(&record.map_err(corrupt)?).map_err(corrupt)?;
-                let ended = producers.marked(&header, control, now_ms);
-                if let Some(ended) = ended.filter(|ended| ended.is_aborted && at >= first_anew) {
-                    segment.transactions_mut().note(ended.ended)?;
-                }
-            }
-        }
-    }
-    Ok(producers)
 }

@@ -59,7 +59,7 @@ impl Log {
         if self.epochs.truncate_end(self.end_offset) {
             self.epochs_changed();
         }
-        self.producers = super::recovery::rebuild_producers(
+        self.producers = super::producer_rebuild::rebuild_producers(
             &self.files,
             &mut self.segments,
             self.end_offset,

@@ -16,6 +16,7 @@ mod produce;
 mod protocol;
 mod restart;
 mod topics;
+mod transactional;
 mod transactions;
 
 use std::time::Duration;
