@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::outbox::{OutRecord, OutTopic, Outbox};
 use crate::prelude::*;
-use crate::processor::{Policies, RawInput};
+use crate::processor::RawInput;
 use crate::task::{Task, TaskConfig};
 
 const ROWS: Store<KeyValue<String, i64>> = Store::named("rows");
@@ -225,17 +225,9 @@ fn an_abort_makes_processors_anew_and_takes_punctuations_back() {
     let topology = builder.build().unwrap();
     assert_eq!(MADE.load(Ordering::Relaxed), 1, "building asks the maker once");
 
-    let config = TaskConfig {
-        application_id: "app".into(),
-        policies: Policies::all(fail()),
-        caching: true,
-        emit_interval_ms: 0,
-        engine: None,
-        globals: Default::default(),
-    };
     let id = TaskId { subtopology: 0, partition: 0 };
     let nodes = (0..topology.nodes.len()).collect();
-    let mut task = Task::new(Arc::new(topology), nodes, id, config).unwrap();
+    let mut task = Task::new(Arc::new(topology), nodes, id, TaskConfig::of_test()).unwrap();
     let enqueue = |task: &mut Task, offset: i64, timestamp: i64| {
         task.enqueue(0, RawInput { offset, timestamp, key: None, value: Some(b"x"), headers: &[] });
     };

@@ -518,28 +518,34 @@ fn make_nodes(
 }
 
 #[cfg(test)]
+impl TaskConfig {
+    /// State in memory; the first record that fails ends the test.
+    pub(crate) fn of_test() -> TaskConfig {
+        TaskConfig {
+            application_id: "app".into(),
+            policies: Policies::all(crate::policy::fail()),
+            caching: true,
+            emit_interval_ms: 0,
+            engine: None,
+            globals: Globals::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::prelude::*;
-    use crate::processor::Policies;
 
     #[test]
     fn what_was_committed_beside_an_offset_goes_to_its_topic() {
         let builder = StreamsBuilder::new();
         let later = builder.stream(Topic::<String, String>::new("a"));
         builder.stream(Topic::<String, String>::new("b")).merge(&later).to("out");
-        let config = TaskConfig {
-            application_id: "app".into(),
-            policies: Policies::all(fail()),
-            caching: true,
-            emit_interval_ms: 0,
-            engine: None,
-            globals: Default::default(),
-        };
         let topology = builder.build().unwrap();
         let nodes = (0..topology.nodes.len()).collect();
         let id = TaskId { subtopology: 0, partition: 0 };
-        let mut task = Task::new(Arc::new(topology), nodes, id, config).unwrap();
+        let mut task = Task::new(Arc::new(topology), nodes, id, TaskConfig::of_test()).unwrap();
         for (topic, partition_time) in [("b", 7), ("a", 5)] {
             task.resume(topic, &OffsetMetadata { partition_time, memos: Vec::new() }.encode());
         }

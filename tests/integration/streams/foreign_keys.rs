@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch::prelude::*;
 
-use super::{App, on_kafka};
+use super::{App, keep};
 
 const DELIVERED: Store<KeyValue<String, String>> = Store::named("delivered");
 
@@ -72,11 +72,7 @@ async fn rows_follow_both_sides_across_a_restart() -> Result<()> {
     let topics = Topics::of(&app);
     let start = || {
         let streams = app.streams(topics.topology()).threads(2);
-        match on_kafka() {
-            true => streams.state_dir(directory.path()),
-            false => streams.data_dir(directory.path()),
-        }
-        .start()
+        keep(streams, directory.path()).start()
     };
 
     let running = start().await?;

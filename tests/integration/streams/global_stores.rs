@@ -2,7 +2,7 @@
 
 use anabranch::prelude::*;
 
-use super::{App, on_kafka};
+use super::{App, keep};
 
 const TOTALS: Store<KeyValue<String, i64>> = Store::named("totals");
 
@@ -101,11 +101,7 @@ async fn every_worker_reads_what_the_processor_has_kept() -> Result<()> {
     let topics = Topics::of(&app);
     let start = || {
         let streams = app.streams(topics.topology()).threads(2);
-        match on_kafka() {
-            true => streams.state_dir(directory.path()),
-            false => streams.data_dir(directory.path()),
-        }
-        .start()
+        keep(streams, directory.path()).start()
     };
     let running = start().await?;
     add(&running, &topics, &[("a", 1), ("b", 2), ("a", 3), ("c", 4), ("d", 5)]).await?;

@@ -2,7 +2,7 @@
 
 use anabranch::prelude::*;
 
-use super::{App, on_kafka};
+use super::{App, keep};
 
 const NAMES: Store<KeyValue<String, String>> = Store::named("names");
 
@@ -103,8 +103,5 @@ async fn check_restart(app: &App, prepare: impl Fn(Streams) -> Streams) -> Resul
 async fn rows_are_there_at_the_start() -> Result<()> {
     let directory = tempfile::tempdir().expect("a directory");
     let app = App::new("global-again");
-    match on_kafka() {
-        true => check_restart(&app, |streams| streams.state_dir(directory.path())).await,
-        false => check_restart(&app, |streams| streams.data_dir(directory.path())).await,
-    }
+    check_restart(&app, |streams| keep(streams, directory.path())).await
 }

@@ -19,6 +19,7 @@ mod windows;
 mod word_count;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch::prelude::*;
@@ -75,6 +76,11 @@ impl App {
 /// Whether the tests run on Apache Kafka, where what concerns our broker alone is left out.
 pub(crate) fn on_kafka() -> bool {
     std::env::var("ANABRANCH_KAFKA").is_ok()
+}
+
+/// Keeps in a directory what the next run needs: state, and the broker where it is in the process.
+pub(crate) fn keep(streams: Streams, directory: &Path) -> Streams {
+    if on_kafka() { streams.state_dir(directory) } else { streams.data_dir(directory) }
 }
 
 /// Writes lines and waits until they are counted.

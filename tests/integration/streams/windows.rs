@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch::prelude::*;
 
-use super::{App, on_kafka};
+use super::{App, keep};
 
 const RESULTS: Store<KeyValue<String, i64>> = Store::named("results");
 
@@ -77,11 +77,7 @@ async fn a_second_run_goes_on_with_windows_sessions_and_joins() -> Result<()> {
     let topics = Topics::of(&app);
     let start = || {
         let streams = app.streams(topics.topology());
-        match on_kafka() {
-            true => streams.state_dir(directory.path()),
-            false => streams.data_dir(directory.path()),
-        }
-        .start()
+        keep(streams, directory.path()).start()
     };
 
     let running = start().await?;
