@@ -11,10 +11,16 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
     /// The brokers to connect to.
-    #[arg(long, alias = "broker-list", value_name = "HOST:PORT,..", default_value = "127.0.0.1:9092")]
+    #[arg(
+        long,
+        alias = "broker-list",
+        value_name = "HOST:PORT,..",
+        default_value = "127.0.0.1:9092",
+        global = true
+    )]
     bootstrap_server: String,
     /// A file of client properties.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     command_config: Option<PathBuf>,
 }
 

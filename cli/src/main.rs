@@ -20,6 +20,7 @@ mod groups;
 mod perf;
 mod storage;
 mod topics;
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ enum Command {
     GetOffsets(get_offsets::GetOffsetsArguments),
     /// Delete records before an offset.
     DeleteRecords(delete_records::DeleteRecordsArguments),
+    /// List and describe transactions, find those that hang, and end them.
+    Transactions(transactions::TransactionsArguments),
     /// Print what lies in the files of a log.
     DumpLog(dump_log::DumpLogArguments),
     /// Make ids, format data directories and look at them.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
         Command::GetOffsets(arguments) => get_offsets::run(arguments),
         Command::DeleteRecords(arguments) => delete_records::run(arguments),
+        Command::Transactions(arguments) => transactions::run(arguments),
         Command::DumpLog(arguments) => dump_log::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
         Command::ProducerPerfTest(arguments) => perf::produce(arguments),

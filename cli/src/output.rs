@@ -23,7 +23,8 @@ impl Table {
 
     /// Columns of equal width, a header first.
     pub(crate) fn text(&self) -> String {
-        let cells: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        let cells: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(|value| cell(value, "-")).collect()).collect();
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|at| {
                 let longest = cells.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -41,9 +42,26 @@ impl Table {
         text
     }
 
+    /// As some of Kafka's tools print them: a tab after every cell, no narrowest column, `None` for what is not there.
+    fn tabbed_text(&self) -> String {
+        let header: Vec<String> = self.columns.iter().map(|column| (*column).to_string()).collect();
+        let mut lines = vec![header];
+        lines.extend(self.rows.iter().map(|row| row.iter().map(|value| cell(value, "None")).collect()));
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|at| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0))
+            .collect();
+        let mut text = String::new();
+        for line in &lines {
+            for (cell, width) in line.iter().zip(&widths) {
+                text.push_str(&format!("{cell:<width$}\t"));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
     /// An array of objects, keys in small letters with underscores.
     pub(crate) fn json(&self) -> Value {
-        let key = |column: &str| column.trim_start_matches('#').to_ascii_lowercase().replace(['-', ' '], "_");
         let rows = self.rows.iter().map(|row| {
             let fields = self.columns.iter().zip(row).map(|(column, cell)| (key(column), cell.clone()));
             Value::Object(fields.collect())
@@ -58,13 +76,40 @@ impl Table {
             print!("{}", self.text());
         }
     }
+
+    pub(crate) fn print_tabbed(&self, as_json: bool) {
+        if as_json {
+            println!("{}", self.json());
+        } else {
+            print!("{}", self.tabbed_text());
+        }
+    }
 }
 
-/// A cell; what is not known is a dash, as in Kafka.
-fn cell(value: &Value) -> String {
+/// The name of a column as a key: `CONSUMER-ID` and `ConsumerId` are `consumer_id`.
+fn key(column: &str) -> String {
+    let mut key = String::new();
+    let mut was_small = false;
+    for letter in column.chars() {
+        let is_word = letter.is_ascii_alphanumeric();
+        if (!is_word || (was_small && letter.is_ascii_uppercase())) && !key.is_empty() && !key.ends_with('_')
+        {
+            key.push('_');
+        }
+        if is_word {
+            key.push(letter.to_ascii_lowercase());
+        }
+        was_small = letter.is_ascii_lowercase();
+    }
+    key.trim_end_matches('_').to_string()
+}
+
+/// A cell; `absent` is what is not known.
+fn cell(value: &Value, absent: &str) -> String {
     match value {
-        Value::Null => "-".to_string(),
+        Value::Null => absent.to_string(),
         Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().map(|one| cell(one, absent)).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }
@@ -83,5 +128,25 @@ mod tests {
         );
         let json = r#"[{"group":"a-long-group-name","lag":7,"consumer_id":null}]"#;
         assert_eq!(table.json(), serde_json::from_str::<Value>(json).unwrap());
+    }
+
+    #[test]
+    fn tabs_follow_every_cell_where_kafka_sets_them() {
+        let mut table = Table::new(&["ProducerId", "TopicPartitions", "Start"]);
+        table.push(vec![7.into(), Value::Array(vec!["a-0".into(), "b-1".into()]), Value::Null]);
+        assert_eq!(
+            table.tabbed_text(),
+            "ProducerId\tTopicPartitions\tStart\t\n7         \ta-0,b-1        \tNone \t\n"
+        );
+    }
+
+    #[test]
+    fn keys_are_words_in_small_letters() {
+        let check = |column: &str, expected: &str| assert_eq!(key(column), expected);
+        check("CONSUMER-ID", "consumer_id");
+        check("#PARTITIONS", "partitions");
+        check("LatestCoordinatorEpoch", "latest_coordinator_epoch");
+        check("CurrentTransactionStartTimeMs", "current_transaction_start_time_ms");
+        check("Duration(min)", "duration_min");
     }
 }

@@ -283,23 +283,32 @@ impl Client {
 
     /// The address of a coordinator. One attempt.
     pub(crate) async fn find_coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<String> {
+        Ok(self.find_coordinating_broker(kind, key).await?.1)
+    }
+
+    /// The id and the address of a coordinator. One attempt.
+    pub(crate) async fn find_coordinating_broker(
+        &self,
+        kind: CoordinatorKind,
+        key: &str,
+    ) -> Result<(i32, String)> {
         let connection = self.any_connection().await?;
         let request = FindCoordinatorRequest { key, key_type: kind as i8, coordinator_keys: vec![key] };
         let what = format!("finding the coordinator of {key}");
         let answer = connection.call(&request).await?;
         let response: FindCoordinatorResponse<'_> = answer.decode()?;
-        let (code, text, host, port) = if answer.version() >= 4 {
+        let (code, text, id, host, port) = if answer.version() >= 4 {
             let found = response.coordinators.iter().find(|found| found.key == key);
             let found =
                 found.ok_or_else(|| ClientError::corrupt(format!("{what}: no answer for the key")))?;
-            (found.error_code, found.error_message, found.host, found.port)
+            (found.error_code, found.error_message, found.node_id, found.host, found.port)
         } else {
-            (response.error_code, response.error_message, response.host, response.port)
+            (response.error_code, response.error_message, response.node_id, response.host, response.port)
         };
         if code != ErrorCode::NONE {
             return Err(ClientError::from_code_and_text(&what, code, text));
         }
-        Ok(crate::metadata::address(host, port))
+        Ok((id, crate::metadata::address(host, port)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::describe_producers::{
-    DescribeProducersRequest, DescribeProducersResponse, TopicRequest,
+    self, DescribeProducersRequest, DescribeProducersResponse, TopicRequest,
 };
 use anabranch_protocol::messages::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse,
@@ -39,6 +39,8 @@ pub struct TransactionFilter {
 pub struct TransactionListing {
     /// The transactional id.
     pub transactional_id: String,
+    /// The broker that coordinates it.
+    pub coordinator_id: i32,
     /// Its producer.
     pub producer_id: i64,
     /// `Ongoing`, `CompleteCommit`, ...
@@ -48,6 +50,8 @@ pub struct TransactionListing {
 /// How a transaction stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionDescription {
+    /// The broker that coordinates it.
+    pub coordinator_id: i32,
     /// `Ongoing`, `CompleteCommit`, ...
     pub state: String,
     /// The producer.
@@ -79,6 +83,23 @@ pub struct ProducerState {
     pub transaction_start_offset: Option<i64>,
 }
 
+impl ProducerState {
+    fn from_wire(state: &describe_producers::ProducerState) -> ProducerState {
+        let start = state.current_txn_start_offset;
+        ProducerState {
+            producer_id: state.producer_id,
+            producer_epoch: state.producer_epoch,
+            last_sequence: state.last_sequence,
+            last_timestamp: state.last_timestamp,
+            coordinator_epoch: state.coordinator_epoch,
+            transaction_start_offset: (start >= 0).then_some(start),
+        }
+    }
+}
+
+/// What brokers say of the producers of partitions.
+type ProducersOf = Vec<(TopicPartition, Result<Vec<ProducerState>>)>;
+
 impl Admin {
     /// The transactional ids that all brokers coordinate, by name.
     ///
@@ -106,6 +127,7 @@ impl Admin {
                 for one in &response.transaction_states {
                     let listing = TransactionListing {
                         transactional_id: one.transactional_id.to_string(),
+                        coordinator_id: broker.id,
                         producer_id: one.producer_id,
                         state: one.transaction_state.to_string(),
                     };
@@ -124,7 +146,7 @@ impl Admin {
     pub async fn describe_transaction(&self, transactional_id: &str) -> Result<TransactionDescription> {
         let what = format!("describing transaction {transactional_id}");
         self.until_done(|| async {
-            let connection = self.transaction_connection(transactional_id).await?;
+            let (coordinator_id, connection) = self.transaction_connection(transactional_id).await?;
             let request = DescribeTransactionsRequest { transactional_ids: vec![transactional_id] };
             let answer = connection.call(&request).await?;
             let response: DescribeTransactionsResponse<'_> = answer.decode()?;
@@ -137,6 +159,7 @@ impl Admin {
             });
             let start_time_ms = found.transaction_start_time_ms;
             Ok(TransactionDescription {
+                coordinator_id,
                 state: found.transaction_state.to_string(),
                 producer_id: found.producer_id,
                 producer_epoch: found.producer_epoch,
@@ -169,47 +192,57 @@ impl Admin {
         Ok(results)
     }
 
-    /// One request to each leader.
-    async fn ask_for_producers(
+    /// The same as one broker knows it, be it leader or follower; partitions of which it has no replica are refused.
+    ///
+    /// # Errors
+    /// Retriable, if the broker does not answer in time.
+    pub async fn describe_producers_on(
         &self,
+        broker_id: i32,
         partitions: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, Result<Vec<ProducerState>>)>> {
+    ) -> Result<BTreeMap<TopicPartition, Result<Vec<ProducerState>>>> {
+        self.until_done(|| async {
+            if self.client.metadata().brokers().all(|broker| broker.id != broker_id) {
+                return Err(ClientError::invalid(format!("there is no broker {broker_id}")));
+            }
+            Ok(self.ask_broker_for_producers(broker_id, by_topic(partitions)).await?.into_iter().collect())
+        })
+        .await
+    }
+
+    /// One request to each leader.
+    async fn ask_for_producers(&self, partitions: &[TopicPartition]) -> Result<ProducersOf> {
         let mut answers = Vec::new();
-        let mut by_leader: BTreeMap<i32, BTreeMap<&str, Vec<i32>>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<i32, Vec<TopicPartition>> = BTreeMap::new();
         for name in partitions {
             match self.leader(name).await? {
-                Ok(leader) => {
-                    let topics = by_leader.entry(leader).or_default();
-                    topics.entry(&name.topic).or_default().push(name.partition);
-                }
+                Ok(leader) => by_leader.entry(leader).or_default().push(name.clone()),
                 Err(error) => answers.push((name.clone(), Err(error))),
             }
         }
-        for (leader, topics) in by_leader {
-            let topic = |(name, partition_indexes)| TopicRequest { name, partition_indexes };
-            let request = DescribeProducersRequest { topics: topics.into_iter().map(topic).collect() };
-            let answer = self.client.connection(leader).await?.call(&request).await?;
-            let response: DescribeProducersResponse<'_> = answer.decode()?;
-            for topic in &response.topics {
-                for partition in &topic.partitions {
-                    let name = TopicPartition::new(topic.name, partition.partition_index);
-                    let producer =
-                        |state: &anabranch_protocol::messages::describe_producers::ProducerState| {
-                            let start = state.current_txn_start_offset;
-                            ProducerState {
-                                producer_id: state.producer_id,
-                                producer_epoch: state.producer_epoch,
-                                last_sequence: state.last_sequence,
-                                last_timestamp: state.last_timestamp,
-                                coordinator_epoch: state.coordinator_epoch,
-                                transaction_start_offset: (start >= 0).then_some(start),
-                            }
-                        };
-                    let producers = partition.active_producers.iter().map(producer).collect();
-                    let (code, text) = (partition.error_code, partition.error_message);
-                    let result = outcome(&format!("describing producers of {name}"), code, text, producers);
-                    answers.push((name, result));
-                }
+        for (leader, partitions) in by_leader {
+            answers.extend(self.ask_broker_for_producers(leader, by_topic(&partitions)).await?);
+        }
+        Ok(answers)
+    }
+
+    /// One request to a broker.
+    async fn ask_broker_for_producers(
+        &self,
+        broker_id: i32,
+        topics: Vec<TopicRequest<'_>>,
+    ) -> Result<ProducersOf> {
+        let request = DescribeProducersRequest { topics };
+        let answer = self.client.connection(broker_id).await?.call(&request).await?;
+        let response: DescribeProducersResponse<'_> = answer.decode()?;
+        let mut answers = Vec::new();
+        for topic in &response.topics {
+            for partition in &topic.partitions {
+                let name = TopicPartition::new(topic.name, partition.partition_index);
+                let producers = partition.active_producers.iter().map(ProducerState::from_wire).collect();
+                let (code, text) = (partition.error_code, partition.error_message);
+                let result = outcome(&format!("describing producers of {name}"), code, text, producers);
+                answers.push((name, result));
             }
         }
         Ok(answers)
@@ -281,7 +314,7 @@ impl Admin {
     /// Retriable, if the coordinator does not answer in time; Invalid, if it refuses.
     pub async fn fence_producers(&self, transactional_id: &str) -> Result<(i64, i16)> {
         self.until_done(|| async {
-            let connection = self.transaction_connection(transactional_id).await?;
+            let (_, connection) = self.transaction_connection(transactional_id).await?;
             let request = InitProducerIdRequest {
                 transactional_id: Some(transactional_id),
                 // Nobody begins a transaction with it, so any will do.
@@ -296,12 +329,21 @@ impl Admin {
         .await
     }
 
-    /// A connection to the coordinator of a transactional id.
-    async fn transaction_connection(&self, transactional_id: &str) -> Result<Connection> {
+    /// The coordinator of a transactional id, and a connection to it.
+    async fn transaction_connection(&self, transactional_id: &str) -> Result<(i32, Connection)> {
         let kind = CoordinatorKind::Transaction;
-        let address = self.client.find_coordinator(kind, transactional_id).await?;
-        self.client.shared_lane().connection(&address).await
+        let (id, address) = self.client.find_coordinating_broker(kind, transactional_id).await?;
+        Ok((id, self.client.shared_lane().connection(&address).await?))
     }
+}
+
+/// The partitions as a request names them.
+fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicRequest<'_>> {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for name in partitions {
+        topics.entry(&name.topic).or_default().push(name.partition);
+    }
+    topics.into_iter().map(|(name, partition_indexes)| TopicRequest { name, partition_indexes }).collect()
 }
 
 /// A filter that an old broker would not see must not be left out silently.

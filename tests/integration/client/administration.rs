@@ -223,6 +223,13 @@ fn transactions_are_listed_described_and_ended() {
         assert_eq!(producers.len(), 1);
         assert_eq!(producers[0].producer_id, described.producer_id);
         assert_eq!(producers[0].transaction_start_offset, Some(0));
+        // A broker says the same when it is asked by its id.
+        assert_eq!(own.coordinator_id, described.coordinator_id);
+        let (broker, names) = (described.coordinator_id, [name.clone(), absent.clone()]);
+        let there = admin.describe_producers_on(broker, &names).await.unwrap();
+        assert_eq!((there[&name].as_ref().unwrap(), there[&absent].is_err()), (producers, true));
+        let nowhere = admin.describe_producers_on(broker + 100, &names).await.unwrap_err();
+        assert_eq!(nowhere.kind(), ErrorKind::Invalid, "{nowhere}");
 
         // Ended by hand in the partition, as if its coordinator had lost it.
         admin.abort_transaction(&name, &producers[0]).await.unwrap();
