@@ -9,6 +9,7 @@ mod server;
 mod connect;
 mod datetime;
 mod output;
+mod progress;
 
 mod configs;
 mod console_consumer;
@@ -22,9 +23,10 @@ mod storage;
 mod topics;
 mod transactions;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A broker that speaks the Kafka protocol, and tools for it.
 #[derive(Debug, Parser)]
@@ -61,10 +63,34 @@ enum Command {
     DumpLog(dump_log::DumpLogArguments),
     /// Make ids, format data directories and look at them.
     Storage(storage::StorageArguments),
-    /// Measure how fast records are sent.
-    ProducerPerfTest(perf::ProducerPerfArguments),
-    /// Measure how fast records are read.
-    ConsumerPerfTest(perf::ConsumerPerfArguments),
+    /// Measure how fast records are sent and read, and how long they take.
+    #[command(subcommand)]
+    Perf(perf::PerfCommand),
+    /// The same as perf produce, by Kafka's name.
+    #[command(hide = true)]
+    ProducerPerfTest(perf::ProduceArguments),
+    /// The same as perf consume, by Kafka's name.
+    #[command(hide = true)]
+    ConsumerPerfTest(perf::ConsumeArguments),
+    /// The same as perf latency, by Kafka's name.
+    #[command(hide = true)]
+    EndToEndLatency(perf::LatencyArguments),
+    /// Print the completions of a shell, for it to read at its start.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Prints what `shell` reads to complete the commands and flags of this program.
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    // Written in one go: whoever reads only the start of it ends this program without a word.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "anabranch", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -86,8 +112,11 @@ fn main() -> ExitCode {
         Command::Transactions(arguments) => transactions::run(arguments),
         Command::DumpLog(arguments) => dump_log::run(arguments),
         Command::Storage(arguments) => storage::run(arguments),
-        Command::ProducerPerfTest(arguments) => perf::produce(arguments),
-        Command::ConsumerPerfTest(arguments) => perf::consume(arguments),
+        Command::Perf(command) => perf::run(command),
+        Command::ProducerPerfTest(arguments) => arguments.run(),
+        Command::ConsumerPerfTest(arguments) => arguments.run(),
+        Command::EndToEndLatency(arguments) => arguments.run(),
+        Command::Completions { shell } => completions(shell),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

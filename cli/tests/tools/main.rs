@@ -46,10 +46,9 @@ impl Server {
 
     /// Runs a tool, with `input` on its standard input.
     fn tool_with(&self, input: &str, words: &[&str]) -> Output {
-        let (command, rest) = words.split_first().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_anabranch"))
-            .args([command, "--bootstrap-server", &self.address])
-            .args(rest)
+            .args(words)
+            .args(["--bootstrap-server", &self.address])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -223,6 +222,29 @@ fn how_fast_it_goes_is_told_as_kafka_tells_it() {
     let lines: Vec<&str> = consumed.lines().collect();
     assert!(lines[0].starts_with("start.time, end.time, data.consumed.in.MB, MB.sec"), "{consumed}");
     assert_eq!(lines[1].split(", ").nth(4), Some("500"), "{consumed}");
+    // The same by our names; the topic is made, and its records come back one by one.
+    let latency =
+        server.tool(&["perf", "latency", "--topic", "new", "--num-records", "20", "--num-headers", "1"]);
+    let lines: Vec<&str> = latency.lines().collect();
+    assert!(lines[0].starts_with("0\t") && lines[1].starts_with("Avg latency: "), "{latency}");
+    assert!(lines[2].starts_with("Percentiles: 50th = "), "{latency}");
+    assert_eq!(server.tool(&["get-offsets", "--topic", "new"]), "new:0:20\n");
+    let once = ["end-to-end-latency", "--topic", "new", "--num-records", "1"];
+    let json: serde_json::Value =
+        serde_json::from_str(&server.tool(&[&once[..], &["--json"]].concat())).unwrap();
+    assert_eq!(json["records"], 1);
+    let early = [&once[..], &["--producer-acks", "1"]].concat();
+    assert!(server.refusal(&early).contains("acks=1"));
+    let produced = server.tool(&["perf", "produce", "--topic", "new", "--num-records", "5", "--json"]);
+    assert!(produced.contains("\"records\":5"), "{produced}");
+}
+
+#[test]
+fn shells_complete_commands_and_flags() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = run(&["completions", shell]);
+        assert!(script.contains("dump-log") && script.contains("bootstrap-server"), "{shell}");
+    }
 }
 
 fn run(words: &[&str]) -> String {
