@@ -9,6 +9,7 @@ mod checker;
 mod compaction;
 mod consumers;
 mod durability;
+mod end_of_all;
 mod history;
 mod identity;
 mod nemesis;

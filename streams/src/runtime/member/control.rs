@@ -19,6 +19,9 @@ use crate::runtime::worker::ToWorker;
 const FENCE_WITHIN: Duration = Duration::from_secs(10);
 /// The leader's answer to the wish that the application ends everywhere is awaited for so long.
 const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(30);
+/// Who has got that answer stays in the group for so long. The first to leave would begin another rebalance, before others
+/// have fetched the answer.
+const LEAVE_AFTER: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Starts one worker more and gives it a share of the tasks. Its number.
@@ -126,6 +129,17 @@ impl Member {
                 Ok(())
             }
         }
+    }
+
+    /// Ends soon, since the leader says that the application ends everywhere. Until then this instance asks for it too, so
+    /// that one that has missed the word hears it in the next rebalance.
+    pub(super) fn shut_down_with_all(&mut self) {
+        self.holdings.ask_to_shut_down();
+        self.set_asleep(true);
+        let leave = self.shared.client.host().now() + LEAVE_AFTER;
+        let asked = || Error::fatal("an instance has asked that the application ends everywhere");
+        let (error, by) = self.ending.take().unwrap_or_else(|| (asked(), leave));
+        self.ending = Some((error, by.min(leave)));
     }
 
     /// Opens tasks anew whose worker is gone with all that it had not committed: they are read from their last commit.

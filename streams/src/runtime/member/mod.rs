@@ -300,6 +300,8 @@ impl Member {
         }
         for event in events {
             match event {
+                // Nothing is begun any more.
+                RebalanceEvent::Assigned { .. } if self.ending.is_some() => {}
                 RebalanceEvent::Assigned { partitions, .. } => {
                     let opened = self.tasks_of(&partitions);
                     if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
@@ -337,9 +339,8 @@ impl Member {
             Word::GoOn => {}
             Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
             Word::ShutDown => {
-                let mine = self.ending.take().map(|(error, _)| error);
-                let asked = || Error::fatal("an instance has asked that the application ends everywhere");
-                return Err(mine.unwrap_or_else(asked));
+                self.shut_down_with_all();
+                return Ok(());
             }
         }
         self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
