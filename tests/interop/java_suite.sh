@@ -5,19 +5,7 @@ bootstrap=$1
 jars=$2
 topic=java-$RANDOM$RANDOM
 group=java-group-$RANDOM
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cat > "$work/log4j2.properties" <<'LOG'
-rootLogger.level=ERROR
-rootLogger.appenderRef.s.ref=S
-appender.s.type=Console
-appender.s.name=S
-appender.s.target=SYSTEM_ERR
-appender.s.layout.type=PatternLayout
-LOG
-tool() { java -Xmx256M -XX:TieredStopAtLevel=1 -cp "$jars/*:$work" "$@"; }
-check() { if [ "$2" = "$3" ]; then echo "ok $1"; else echo "not ok $1: got '$(echo "$2" | tr '\n' ' ')', expected '$(echo "$3" | tr '\n' ' ')'"; fi; }
-contains() { case $2 in *"$3"*) echo "ok $1" ;; *) echo "not ok $1: '$(echo "$2" | tr '\n' ' ')' does not hold '$3'" ;; esac; }
+. "$(dirname "$0")/java_checks"
 
 check topics_create "$(tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$bootstrap" --create --topic "$topic" --partitions 1 --replication-factor 1)" "Created topic $topic."
 contains topics_list "$(tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$bootstrap" --list)" "$topic"
@@ -27,7 +15,7 @@ for codec in none gzip snappy lz4 zstd; do
   printf 'trace:1\tk-%s\tv-%s\n' "$codec" "$codec" | tool org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$bootstrap" --topic "$topic" \
     --compression-codec "$codec" --reader-property parse.key=true --reader-property parse.headers=true 2>>"$work/err" >/dev/null
 done
-consume() { timeout 40 java -Xmx256M -XX:TieredStopAtLevel=1 -cp "$jars/*:$work" org.apache.kafka.tools.consumer.ConsoleConsumer \
+consume() { tool org.apache.kafka.tools.consumer.ConsoleConsumer \
   --bootstrap-server "$bootstrap" --topic "$topic" --group "$group" --from-beginning --max-messages "$1" --timeout-ms 20000 \
   --formatter-property print.key=true --formatter-property print.headers=true 2>>"$work/err"; }
 line() { printf 'trace:1\tk-%s\tv-%s\n' "$1" "$1"; }
