@@ -21,7 +21,7 @@ pub use engine::segments::is_segment;
 pub use engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
 pub use error::{Error, ErrorKind, Result};
 pub use key_value::{Epoch, FrozenView, KeyValueTable, TableOptions};
-pub use row::{Checkpoint, Context, Emission, EmissionBuffer, Row, RowBuffer, Update};
+pub use row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};
 pub use table::ordered::{KeyRange, Order};
 pub use table::rows::Rows;
 pub use table::timed::{Suffix, TimedKeys};

@@ -57,11 +57,11 @@ impl RowBuffer {
 
 /// What [`update`](crate::KeyValueTable::update) is to do with the row it showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Update {
+pub enum Update<'a> {
     /// Leave it as it is; nothing is written, nothing will be emitted.
     Keep,
-    /// Write what is in the buffer.
-    Put,
+    /// Write this one.
+    Put(Row<'a>),
     /// Delete the row.
     Delete,
 }
@@ -101,62 +101,6 @@ pub struct Emission<'a> {
     pub old: Option<Row<'a>>,
     /// The context of the last write.
     pub context: Context<'a>,
-}
-
-/// An [`Emission`] that owns its bytes and is filled again and again, so that the table is free while it is forwarded.
-#[derive(Clone, Debug, Default)]
-pub struct EmissionBuffer {
-    pub(crate) key: Vec<u8>,
-    pub(crate) has_new: bool,
-    pub(crate) new: RowBuffer,
-    pub(crate) has_old: bool,
-    pub(crate) old: RowBuffer,
-    pub(crate) timestamp: i64,
-    pub(crate) topic: Option<Arc<str>>,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) headers: Vec<u8>,
-}
-
-impl EmissionBuffer {
-    /// The emission in it.
-    #[must_use]
-    pub fn emission(&self) -> Emission<'_> {
-        Emission {
-            key: &self.key,
-            new: self.has_new.then(|| self.new.row()),
-            old: self.has_old.then(|| self.old.row()),
-            context: Context {
-                timestamp: self.timestamp,
-                topic: self.topic.as_ref(),
-                partition: self.partition,
-                offset: self.offset,
-                headers: &self.headers,
-            },
-        }
-    }
-
-    pub(crate) fn set(&mut self, emission: &Emission<'_>) {
-        self.key.clear();
-        self.key.extend_from_slice(emission.key);
-        self.has_new = emission.new.is_some();
-        self.has_old = emission.old.is_some();
-        if let Some(new) = emission.new {
-            self.new.set(new);
-        }
-        if let Some(old) = emission.old {
-            self.old.set(old);
-        }
-        let context = &emission.context;
-        self.timestamp = context.timestamp;
-        if self.topic.as_ref() != context.topic {
-            self.topic = context.topic.cloned();
-        }
-        self.partition = context.partition;
-        self.offset = context.offset;
-        self.headers.clear();
-        self.headers.extend_from_slice(context.headers);
-    }
 }
 
 /// How far a store's changelog is reflected in it.

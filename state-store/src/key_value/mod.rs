@@ -37,11 +37,11 @@ use self::behind::Behind;
 pub use self::view::FrozenView;
 use crate::engine::{Engine, EngineScan, EngineStore};
 use crate::error::{Error, Result};
-use crate::row::{Checkpoint, Context, Emission, EmissionBuffer, Row, RowBuffer, Update};
+use crate::row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};
 use crate::table::entry::{MAX_BYTES, NONE};
 use crate::table::frozen::{UndoLists, committed_row};
 use crate::table::ordered::{KeyRange, Order};
-use crate::table::pending::PendingList;
+use crate::table::pending::{PendingList, Taken};
 use crate::table::row_map::RowMap;
 use crate::table::rows::Rows;
 use crate::table::share::Share;
@@ -72,11 +72,11 @@ pub struct KeyValueTable {
     epoch: u64,
     /// All epochs up to this one are committed.
     committed: u64,
-    open: Share<UndoList>,
-    /// The epoch whose commit is in flight.
-    sealed: Option<(u64, Share<UndoList>)>,
-    /// An emptied list, for its memory.
-    spare: UndoList,
+    /// The undo lists of the open and of the sealed epoch. Epochs take turns with them: the list of an epoch that is over
+    /// is empty, and the memory of the next but one.
+    undo: [Share<UndoList>; 2],
+    /// The epoch whose commit is in flight: the one before the open one.
+    sealed: Option<u64>,
     /// Slots that were written as absent: to be removed when nothing needs them any more.
     tombstones: Vec<u32>,
     scratch: RowBuffer,
@@ -93,9 +93,8 @@ impl KeyValueTable {
             pending: PendingList::default(),
             epoch: 1,
             committed: 0,
-            open: Share::default(),
+            undo: [Share::default(), Share::default()],
             sealed: None,
-            spare: UndoList::default(),
             tombstones: Vec::new(),
             scratch: RowBuffer::default(),
             behind: None,
@@ -166,31 +165,23 @@ impl KeyValueTable {
         self.write(slot, hash, key, row, None)
     }
 
-    /// Shows the newest row of `key` to `change`, which may fill the (empty) buffer with a new one: read, modify and
-    /// write by one probe.
+    /// Shows the newest row of `key` to `change`, which may give a new one: read, modify and write by one probe.
     ///
     /// # Errors
     /// If the row is too large, or the engine cannot be read.
     #[inline]
-    pub fn update(
+    pub fn update<'n>(
         &mut self,
         key: &[u8],
         context: &Context<'_>,
-        change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
+        change: impl FnOnce(Option<Row<'_>>) -> Update<'n>,
     ) -> Result<()> {
         let hash = self.rows.hash(key);
         let slot = self.find_or_load(hash, key)?;
-        let old = slot.and_then(|slot| self.rows.get(slot).row());
-        self.scratch.clear();
-        match change(old, &mut self.scratch) {
+        match change(slot.and_then(|slot| self.rows.get(slot).row())) {
             Update::Keep => Ok(()),
             Update::Delete => self.write(slot, hash, key, None, Some(context)),
-            Update::Put => {
-                let new = std::mem::take(&mut self.scratch);
-                let written = self.write(slot, hash, key, Some(new.row()), Some(context));
-                self.scratch = new;
-                written
-            }
+            Update::Put(new) => self.write(slot, hash, key, Some(new), Some(context)),
         }
     }
 
@@ -211,17 +202,15 @@ impl KeyValueTable {
         self.range(&KeyRange::all(), Order::Forward)
     }
 
-    /// Takes the first pending key whose last write was before `writes` (see [`pending_writes`]) and fills `emission`;
-    /// `false` if there is none. What was neither there nor is there is left out.
+    /// Takes the first pending key whose last write was before `writes` (see [`pending_writes`]), to be looked at by
+    /// [`taken`]; `false` if there is none. What was neither there nor is there is left out.
     ///
     /// [`pending_writes`]: KeyValueTable::pending_writes
-    pub fn take_pending(&mut self, writes: usize, emission: &mut EmissionBuffer) -> bool {
-        while let Some(taken) = self.pending.take_before(writes) {
-            let entry = self.rows.slab.get_mut(taken.slot);
-            entry.pending = NONE;
-            let new = entry.row();
-            if new.is_some() || taken.old.is_some() {
-                emission.set(&Emission { key: entry.key(), new, old: taken.old, context: taken.context });
+    /// [`taken`]: KeyValueTable::taken
+    pub fn take_pending(&mut self, writes: usize) -> bool {
+        while let Some(slot) = self.pending.take_before(writes) {
+            self.rows.slab.get_mut(slot).pending = NONE;
+            if self.taken().is_some_and(|taken| taken.new.is_some() || taken.old.is_some()) {
                 return true;
             }
         }
@@ -229,6 +218,14 @@ impl KeyValueTable {
             self.pending.clear();
         }
         false
+    }
+
+    /// What [`take_pending`](KeyValueTable::take_pending) has just taken, until the table is written again.
+    #[must_use]
+    pub fn taken(&self) -> Option<Emission<'_>> {
+        let Taken { slot, old, context } = self.pending.taken()?;
+        let entry = self.rows.get(slot);
+        Some(Emission { key: entry.key(), new: entry.row(), old, context })
     }
 
     /// The present end of the pending list: a flush takes what was written before it, so that rows which are written
@@ -247,9 +244,8 @@ impl KeyValueTable {
         mut each: impl FnMut(Emission<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let writes = self.pending.writes();
-        let mut emission = EmissionBuffer::default();
-        while self.take_pending(writes, &mut emission) {
-            each(emission.emission())?;
+        while self.take_pending(writes) {
+            self.taken().map_or(Ok(()), &mut each)?;
         }
         Ok(())
     }
@@ -267,8 +263,7 @@ impl KeyValueTable {
         }
         self.pending.clear();
         let epoch = self.epoch;
-        let list = std::mem::replace(&mut self.open, Share::Owned(std::mem::take(&mut self.spare)));
-        self.sealed = Some((epoch, list));
+        self.sealed = Some(epoch);
         self.epoch += 1;
         Ok(Epoch(epoch))
     }
@@ -279,34 +274,27 @@ impl KeyValueTable {
     /// # Errors
     /// [`Error::Misuse`] if `epoch` is not the sealed one.
     pub fn commit_epoch(&mut self, epoch: Epoch, checkpoint: Option<Checkpoint>) -> Result<()> {
-        let Some((sealed, list)) = self.sealed.take_if(|(sealed, _)| *sealed == epoch.0) else {
+        let Some(sealed) = self.sealed.take_if(|sealed| *sealed == epoch.0) else {
             return Err(Error::Misuse("an epoch was committed that is not the sealed one"));
         };
         self.committed = sealed;
-        let mut list = list.into_inner();
-        if let Some(behind) = &mut self.behind {
-            behind.committed(list.slots(), checkpoint, self.rows.len());
+        let list = &mut self.undo[turn(sealed)];
+        match &mut self.behind {
+            Some(behind) => behind.committed(list.get().slots(), checkpoint, self.rows.len()),
+            None => self.sweep_tombstones(),
         }
-        list.clear();
-        self.spare = list;
-        if self.behind.is_none() {
-            self.sweep_tombstones();
-        }
+        forget(&mut self.undo[turn(sealed)]);
         Ok(())
     }
 
     /// Puts everything back to the last commit and drops the pending list.
     pub fn abort(&mut self) {
         self.pending.clear();
-        let mut open = std::mem::take(&mut self.open).into_inner();
-        self.undo(&open);
-        open.clear();
-        self.open = Share::Owned(open);
-        if let Some((_, list)) = self.sealed.take() {
-            let mut list = list.into_inner();
-            self.undo(&list);
-            list.clear();
-            self.spare = list;
+        for epoch in [Some(self.epoch), self.sealed.take()].into_iter().flatten() {
+            let list = std::mem::take(&mut self.undo[turn(epoch)]);
+            self.undo(list.get());
+            self.undo[turn(epoch)] = list;
+            forget(&mut self.undo[turn(epoch)]);
         }
         self.sweep_tombstones();
     }
@@ -314,7 +302,7 @@ impl KeyValueTable {
     /// Bytes held only so that an abort can put rows back.
     #[must_use]
     pub fn uncommitted_bytes(&self) -> usize {
-        self.open.get().bytes() + self.sealed.as_ref().map_or(0, |(_, list)| list.get().bytes())
+        self.undo.iter().map(|list| list.get().bytes()).sum()
     }
 
     /// Bytes of the pending list.
@@ -344,8 +332,7 @@ impl KeyValueTable {
     /// Whether anything was written since the last commit.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
-        !self.open.get().slots().is_empty()
-            || self.sealed.as_ref().is_some_and(|(_, list)| !list.get().slots().is_empty())
+        self.undo.iter().any(|list| !list.get().slots().is_empty())
     }
 
     #[inline]
@@ -376,7 +363,7 @@ impl KeyValueTable {
             }
         }
         if entry.epoch != self.epoch {
-            entry.undo = self.open.get_mut().push(slot, entry);
+            entry.undo = self.undo[turn(self.epoch)].get_mut().push(slot, entry);
             entry.epoch = self.epoch;
         }
         if let Some(context) = context.filter(|_| self.options.cached) {
@@ -425,8 +412,8 @@ impl KeyValueTable {
     }
 
     fn undo_lists(&self) -> UndoLists<'_> {
-        let sealed = self.sealed.as_ref().map(|(epoch, list)| (*epoch, list.get()));
-        [Some((self.epoch, self.open.get())), sealed]
+        let list = |epoch: u64| (epoch, self.undo[turn(epoch)].get());
+        [Some(list(self.epoch)), self.sealed.map(list)]
     }
 
     fn undo(&mut self, list: &UndoList) {
@@ -445,6 +432,9 @@ impl KeyValueTable {
 
     /// Removes absent rows that neither an undo list nor the engine waits for.
     fn sweep_tombstones(&mut self) {
+        if self.tombstones.is_empty() {
+            return;
+        }
         let settled = self.behind.as_ref().map_or(self.committed, Behind::stored);
         let mut tombstones = std::mem::take(&mut self.tombstones);
         tombstones.retain(|slot| {
@@ -457,6 +447,19 @@ impl KeyValueTable {
             waits
         });
         self.tombstones = tombstones;
+    }
+}
+
+/// Which of the two undo lists an epoch has.
+fn turn(epoch: u64) -> usize {
+    (epoch % 2) as usize
+}
+
+/// Empties the undo list of an epoch that is over. What a view holds of it is left to the view.
+fn forget(list: &mut Share<UndoList>) {
+    match list {
+        Share::Owned(list) => list.clear(),
+        Share::Shared(_) => *list = Share::default(),
     }
 }
 

@@ -191,15 +191,17 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
                 let extra = random.bytes(30);
                 let what = random.below(5);
                 let expected = model.newest.get(key).cloned();
+                let new = &mut Vec::new();
                 table
-                    .update(key, &context, |old, new| {
+                    .update(key, &context, |old| {
                         assert_eq!(old.map(owned), expected);
-                        assert_eq!(*new, RowBuffer::default());
-                        new.value
-                            .extend_from_slice(old.map_or(&[], |old| &old.value[..old.value.len().min(100)]));
-                        new.value.extend_from_slice(&extra);
-                        new.timestamp = offset;
-                        [Update::Delete, Update::Keep, Update::Put, Update::Put, Update::Put][what]
+                        new.extend_from_slice(old.map_or(&[], |old| &old.value[..old.value.len().min(100)]));
+                        new.extend_from_slice(&extra);
+                        match what {
+                            0 => Update::Delete,
+                            1 => Update::Keep,
+                            _ => Update::Put(Row::new(new, offset)),
+                        }
                     })
                     .expect("in memory");
                 let mut value = expected.map_or(Vec::new(), |(mut value, ..)| {
@@ -372,12 +374,12 @@ fn what_is_written_during_a_flush_waits_for_the_next() {
         let context = Context { offset, ..Context::none(0) };
         table.put(&[key], Some(Row::new(&[key], offset)), &context).expect("in memory");
     };
-    let mut emission = EmissionBuffer::default();
-    let mut flush = |table: &mut KeyValueTable, each: &mut dyn FnMut(&mut KeyValueTable)| {
+    let flush = |table: &mut KeyValueTable, each: &mut dyn FnMut(&mut KeyValueTable)| {
         let writes = table.pending_writes();
         let mut keys = Vec::new();
-        while table.take_pending(writes, &mut emission) {
-            keys.push((emission.emission().key[0], emission.emission().old.is_some()));
+        while table.take_pending(writes) {
+            let taken = table.taken().expect("just taken");
+            keys.push((taken.key[0], taken.old.is_some()));
             each(table);
         }
         keys
@@ -427,12 +429,13 @@ fn a_hundred_thousand_keys_need_little_memory() {
     let budget = 2 << 20;
     let count = |table: &mut KeyValueTable, key: u32| {
         let context = Context::none(i64::from(key));
-        let add = |old: Option<Row<'_>>, new: &mut RowBuffer| {
+        let new = &mut [0; 4];
+        let updated = table.update(format!("key-{key}").as_bytes(), &context, |old| {
             let before = old.map_or(0, |old| u32::from_be_bytes(old.value.try_into().expect("four bytes")));
-            new.value.extend_from_slice(&(before + 1 + key % 3).to_be_bytes());
-            Update::Put
-        };
-        table.update(format!("key-{key}").as_bytes(), &context, add).expect("the disk is sound");
+            *new = (before + 1 + key % 3).to_be_bytes();
+            Update::Put(Row::new(new, 0))
+        });
+        updated.expect("the disk is sound");
     };
     for round in 0..2 {
         for key in 0..100_000_u32 {

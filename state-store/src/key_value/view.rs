@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
-use super::KeyValueTable;
+use super::{KeyValueTable, turn};
 use crate::engine::EngineSnapshot;
 use crate::error::Result;
 use crate::row::Row;
@@ -59,8 +59,8 @@ impl KeyValueTable {
             }
             return Ok(());
         }
-        let sealed = self.sealed.as_ref().map(|(epoch, list)| (*epoch, list.get()));
-        let lists = [Some((self.epoch, self.open.get())), sealed];
+        let list = |epoch: u64| (epoch, self.undo[turn(epoch)].get());
+        let lists = [Some(list(self.epoch)), self.sealed.map(list)];
         let (slab, ordered) = self.rows.ordered();
         let show = |slot: u32| {
             let entry = slab.get(slot);
@@ -76,8 +76,8 @@ impl KeyValueTable {
     }
 
     fn frozen(&mut self) -> Frozen {
-        let sealed = self.sealed.as_mut().map(|(epoch, list)| (*epoch, list.share()));
-        let lists = [Some((self.epoch, self.open.share())), sealed];
+        let mut list = |epoch: u64| (epoch, self.undo[turn(epoch)].share());
+        let lists = [Some(list(self.epoch)), self.sealed.map(list)];
         Frozen { chunks: self.rows.slab.freeze(), committed: self.committed, lists }
     }
 }

@@ -23,7 +23,10 @@ pub(crate) struct PendingList {
     head: usize,
     /// Records not yet taken.
     len: usize,
+    /// The record taken last.
+    taken: u32,
     bytes: Vec<u8>,
+    /// Those that writes came from, also before: a task reads few.
     topics: Vec<Arc<str>>,
 }
 
@@ -61,7 +64,9 @@ impl PendingList {
             None => (ABSENT, 0, 0),
             Some(row) => {
                 self.bytes.extend_from_slice(row.value);
-                self.bytes.extend_from_slice(row.headers);
+                if !row.headers.is_empty() {
+                    self.bytes.extend_from_slice(row.headers);
+                }
                 (row.value.len() as u32, row.headers.len() as u32, row.timestamp)
             }
         };
@@ -105,8 +110,8 @@ impl PendingList {
         self.order.len()
     }
 
-    /// Takes the first key, if its last write was before `writes`.
-    pub(crate) fn take_before(&mut self, writes: usize) -> Option<Taken<'_>> {
+    /// Takes the first key, if its last write was before `writes`; returns its slot.
+    pub(crate) fn take_before(&mut self, writes: usize) -> Option<u32> {
         let index = loop {
             if self.head >= writes.min(self.order.len()) {
                 return None;
@@ -118,7 +123,13 @@ impl PendingList {
             }
         };
         self.len -= 1;
-        let record = self.records[index as usize];
+        self.taken = index;
+        Some(self.records[index as usize].slot)
+    }
+
+    /// What was taken last, until all is forgotten.
+    pub(crate) fn taken(&self) -> Option<Taken<'_>> {
+        let record = self.records.get(self.taken as usize)?;
         let old = (record.old_value_length != ABSENT).then(|| {
             let (value, rest) = self.bytes[record.old_start..].split_at(record.old_value_length as usize);
             Row {
@@ -152,6 +163,9 @@ impl PendingList {
 
     /// Forgets everything; the memory is kept, unless it was much too much.
     pub(crate) fn clear(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
         if self.bytes.capacity() > SHRINK_BYTES && self.bytes.len() < self.bytes.capacity() / 4 {
             self.bytes = Vec::new();
         }
@@ -164,7 +178,6 @@ impl PendingList {
         self.records.clear();
         self.order.clear();
         self.bytes.clear();
-        self.topics.clear();
         self.head = 0;
         self.len = 0;
     }
@@ -187,7 +200,7 @@ impl PendingList {
         }
     }
 
-    /// The number of a topic. A task reads few topics, and the same one mostly.
+    /// The number of a topic: the same one mostly.
     #[inline]
     fn topic(&mut self, topic: &Arc<str>) -> u32 {
         let known = self.topics.iter().position(|known| Arc::ptr_eq(known, topic) || known == topic);

@@ -48,13 +48,6 @@ impl<T: Clone + Default> Share<T> {
         }
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        match self {
-            Share::Owned(value) => value,
-            Share::Shared(value) => Arc::unwrap_or_clone(value),
-        }
-    }
-
     #[cold]
     fn unshare(&mut self) {
         if let Share::Shared(value) = std::mem::take(self) {

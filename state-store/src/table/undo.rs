@@ -47,7 +47,9 @@ impl UndoList {
             None => (ABSENT, 0, 0),
             Some(row) => {
                 self.bytes.extend_from_slice(row.value);
-                self.bytes.extend_from_slice(row.headers);
+                if !row.headers.is_empty() {
+                    self.bytes.extend_from_slice(row.headers);
+                }
                 (row.value.len() as u32, row.headers.len() as u32, row.timestamp)
             }
         };

@@ -239,7 +239,7 @@ fn write_source<K: Nullable, V: Nullable>(
     let (store, sends_old) = (plan.store.as_ref().map(|store| store.name.clone()), plan.sends_old);
     let supplier = match store {
         Some(store) if versioned => NodeSupplier::of(move |init| {
-            Ok(VersionedSource::<K, V>::new(ResultStore { index: init.store(&store)?, sends_old }))
+            Ok(VersionedSource::<K, V>::new(ResultStore::at(init.store(&store)?, sends_old)))
         }),
         store => NodeSupplier::of(move |init| {
             let store = optional_store(init, store.as_deref(), sends_old)?;

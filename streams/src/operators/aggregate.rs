@@ -45,7 +45,7 @@ where
             context.drop_record(DropReason::NullValue);
             return Ok(());
         };
-        let ResultStore { index, sends_old } = self.store;
+        let ResultStore { index, sends_old, .. } = self.store;
         let (stores, mut write) = context.stores(timestamp, headers.encoded());
         let store = stores.typed::<KeyValueState<K, A>>(index)?;
         let keeps_old = sends_old && !store.is_cached();

@@ -1,6 +1,7 @@
 //! How the updates of a store reach the nodes below: at once, or at a flush.
 
-use anabranch_state_store::Emission;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::data::Item;
@@ -10,72 +11,74 @@ use crate::processor::{Change, Forward, InFlight, NodeInit, Origin, Part};
 use crate::state::ResultState;
 
 /// A store that an operator keeps its result in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct ResultStore {
     pub(crate) index: usize,
     /// Somebody below asks for old values.
     pub(crate) sends_old: bool,
+    /// The topic that the update which is being forwarded came from.
+    topic: Option<Arc<str>>,
 }
 
 impl ResultStore {
+    /// A store of the task.
+    pub(crate) fn at(index: usize, sends_old: bool) -> Self {
+        ResultStore { index, sends_old, topic: None }
+    }
+
     /// The store of this name, whose updates this node forwards.
     pub(crate) fn own(init: &mut NodeInit<'_>, name: &str, sends_old: bool) -> Result<Self> {
-        Ok(ResultStore { index: init.own_store(name)?, sends_old })
+        Ok(ResultStore::at(init.own_store(name)?, sends_old))
     }
 
     /// Forwards the updates that wait, each under the context of its last write, in the order of these.
-    pub(crate) fn flush<K, S>(self, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<()>
+    pub(crate) fn flush<K, S>(&mut self, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<()>
     where
         K: Item,
         S: ResultState<K, Value: Item>,
     {
-        let ResultStore { index, sends_old } = self;
-        let writes = out.context().state.stores.typed::<S>(index)?.pending_writes();
-        while let Some(buffer) = out.context().state.stores.typed::<S>(index)?.take_pending(writes) {
-            let done = emit::<K, S>(self, &buffer.emission(), sends_old, out);
-            out.context().state.stores.typed::<S>(index)?.put_back(buffer);
-            done?;
-        }
+        let writes = out.context().state.stores.typed::<S>(self.index)?.pending_writes();
+        while self.emit_next::<K, S>(writes, out)? {}
         Ok(())
     }
-}
 
-fn emit<K, S>(
-    store: ResultStore,
-    emission: &Emission<'_>,
-    sends_old: bool,
-    out: &mut Forward<'_, '_, K, Change<S::Value>>,
-) -> Result<()>
-where
-    K: Item,
-    S: ResultState<K, Value: Item>,
-{
-    let at = &emission.context;
-    let headers = match at.headers {
-        [] => Headers::new(),
-        encoded => Headers::from_encoded(Bytes::copy_from_slice(encoded)),
-    };
-    let (topic, partition, offset, headers_bytes) = (at.topic, at.partition, at.offset, at.headers);
-    let origin = Origin { topic, partition, offset, headers: headers_bytes, ..Origin::none() };
-    out.under(origin, |out| {
-        let (stores, mut write) = out.context().stores(at.timestamp, at.headers);
-        let store = stores.typed::<S>(store.index)?;
-        store.log_emission(emission, &mut write)?;
+    /// Forwards the next update among those written before `writes`; false if there is none.
+    fn emit_next<K, S>(
+        &mut self,
+        writes: usize,
+        out: &mut Forward<'_, '_, K, Change<S::Value>>,
+    ) -> Result<bool>
+    where
+        K: Item,
+        S: ResultState<K, Value: Item>,
+    {
+        let (stores, mut write) = out.context().stores(-1, &[]);
+        let store = stores.typed::<S>(self.index)?;
+        if !store.take_pending(writes) {
+            return Ok(false);
+        }
+        let Some(taken) = store.taken() else { return Ok(false) };
+        store.log_emission(&taken, &mut write)?;
         // What the store has written itself must be readable.
         let broken = |error: Error| error.reworded(ErrorKind::Fatal, "flush");
-        let key = store.read_key(emission.key).map_err(broken)?;
-        let new = emission.new.map(|row| store.read_row(row)).transpose().map_err(broken)?;
-        let old =
-            emission.old.filter(|_| sends_old).map(|row| store.read_row(row)).transpose().map_err(broken)?;
-        let timestamp = store.emission_time(emission);
-        let new = new.map(|(value, _)| value);
-        let change = Change::new(new, old.map(|(value, _)| value));
-        let (key, value) = (&mut Some(key), &mut Some(change));
-        out.forward(InFlight {
-            key: Part::Owned(key),
-            value: Part::Owned(value),
-            timestamp,
-            headers: &headers,
-        })
-    })
+        let key = store.read_key(taken.key).map_err(broken)?;
+        let read = |row| store.read_row(row).map(|(value, _)| value).map_err(broken);
+        let new = taken.new.map(read).transpose()?;
+        let old = taken.old.filter(|_| self.sends_old).map(read).transpose()?;
+        let timestamp = store.emission_time(&taken);
+        let (partition, offset) = (taken.context.partition, taken.context.offset);
+        let headers = match taken.context.headers {
+            [] => Headers::new(),
+            encoded => Headers::from_encoded(Bytes::copy_from_slice(encoded)),
+        };
+        if self.topic.as_ref() != taken.context.topic {
+            self.topic = taken.context.topic.cloned();
+        }
+        let topic = self.topic.as_ref();
+        let origin = Origin { topic, partition, offset, headers: headers.encoded(), ..Origin::none() };
+        let (key, value) = (&mut Some(key), &mut Some(Change::new(new, old)));
+        let (key, value) = (Part::Owned(key), Part::Owned(value));
+        out.under(origin, |out| out.forward(InFlight { key, value, timestamp, headers: &headers }))?;
+        Ok(true)
+    }
 }

@@ -43,7 +43,7 @@ where
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
         let Change { new: enters, old: leaves, .. } = value.take();
-        let ResultStore { index, sends_old } = self.store;
+        let ResultStore { index, sends_old, .. } = self.store;
         let (stores, mut write) = out.context().stores(timestamp, headers.encoded());
         let store = stores.typed::<KeyValueState<K, A>>(index)?;
         let keeps_old = sends_old && !store.is_cached();

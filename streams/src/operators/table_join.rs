@@ -136,6 +136,6 @@ impl<K: Data, R: Data> Operator for TableJoinMerge<K, R> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<R>>) -> Result<()> {
-        self.store.map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, R>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, R>>(out))
     }
 }

@@ -73,7 +73,7 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<V2>>) -> Result<()> {
-        self.store.map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, V2>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, V2>>(out))
     }
 }
 

@@ -39,7 +39,7 @@ impl<K: Nullable, V: Nullable> Operator for TableSource<K, V> {
         };
         let new = value.present().map(Part::take);
         let mut old = None;
-        if let Some(ResultStore { index, sends_old }) = self.store {
+        if let Some(ResultStore { index, sends_old, .. }) = self.store {
             let (stores, mut write) = context.stores(timestamp, headers.encoded());
             let store = stores.typed::<KeyValueState<K::Present, V::Present>>(index)?;
             if sends_old && !store.is_cached() {
@@ -57,6 +57,7 @@ impl<K: Nullable, V: Nullable> Operator for TableSource<K, V> {
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K::Present, Change<V::Present>>) -> Result<()> {
         self.store
+            .as_mut()
             .map_or(Ok(()), |store| store.flush::<K::Present, KeyValueState<K::Present, V::Present>>(out))
     }
 }

@@ -61,7 +61,9 @@ impl<T: ValueTransformer> Operator for TableTransformValues<T> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, T::Key, Change<T::ValueOut>>) -> Result<()> {
-        self.store.map_or(Ok(()), |store| store.flush::<T::Key, KeyValueState<T::Key, T::ValueOut>>(out))
+        self.store
+            .as_mut()
+            .map_or(Ok(()), |store| store.flush::<T::Key, KeyValueState<T::Key, T::ValueOut>>(out))
     }
 }
 

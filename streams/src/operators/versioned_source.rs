@@ -38,7 +38,7 @@ impl<K: Nullable, V: Nullable> Operator for VersionedSource<K, V> {
             return Ok(());
         };
         let new = value.present().map(Part::take);
-        let ResultStore { index, sends_old } = self.store;
+        let ResultStore { index, sends_old, .. } = self.store;
         let (stores, mut write) = context.stores(timestamp, headers.encoded());
         let store = stores.typed::<VersionedState<K::Present, V::Present>>(index)?;
         let old = if sends_old { store.get(key.get())?.map(|version| version.value) } else { None };

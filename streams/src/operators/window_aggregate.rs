@@ -79,7 +79,7 @@ where
                 out.context().drop_record(DropReason::Late);
                 continue;
             }
-            let ResultStore { index, sends_old } = self.store;
+            let ResultStore { index, sends_old, .. } = self.store;
             let (stores, mut write) = out.context().stores(timestamp, headers.encoded());
             let store = stores.typed::<WindowState<K, A>>(index)?;
             let forwards = self.on_close.is_none() && !ResultState::<Windowed<K, W>>::is_cached(store);

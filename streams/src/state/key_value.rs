@@ -6,7 +6,7 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, KeyRange, Order, Row};
+use anabranch_state_store::{Emission, KeyRange, Order, Row};
 
 use super::composite::key_range;
 use super::rows::leave_to_rows;
@@ -85,15 +85,15 @@ impl<K: 'static, V: 'static> ResultState<K> for KeyValueState<K, V> {
         self.typed.rows.pending_writes()
     }
 
-    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
+    fn take_pending(&mut self, writes: usize) -> bool {
         self.typed.rows.take_pending(writes)
     }
 
-    fn put_back(&mut self, emission: EmissionBuffer) {
-        self.typed.rows.put_back(emission);
+    fn taken(&self) -> Option<Emission<'_>> {
+        self.typed.rows.taken()
     }
 
-    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
+    fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.log_emission(emission, write)
     }
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anabranch_state_store::{
-    Checkpoint, Context, Emission, EmissionBuffer, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer,
-    Suffix, TableOptions, TimedKeys, Update,
+    Checkpoint, Context, Emission, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer, Suffix,
+    TableOptions, TimedKeys, Update,
 };
 
 use super::composite::key_range;
@@ -104,7 +104,6 @@ pub(super) struct Rows {
     sealed: VecDeque<Epoch>,
     /// Of the epoch that is about to be committed.
     acknowledged: Option<Checkpoint>,
-    emission: EmissionBuffer,
 }
 
 /// Rows that all tasks of the instance share, and a copy of the one that is being read.
@@ -143,7 +142,6 @@ impl Rows {
             expiry: None,
             sealed: VecDeque::new(),
             acknowledged: None,
-            emission: EmissionBuffer::default(),
         })
     }
 
@@ -197,18 +195,17 @@ impl Rows {
 
     /// Reads, modifies and writes by one probe. Whoever calls logs.
     #[inline]
-    pub(super) fn update(
+    pub(super) fn update<'n>(
         &mut self,
         key: &[u8],
         write: &WriteContext<'_>,
-        change: impl FnOnce(Option<Row<'_>>, &mut RowBuffer) -> Update,
+        change: impl FnOnce(Option<Row<'_>>) -> Update<'n>,
     ) -> Result<()> {
         if let Some(Shared { rows, read }) = &mut self.shared {
-            let mut new = RowBuffer::default();
             let old = rows.get(key, read).then(|| read.row());
-            match change(old, &mut new) {
+            match change(old) {
                 Update::Keep => {}
-                Update::Put => rows.put(key, Some(new.row())),
+                Update::Put(new) => rows.put(key, Some(new)),
                 Update::Delete => rows.put(key, None),
             }
             return Ok(());
@@ -306,27 +303,18 @@ impl Rows {
         self.table.pending_writes()
     }
 
-    /// The next row to be emitted among those written before `writes`. The buffer is to be given back.
-    pub(super) fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
-        let mut emission = std::mem::take(&mut self.emission);
-        if self.table.take_pending(writes, &mut emission) {
-            Some(emission)
-        } else {
-            self.emission = emission;
-            None
-        }
+    /// Takes the next row to be emitted among those written before `writes`, to be looked at by `taken`.
+    pub(super) fn take_pending(&mut self, writes: usize) -> bool {
+        self.table.take_pending(writes)
     }
 
-    pub(super) fn put_back(&mut self, emission: EmissionBuffer) {
-        self.emission = emission;
+    /// The row that was just taken.
+    pub(super) fn taken(&self) -> Option<Emission<'_>> {
+        self.table.taken()
     }
 
     /// Logs a row that is being emitted.
-    pub(super) fn log_emission(
-        &mut self,
-        emission: &Emission<'_>,
-        write: &mut WriteContext<'_>,
-    ) -> Result<()> {
+    pub(super) fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
         let Some(changelog) = &self.changelog else { return Ok(()) };
         let timestamp = emission.new.map_or(emission.context.timestamp, |row| row.timestamp);
         write.log(changelog, emission.key, emission.new.map(|row| row.value), Some(timestamp), &[])
@@ -339,10 +327,8 @@ impl Rows {
     /// Logs all that waits, where no node forwards it.
     pub(super) fn flush(&mut self, write: &mut WriteContext<'_>) -> Result<()> {
         let writes = self.pending_writes();
-        while let Some(emission) = self.take_pending(writes) {
-            let logged = self.log_emission(&emission.emission(), write);
-            self.put_back(emission);
-            logged?;
+        while self.take_pending(writes) {
+            self.taken().map_or(Ok(()), |emission| self.log_emission(&emission, write))?;
         }
         Ok(())
     }

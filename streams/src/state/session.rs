@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, Order, Row};
+use anabranch_state_store::{Emission, Order, Row};
 
 use super::composite::{composite_bounds, key_range, within};
 use super::rows::{Rows, leave_to_rows};
@@ -207,24 +207,22 @@ impl<K: 'static, V: 'static> ResultState<Windowed<K, SessionWindow>> for Session
         self.typed.rows.pending_writes()
     }
 
-    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
-        while let Some(emission) = self.typed.rows.take_pending(writes) {
-            let Emission { key, new, .. } = emission.emission();
-            let untold = self.forgotten.iter().any(|gone| gone == key);
-            if new.is_some() || !untold {
-                return Some(emission);
+    fn take_pending(&mut self, writes: usize) -> bool {
+        while self.typed.rows.take_pending(writes) {
+            let untold = |gone: Emission<'_>| self.forgotten.iter().any(|key| key == gone.key);
+            if !self.taken().filter(|taken| taken.new.is_none()).is_some_and(untold) {
+                return true;
             }
-            self.typed.rows.put_back(emission);
         }
         self.forgotten.clear();
-        None
+        false
     }
 
-    fn put_back(&mut self, emission: EmissionBuffer) {
-        self.typed.rows.put_back(emission);
+    fn taken(&self) -> Option<Emission<'_>> {
+        self.typed.rows.taken()
     }
 
-    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
+    fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.log_emission(emission, write)
     }
 

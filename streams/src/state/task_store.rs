@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use anabranch_state_store::{Checkpoint, Emission, EmissionBuffer, Engine, Row};
+use anabranch_state_store::{Checkpoint, Emission, Engine, Row};
 
 use super::{GlobalRows, WriteContext};
 use crate::error::{Error, Result};
@@ -79,14 +79,14 @@ pub(crate) trait ResultState<K>: TaskStore {
     /// Where a flush that starts now ends.
     fn pending_writes(&self) -> usize;
 
-    /// The next row to be emitted among those written before `writes`. The buffer is to be given back.
-    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer>;
+    /// Takes the next row to be emitted among those written before `writes`; false if there is none.
+    fn take_pending(&mut self, writes: usize) -> bool;
 
-    /// Gives the buffer back.
-    fn put_back(&mut self, emission: EmissionBuffer);
+    /// The row that was just taken.
+    fn taken(&self) -> Option<Emission<'_>>;
 
     /// Logs a row that is being emitted.
-    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()>;
+    fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()>;
 
     /// Reads the key of a row that is being emitted.
     fn read_key(&self, bytes: &[u8]) -> Result<K>;

@@ -3,7 +3,7 @@
 use std::ops::{Bound, ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{KeyRange, Order, Row, RowBuffer, Update};
+use anabranch_state_store::{KeyRange, Order, Row, Update};
 
 use super::rows::Rows;
 use super::{KeyBounds, StoreInit, WriteContext};
@@ -95,23 +95,21 @@ impl<K: 'static, V: 'static> Typed<K, V> {
     ) -> Result<Updated<V>> {
         let Self { rows, topic, key_bytes, value_bytes, value: serde, .. } = self;
         let mut outcome: Option<Result<Updated<V>>> = None;
-        rows.update(key_bytes, write, |old, new: &mut RowBuffer| {
+        let new = &mut *value_bytes;
+        rows.update(key_bytes, write, |old| {
             let old = old.map(|row| read_row(&**serde, topic, row)).transpose();
             let old = old.map_err(|error| Error::record(format_args!("a row is not readable: {error}")));
             let updated = old.and_then(change).and_then(|updated| {
-                if let Updated::Put(value, timestamp) = &updated {
-                    value_bytes.clear();
-                    let at = SerdeContext::value(topic);
-                    serde
-                        .serialize(&at, value, value_bytes)
+                if let Updated::Put(value, _) = &updated {
+                    new.clear();
+                    let written = serde.serialize(&SerdeContext::value(topic), value, new);
+                    written
                         .map_err(|error| Error::record(format_args!("a value is not writable: {error}")))?;
-                    new.value.extend_from_slice(value_bytes);
-                    new.timestamp = *timestamp;
                 }
                 Ok(updated)
             });
             let what = match &updated {
-                Ok(Updated::Put(..)) => Update::Put,
+                Ok(Updated::Put(_, timestamp)) => Update::Put(Row::new(new, *timestamp)),
                 Ok(Updated::Deleted) => Update::Delete,
                 Err(_) => Update::Keep,
             };

@@ -8,7 +8,7 @@
 use std::ops::{ControlFlow, RangeBounds};
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, EmissionBuffer, Order, Row};
+use anabranch_state_store::{Emission, Order, Row};
 
 use super::composite::{composite_bounds, key_range, within};
 use super::rows::{Rows, leave_to_rows};
@@ -220,15 +220,15 @@ impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowSt
         self.typed.rows.pending_writes()
     }
 
-    fn take_pending(&mut self, writes: usize) -> Option<EmissionBuffer> {
+    fn take_pending(&mut self, writes: usize) -> bool {
         self.typed.rows.take_pending(writes)
     }
 
-    fn put_back(&mut self, emission: EmissionBuffer) {
-        self.typed.rows.put_back(emission);
+    fn taken(&self) -> Option<Emission<'_>> {
+        self.typed.rows.taken()
     }
 
-    fn log_emission(&mut self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
+    fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.log_emission(emission, write)
     }
 

@@ -48,8 +48,8 @@ impl RecordQueue {
             chunk.bytes.extend_from_slice(part);
             part.len() as u32
         };
-        let (key, value, headers) =
-            (record.key.map(&mut append), record.value.map(&mut append), append(record.headers));
+        let (key, value) = (record.key.map(&mut append), record.value.map(&mut append));
+        let headers = if record.headers.is_empty() { 0 } else { append(record.headers) };
         chunk.entries.push(Entry {
             offset: record.offset,
             timestamp: record.timestamp,
@@ -83,16 +83,17 @@ impl RecordQueue {
         let Some(chunk) = self.chunks.front_mut() else { return };
         chunk.next += 1;
         self.records -= 1;
-        if chunk.next == chunk.entries.len()
-            && let Some(mut read) = self.chunks.pop_front()
-        {
-            read.bytes.clear();
-            read.entries.clear();
-            read.next = 0;
-            // A chunk that one huge record has grown is not kept.
-            if read.bytes.capacity() <= 2 * CHUNK_BYTES {
-                self.spare = Some(read);
-            }
+        if chunk.next < chunk.entries.len() {
+            return;
+        }
+        chunk.bytes.clear();
+        chunk.entries.clear();
+        chunk.next = 0;
+        // A chunk that one huge record has grown is not kept; the only one stays where it is.
+        let is_huge = chunk.bytes.capacity() > 2 * CHUNK_BYTES;
+        if self.chunks.len() > 1 || is_huge {
+            let read = self.chunks.pop_front();
+            self.spare = if is_huge { self.spare.take() } else { read };
         }
     }
 

@@ -190,6 +190,9 @@ impl Task {
     pub(crate) fn process(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<bool> {
         self.start(wall_clock_ms, outbox)?;
         self.state.wall_clock_ms = wall_clock_ms;
+        if self.inputs.iter().all(|input| input.buffered() == 0) {
+            return Ok(false);
+        }
         let head = |task: &Task| {
             let input = &task.inputs[task.current];
             Some((Arc::clone(&input.topic), input.partition, input.queue.head()?.offset))

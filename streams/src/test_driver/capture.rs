@@ -83,6 +83,11 @@ impl Capture {
         place
     }
 
+    /// Whether there is something to hand over.
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
     /// Lets what was written be read, and shows what was written to topics that the task reads: the input, the record.
     pub(super) fn hand_over(&mut self, mut each: impl FnMut(usize, OutRecord<'_>)) {
         for place in self.fresh.drain(..) {

@@ -405,6 +405,9 @@ impl State {
     }
 
     fn hand_over(&mut self) {
+        if !self.capture.has_fresh() {
+            return;
+        }
         let State { task, global, capture, wall_clock_ms, inputs, abort_every, .. } = self;
         capture.hand_over(|input, OutRecord { key, value, timestamp, headers }| {
             let timestamp = timestamp.unwrap_or(*wall_clock_ms);

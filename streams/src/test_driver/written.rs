@@ -43,7 +43,7 @@ impl Written {
             part.len() as u32
         };
         let (key, value) = (record.key.map(&mut append), record.value.map(&mut append));
-        let headers = append(record.headers);
+        let headers = if record.headers.is_empty() { 0 } else { append(record.headers) };
         self.entries.push(Entry { timestamp: record.timestamp, start, key, value, headers });
     }
 

@@ -387,7 +387,7 @@ impl<'a, 'c> Below<'a, 'c> {
 
     /// # Safety
     /// `record` is of the types that the node above forwards.
-    #[inline]
+    #[inline(always)]
     unsafe fn call(&mut self, child: u32, record: RawRecord<'_>) -> Result<()> {
         let at = child as usize - self.base;
         let (head, below) = self.cells.split_at_mut(at + 1);
