@@ -24,7 +24,11 @@ pub use crate::processor_api::{
 pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
+pub use crate::runtime::query::{
+    QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore, ReadOnlyWindowStore,
+};
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
+pub use crate::runtime::task_status::TaskStatus;
 pub use crate::runtime::uncaught::{ReplaceThread, ShutdownApplication, ShutdownClient, UncaughtErrorAnswer};
 pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,

@@ -12,17 +12,17 @@ use parking_lot::Mutex;
 use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
 use super::instance::{Command, Instance, InstanceHandle};
-use super::query::ReadOnlyKeyValueStore;
+use super::query::{AskedInstance, QueryableStore};
 use super::restore_listener::{RestoreEvent, RestoreListener};
 use super::state::StateListener;
+use super::task_status::TaskStatus;
 use super::topic_io::{TopicConsumer, TopicProducer};
 use super::uncaught::{UncaughtErrorAnswer, UncaughtErrorHandler};
-use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, RecordError, dead_letter};
 use crate::processor::Policies;
 use crate::record::RawRecord;
-use crate::state::{KeyValue, Store};
+use crate::state::Store;
 use crate::topic::IntoTopic;
 use crate::topology::Topology;
 
@@ -390,15 +390,30 @@ impl RunningStreams {
         TopicConsumer::from_now(self.handle.client(), topic.into_consumed().topic).await
     }
 
-    /// A store, to be asked while the application runs: committed rows of the tasks of this instance.
+    /// A store, to be asked while the application runs: committed rows of the tasks of this instance. What it can be asked
+    /// depends on its kind.
+    ///
+    /// ```no_run
+    /// use anabranch::prelude::*;
+    ///
+    /// const CLICKS: Store<Windows<String, i64>> = Store::named("clicks-per-minute");
+    ///
+    /// async fn last_hour(app: &RunningStreams, user: &String, now_ms: i64) -> Result<i64> {
+    ///     let clicks = app.store(CLICKS)?.fetch_range(user, now_ms - 3_600_000..).await?;
+    ///     Ok(clicks.into_iter().map(|(_start_ms, n)| n).sum())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// If the topology has no store of this name.
-    pub fn store<K: Data, V: Data>(
-        &self,
-        store: Store<KeyValue<K, V>>,
-    ) -> Result<ReadOnlyKeyValueStore<K, V>> {
-        ReadOnlyKeyValueStore::new(self.handle.clone(), &store)
+    pub fn store<S: QueryableStore>(&self, store: Store<S>) -> Result<S::ReadOnly> {
+        S::read_only(AskedInstance(self.handle.clone()), &store)
+    }
+
+    /// The tasks that are here, and how far behind those are that do not process.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<TaskStatus> {
+        self.handle.tasks()
     }
 
     /// What the changelog of a store holds on the broker, partition by partition: what a restart would bring back. A

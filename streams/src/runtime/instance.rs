@@ -28,6 +28,7 @@ use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
+use super::task_status::TaskStatus;
 use super::topics::{self, Plan};
 use super::uncaught::UncaughtErrorHandler;
 use super::worker::{Question, ToInstance, ToWorker, client_error};
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) committed: watch::Sender<u64>,
     /// Why it failed, if it did.
     pub(crate) error: Mutex<Option<Arc<Error>>>,
+    /// What of the application is here.
+    pub(crate) holdings: Arc<Holdings>,
     /// Which worker runs a task.
     pub(crate) placed: Mutex<BTreeMap<TaskId, usize>>,
     workers: WorkerSenders,
@@ -133,11 +136,17 @@ impl InstanceHandle {
         Ok((changelog.ok_or_else(unlogged)?, partitions))
     }
 
+    /// What is here, by task.
+    pub(crate) fn tasks(&self) -> Vec<TaskStatus> {
+        self.shared.holdings.tasks()
+    }
+
     /// Asks the worker that has a task; a question nobody can answer is dropped, which its asker sees.
-    pub(crate) fn ask(&self, task: TaskId, question: Question) {
+    /// Unless it may be `stale`, the answer comes from a task that processes.
+    pub(crate) fn ask(&self, task: TaskId, stale: bool, question: Question) {
         let worker = self.shared.placed.lock().get(&task).copied();
         match worker {
-            Some(worker) => self.shared.tell(worker, ToWorker::Ask { task, question }),
+            Some(worker) => self.shared.tell(worker, ToWorker::Ask { task, stale, question }),
             None => question(None),
         }
     }
@@ -375,6 +384,7 @@ impl Instance {
             committed: watch::Sender::new(0),
             error: Mutex::new(None),
             commands,
+            holdings: Arc::clone(&holdings),
             placed: Mutex::new(BTreeMap::new()),
             workers: workers.senders(),
         });

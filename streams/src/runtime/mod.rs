@@ -5,8 +5,8 @@
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
 //! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `global` (stores that
-//! every instance has whole); `drain`, [`query`], `changelog` and [`topic_io`] (what can be asked of a running
-//! application).
+//! every instance has whole); `drain`, [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
+//! a running application).
 
 mod acknowledgements;
 pub mod application;
@@ -29,6 +29,7 @@ pub mod restore_listener;
 mod running_task;
 pub mod state;
 mod state_directory;
+pub mod task_status;
 pub mod topic_io;
 mod topics;
 mod transaction;

@@ -23,6 +23,18 @@ pub(super) fn composite_bounds(keys: &KeyBounds, last: &[u8]) -> KeyBounds {
     (start, end)
 }
 
+/// A range that covers every row whose key lies within `keys` and whose time, the first 8 bytes behind the key, lies from
+/// `from` to `to`. For one key it is hardly more than that.
+pub(super) fn timed_bounds(keys: &KeyBounds, (from, to): (i64, i64)) -> KeyBounds {
+    match keys {
+        (Bound::Included(key), Bound::Included(last)) if key == last => {
+            let row = |time: i64, behind: &[u8]| [key, &time.to_be_bytes()[..], behind].concat();
+            (Bound::Included(row(from, &[])), Bound::Included(row(to, &[u8::MAX; 8])))
+        }
+        _ => composite_bounds(keys, &to.max(0).to_be_bytes()),
+    }
+}
+
 /// The same range for a table.
 pub(super) fn key_range(bounds: &KeyBounds) -> KeyRange<'_> {
     KeyRange::new(bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice))

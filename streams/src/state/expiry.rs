@@ -88,6 +88,11 @@ impl Expiry {
         self.observed.now - self.retention_ms + 1
     }
 
+    /// The same, as of the last commit.
+    pub(super) fn committed_oldest(&self) -> i64 {
+        self.observed.committed() - self.retention_ms + 1
+    }
+
     /// The next number, which tells rows of one key and time apart.
     pub(super) fn next_number(&mut self) -> u32 {
         self.sequence.now = (self.sequence.now + 1) & 0x7fff_ffff;

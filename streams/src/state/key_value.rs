@@ -11,7 +11,7 @@ use anabranch_state_store::{Emission, KeyRange, Order, Row};
 use super::composite::key_range;
 use super::rows::leave_to_rows;
 use super::typed::{Timestamped, Typed, Updated};
-use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 
@@ -66,6 +66,16 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
     /// The rows whose serialised keys start with these bytes.
     pub(crate) fn prefixed(&mut self, prefix: &[u8]) -> Result<Vec<(K, V)>> {
         self.typed.entries(&KeyRange::prefix(prefix), Order::Forward)
+    }
+
+    /// The value of a serialised key, as of the last commit.
+    pub(crate) fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.typed.rows.committed_row(key)
+    }
+
+    /// Keys and values of a range of serialised keys, by key, as of the last commit.
+    pub(crate) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.typed.rows.committed_rows(bounds)
     }
 
     /// What serdes are told.

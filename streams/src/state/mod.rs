@@ -45,12 +45,13 @@ pub use store::{Store, StoreFor, TableStore};
 
 pub(crate) use custom::CustomState;
 pub(crate) use declaration::DeclaredKind;
+pub(crate) use faces::first_and_last;
 pub(crate) use global_rows::{GlobalRows, Reflected};
 pub(crate) use globals::Globals;
 pub(crate) use grace::GraceState;
 pub(crate) use join_window::JoinWindowState;
 pub(crate) use key_value::KeyValueState;
-pub(crate) use session::{SessionSettings, SessionState};
+pub(crate) use session::{SerialisedSession, SessionSettings, SessionState};
 pub(crate) use store::{StoreSettings, TableStoreSettings};
 pub(crate) use suppress::SuppressState;
 pub(crate) use task_store::{
@@ -59,5 +60,5 @@ pub(crate) use task_store::{
 pub(crate) use typed::Updated;
 pub(crate) use unjoined::{Side, Take, UnjoinedState};
 pub(crate) use versioned::{Version, VersionPut, VersionedState};
-pub(crate) use window::{WindowSettings, WindowState};
+pub(crate) use window::{SerialisedWindow, WindowSettings, WindowState};
 pub(crate) use write::WriteContext;

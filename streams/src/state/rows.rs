@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
 /// The part of `TaskStore` that stores leave to their rows but for questions from outside, where what is asked for is no row.
-macro_rules! leave_writes_to_rows {
+macro_rules! leave_to_rows {
     ($($rows:ident).+) => {
         fn name(&self) -> &str {
             &self.$($rows).+.name
@@ -64,25 +64,6 @@ macro_rules! leave_writes_to_rows {
 
         fn pending_bytes(&self) -> usize {
             self.$($rows).+.pending_bytes()
-        }
-    };
-}
-pub(super) use leave_writes_to_rows;
-
-/// The part of `TaskStore` that stores leave to their rows.
-macro_rules! leave_to_rows {
-    ($($rows:ident).+) => {
-        $crate::state::rows::leave_writes_to_rows!($($rows).+);
-
-        fn committed_row(&mut self, key: &[u8]) -> $crate::error::Result<Option<Vec<u8>>> {
-            self.$($rows).+.committed_row(key)
-        }
-
-        fn committed_rows(
-            &mut self,
-            bounds: &$crate::state::KeyBounds,
-        ) -> $crate::error::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-            self.$($rows).+.committed_rows(bounds)
         }
     };
 }

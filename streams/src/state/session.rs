@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anabranch_state_store::{Emission, Order, Row};
 
-use super::composite::{composite_bounds, key_range, within};
+use super::composite::{composite_bounds, key_range, timed_bounds, within};
 use super::rows::{Rows, leave_to_rows};
 use super::typed::{Timestamped, Typed};
-use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{SessionWindow, Windowed};
@@ -26,6 +26,9 @@ pub(crate) struct SessionSettings {
     /// Kafka Streams keeps such a store by time, then by key; one on disk by segment, then by key.
     pub(crate) in_memory: bool,
 }
+
+/// Serialised key, session and serialised value of a row.
+pub(crate) type SerialisedSession = (Vec<u8>, SessionWindow, Vec<u8>);
 
 /// A session store of a task.
 pub(crate) struct SessionState<K, V> {
@@ -143,6 +146,22 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
             Ok((Windowed { key: self.typed.read_key(key_of(&bytes))?, window: window_of(&bytes) }, value))
         };
         rows.into_iter().map(read).collect()
+    }
+
+    /// The sessions of a range of serialised keys that end at `earliest_end` or later, start at `latest_start` or earlier,
+    /// and that the retention covers: key, session and value of each, in any order, as of the last commit.
+    pub(crate) fn committed_sessions(
+        &mut self,
+        keys: &KeyBounds,
+        (earliest_end, latest_start): (i64, i64),
+    ) -> Result<Vec<SerialisedSession>> {
+        let earliest_end = earliest_end.max(self.typed.rows.expiry()?.committed_oldest()).max(0);
+        let rows = self.typed.rows.committed_rows(&timed_bounds(keys, (earliest_end, i64::MAX)))?;
+        let sessions = rows.into_iter().map(|(row, value)| (key_of(&row).to_vec(), window_of(&row), value));
+        let is_asked = |key: &[u8], session: &SessionWindow| {
+            session.end_ms >= earliest_end && session.start_ms <= latest_start && within(keys, key)
+        };
+        Ok(sessions.filter(|(key, session, _)| is_asked(key, session)).collect())
     }
 
     /// The earliest end that the retention covers: who is no operator sees no older session.

@@ -10,7 +10,7 @@ use anabranch_host::HashMap;
 use anabranch_state_store::Checkpoint;
 
 use super::buffered::Buffered;
-use super::{KeyBounds, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::{Error, Result};
 use crate::headers::{Headers, HeadersRef};
 use crate::outbox::OutTopic;
@@ -319,14 +319,6 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
         self.changelog.as_ref()
     }
 
-    fn committed_row(&mut self, _: &[u8]) -> Result<Option<Vec<u8>>> {
-        Err(self.unasked())
-    }
-
-    fn committed_rows(&mut self, _: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        Err(self.unasked())
-    }
-
     fn uncommitted_bytes(&self) -> usize {
         let entry = |(key, old): &(Key, Option<(i64, Arc<Buffered>)>)| {
             key.len() + old.as_ref().map_or(0, |(_, record)| record.counted_bytes())
@@ -336,13 +328,6 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
 
     fn pending_bytes(&self) -> usize {
         0
-    }
-}
-
-impl<K, V> SuppressState<K, V> {
-    #[cold]
-    fn unasked(&self) -> Error {
-        Error::invalid(format_args!("`{}` is the buffer of a suppression, which cannot be asked", self.name))
     }
 }
 

@@ -55,12 +55,6 @@ pub(crate) trait TaskStore: Any + Send {
     /// The topic that brings it back, if it is logged.
     fn changelog(&self) -> Option<&OutTopic>;
 
-    /// The value of a serialised key, as of the last commit.
-    fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>>;
-
-    /// Keys and values of a range of serialised keys, by key, as of the last commit.
-    fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
-
     /// Bytes that are held for an abort only.
     fn uncommitted_bytes(&self) -> usize;
 

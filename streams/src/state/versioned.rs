@@ -8,15 +8,14 @@
 //! become unreadable says where to look.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use anabranch_state_store::{KeyRange, Order, Row};
 
-use super::composite::within;
 use super::epoched::Epoched;
-use super::rows::{Rows, leave_writes_to_rows};
-use super::{KeyBounds, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::rows::{Rows, leave_to_rows};
+use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::{Error, Result};
 use crate::serdes::{Serde, SerdeContext};
 
@@ -169,6 +168,21 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
         Ok(was)
     }
 
+    /// All versions of a serialised key, the earliest first, as of the last commit: from when each is valid, and its value,
+    /// none where it was deleted.
+    pub(crate) fn committed_versions(&mut self, key: &[u8]) -> Result<Vec<(i64, Option<Vec<u8>>)>> {
+        let bounds = (Bound::Included(row_key(key, 0)), Bound::Included(row_key(key, i64::MAX)));
+        let mut rows = self.rows.committed_rows(&bounds)?;
+        // Longer keys that begin with this one may lie in between.
+        rows.retain(|(row, _)| key_of(row) == key);
+        Ok(rows.iter().map(|(row, value)| (time_of(row), present(value).map(<[u8]>::to_vec))).collect())
+    }
+
+    /// The earliest time that can be read, as of the last commit.
+    pub(crate) fn committed_history_start(&self) -> i64 {
+        self.observed.committed().saturating_sub(self.history_ms)
+    }
+
     fn write_key(&mut self, key: &K) -> Result<()> {
         self.key_bytes.clear();
         let written = self.key.serialize(&SerdeContext::key(&self.topic), key, &mut self.key_bytes);
@@ -290,46 +304,7 @@ fn present(row: &[u8]) -> Option<&[u8]> {
 }
 
 impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
-    leave_writes_to_rows!(rows);
-
-    /// The latest value.
-    fn committed_row(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let (first, last) = (row_key(key, 0), row_key(key, i64::MAX));
-        let mut versions = Vec::new();
-        self.rows.scan(&KeyRange::inclusive(Some(&first), Some(&last)), Order::Reverse, |row, _| {
-            if row.len() == first.len() {
-                versions.push(row.to_vec());
-            }
-            ControlFlow::Continue(())
-        })?;
-        for version in versions {
-            if let Some(row) = self.rows.committed_row(&version)? {
-                return Ok(present(&row).map(<[u8]>::to_vec));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The latest value of each key.
-    fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut keys = Vec::new();
-        self.rows.scan(&KeyRange::all(), Order::Forward, |row, _| {
-            let key = key_of(row);
-            if within(bounds, key) {
-                keys.push(key.to_vec());
-            }
-            ControlFlow::Continue(())
-        })?;
-        keys.sort_unstable();
-        keys.dedup();
-        let mut rows = Vec::new();
-        for key in keys {
-            if let Some(value) = self.committed_row(&key)? {
-                rows.push((key, value));
-            }
-        }
-        Ok(rows)
-    }
+    leave_to_rows!(rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.observed.seal();

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use anabranch_state_store::{Emission, Order, Row};
 
-use super::composite::{composite_bounds, key_range, within};
+use super::composite::{composite_bounds, key_range, timed_bounds, within};
 use super::rows::{Rows, leave_to_rows};
 use super::typed::{Timestamped, Typed, Updated};
-use super::{ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{Window, Windowed};
@@ -39,6 +39,9 @@ pub(crate) struct WindowState<K, V> {
     typed: Typed<K, V>,
     settings: WindowSettings,
 }
+
+/// Serialised key, start and serialised value of a row.
+pub(crate) type SerialisedWindow = (Vec<u8>, i64, Vec<u8>);
 
 /// A row of a key.
 pub(crate) struct WindowRow<V> {
@@ -146,6 +149,19 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
                 Ok((self.typed.read_key(key_of(&key))?, WindowRow { start, value, timestamp }))
             })
             .collect()
+    }
+
+    /// The windows of a range of serialised keys that start from `from` to `to` and that the retention covers: key, start
+    /// and value of each, in any order, as of the last commit.
+    pub(crate) fn committed_windows(
+        &mut self,
+        keys: &KeyBounds,
+        (from, to): (i64, i64),
+    ) -> Result<Vec<SerialisedWindow>> {
+        let from = from.max(self.typed.rows.expiry()?.committed_oldest()).max(0);
+        let rows = self.typed.rows.committed_rows(&timed_bounds(keys, (from, to)))?;
+        let windows = rows.into_iter().map(|(row, value)| (key_of(&row).to_vec(), start_of(&row), value));
+        Ok(windows.filter(|(key, start, _)| (from..=to).contains(start) && within(keys, key)).collect())
     }
 
     /// How long a window is.

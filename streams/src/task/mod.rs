@@ -23,5 +23,5 @@ mod record_queue;
 mod recovery;
 mod stream_task;
 
-pub(crate) use recovery::{KeyBounds, StoreChangelog};
+pub(crate) use recovery::StoreChangelog;
 pub(crate) use stream_task::{Epoch, Task, TaskConfig};

@@ -8,7 +8,6 @@ use super::stream_task::Task;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopic, Outbox};
 
-pub(crate) use crate::state::KeyBounds;
 use crate::state::{StoreAccess, TaskStore, WriteContext};
 
 /// What brings a store back.
@@ -103,26 +102,18 @@ impl Task {
         self.state.stores.get(store).restore(key, value, timestamp, headers)
     }
 
-    /// The value of a serialised key in a store, as of the last commit.
+    /// A store of this name, if it is of these types.
     ///
     /// # Errors
-    /// If the task has no such store, or it cannot be read.
-    pub(crate) fn committed_row(&mut self, store: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let store = self.find(store)?;
-        self.state.stores.get(store).committed_row(key)
-    }
-
-    /// Keys and values of a range of serialised keys in a store, by key, as of the last commit.
-    ///
-    /// # Errors
-    /// As [`Task::committed_row`].
-    pub(crate) fn committed_rows(
-        &mut self,
-        store: &str,
-        bounds: &KeyBounds,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let store = self.find(store)?;
-        self.state.stores.get(store).committed_rows(bounds)
+    /// If the task has no such store, or it is of others.
+    pub(crate) fn typed_store<S: TaskStore>(&mut self, store: &str) -> Result<&mut S> {
+        let index = self.find(store)?;
+        if !self.state.stores.as_any(index).is::<S>() {
+            return Err(Error::invalid(format_args!(
+                "the store `{store}` is of another kind, or of other types, than the constant that it is asked by"
+            )));
+        }
+        self.state.stores.typed(index)
     }
 
     /// A store as it is now, between two records. What is written to it has no record that it comes from.

@@ -13,6 +13,7 @@ mod instances;
 mod killed;
 mod processors;
 mod purge;
+mod queries;
 mod restart;
 mod standbys;
 mod windows;

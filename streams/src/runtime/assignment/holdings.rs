@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::user_data::{Processes, RUNNING, Subscription};
 use crate::processor::TaskId;
+use crate::runtime::task_status::TaskStatus;
 
 /// How far the state of an open task has come. Its worker writes it, others read it at any time.
 #[derive(Debug)]
@@ -175,6 +176,17 @@ impl Holdings {
     /// The open tasks of this role.
     pub(crate) fn open(&self, role: Role) -> BTreeSet<TaskId> {
         self.state.lock().open.iter().filter(|(_, (of, _))| *of == role).map(|(task, _)| *task).collect()
+    }
+
+    /// What is open, as its user sees it.
+    pub(crate) fn tasks(&self) -> Vec<TaskStatus> {
+        let status = |(task, (role, progress)): (&TaskId, &(Role, Arc<Progress>))| TaskStatus {
+            task: *task,
+            is_standby: *role == Role::Standby,
+            is_running: progress.is_running(),
+            records_behind: if progress.is_running() { Some(0) } else { progress.behind() },
+        };
+        self.state.lock().open.iter().map(status).collect()
     }
 
     /// How far an open task has come.

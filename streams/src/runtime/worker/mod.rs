@@ -62,7 +62,7 @@ pub(crate) enum ToWorker {
     /// Answer once no commit is in flight: what the group has committed by now is committed in the stores too.
     Settle { reply: oneshot::Sender<()> },
     /// A question about a task's stores.
-    Ask { task: TaskId, question: Question },
+    Ask { task: TaskId, stale: bool, question: Question },
     /// The end at once, as a crash would bring it.
     Abandon,
     /// The end, after a commit of everything.
@@ -291,8 +291,8 @@ impl Worker {
                 // Whoever asked may have given up.
                 let _ = reply.send(());
             }
-            ToWorker::Ask { task, question } => {
-                question(self.tasks.get_mut(&task).filter(|task| task.is_restored()));
+            ToWorker::Ask { task, stale, question } => {
+                question(self.tasks.get_mut(&task).filter(|task| stale || task.is_restored()));
             }
             ToWorker::Stop { reply } => {
                 let all: BTreeSet<TaskId> = self.tasks.keys().copied().collect();

@@ -24,3 +24,5 @@ pub use key_value::{KeyValueStore, ValueAndTimestamp};
 pub use session::SessionStore;
 pub use versioned::{PutOutcome, VersionedRecord, VersionedStore};
 pub use window::WindowStore;
+
+pub(crate) use time_range::first_and_last;

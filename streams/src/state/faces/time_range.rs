@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, RangeBounds};
 
-pub(super) fn first_and_last(range: &impl RangeBounds<i64>) -> (i64, i64) {
+pub(crate) fn first_and_last(range: &impl RangeBounds<i64>) -> (i64, i64) {
     let first = match range.start_bound() {
         Bound::Included(first) => *first,
         Bound::Excluded(before) => before.saturating_add(1),

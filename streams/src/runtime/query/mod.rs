@@ -1,0 +1,62 @@
+//! Questions to the stores of a running application, typed.
+//!
+//! The worker that owns a task answers between two records, from committed rows: what an abort could still undo is not
+//! shown. Answers come from the tasks of this instance; a key that another instance has is not found here.
+//!
+//! Reading order: `asked` (how a task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
+//! `session`, `versioned`.
+
+mod asked;
+mod key_value;
+mod session;
+mod versioned;
+mod window;
+
+pub use asked::AskedInstance;
+pub use key_value::ReadOnlyKeyValueStore;
+pub use session::ReadOnlySessionStore;
+pub use versioned::ReadOnlyVersionedStore;
+pub use window::ReadOnlyWindowStore;
+
+use asked::Asked;
+
+use crate::data::Data;
+use crate::error::Result;
+use crate::state::{KeyValue, Sessions, Store, StoreKind, Versioned, Windows};
+
+/// A kind of store that can be asked while the application runs. Sealed, as [`StoreKind`] is.
+pub trait QueryableStore: StoreKind + Sized {
+    /// What is asked.
+    type ReadOnly;
+
+    /// Makes it.
+    #[doc(hidden)]
+    fn read_only(instance: AskedInstance, store: &Store<Self>) -> Result<Self::ReadOnly>;
+}
+
+macro_rules! queryable {
+    ($($kind:ident: $reader:ident),* $(,)?) => { $(
+        impl<K: Data, V: Data> QueryableStore for $kind<K, V> {
+            type ReadOnly = $reader<K, V>;
+
+            fn read_only(instance: AskedInstance, store: &Store<Self>) -> Result<$reader<K, V>> {
+                Asked::new(instance.0, store).map($reader)
+            }
+        }
+
+        impl<K: Data, V: Data> $reader<K, V> {
+            /// Also asks standby tasks, and tasks that are being restored: their rows may be older than those of the
+            /// instance that processes ([`tasks`](crate::prelude::RunningStreams::tasks) says how far they are behind).
+            #[must_use]
+            pub fn with_stale(self) -> Self {
+                $reader(self.0.with_stale())
+            }
+        }
+    )* };
+}
+queryable! {
+    KeyValue: ReadOnlyKeyValueStore,
+    Windows: ReadOnlyWindowStore,
+    Sessions: ReadOnlySessionStore,
+    Versioned: ReadOnlyVersionedStore,
+}

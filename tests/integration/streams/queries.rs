@@ -1,0 +1,168 @@
+//! Stores of every kind, asked while the application runs.
+
+use anabranch::prelude::*;
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_host::Host;
+
+use super::{App, COUNTS, keep, on_kafka};
+
+const PER_WINDOW: Store<Windows<String, i64>> = Store::named("per-window");
+const PER_SESSION: Store<Sessions<String, i64>> = Store::named("per-session");
+const LATEST: Store<Versioned<String, i64>> = Store::named("latest");
+
+struct Topics {
+    /// Of a user, at the time that is the value.
+    clicks: Topic<String, i64>,
+    prices: Topic<String, i64>,
+}
+
+impl Topics {
+    fn of(app: &App) -> Topics {
+        let name = |topic: &str| format!("{}-{topic}", app.id());
+        Topics { clicks: Topic::named(name("clicks")), prices: Topic::named(name("prices")) }
+    }
+
+    fn topology(&self) -> Topology {
+        let builder = StreamsBuilder::new();
+        let timed = |topic: &Topic<String, i64>| topic.clone().consumed().timestamps(|event, _| event.value);
+        let by_user = builder.stream(timed(&self.clicks)).group_by_key();
+        by_user.windowed_by(Tumbling::of(seconds(10))).count_with(PER_WINDOW.retention(minutes(10)));
+        by_user.windowed_by(Session::gap(seconds(5))).count_with(PER_SESSION.retention(minutes(10)));
+        builder.table_with(timed(&self.prices), LATEST.history(minutes(1)));
+        builder.build().expect("a valid topology")
+    }
+}
+
+async fn send(running: &RunningStreams, topic: &Topic<String, i64>, records: &[(&str, i64)]) -> Result<()> {
+    let producer = running.producer(topic.clone())?;
+    for (key, time) in records {
+        producer.send((*key).to_string(), *time).await?;
+    }
+    producer.flush().await
+}
+
+fn window(key: &str, start_ms: i64) -> Windowed<String> {
+    Windowed { key: key.to_string(), window: TimeWindow { start_ms, end_ms: start_ms + 10_000 } }
+}
+
+fn session(key: &str, start_ms: i64, end_ms: i64) -> Windowed<String, SessionWindow> {
+    Windowed { key: key.to_string(), window: SessionWindow { start_ms, end_ms } }
+}
+
+async fn windows_are(running: &RunningStreams) -> Result<()> {
+    let windows = running.store(PER_WINDOW)?;
+    let ada = "ada".to_string();
+    assert_eq!(windows.fetch(&ada, 60_000).await?, Some(2));
+    assert_eq!(windows.fetch(&ada, 50_000).await?, None);
+    assert_eq!(windows.fetch(&"nobody".to_string(), 60_000).await?, None);
+    assert_eq!(windows.fetch_range(&ada, ..).await?, [(60_000, 2), (70_000, 1)]);
+    assert_eq!(windows.fetch_range(&ada, 60_001..).await?, [(70_000, 1)]);
+    assert_eq!(windows.fetch_range(&ada, ..70_000).await?, [(60_000, 2)]);
+    let all = [(window("ada", 60_000), 2), (window("ada1", 60_000), 1), (window("ada", 70_000), 1)];
+    assert_eq!(windows.all().await?, all);
+    assert_eq!(windows.fetch_all(70_000..=70_000).await?, all[2..]);
+    assert_eq!(windows.fetch_keys("ada1".to_string().., ..).await?, all[1..2]);
+    assert_eq!(windows.fetch_keys(..="ada".to_string(), ..).await?, [all[0].clone(), all[2].clone()]);
+    Ok(())
+}
+
+async fn sessions_are(running: &RunningStreams) -> Result<()> {
+    let sessions = running.store(PER_SESSION)?;
+    let ada = "ada".to_string();
+    let of_ada = [(session("ada", 60_000, 61_000), 2), (session("ada", 70_000, 70_000), 1)];
+    assert_eq!(sessions.fetch(&ada).await?, of_ada);
+    assert_eq!(sessions.find_sessions(&ada, 61_000..=69_999).await?, of_ada[..1]);
+    assert_eq!(sessions.find_sessions(&ada, 61_001..).await?, of_ada[1..]);
+    assert_eq!(sessions.fetch_session(&ada, 60_000, 61_000).await?, Some(2));
+    assert_eq!(sessions.fetch_session(&ada, 60_001, 61_000).await?, None);
+    assert_eq!(sessions.fetch_keys("ada1".to_string()..).await?, [(session("ada1", 62_000, 62_000), 1)]);
+    assert_eq!(sessions.fetch_keys(..).await?.len(), 3);
+    Ok(())
+}
+
+async fn versions_are(running: &RunningStreams) -> Result<()> {
+    let prices = running.store(LATEST)?;
+    let version = |value, valid_to_ms| VersionedRecord { value, valid_from_ms: value, valid_to_ms };
+    let tea = "tea".to_string();
+    let all = [version(1_000, Some(2_000)), version(2_000, Some(5_000)), version(5_000, None)];
+    assert_eq!(prices.get(&tea).await?, Some(version(5_000, None)));
+    assert_eq!(prices.get_as_of(&tea, 1_999).await?, Some(all[0]));
+    assert_eq!(prices.get_as_of(&tea, 2_000).await?, Some(all[1]));
+    assert_eq!(prices.get_as_of(&tea, 999).await?, None);
+    assert_eq!(prices.versions(&tea, ..).await?, all);
+    assert_eq!(prices.versions(&tea, 2_000..5_000).await?, all[1..2]);
+    assert_eq!(prices.get(&"tea leaves".to_string()).await?, Some(version(3_000, None)));
+    assert_eq!(prices.get(&"coffee".to_string()).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn windows_sessions_and_versions_can_be_asked() -> Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let app = App::new("queries");
+    let topics = Topics::of(&app);
+    let start = || keep(app.streams(topics.topology()), directory.path()).start();
+
+    let running = start().await?;
+    let clicks = [("ada", 60_000), ("ada", 61_000), ("ada1", 62_000), ("ada", 70_000)];
+    send(&running, &topics.clicks, &clicks).await?;
+    let prices = [("tea", 1_000), ("tea", 5_000), ("tea leaves", 3_000), ("tea", 2_000)];
+    send(&running, &topics.prices, &prices).await?;
+    running.drain().await?;
+    windows_are(&running).await?;
+    sessions_are(&running).await?;
+    versions_are(&running).await?;
+    let other = Store::<Windows<String, String>>::named("per-window");
+    let refused = running.store(other)?.all().await.expect_err("of other types").to_string();
+    assert!(refused.contains("`per-window`") && refused.contains("of other types"), "{refused}");
+    running.close().await?;
+
+    let running = start().await?;
+    windows_are(&running).await?;
+    sessions_are(&running).await?;
+    versions_are(&running).await?;
+    // What the retention has left behind is not seen any more, although its segment is still there.
+    send(&running, &topics.clicks, &[("ada", 665_000)]).await?;
+    send(&running, &topics.prices, &[("tea", 65_000)]).await?;
+    running.drain().await?;
+    let (ada, tea) = ("ada".to_string(), "tea".to_string());
+    assert_eq!(running.store(PER_WINDOW)?.fetch_range(&ada, ..).await?, [(70_000, 1), (660_000, 1)]);
+    assert_eq!(running.store(PER_SESSION)?.fetch(&ada).await?.len(), 2);
+    assert_eq!(running.store(LATEST)?.get_as_of(&tea, 4_999).await?, None);
+    running.close().await
+}
+
+#[tokio::test]
+async fn a_standby_answers_who_takes_stale_rows() -> Result<()> {
+    if on_kafka() {
+        return Ok(());
+    }
+    let (host, _runtime) = Host::real(2).expect("threads");
+    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let app = App::new("stale");
+    let start = async || {
+        let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer());
+        streams.config("num.standby.replicas", 1).config("commit.interval.ms", 20).start().await
+    };
+    let (first, second) = (start().await?, start().await?);
+    let words: Vec<String> = (0..20).map(|n| format!("w{n}")).collect();
+    super::count(&first, app.lines(), &[&words.join(" "), "w7"]).await?;
+    second.drain().await?;
+    // Each runs some tasks and follows the other's.
+    let is_settled = |task: &TaskStatus| task.is_standby != task.is_running;
+    for running in [&first, &second] {
+        let stale = running.store(COUNTS)?.with_stale();
+        while stale.all().await?.len() < words.len() || !running.tasks().iter().all(is_settled) {
+            host.sleep(millis(20)).await;
+        }
+        assert_eq!(stale.get(&"w7".to_string()).await?, Some(2));
+        assert!(running.store(COUNTS)?.all().await?.len() < words.len(), "its own are fewer");
+        let standbys: Vec<_> = running.tasks().into_iter().filter(|task| task.is_standby).collect();
+        assert!(
+            !standbys.is_empty() && standbys.iter().all(|task| task.records_behind.is_some()),
+            "{standbys:?}"
+        );
+    }
+    first.close().await?;
+    second.close().await
+}
