@@ -76,6 +76,9 @@ struct Arguments {
     /// Keep broker and state here: the next run goes on counting where this one ends.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// A setting by Kafka Streams' key, `processing.guarantee=exactly_once_v2` say; may be given many times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
     /// Use this broker, ours or Apache Kafka, instead of one in this process.
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
@@ -96,6 +99,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut text = Text::open(arguments)?;
     let mut streams =
         Streams::new("word-count", topology()?).create_topics(1).config("commit.interval.ms", 100);
+    for setting in &arguments.config {
+        let (key, value) = setting.split_once('=').with_context(|| format!("{setting} is not KEY=VALUE"))?;
+        streams = streams.config(key, value);
+    }
     if let Some(server) = &arguments.bootstrap_server {
         streams = streams.bootstrap_server(server);
     }

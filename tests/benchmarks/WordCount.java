@@ -1,11 +1,16 @@
-// The word count of benchmarks/word_count.rs in Kafka Streams: same topic, same topology, same settings, same figures.
+// Word count in Kafka Streams: as benchmarks/word_count.rs has it, with the same topic, topology, settings and figures, and,
+// with other names, as examples/word_count.rs does. It ends when the counts come to so many words.
 //
-//   java -cp 'JARS/*' WordCount.java HOST:PORT GUARANTEE COMMIT_MS CACHE_BYTES WORDS
+//   java -cp 'JARS/*' WordCount.java HOST:PORT GUARANTEE COMMIT_MS CACHE_BYTES WORDS [KEY=VALUE ...]
+//
+// Keys are `lines`, `counts` and `store`, which name the topics and the store, and those of Kafka Streams' configuration.
 
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Properties;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.utils.Bytes;
@@ -25,25 +30,30 @@ public final class WordCount {
   public static void main(String[] arguments) throws Exception {
     String server = arguments[0], guarantee = arguments[1], commit = arguments[2], cache = arguments[3];
     long words = Long.parseLong(arguments[4]);
-    String id = "benchmark-java-" + ProcessHandle.current().pid() + "-" + System.nanoTime();
-
-    var builder = new StreamsBuilder();
-    var store = Materialized.<String, Long>as(Stores.inMemoryKeyValueStore("counts"));
-    builder.stream("benchmark-lines", Consumed.with(Serdes.String(), Serdes.String()))
-        .flatMapValues(line -> Arrays.asList(line.split(" ")))
-        .groupBy((key, word) -> word, Grouped.with(Serdes.String(), Serdes.String()))
-        .count(store.withKeySerde(Serdes.String()).withValueSerde(Serdes.Long()))
-        .toStream()
-        .to("benchmark-java-counts", Produced.with(Serdes.String(), Serdes.Long()));
 
     var config = new Properties();
-    config.put("application.id", id);
+    config.put("application.id", "benchmark-java-" + ProcessHandle.current().pid() + "-" + System.nanoTime());
     config.put("bootstrap.servers", server);
     config.put("processing.guarantee", guarantee);
     config.put("commit.interval.ms", commit);
     config.put("statestore.cache.max.bytes", cache);
     config.put("auto.offset.reset", "earliest");
     config.put("state.dir", Files.createTempDirectory("benchmark").toString());
+    var names = new HashMap<>(Map.of("lines", "benchmark-lines", "counts", "benchmark-java-counts", "store", "counts"));
+    for (String pair : Arrays.asList(arguments).subList(5, arguments.length)) {
+      String key = pair.substring(0, pair.indexOf('=')), value = pair.substring(key.length() + 1);
+      if (names.containsKey(key)) names.put(key, value);
+      else config.put(key, value);
+    }
+
+    var builder = new StreamsBuilder();
+    var store = Materialized.<String, Long>as(Stores.inMemoryKeyValueStore(names.get("store")));
+    builder.stream(names.get("lines"), Consumed.with(Serdes.String(), Serdes.String()))
+        .flatMapValues(line -> Arrays.asList(line.split(" ")))
+        .groupBy((key, word) -> word, Grouped.with(Serdes.String(), Serdes.String()))
+        .count(store.withKeySerde(Serdes.String()).withValueSerde(Serdes.Long()))
+        .toStream()
+        .to(names.get("counts"), Produced.with(Serdes.String(), Serdes.Long()));
 
     double cpu = cpuSeconds();
     long start = System.nanoTime();
@@ -52,9 +62,10 @@ public final class WordCount {
       long counted = 0;
       while (counted < words) {
         Thread.sleep(100);
+        if (streams.state() == KafkaStreams.State.ERROR) System.exit(1);
         if (streams.state() != KafkaStreams.State.RUNNING) continue;
         counted = 0;
-        var query = StoreQueryParameters.fromNameAndType("counts", QueryableStoreTypes.<String, Long>keyValueStore());
+        var query = StoreQueryParameters.fromNameAndType(names.get("store"), QueryableStoreTypes.<String, Long>keyValueStore());
         try (KeyValueIterator<String, Long> all = streams.store(query).all()) {
           while (all.hasNext()) counted += all.next().value;
         }

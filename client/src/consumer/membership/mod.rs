@@ -43,6 +43,10 @@ enum State {
     Revoking,
 }
 
+/// What a member can do about INCONSISTENT_GROUP_PROTOCOL.
+const OTHER_PROTOCOLS: &str = "its members have no assignor in common with this one; one that was stopped without leaving \
+                               the group, as Kafka Streams does, counts until its session.timeout.ms is over";
+
 /// A member. See the module.
 #[derive(Debug)]
 pub(super) struct Membership {
@@ -403,8 +407,9 @@ impl Membership {
                 self.request_rejoin("the group rebalances");
             }
             code => {
-                let error = ClientError::from_code(&format!("{what} of group {}", self.options.group), code);
-                self.went_wrong(error, retry_at);
+                let what = format!("{what} of group {}", self.options.group);
+                let hint = (code == ErrorCode::INCONSISTENT_GROUP_PROTOCOL).then_some(OTHER_PROTOCOLS);
+                self.went_wrong(ClientError::from_code_and_text(&what, code, hint), retry_at);
             }
         }
         false
