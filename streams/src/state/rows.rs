@@ -211,6 +211,12 @@ impl Rows {
         }
     }
 
+    /// Writes what a store notes for itself: nobody is told of it.
+    pub(super) fn note(&mut self, key: &[u8], note: &[u8]) -> Result<()> {
+        let written = self.table.put_unseen(key, Some(Row::new(note, -1)));
+        written.map_err(|error| store_error(&self.name, error))
+    }
+
     /// Writes a row that is logged in another form.
     pub(super) fn put_silently(
         &mut self,

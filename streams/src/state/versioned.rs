@@ -5,7 +5,10 @@
 //!
 //! Times before the history begins cannot be written, and not be read but where the latest value was valid then: it never
 //! expires. Versions that nobody can read any more are removed at a commit: a queue by the time at which each may have
-//! become unreadable says where to look.
+//! become unreadable says where to look. Rows that came back, from disk or from the changelog, are put into the queue little
+//! by little.
+//!
+//! The highest time written decides what can be read. A store that is kept on disk notes it among its rows.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -29,6 +32,12 @@ const PRESENT: u8 = 1;
 /// How many times share a place in the queue: a sixteenth of the history.
 const QUEUE_PLACES: i64 = 16;
 
+/// So many rows that the queue may not know are put into it at a commit.
+const SWEPT_ROWS: usize = 1000;
+
+/// The key of the note. It is too short to have a time, so no reader of versions meets it.
+const NOTE: &[u8] = b"note";
+
 /// A versioned store of a task.
 pub(crate) struct VersionedState<K, V> {
     rows: Rows,
@@ -40,8 +49,10 @@ pub(crate) struct VersionedState<K, V> {
     observed: Epoched<i64>,
     /// By time: rows that may be unreadable when the history begins later than that.
     expiring: BTreeMap<i64, Vec<Vec<u8>>>,
-    /// The queue does not know all rows: it is to be made anew.
-    incomplete: bool,
+    /// The queue may not know the rows behind this one.
+    unswept: Option<Vec<u8>>,
+    /// The highest time that the rows on disk say, if rows are kept there.
+    noted: Option<i64>,
     key_bytes: Vec<u8>,
     value_bytes: Vec<u8>,
 }
@@ -74,15 +85,21 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
         history_ms: i64,
     ) -> StoreSupplier {
         StoreSupplier::of(move |init: &StoreInit| {
+            let mut rows = Rows::new(init)?;
+            let noted = match init.engine.is_some() {
+                true => Some(rows.get(NOTE)?.and_then(|row| read_note(row.value)).unwrap_or(-1)),
+                false => None,
+            };
             Ok(VersionedState {
-                rows: Rows::new(init)?,
+                rows,
                 topic: Arc::clone(&init.topic),
                 key: Arc::clone(&key),
                 value: Arc::clone(&value),
                 history_ms,
-                observed: Epoched::new(-1),
+                observed: Epoched::new(noted.unwrap_or(-1)),
                 expiring: BTreeMap::new(),
-                incomplete: true,
+                unswept: noted.map(|_| Vec::new()),
+                noted,
                 key_bytes: Vec::new(),
                 value_bytes: Vec::new(),
             })
@@ -241,16 +258,7 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
 
     /// Removes the versions that end before the history begins.
     fn expire(&mut self) -> Result<()> {
-        if self.incomplete {
-            self.incomplete = false;
-            self.expiring.clear();
-            let mut rows = Vec::new();
-            self.rows.scan(&KeyRange::all(), Order::Forward, |key, _| {
-                rows.push(key.to_vec());
-                ControlFlow::Continue(())
-            })?;
-            rows.into_iter().for_each(|row| self.expires_at(time_of(&row), row));
-        }
+        self.sweep()?;
         let start = self.history_start();
         let step = (self.history_ms / QUEUE_PLACES).max(1);
         while let Some(place) =
@@ -260,6 +268,22 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
                 self.expire_row(row, start)?;
             }
         }
+        Ok(())
+    }
+
+    /// Puts some rows into the queue that it may not know.
+    fn sweep(&mut self) -> Result<()> {
+        let Some(last) = self.unswept.take() else { return Ok(()) };
+        let mut rows: Vec<Vec<u8>> = Vec::new();
+        let behind = KeyRange::new(Bound::Excluded(&last[..]), Bound::Unbounded);
+        self.rows.scan(&behind, Order::Forward, |key, _| {
+            rows.push(key.to_vec());
+            if rows.len() < SWEPT_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.unswept = rows.last().filter(|_| rows.len() == SWEPT_ROWS).cloned();
+        rows.into_iter().filter(|row| row.len() >= SUFFIX_BYTES).for_each(|row| {
+            self.expires_at(time_of(&row), row);
+        });
         Ok(())
     }
 
@@ -290,6 +314,10 @@ fn row_key(key: &[u8], timestamp: i64) -> Vec<u8> {
     row
 }
 
+fn read_note(note: &[u8]) -> Option<i64> {
+    note.first_chunk().map(|time| i64::from_be_bytes(*time))
+}
+
 fn time_of(row: &[u8]) -> i64 {
     row.last_chunk::<SUFFIX_BYTES>().map_or(-1, |time| i64::from_be_bytes(*time))
 }
@@ -308,6 +336,10 @@ impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.observed.seal();
+        if self.noted.is_some_and(|noted| noted != self.observed.now) {
+            self.noted = Some(self.observed.now);
+            self.rows.note(NOTE, &self.observed.now.to_be_bytes())?;
+        }
         self.rows.seal()
     }
 
@@ -321,7 +353,9 @@ impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
     fn abort(&mut self) {
         self.observed.abort();
         self.rows.abort();
-        self.incomplete = true;
+        // The note went back with the rows; rows that were removed are there again.
+        self.noted = self.noted.map(|_| self.observed.now);
+        self.unswept = Some(Vec::new());
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
@@ -338,13 +372,20 @@ impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
         self.value_bytes.clear();
         self.value_bytes.push(if value.is_some() { PRESENT } else { DELETED });
         self.value_bytes.extend_from_slice(value.unwrap_or_default());
-        self.incomplete = true;
+        self.unswept = Some(Vec::new());
+        if self.noted.is_some_and(|noted| noted != self.observed.now) {
+            self.noted = Some(self.observed.now);
+            let note = self.observed.now.to_be_bytes();
+            self.rows.restore(NOTE, Some(Row::new(&note, self.observed.now)))?;
+        }
         self.rows.restore(&row_key(key, timestamp), Some(Row::new(&self.value_bytes, timestamp)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use anabranch_state_store::{Checkpoint, MemoryEngine};
+
     use super::*;
     use crate::serdes::text;
     use crate::state::check::{Logged, Random, Tested};
@@ -454,23 +495,31 @@ mod tests {
     /// Against a map of all versions, which forgets nothing.
     #[test]
     fn a_store_that_is_aborted_and_restored_is_like_one_that_is_not() {
-        for seed in 1..8 {
-            check_against_model(seed);
+        for (seed, on_disk) in (1..13).map(|seed| (seed, seed % 3 > 0)) {
+            check_against_model(seed, on_disk);
         }
     }
 
-    fn check_against_model(seed: u64) {
+    fn check_against_model(seed: u64, on_disk: bool) {
         let mut random = Random(seed);
-        let mut store = Versions::new(&supplier());
+        let engine = MemoryEngine::new();
+        let open = |log: &[Logged]| match on_disk {
+            true => Versions::kept(&supplier(), &engine, log),
+            false => Versions::restored(&supplier(), log),
+        };
+        let mut store = open(&[]);
         let mut model: BTreeMap<(String, i64), Option<String>> = BTreeMap::new();
         let (mut observed, mut committed) = (-1, (-1, model.clone(), 0));
         for step in 0..300 {
             let key = ["a", "aa", "a\0"][random.below(3) as usize];
             let timestamp = (step + 60 - random.below(110)).max(0);
-            match random.below(12) {
+            match random.below(14) {
                 0 => {
-                    store.commit();
+                    store.seal();
                     committed = (observed, model.clone(), store.log().len());
+                    let offset = committed.2 as i64 - 1;
+                    store.store.acknowledged(Checkpoint { offset, wall_clock_ms: 0 });
+                    store.store.commit().unwrap();
                 }
                 1 => {
                     store.store.abort();
@@ -479,9 +528,19 @@ mod tests {
                 }
                 2 => {
                     let log: Vec<Logged> = store.log()[..committed.2].to_vec();
-                    store = Versions::restored(&supplier(), &log);
+                    drop(store);
+                    engine.crash(random.below(engine.unsynced_batches() as i64 + 1) as usize);
+                    store = open(&log);
+                    let reflected = store.store.reflected().map_or(0, |checkpoint| checkpoint.offset + 1);
+                    for Logged { key, value, timestamp, headers } in &log[reflected as usize..] {
+                        let time = timestamp.unwrap_or(-1);
+                        store.store.restore(key, value.as_deref(), time, headers).unwrap();
+                    }
+                    let end = Checkpoint { offset: log.len() as i64 - 1, wall_clock_ms: 0 };
+                    store.store.restored_to(end).unwrap();
                     (observed, model) = (committed.0, committed.1.clone());
                 }
+                3..5 => _ = store.store.write_behind().unwrap(),
                 _ => {
                     let value = (random.below(4) > 0).then(|| step.to_string());
                     let put = store.put(key, value.as_deref(), timestamp);

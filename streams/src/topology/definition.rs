@@ -124,18 +124,15 @@ impl StoreShape {
 
 impl StoreDefinition {
     /// Whether its rows are kept by the engine. A store without a changelog is not, for it could not say what its rows
-    /// reflect. Versions, custom stores, and what waits for its time live in memory and come back from their changelogs.
+    /// reflect. Custom stores, and what waits for its time, live in memory and come back from their changelogs.
     pub(crate) fn is_kept_on_disk(&self) -> bool {
         let is_kept = match self.shape {
             StoreShape::KeyValue { .. }
             | StoreShape::Window { .. }
             | StoreShape::Session { .. }
-            | StoreShape::JoinWindow { .. } => true,
-            StoreShape::Unjoined
-            | StoreShape::Versioned { .. }
-            | StoreShape::Grace
-            | StoreShape::Suppress
-            | StoreShape::Custom => false,
+            | StoreShape::JoinWindow { .. }
+            | StoreShape::Versioned { .. } => true,
+            StoreShape::Unjoined | StoreShape::Grace | StoreShape::Suppress | StoreShape::Custom => false,
         };
         is_kept && !self.in_memory && self.logging && !self.global
     }
