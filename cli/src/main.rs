@@ -10,6 +10,7 @@ mod connect;
 mod datetime;
 mod output;
 mod progress;
+mod style;
 
 mod configs;
 mod console_consumer;
@@ -93,6 +94,18 @@ fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     }
 }
 
+/// An error with its causes; one that the line tells already is not told again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.command {
@@ -121,8 +134,27 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("anabranch: {error:#}");
+            eprintln!("{} {}", style::failure("anabranch:"), one_line(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let refused = anyhow::anyhow!("refused").context("cannot connect: refused");
+        assert_eq!(
+            one_line(&refused.context("no broker answers")),
+            "no broker answers: cannot connect: refused"
+        );
+    }
+
+    #[test]
+    fn commands_and_flags_are_well_defined() {
+        Arguments::command().debug_assert();
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::style::heading;
+
 /// Rows under names; every cell is text, and a number where JSON has one.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -73,7 +75,7 @@ impl Table {
         if as_json {
             println!("{}", self.json());
         } else {
-            print!("{}", self.text());
+            print_text(&self.text());
         }
     }
 
@@ -81,9 +83,15 @@ impl Table {
         if as_json {
             println!("{}", self.json());
         } else {
-            print!("{}", self.tabbed_text());
+            print_text(&self.tabbed_text());
         }
     }
+}
+
+/// Prints a table; its header, the first line, stands out on a terminal.
+fn print_text(text: &str) {
+    let (header, rows) = text.split_once('\n').unwrap_or((text, ""));
+    print!("{}\n{rows}", heading(header));
 }
 
 /// The name of a column as a key: `CONSUMER-ID` and `ConsumerId` are `consumer_id`.
