@@ -34,6 +34,8 @@ pub use crate::serdes::{
     BigEndian, Json, Postcard, Raw, Serde, SerdeContext, SerdeError, Text, Void, big_endian, json, list,
     nullable, postcard, raw, text, void, windowed,
 };
+#[cfg(feature = "bincode")]
+pub use crate::serdes::{Bincode, bincode};
 pub use crate::state::{
     Custom, CustomRows, CustomStore, Entries, GlobalStore, KeyValue, KeyValueStore, PutOutcome,
     ReadableStore, SessionStore, Sessions, Store, StoreFor, TableStore, ValueAndTimestamp, Versioned,

@@ -1,10 +1,12 @@
 //! Bytes on topics and in stores: the trait, and the serdes that come with the crate.
 //!
 //! Integers, floats, text, uuids and windowed keys have Kafka's bytes, so that Java applications read what we write.
-//! Reading order: the traits here, then `text`, `big_endian`, `raw`, `void`, `json`, `postcard`, `list`, `nullable`,
+//! Reading order: the traits here, then `text`, `big_endian`, `raw`, `void`, `json`, `postcard`, `bincode` (a feature), `list`, `nullable`,
 //! `windowed`.
 
 mod big_endian;
+#[cfg(feature = "bincode")]
+mod bincode;
 mod json;
 mod list;
 mod nullable;
@@ -19,6 +21,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use big_endian::{BigEndian, big_endian};
+#[cfg(feature = "bincode")]
+pub use bincode::{Bincode, bincode};
 pub use json::{Json, json};
 pub use list::{ListSerde, list};
 pub use nullable::{NullableSerde, nullable};
