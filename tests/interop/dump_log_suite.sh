@@ -2,13 +2,14 @@
 # Kafka's DumpLogSegments over all files of a stopped server.
 #
 #   dump_log_suite.sh prepare JARS BOOTSTRAP      writes what the files must hold
-#   dump_log_suite.sh check JARS DATA             reads them, when the server has stopped
+#   dump_log_suite.sh check JARS DATA ANABRANCH   reads them, when the server has stopped; `anabranch dump-log` must say the same
 set -uo pipefail
 mode=$1
 jars=$(cd "$2" && pwd)
 place=$3
 . "$(dirname "$0")/java_checks"
 tools=org.apache.kafka.tools
+anabranch=${4:-}
 records=30000
 
 if [ "$mode" = prepare ]; then
@@ -80,3 +81,16 @@ judge transaction_log "$(files "$(find . -maxdepth 1 -name '__transaction_state-
 contains transaction_log_is_decoded "$(cat "$work/dump")" '"transactionalId":"dumped-open"'
 judge metadata_log "$(files ./__cluster_metadata-0 .log)" --cluster-metadata-decoder
 contains metadata_log_is_decoded "$(cat "$work/dump")" '"type":"TOPIC_RECORD","version":0,"data":{"name":"dumped-plain"'
+
+# Ours, line by line.
+alike() {
+  local name=$1 list=$2; shift 2
+  dump --files "$list" "$@"
+  "$anabranch" dump-log --files "$list" "$@" > "$work/ours" 2>&1
+  if cmp -s "$work/dump" "$work/ours"; then echo "ok $name"; else echo "not ok $name: $(diff "$work/dump" "$work/ours" | head -n 4 | tr '\n' ' ')"; fi
+}
+alike ours_says_the_same_of_batches "$(files "$plain" .log)"
+alike ours_says_the_same_of_records "$(files "./dumped-plain-0 ./dumped-compressed-0 ./dumped-compacted-0" .log)" --print-data-log
+for kind in index timeindex txnindex snapshot; do alike "ours_says_the_same_of_each_$kind" "$(files "$plain" ".$kind")"; done
+alike ours_finds_indexes_sane "$(files "$plain" .index),$(files "$plain" .timeindex)" --index-sanity-check
+alike ours_verifies_indexes "$(files "$plain" .index),$(files "$plain" .timeindex)" --verify-index-only

@@ -3,6 +3,10 @@
 use anyhow::{Result, bail};
 use bytes::Buf;
 
+/// Bytes of an entry of an index of offsets: an offset from the segment's first, and a position.
+pub(super) const OFFSET_ENTRY_BYTES: usize = 8;
+/// Bytes of an entry of an index of times: a timestamp, and an offset from the segment's first.
+pub(super) const TIME_ENTRY_BYTES: usize = 12;
 /// Bytes of a producer in a snapshot.
 const PRODUCER_BYTES: usize = 46;
 /// Version and checksum of a snapshot.
@@ -20,21 +24,21 @@ fn is_unused(entry: &[u8]) -> bool {
     entry.iter().all(|byte| *byte == 0)
 }
 
+/// The entries of an index up to where it was filled.
+pub(super) fn used_entries(bytes: &[u8], entry_bytes: usize) -> Result<impl Iterator<Item = &[u8]>> {
+    let is_used = |(at, entry): &(usize, &[u8])| *at == 0 || !is_unused(entry);
+    Ok(entries(bytes, entry_bytes)?.enumerate().take_while(is_used).map(|(_, entry)| entry))
+}
+
 pub(super) fn dump_offsets(base_offset: i64, bytes: &[u8]) -> Result<()> {
-    for (at, mut entry) in entries(bytes, 8)?.enumerate() {
-        if at > 0 && is_unused(entry) {
-            break;
-        }
+    for mut entry in used_entries(bytes, OFFSET_ENTRY_BYTES)? {
         println!("offset: {} position: {}", base_offset + i64::from(entry.get_i32()), entry.get_i32());
     }
     Ok(())
 }
 
 pub(super) fn dump_times(base_offset: i64, bytes: &[u8]) -> Result<()> {
-    for (at, mut entry) in entries(bytes, 12)?.enumerate() {
-        if at > 0 && is_unused(entry) {
-            break;
-        }
+    for mut entry in used_entries(bytes, TIME_ENTRY_BYTES)? {
         println!("timestamp: {} offset: {}", entry.get_i64(), base_offset + i64::from(entry.get_i32()));
     }
     Ok(())
@@ -67,15 +71,36 @@ pub(super) fn dump_producers(bytes: &[u8]) -> Result<()> {
         let (last_sequence, last_offset, delta) = (entry.get_i32(), entry.get_i64(), entry.get_i32());
         let (timestamp, coordinator_epoch) = (entry.get_i64(), entry.get_i32());
         let current = match entry.get_i64() {
-            -1 => "None".to_string(),
-            first_offset => format!("Some({first_offset})"),
+            -1 => "OptionalLong.empty".to_string(),
+            first_offset => format!("OptionalLong[{first_offset}]"),
+        };
+        // Of a producer that has only ended transactions there is no batch.
+        let batch = match last_offset {
+            -1 => String::new(),
+            _ => format!(
+                " firstSequence: {} lastSequence: {last_sequence} lastOffset: {last_offset} offsetDelta: {delta} \
+                 timestamp: {timestamp}",
+                last_sequence.wrapping_sub(delta)
+            ),
         };
         println!(
             "producerId: {producer_id} producerEpoch: {epoch} coordinatorEpoch: {coordinator_epoch} \
-             currentTxnFirstOffset: {current} lastTimestamp: {timestamp} firstSequence: {} lastSequence: {last_sequence} \
-             lastOffset: {last_offset} offsetDelta: {delta} timestamp: {timestamp}",
-            last_sequence.wrapping_sub(delta)
+             currentTxnFirstOffset: {current} lastTimestamp: {timestamp}{batch}"
         );
+    }
+    Ok(())
+}
+
+/// Refuses an index that no broker would take: entries go up, none is of another segment.
+pub(super) fn check_sanity(bytes: &[u8], entry_bytes: usize) -> Result<()> {
+    let mut last: Option<&[u8]> = None;
+    for entry in used_entries(bytes, entry_bytes)? {
+        // Both begin with the number that goes up. It is not negative, so its bytes compare as it does.
+        let key = &entry[..entry_bytes - 4];
+        if last.is_some_and(|last| last >= key) || key[0] & 0x80 != 0 {
+            bail!("its entries do not go up");
+        }
+        last = Some(key);
     }
     Ok(())
 }
@@ -92,5 +117,21 @@ mod tests {
         assert!(dump_producers(&[0, 1]).is_err());
         assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 1]).is_err());
         assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).is_ok());
+    }
+
+    #[test]
+    fn entries_that_do_not_go_up_are_no_index() {
+        let check = |offsets: &[i32], is_sane: bool| {
+            let bytes: Vec<u8> = offsets
+                .iter()
+                .flat_map(|offset| [offset.to_be_bytes(), 7i32.to_be_bytes()].concat())
+                .collect();
+            assert_eq!(check_sanity(&bytes, OFFSET_ENTRY_BYTES).is_ok(), is_sane, "{offsets:?}");
+        };
+        check(&[], true);
+        check(&[1, 2, 300], true);
+        check(&[1, 1], false);
+        check(&[256, 2], false);
+        check(&[-1], false);
     }
 }

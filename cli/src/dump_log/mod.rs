@@ -2,11 +2,13 @@
 
 mod indexes;
 mod segment;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 use anabranch_host::Host;
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use clap::Args;
 
 /// What the command takes.
@@ -24,6 +26,12 @@ pub(crate) struct DumpLogArguments {
     /// Print no keys and values.
     #[arg(long)]
     skip_record_metadata: bool,
+    /// Only check that indexes can be read.
+    #[arg(long)]
+    index_sanity_check: bool,
+    /// Only check that indexes say what is in their segment.
+    #[arg(long)]
+    verify_index_only: bool,
     /// Print a JSON object for each batch.
     #[arg(long)]
     json: bool,
@@ -33,20 +41,68 @@ pub(crate) fn run(arguments: DumpLogArguments) -> Result<()> {
     let (host, _runtime) = Host::real(1).context("cannot start threads")?;
     for path in &arguments.files {
         let bytes = host.disk().read(path).with_context(|| path.display().to_string())?;
-        dump(path, bytes, &arguments).with_context(|| path.display().to_string())?;
+        let dumped = if is_index(path) && (arguments.index_sanity_check || arguments.verify_index_only) {
+            let segment = host.disk().read(&path.with_extension("log"));
+            let segment = segment.with_context(|| path.with_extension("log").display().to_string());
+            check_index(path, &bytes, segment.map(Bytes::from), &arguments)
+        } else {
+            dump(path, bytes, &arguments)
+        };
+        dumped.with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
 
-fn dump(path: &Path, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()> {
+fn is_index(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "index" || ending == "timeindex")
+}
+
+/// The first offset of the segment that a file belongs to, and what the file is of it.
+fn parse_name(path: &Path) -> (Option<i64>, &str) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (offset, suffix) = name.split_once('.').unwrap_or((name, ""));
-    let base_offset = offset.parse::<i64>().ok();
+    (offset.parse().ok(), suffix)
+}
+
+/// Looks at an index without printing it.
+fn check_index(
+    path: &Path,
+    bytes: &[u8],
+    segment: Result<Bytes>,
+    arguments: &DumpLogArguments,
+) -> Result<()> {
+    println!("Dumping {}", path.display());
+    let (base_offset, suffix) = parse_name(path);
+    let base_offset = base_offset.context("the name says no offset")?;
+    let is_of_times = suffix == "timeindex";
+    if bytes.is_empty() && !is_of_times {
+        println!("{} is empty.", path.display());
+        return Ok(());
+    }
+    if arguments.index_sanity_check {
+        let entry_bytes = if is_of_times { indexes::TIME_ENTRY_BYTES } else { indexes::OFFSET_ENTRY_BYTES };
+        indexes::check_sanity(bytes, entry_bytes)?;
+        println!("{} passed sanity check.", path.display());
+        return Ok(());
+    }
+    if is_of_times {
+        verify::verify_times(base_offset, bytes, segment?)
+    } else {
+        verify::verify_offsets(base_offset, bytes, segment?)
+    }
+}
+
+fn dump(path: &Path, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()> {
+    let (base_offset, suffix) = parse_name(path);
     if !arguments.json {
         println!("Dumping {}", path.display());
     }
     match (suffix, base_offset) {
         ("log", Some(base_offset)) => segment::dump(base_offset, bytes, arguments),
+        ("index", Some(_)) if bytes.is_empty() && !arguments.json => {
+            println!("{} is empty.", path.display());
+            Ok(())
+        }
         ("index", Some(base_offset)) => indexes::dump_offsets(base_offset, &bytes),
         ("timeindex", Some(base_offset)) => indexes::dump_times(base_offset, &bytes),
         ("txnindex", Some(_)) => indexes::dump_aborted(&bytes),

@@ -171,6 +171,8 @@ mod tests {
             print_data_log: true,
             deep_iteration: false,
             skip_record_metadata: false,
+            index_sanity_check: false,
+            verify_index_only: false,
             json: false,
         };
         let mut scratch = Vec::new();
