@@ -208,9 +208,10 @@ impl KeyValueTable {
     /// [`pending_writes`]: KeyValueTable::pending_writes
     /// [`taken`]: KeyValueTable::taken
     pub fn take_pending(&mut self, writes: usize) -> bool {
-        while let Some(slot) = self.pending.take_before(writes) {
-            self.rows.slab.get_mut(slot).pending = NONE;
-            if self.taken().is_some_and(|taken| taken.new.is_some() || taken.old.is_some()) {
+        while let Some((slot, was_there)) = self.pending.take_before(writes) {
+            let entry = self.rows.slab.get_mut(slot);
+            entry.pending = NONE;
+            if was_there || !entry.is_absent() {
                 return true;
             }
         }
@@ -221,11 +222,12 @@ impl KeyValueTable {
     }
 
     /// What [`take_pending`](KeyValueTable::take_pending) has just taken, until the table is written again.
+    #[inline]
     #[must_use]
     pub fn taken(&self) -> Option<Emission<'_>> {
         let Taken { slot, old, context } = self.pending.taken()?;
-        let entry = self.rows.get(slot);
-        Some(Emission { key: entry.key(), new: entry.row(), old, context })
+        let (key, new) = self.rows.get(slot).key_and_row();
+        Some(Emission { key, new, old, context })
     }
 
     /// The present end of the pending list: a flush takes what was written before it, so that rows which are written

@@ -94,12 +94,18 @@ impl Entry {
 
     #[inline]
     pub(crate) fn row(&self) -> Option<Row<'_>> {
+        self.key_and_row().1
+    }
+
+    #[inline]
+    pub(crate) fn key_and_row(&self) -> (&[u8], Option<Row<'_>>) {
+        let (key, rest) = self.as_slice().split_at(self.key_length as usize);
         if self.is_absent() {
-            return None;
+            return (key, None);
         }
-        let rest = &self.as_slice()[self.key_length as usize..];
         let (value, rest) = rest.split_at(self.value_length as usize);
-        Some(Row { value, timestamp: self.timestamp, headers: &rest[..self.headers_length as usize] })
+        let headers = &rest[..self.headers_length as usize];
+        (key, Some(Row { value, timestamp: self.timestamp, headers }))
     }
 
     /// Writes the row; the key stays.
@@ -112,7 +118,9 @@ impl Entry {
         match &mut self.bytes {
             Packed::Inline(bytes) if end <= INLINE_BYTES => {
                 bytes[key_length..value_end].copy_from_slice(row.value);
-                bytes[value_end..end].copy_from_slice(row.headers);
+                if !row.headers.is_empty() {
+                    bytes[value_end..end].copy_from_slice(row.headers);
+                }
             }
             Packed::Inline(bytes) => {
                 let mut heap = Vec::with_capacity(end);

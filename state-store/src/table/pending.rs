@@ -70,6 +70,11 @@ impl PendingList {
                 (row.value.len() as u32, row.headers.len() as u32, row.timestamp)
             }
         };
+        let headers_start = self.bytes.len();
+        if !context.headers.is_empty() {
+            self.bytes.extend_from_slice(context.headers);
+        }
+        let topic = self.topic(context);
         self.records.push(Pending {
             slot,
             position: self.order.len() as u32,
@@ -77,17 +82,16 @@ impl PendingList {
             old_timestamp,
             old_value_length,
             old_headers_length,
-            timestamp: 0,
-            offset: 0,
-            partition: 0,
-            topic: NO_TOPIC,
-            headers_start: 0,
-            headers_length: 0,
-            headers_capacity: 0,
+            timestamp: context.timestamp,
+            offset: context.offset,
+            partition: context.partition,
+            topic,
+            headers_start,
+            headers_length: context.headers.len() as u32,
+            headers_capacity: context.headers.len() as u32,
         });
         self.order.push(index);
         self.len += 1;
-        self.set_context(index, context);
         index
     }
 
@@ -102,7 +106,20 @@ impl PendingList {
                 self.sweep();
             }
         }
-        self.set_context(index, context);
+        let topic = self.topic(context);
+        let record = &mut self.records[index as usize];
+        record.timestamp = context.timestamp;
+        record.offset = context.offset;
+        record.partition = context.partition;
+        record.topic = topic;
+        record.headers_length = context.headers.len() as u32;
+        if record.headers_length > record.headers_capacity {
+            record.headers_start = self.bytes.len();
+            record.headers_capacity = record.headers_length;
+            self.bytes.extend_from_slice(context.headers);
+        } else if !context.headers.is_empty() {
+            self.bytes[record.headers_start..][..context.headers.len()].copy_from_slice(context.headers);
+        }
     }
 
     /// The end of the list as it is now, for [`take_before`](PendingList::take_before).
@@ -110,8 +127,9 @@ impl PendingList {
         self.order.len()
     }
 
-    /// Takes the first key, if its last write was before `writes`; returns its slot.
-    pub(crate) fn take_before(&mut self, writes: usize) -> Option<u32> {
+    /// Takes the first key, if its last write was before `writes`; returns its slot and whether it had a row when it was
+    /// last emitted.
+    pub(crate) fn take_before(&mut self, writes: usize) -> Option<(u32, bool)> {
         let index = loop {
             if self.head >= writes.min(self.order.len()) {
                 return None;
@@ -124,10 +142,12 @@ impl PendingList {
         };
         self.len -= 1;
         self.taken = index;
-        Some(self.records[index as usize].slot)
+        let record = &self.records[index as usize];
+        Some((record.slot, record.old_value_length != ABSENT))
     }
 
     /// What was taken last, until all is forgotten.
+    #[inline]
     pub(crate) fn taken(&self) -> Option<Taken<'_>> {
         let record = self.records.get(self.taken as usize)?;
         let old = (record.old_value_length != ABSENT).then(|| {
@@ -182,27 +202,10 @@ impl PendingList {
         self.len = 0;
     }
 
+    /// The number of the topic: the same one mostly.
     #[inline]
-    fn set_context(&mut self, index: u32, context: &Context<'_>) {
-        let topic = context.topic.map_or(NO_TOPIC, |topic| self.topic(topic));
-        let record = &mut self.records[index as usize];
-        record.timestamp = context.timestamp;
-        record.offset = context.offset;
-        record.partition = context.partition;
-        record.topic = topic;
-        record.headers_length = context.headers.len() as u32;
-        if record.headers_length > record.headers_capacity {
-            record.headers_start = self.bytes.len();
-            record.headers_capacity = record.headers_length;
-            self.bytes.extend_from_slice(context.headers);
-        } else if !context.headers.is_empty() {
-            self.bytes[record.headers_start..][..context.headers.len()].copy_from_slice(context.headers);
-        }
-    }
-
-    /// The number of a topic: the same one mostly.
-    #[inline]
-    fn topic(&mut self, topic: &Arc<str>) -> u32 {
+    fn topic(&mut self, context: &Context<'_>) -> u32 {
+        let Some(topic) = context.topic else { return NO_TOPIC };
         let known = self.topics.iter().position(|known| Arc::ptr_eq(known, topic) || known == topic);
         known.unwrap_or_else(|| {
             self.topics.push(topic.clone());

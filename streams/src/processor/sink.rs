@@ -58,10 +58,14 @@ impl<K, V> Encoder<K, V> {
     }
 }
 
+#[inline]
 fn written(what: &str, result: Result<bool, SerdeError>, topic: &OutTopic) -> Result<bool> {
-    result.map_err(|error| {
-        Error::new(ErrorKind::Record, format_args!("cannot write the {what} to `{}`: {error}", topic.name))
-    })
+    result.map_err(|error| unwritable(what, &error, topic))
+}
+
+#[cold]
+fn unwritable(what: &str, error: &SerdeError, topic: &OutTopic) -> Error {
+    Error::new(ErrorKind::Record, format_args!("cannot write the {what} to `{}`: {error}", topic.name))
 }
 
 /// Writes to one topic.

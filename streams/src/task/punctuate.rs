@@ -10,10 +10,16 @@ impl Task {
     ///
     /// # Errors
     /// If a processor cannot start.
+    #[inline]
     pub(crate) fn start(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<()> {
-        if self.started {
-            return Ok(());
+        match self.started {
+            true => Ok(()),
+            false => self.begin(wall_clock_ms, outbox),
         }
+    }
+
+    #[cold]
+    fn begin(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<()> {
         self.started = true;
         self.state.wall_clock_ms = wall_clock_ms;
         self.state.punctuations.start(wall_clock_ms, &mut self.state.memos);

@@ -62,7 +62,7 @@ impl RecordQueue {
     }
 
     /// The oldest record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn head(&self) -> Option<RawInput<'_>> {
         let chunk = self.chunks.front()?;
         let entry = chunk.entries.get(chunk.next)?;

@@ -96,9 +96,9 @@ impl Capture {
                 topic.is_known = true;
                 self.by_name.insert(Arc::clone(&topic.name), place);
             }
-            topic.written.show(|record| {
+            topic.written.show(|records| {
                 if let Some(input) = topic.input {
-                    each(input, record);
+                    records.for_each(|record| each(input, record));
                 }
             });
         }

@@ -53,10 +53,8 @@ impl Written {
     }
 
     /// Lets all records be read, and shows those that could not be until now.
-    pub(super) fn show(&mut self, mut each: impl FnMut(OutRecord<'_>)) {
-        for entry in &self.entries[self.visible..] {
-            each(self.record(entry));
-        }
+    pub(super) fn show(&mut self, see: impl FnOnce(&mut dyn Iterator<Item = OutRecord<'_>>)) {
+        see(&mut self.entries[self.visible..].iter().map(|entry| self.record(entry)));
         self.visible = self.entries.len();
     }
 
@@ -148,7 +146,7 @@ mod tests {
                 assert_eq!((written.unread(), written.head().is_none()), (0, true), "hidden");
                 assert!(written.has_hidden());
                 let mut shown = 0;
-                written.show(|_| shown += 1);
+                written.show(|records| shown = records.count());
                 assert_eq!((shown, written.unread()), (records.len(), records.len()));
                 for expected in records {
                     assert_eq!(written.head().map(raw), Some(raw(expected)), "round {round}");
