@@ -66,6 +66,8 @@ pub(crate) struct StreamJoin<K: Nullable, V: Nullable, X, KO, O, F> {
     earliest: MemoId,
     /// When unjoined records are looked for next, by the wall clock; of both sides.
     next_check: MemoId,
+    /// What a record has met; here for its memory.
+    found: Vec<(i64, X)>,
     types: PhantomData<fn(O)>,
 }
 
@@ -76,7 +78,8 @@ impl<K: Nullable, V: Nullable, X, KO, O, F> StreamJoin<K, V, X, KO, O, F> {
         let time = init.memos.register(&format!("{}.time", made_of.join));
         let earliest = init.memos.register(&format!("{}.earliest", made_of.join));
         let next_check = init.memos.register_volatile(&format!("{}.next-check", made_of.join));
-        Ok(StreamJoin { made_of, other, unjoined, time, earliest, next_check, types: PhantomData })
+        let found = Vec::new();
+        Ok(StreamJoin { made_of, other, unjoined, time, earliest, next_check, found, types: PhantomData })
     }
 
     /// How much earlier and later than this side's record the other's may be.
@@ -125,8 +128,8 @@ where
         let (before, after) = self.reach();
         let to = (timestamp + after).max(0);
         let store = out.context().state.stores.typed::<JoinWindowState<K::Present, X>>(self.other)?;
-        let found = store.fetch(key, timestamp - before, to)?;
-        for (time, other) in &found {
+        store.fetch(key, timestamp - before, to, &mut self.found)?;
+        for (time, other) in &self.found {
             if let Some(unjoined) = self.unjoined {
                 let (stores, mut write) = out.context().stores(timestamp, headers.encoded());
                 let store = stores.typed::<UnjoinedState<K::Present>>(unjoined)?;
@@ -136,7 +139,7 @@ where
                 self.forward(key, Some(value), Some(other), timestamp.max(*time), headers, out)?;
             }
         }
-        let Some(unjoined) = self.unjoined.filter(|_| self.made_of.outer && found.is_empty()) else {
+        let Some(unjoined) = self.unjoined.filter(|_| self.made_of.outer && self.found.is_empty()) else {
             return Ok(());
         };
         if to < stream_time {
@@ -246,16 +249,18 @@ where
 }
 
 /// A stream joined with itself, with one store: what the two sides of a join would give, in their order.
-pub(crate) struct SelfJoin<K: Nullable, V, KO, O, F> {
+pub(crate) struct SelfJoin<K: Nullable, V: Nullable, KO, O, F> {
     store: usize,
     windows: JoinWindows,
     time: MemoId,
     key_out: fn(Option<K::Present>) -> Option<KO>,
     joiner: Arc<F>,
+    /// What a record has met; here for its memory.
+    found: Vec<(i64, V::Present)>,
     types: PhantomData<fn(V, O)>,
 }
 
-impl<K: Nullable, V, KO, O, F> SelfJoin<K, V, KO, O, F> {
+impl<K: Nullable, V: Nullable, KO, O, F> SelfJoin<K, V, KO, O, F> {
     pub(crate) fn new(
         init: &mut NodeInit<'_>,
         store: &str,
@@ -264,7 +269,8 @@ impl<K: Nullable, V, KO, O, F> SelfJoin<K, V, KO, O, F> {
         joiner: Arc<F>,
     ) -> Result<Self> {
         let store = init.store(store)?;
-        Ok(SelfJoin { store, windows, time: init.observed_time(), key_out, joiner, types: PhantomData })
+        let (time, found) = (init.observed_time(), Vec::new());
+        Ok(SelfJoin { store, windows, time, key_out, joiner, found, types: PhantomData })
     }
 }
 
@@ -306,18 +312,21 @@ where
             })
         };
         let store = self.store;
-        let fetch = |from: i64, to: i64, out: &mut Forward<'_, '_, KO, O>| {
+        let fetch = |from: i64, to: i64, found: &mut Vec<_>, out: &mut Forward<'_, '_, KO, O>| {
             let stores = &mut out.context().state.stores;
-            stores.typed::<JoinWindowState<K::Present, V::Present>>(store)?.fetch(key, from, to.max(0))
+            let store = stores.typed::<JoinWindowState<K::Present, V::Present>>(store)?;
+            store.fetch(key, from, to.max(0), found)
         };
-        for (time, other) in fetch(timestamp - before, timestamp + after, out)? {
-            emit(value, &other, timestamp.max(time), out)?;
+        fetch(timestamp - before, timestamp + after, &mut self.found, out)?;
+        for (time, other) in &self.found {
+            emit(value, other, timestamp.max(*time), out)?;
         }
-        for (time, other) in fetch(timestamp - after, timestamp + before, out)? {
-            if time > timestamp && std::mem::take(&mut meets_itself) {
+        fetch(timestamp - after, timestamp + before, &mut self.found, out)?;
+        for (time, other) in &self.found {
+            if *time > timestamp && std::mem::take(&mut meets_itself) {
                 emit(value, value, timestamp, out)?;
             }
-            emit(&other, value, timestamp.max(time), out)?;
+            emit(other, value, timestamp.max(*time), out)?;
         }
         if meets_itself {
             emit(value, value, timestamp, out)?;

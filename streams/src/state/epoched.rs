@@ -1,18 +1,17 @@
 //! A value of a store that is no row and goes with its epochs.
 
-use std::collections::VecDeque;
-
-/// A value as it is now, as of the sealed epochs and as of the last commit.
+/// A value as it is now, as of the sealed epoch and as of the last commit. As in a table, an epoch is committed before the
+/// next one is sealed.
 #[derive(Clone, Debug)]
 pub(super) struct Epoched<T> {
     pub(super) now: T,
-    sealed: VecDeque<T>,
+    sealed: Option<T>,
     committed: T,
 }
 
 impl<T: Copy> Epoched<T> {
     pub(super) fn new(value: T) -> Self {
-        Epoched { now: value, sealed: VecDeque::new(), committed: value }
+        Epoched { now: value, sealed: None, committed: value }
     }
 
     /// As of the last commit.
@@ -26,17 +25,17 @@ impl<T: Copy> Epoched<T> {
     }
 
     pub(super) fn seal(&mut self) {
-        self.sealed.push_back(self.now);
+        self.sealed = Some(self.now);
     }
 
     pub(super) fn commit(&mut self) {
-        if let Some(value) = self.sealed.pop_front() {
+        if let Some(value) = self.sealed.take() {
             self.committed = value;
         }
     }
 
     pub(super) fn abort(&mut self) {
-        self.sealed.clear();
+        self.sealed = None;
         self.now = self.committed;
     }
 }
@@ -51,9 +50,13 @@ mod tests {
         value.now = 2;
         value.seal();
         value.now = 3;
-        value.seal();
         value.commit();
         value.now = 4;
+        value.abort();
+        assert_eq!(value.now, 2);
+        value.now = 5;
+        value.seal();
+        value.now = 6;
         value.abort();
         assert_eq!(value.now, 2);
         value.seal();

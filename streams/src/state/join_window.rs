@@ -52,17 +52,17 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
         Ok(true)
     }
 
-    /// The values of a key from one time to another, by time, in the order in which they came.
-    pub(crate) fn fetch(&mut self, key: &K, from: i64, to: i64) -> Result<Vec<(i64, V)>> {
+    /// Replaces what was found before by the values of a key from one time to another, by time, in the order in which
+    /// they came.
+    pub(crate) fn fetch(&mut self, key: &K, from: i64, to: i64, found: &mut Vec<(i64, V)>) -> Result<()> {
+        found.clear();
         let from = from.max(self.typed.rows.expiry()?.oldest()).max(0);
         if to < from {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut found = Vec::new();
         self.typed.scan_group(key, (from, to), Order::Forward, |(time, _), (value, _)| {
             found.push((time, value));
-        })?;
-        Ok(found)
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! The rows of a store as bytes: a table, its changelog and its epochs. The typed stores add keys and values.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -82,7 +81,8 @@ pub(super) struct Rows {
     shared: Option<Shared>,
     /// If rows have a time.
     expiry: Option<Expiry>,
-    sealed: VecDeque<Epoch>,
+    /// The epoch whose commit is in flight.
+    sealed: Option<Epoch>,
     /// Of the epoch that is about to be committed.
     acknowledged: Option<Checkpoint>,
 }
@@ -121,7 +121,7 @@ impl Rows {
             table,
             shared: init.shared.clone().map(|rows| Shared { rows, read: RowBuffer::default() }),
             expiry: None,
-            sealed: VecDeque::new(),
+            sealed: None,
             acknowledged: None,
         })
     }
@@ -324,12 +324,12 @@ impl Rows {
         let noted = self.expiry.as_mut().map_or(Ok(()), |expiry| expiry.seal(&mut self.table));
         let sealed = noted.and_then(|()| self.table.seal_epoch());
         let epoch = sealed.map_err(|error| store_error(&self.name, error))?;
-        self.sealed.push_back(epoch);
+        self.sealed = Some(epoch);
         Ok(())
     }
 
     pub(super) fn commit(&mut self) -> Result<()> {
-        match self.sealed.pop_front() {
+        match self.sealed.take() {
             Some(epoch) => {
                 let committed = self.table.commit_epoch(epoch, self.acknowledged.take());
                 let expired = committed.and_then(|()| match &mut self.expiry {
@@ -343,7 +343,7 @@ impl Rows {
     }
 
     pub(super) fn abort(&mut self) {
-        self.sealed.clear();
+        self.sealed = None;
         self.table.abort();
         if let Some(expiry) = &mut self.expiry {
             expiry.abort();

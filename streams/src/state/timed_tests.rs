@@ -111,7 +111,9 @@ impl Timed for JoinWindowState<String, i64> {
     }
 
     fn find(&mut self, key: &str, from: i64, to: i64) -> Result<Vec<(i64, i64)>> {
-        self.fetch(&key.to_owned(), from, to)
+        let mut found = Vec::new();
+        self.fetch(&key.to_owned(), from, to, &mut found)?;
+        Ok(found)
     }
 
     fn find_all(&mut self, _: i64, _: i64) -> Result<Option<Vec<(i64, i64)>>> {
