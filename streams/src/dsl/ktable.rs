@@ -313,10 +313,10 @@ where
 }
 
 /// The store that a node keeps its result in, if there is one.
-pub(super) fn optional_store(
+pub(super) fn optional_store<K: Data>(
     init: &mut NodeInit<'_>,
     name: Option<&str>,
     sends_old: bool,
-) -> Result<Option<ResultStore>> {
+) -> Result<Option<ResultStore<K>>> {
     name.map(|name| ResultStore::own(init, name, sends_old)).transpose()
 }

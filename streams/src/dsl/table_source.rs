@@ -10,7 +10,7 @@ use super::graph::{
 use super::kstream::KStream;
 use super::ktable::{KTable, optional_store};
 use crate::data::{Data, Nullable, Present};
-use crate::operators::{ResultStore, StoreGetter, TableSource, TableView, VersionedGetter, VersionedSource};
+use crate::operators::{StoreGetter, TableSource, TableView, VersionedGetter, VersionedSource};
 use crate::processor::{NodeSupplier, TableTopicSource};
 use crate::state::{TableStore, TableStoreSettings};
 use crate::topic::{Consumed, IntoTopic};
@@ -238,9 +238,9 @@ fn write_source<K: Nullable, V: Nullable>(
     let versioned = is_versioned(lowering.tables, table);
     let (store, sends_old) = (plan.store.as_ref().map(|store| store.name.clone()), plan.sends_old);
     let supplier = match store {
-        Some(store) if versioned => NodeSupplier::of(move |init| {
-            Ok(VersionedSource::<K, V>::new(ResultStore::at(init.store(&store)?, sends_old)))
-        }),
+        Some(store) if versioned => {
+            NodeSupplier::of(move |init| Ok(VersionedSource::<K, V>::new(init.store(&store)?, sends_old)))
+        }
         store => NodeSupplier::of(move |init| {
             let store = optional_store(init, store.as_deref(), sends_old)?;
             Ok(TableSource::<K, V>::new(store))

@@ -13,14 +13,14 @@ use crate::state::{KeyValueState, ResultState, Updated};
 ///
 /// Without an old aggregate `combine` gets what `initial` gives: nothing when reducing.
 pub(crate) struct Aggregate<K, V, A, I, F> {
-    store: ResultStore,
+    store: ResultStore<K>,
     initial: Arc<I>,
     combine: Arc<F>,
     types: PhantomData<fn(K, V, A)>,
 }
 
 impl<K, V, A, I, F> Aggregate<K, V, A, I, F> {
-    pub(crate) fn new(store: ResultStore, initial: Arc<I>, combine: Arc<F>) -> Self {
+    pub(crate) fn new(store: ResultStore<K>, initial: Arc<I>, combine: Arc<F>) -> Self {
         Aggregate { store, initial, combine, types: PhantomData }
     }
 }
@@ -79,6 +79,6 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<A>>) -> Result<()> {
-        self.store.flush::<K, KeyValueState<K, A>>(out)
+        self.store.flush::<KeyValueState<K, A>>(out)
     }
 }

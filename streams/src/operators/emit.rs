@@ -11,45 +11,35 @@ use crate::processor::{Change, Forward, InFlight, NodeInit, Origin, Part};
 use crate::state::ResultState;
 
 /// A store that an operator keeps its result in.
-#[derive(Debug)]
-pub(crate) struct ResultStore {
+pub(crate) struct ResultStore<K> {
     pub(crate) index: usize,
     /// Somebody below asks for old values.
     pub(crate) sends_old: bool,
     /// The topic that the update which is being forwarded came from.
     topic: Option<Arc<str>>,
+    /// Its key. What nobody has taken is left for the next one's memory.
+    key: Option<K>,
 }
 
-impl ResultStore {
-    /// A store of the task.
-    pub(crate) fn at(index: usize, sends_old: bool) -> Self {
-        ResultStore { index, sends_old, topic: None }
-    }
-
+impl<K: Item> ResultStore<K> {
     /// The store of this name, whose updates this node forwards.
     pub(crate) fn own(init: &mut NodeInit<'_>, name: &str, sends_old: bool) -> Result<Self> {
-        Ok(ResultStore::at(init.own_store(name)?, sends_old))
+        Ok(ResultStore { index: init.own_store(name)?, sends_old, topic: None, key: None })
     }
 
     /// Forwards the updates that wait, each under the context of its last write, in the order of these.
-    pub(crate) fn flush<K, S>(&mut self, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<()>
+    pub(crate) fn flush<S>(&mut self, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<()>
     where
-        K: Item,
         S: ResultState<K, Value: Item>,
     {
         let writes = out.context().state.stores.typed::<S>(self.index)?.pending_writes();
-        while self.emit_next::<K, S>(writes, out)? {}
+        while self.emit_next::<S>(writes, out)? {}
         Ok(())
     }
 
     /// Forwards the next update among those written before `writes`; false if there is none.
-    fn emit_next<K, S>(
-        &mut self,
-        writes: usize,
-        out: &mut Forward<'_, '_, K, Change<S::Value>>,
-    ) -> Result<bool>
+    fn emit_next<S>(&mut self, writes: usize, out: &mut Forward<'_, '_, K, Change<S::Value>>) -> Result<bool>
     where
-        K: Item,
         S: ResultState<K, Value: Item>,
     {
         let (stores, mut write) = out.context().stores(-1, &[]);
@@ -61,7 +51,7 @@ impl ResultStore {
         store.log_emission(&taken, &mut write)?;
         // What the store has written itself must be readable.
         let broken = |error: Error| error.reworded(ErrorKind::Fatal, "flush");
-        let key = store.read_key(taken.key).map_err(broken)?;
+        store.read_key(taken.key, &mut self.key).map_err(broken)?;
         let read = |row| store.read_row(row).map(|(value, _)| value).map_err(broken);
         let new = taken.new.map(read).transpose()?;
         let old = taken.old.filter(|_| self.sends_old).map(read).transpose()?;
@@ -76,8 +66,8 @@ impl ResultStore {
         }
         let topic = self.topic.as_ref();
         let origin = Origin { topic, partition, offset, headers: headers.encoded(), ..Origin::none() };
-        let (key, value) = (&mut Some(key), &mut Some(Change::new(new, old)));
-        let (key, value) = (Part::Owned(key), Part::Owned(value));
+        let change = &mut Some(Change::new(new, old));
+        let (key, value) = (Part::Owned(&mut self.key), Part::Owned(change));
         out.under(origin, |out| out.forward(InFlight { key, value, timestamp, headers: &headers }))?;
         Ok(true)
     }

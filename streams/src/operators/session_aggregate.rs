@@ -16,7 +16,7 @@ use crate::windows::Session;
 
 /// Keeps what `combine` and `merge` make of the values of each session.
 pub(crate) struct SessionAggregate<K, V, A, I, F, M> {
-    store: ResultStore,
+    store: ResultStore<SessionKey<K>>,
     windows: Session,
     observed: MemoId,
     on_close: Option<EmitOnClose>,
@@ -29,7 +29,7 @@ pub(crate) struct SessionAggregate<K, V, A, I, F, M> {
 impl<K, V, A, I, F, M> SessionAggregate<K, V, A, I, F, M> {
     pub(crate) fn new(
         init: &mut NodeInit<'_>,
-        store: ResultStore,
+        store: ResultStore<SessionKey<K>>,
         windows: Session,
         on_close: Option<EmitOnClose>,
         (initial, combine, merge): (Arc<I>, Arc<F>, Arc<M>),
@@ -94,7 +94,7 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, SessionKey<K>, Change<A>>) -> Result<()> {
-        self.store.flush::<SessionKey<K>, SessionState<K, A>>(out)
+        self.store.flush::<SessionState<K, A>>(out)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::window::{Window, Windowed};
 
 /// Keeps what `combine` makes of the values of each sliding window.
 pub(crate) struct SlidingAggregate<K, V, A, W, I, F> {
-    store: ResultStore,
+    store: ResultStore<Windowed<K, W>>,
     difference: i64,
     grace: i64,
     observed: MemoId,
@@ -58,7 +58,7 @@ type Out<'o, 'a, 'c, K, W, A> = &'o mut Forward<'a, 'c, Windowed<K, W>, Change<A
 impl<K, V, A, W, I, F> SlidingAggregate<K, V, A, W, I, F> {
     pub(crate) fn new(
         init: &mut NodeInit<'_>,
-        store: ResultStore,
+        store: ResultStore<Windowed<K, W>>,
         (difference, grace): (i64, i64),
         on_close: Option<EmitOnClose>,
         initial: Arc<I>,
@@ -118,7 +118,7 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, Windowed<K, W>, Change<A>>) -> Result<()> {
-        self.store.flush::<Windowed<K, W>, WindowState<K, A>>(out)
+        self.store.flush::<WindowState<K, A>>(out)
     }
 }
 

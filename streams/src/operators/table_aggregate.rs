@@ -11,14 +11,14 @@ use crate::state::{KeyValueState, ResultState, Updated};
 
 /// Keeps what `add` and `subtract` make of the old aggregate. `add` gets none where there is none.
 pub(crate) struct TableAggregate<K, V, A, F, G> {
-    store: ResultStore,
+    store: ResultStore<K>,
     add: Arc<F>,
     subtract: Arc<G>,
     types: PhantomData<fn(K, V, A)>,
 }
 
 impl<K, V, A, F, G> TableAggregate<K, V, A, F, G> {
-    pub(crate) fn new(store: ResultStore, add: Arc<F>, subtract: Arc<G>) -> Self {
+    pub(crate) fn new(store: ResultStore<K>, add: Arc<F>, subtract: Arc<G>) -> Self {
         TableAggregate { store, add, subtract, types: PhantomData }
     }
 }
@@ -80,6 +80,6 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<A>>) -> Result<()> {
-        self.store.flush::<K, KeyValueState<K, A>>(out)
+        self.store.flush::<KeyValueState<K, A>>(out)
     }
 }

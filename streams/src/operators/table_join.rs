@@ -98,13 +98,13 @@ where
 
 /// Where the two sides of a join meet; keeps the result if it is asked to.
 pub(crate) struct TableJoinMerge<K, R> {
-    store: Option<ResultStore>,
+    store: Option<ResultStore<K>>,
     sends_old: bool,
     types: PhantomData<fn(K, R)>,
 }
 
 impl<K, R> TableJoinMerge<K, R> {
-    pub(crate) fn new(store: Option<ResultStore>, sends_old: bool) -> Self {
+    pub(crate) fn new(store: Option<ResultStore<K>>, sends_old: bool) -> Self {
         TableJoinMerge { store, sends_old, types: PhantomData }
     }
 }
@@ -136,6 +136,6 @@ impl<K: Data, R: Data> Operator for TableJoinMerge<K, R> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<R>>) -> Result<()> {
-        self.store.as_mut().map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, R>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<KeyValueState<K, R>>(out))
     }
 }

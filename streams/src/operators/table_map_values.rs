@@ -12,7 +12,7 @@ use crate::state::{KeyValueState, ResultState};
 /// A row of the new table for each row of the old one; `None` if there is none.
 pub(crate) struct TableMapValues<K, V, V2, F> {
     mapper: Arc<F>,
-    store: Option<ResultStore>,
+    store: Option<ResultStore<K>>,
     /// Somebody below asks for old values.
     sends_old: bool,
     /// A filter: what neither was nor is in the new table is not worth telling.
@@ -21,7 +21,7 @@ pub(crate) struct TableMapValues<K, V, V2, F> {
 }
 
 impl<K, V, V2, F> TableMapValues<K, V, V2, F> {
-    pub(crate) fn new(mapper: Arc<F>, store: Option<ResultStore>, sends_old: bool, quiet: bool) -> Self {
+    pub(crate) fn new(mapper: Arc<F>, store: Option<ResultStore<K>>, sends_old: bool, quiet: bool) -> Self {
         TableMapValues { mapper, store, sends_old, quiet, types: PhantomData }
     }
 }
@@ -73,7 +73,7 @@ where
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K, Change<V2>>) -> Result<()> {
-        self.store.as_mut().map_or(Ok(()), |store| store.flush::<K, KeyValueState<K, V2>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<KeyValueState<K, V2>>(out))
     }
 }
 

@@ -9,13 +9,13 @@ use crate::processor::{Change, DropReason, Forward, InFlight, Operator, Part};
 use crate::state::{KeyValueState, ResultState};
 
 /// The newest value of each key; null deletes, null keys are dropped. Kept in a store only if somebody needs it.
-pub(crate) struct TableSource<K, V> {
-    store: Option<ResultStore>,
+pub(crate) struct TableSource<K: Nullable, V> {
+    store: Option<ResultStore<K::Present>>,
     types: PhantomData<fn(K, V)>,
 }
 
-impl<K, V> TableSource<K, V> {
-    pub(crate) fn new(store: Option<ResultStore>) -> Self {
+impl<K: Nullable, V> TableSource<K, V> {
+    pub(crate) fn new(store: Option<ResultStore<K::Present>>) -> Self {
         TableSource { store, types: PhantomData }
     }
 }
@@ -56,9 +56,7 @@ impl<K: Nullable, V: Nullable> Operator for TableSource<K, V> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, K::Present, Change<V::Present>>) -> Result<()> {
-        self.store
-            .as_mut()
-            .map_or(Ok(()), |store| store.flush::<K::Present, KeyValueState<K::Present, V::Present>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<KeyValueState<K::Present, V::Present>>(out))
     }
 }
 

@@ -8,15 +8,19 @@ use crate::processor_api::{MadeTransformer, ValueTransformer};
 use crate::state::{KeyValueState, ResultState};
 
 /// A row of the new table for each row of the old one.
-pub(crate) struct TableTransformValues<T> {
+pub(crate) struct TableTransformValues<T: ValueTransformer> {
     transformer: MadeTransformer<T>,
-    store: Option<ResultStore>,
+    store: Option<ResultStore<T::Key>>,
     /// Somebody below asks for old values.
     sends_old: bool,
 }
 
-impl<T> TableTransformValues<T> {
-    pub(crate) fn new(transformer: MadeTransformer<T>, store: Option<ResultStore>, sends_old: bool) -> Self {
+impl<T: ValueTransformer> TableTransformValues<T> {
+    pub(crate) fn new(
+        transformer: MadeTransformer<T>,
+        store: Option<ResultStore<T::Key>>,
+        sends_old: bool,
+    ) -> Self {
         TableTransformValues { transformer, store, sends_old }
     }
 }
@@ -61,9 +65,7 @@ impl<T: ValueTransformer> Operator for TableTransformValues<T> {
     }
 
     fn flush(&mut self, out: &mut Forward<'_, '_, T::Key, Change<T::ValueOut>>) -> Result<()> {
-        self.store
-            .as_mut()
-            .map_or(Ok(()), |store| store.flush::<T::Key, KeyValueState<T::Key, T::ValueOut>>(out))
+        self.store.as_mut().map_or(Ok(()), |store| store.flush::<KeyValueState<T::Key, T::ValueOut>>(out))
     }
 }
 

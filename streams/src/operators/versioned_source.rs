@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use super::ResultStore;
 use crate::data::Nullable;
 use crate::error::Result;
 use crate::processor::{Change, DropReason, Forward, InFlight, Operator, Part};
@@ -10,13 +9,15 @@ use crate::state::{VersionPut, VersionedState};
 
 /// The values of each key over time; null deletes, null keys are dropped, and so is what is older than the history.
 pub(crate) struct VersionedSource<K, V> {
-    store: ResultStore,
+    store: usize,
+    /// Somebody below asks for old values.
+    sends_old: bool,
     types: PhantomData<fn(K, V)>,
 }
 
 impl<K, V> VersionedSource<K, V> {
-    pub(crate) fn new(store: ResultStore) -> Self {
-        VersionedSource { store, types: PhantomData }
+    pub(crate) fn new(store: usize, sends_old: bool) -> Self {
+        VersionedSource { store, sends_old, types: PhantomData }
     }
 }
 
@@ -38,7 +39,7 @@ impl<K: Nullable, V: Nullable> Operator for VersionedSource<K, V> {
             return Ok(());
         };
         let new = value.present().map(Part::take);
-        let ResultStore { index, sends_old, .. } = self.store;
+        let (index, sends_old) = (self.store, self.sends_old);
         let (stores, mut write) = context.stores(timestamp, headers.encoded());
         let store = stores.typed::<VersionedState<K::Present, V::Present>>(index)?;
         let old = if sends_old { store.get(key.get())?.map(|version| version.value) } else { None };

@@ -15,7 +15,7 @@ use crate::windows::Cut;
 /// Keeps, for each window of a record, what `combine` makes of the old aggregate and the value. A window takes records
 /// until the highest time seen here has passed its end and grace.
 pub(crate) struct WindowAggregate<K, V, A, W, I, F> {
-    store: ResultStore,
+    store: ResultStore<Windowed<K, W>>,
     cut: Cut,
     observed: MemoId,
     on_close: Option<EmitOnClose>,
@@ -27,7 +27,7 @@ pub(crate) struct WindowAggregate<K, V, A, W, I, F> {
 impl<K, V, A, W, I, F> WindowAggregate<K, V, A, W, I, F> {
     pub(crate) fn new(
         init: &mut NodeInit<'_>,
-        store: ResultStore,
+        store: ResultStore<Windowed<K, W>>,
         cut: Cut,
         on_close: Option<EmitOnClose>,
         initial: Arc<I>,
@@ -128,7 +128,7 @@ where
             let (stores, mut write) = out.context().stores(-1, &[]);
             return stores.get(self.store.index).flush(&mut write);
         }
-        self.store.flush::<Windowed<K, W>, WindowState<K, A>>(out)
+        self.store.flush::<WindowState<K, A>>(out)
     }
 }
 

@@ -18,7 +18,9 @@ pub(crate) struct TopicSource<K, V> {
     pub(crate) value: Arc<dyn Serde<V>>,
     pub(crate) extractor: Option<Extractor<K, V>>,
     /// By queue: its topic, and the head that was read to ask for its time.
-    pub(crate) queues: Vec<Queue<K, V>>,
+    queues: Vec<Queue<K, V>>,
+    /// Where key and value of a record lie while it passes. What nobody has taken is left for the next one's memory.
+    slots: (Option<K>, Option<V>),
 }
 
 /// A source's side of a queue.
@@ -35,16 +37,17 @@ impl<K: Item, V: Item> TopicSource<K, V> {
         topics: &[Arc<str>],
     ) -> Self {
         let queues = topics.iter().map(|topic| Queue { topic: Arc::clone(topic), head: None }).collect();
-        TopicSource { key, value, extractor, queues }
+        TopicSource { key, value, extractor, queues, slots: (None, None) }
     }
 
-    fn read(&self, queue: usize, record: RawInput<'_>) -> Result<(K, V)> {
+    /// Reads a record into the slots.
+    fn read(&mut self, queue: usize, record: RawInput<'_>) -> Result<()> {
         let topic = &self.queues[queue].topic;
-        let key = serdes::read(&*self.key, &SerdeContext::key(topic), record.key)
+        let (key, value) = &mut self.slots;
+        serdes::read_into(&*self.key, &SerdeContext::key(topic), record.key, key)
             .map_err(|error| Error::record(format_args!("cannot read the key: {error}")))?;
-        let value = serdes::read(&*self.value, &SerdeContext::value(topic), record.value)
-            .map_err(|error| Error::record(format_args!("cannot read the value: {error}")))?;
-        Ok((key, value))
+        serdes::read_into(&*self.value, &SerdeContext::value(topic), record.value, value)
+            .map_err(|error| Error::record(format_args!("cannot read the value: {error}")))
     }
 }
 
@@ -71,17 +74,18 @@ impl<K: Item, V: Item> Source for TopicSource<K, V> {
     type Value = V;
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
-        match &self.extractor {
-            None if record.timestamp < 0 => Err(no_time(record)),
-            None => Ok(record.timestamp),
-            Some(extractor) => {
-                let (key, value) = self.read(queue, record)?;
-                let head = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
-                let timestamp = extractor(&head, partition_time);
-                self.queues[queue].head = Some(head);
-                Ok(timestamp)
-            }
+        if self.extractor.is_none() {
+            return if record.timestamp < 0 { Err(no_time(record)) } else { Ok(record.timestamp) };
         }
+        self.read(queue, record)?;
+        let (Some(key), Some(value)) = (self.slots.0.take(), self.slots.1.take()) else {
+            return Err(Error::record("a serde has read nothing"));
+        };
+        let head = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
+        let timestamp =
+            self.extractor.as_ref().map_or(record.timestamp, |extractor| extractor(&head, partition_time));
+        self.queues[queue].head = Some(head);
+        Ok(timestamp)
     }
 
     fn emit(
@@ -91,18 +95,18 @@ impl<K: Item, V: Item> Source for TopicSource<K, V> {
         timestamp: i64,
         out: &mut Forward<'_, '_, K, V>,
     ) -> Result<()> {
-        let (mut key, mut value, headers) = match self.queues[queue].head.take() {
-            Some(head) => (Some(head.key), Some(head.value), head.headers),
+        let headers = match self.queues[queue].head.take() {
+            Some(head) => {
+                self.slots = (Some(head.key), Some(head.value));
+                head.headers
+            }
             None => {
-                let (key, value) = self.read(queue, record)?;
-                (Some(key), Some(value), headers(record))
+                self.read(queue, record)?;
+                headers(record)
             }
         };
-        out.forward(InFlight {
-            key: Part::Owned(&mut key),
-            value: Part::Owned(&mut value),
-            timestamp,
-            headers: &headers,
-        })
+        let (key, value) = &mut self.slots;
+        let (key, value) = (Part::Owned(key), Part::Owned(value));
+        out.forward(InFlight { key, value, timestamp, headers: &headers })
     }
 }

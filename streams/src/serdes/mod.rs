@@ -87,6 +87,21 @@ pub trait Serde<T>: Send + Sync + 'static {
     /// If the bytes are not of this format.
     fn deserialize(&self, at: &SerdeContext<'_>, bytes: &[u8]) -> Result<T, SerdeError>;
 
+    /// Reads a value into a slot. What lies in it is of no use any more but for its memory, which a serde may use again:
+    /// that of text is, so that reading the text of a record allocates only if nobody has kept the one before it.
+    ///
+    /// # Errors
+    /// If the bytes are not of this format; what lies in the slot then is of no use.
+    fn deserialize_into(
+        &self,
+        at: &SerdeContext<'_>,
+        bytes: &[u8],
+        slot: &mut Option<T>,
+    ) -> Result<(), SerdeError> {
+        *slot = Some(self.deserialize(at, bytes)?);
+        Ok(())
+    }
+
     /// Reads a null: an error unless the type has room for it.
     ///
     /// # Errors
@@ -127,6 +142,15 @@ impl<T: 'static> Serde<T> for Arc<dyn Serde<T>> {
         (**self).deserialize(at, bytes)
     }
 
+    fn deserialize_into(
+        &self,
+        at: &SerdeContext<'_>,
+        bytes: &[u8],
+        slot: &mut Option<T>,
+    ) -> Result<(), SerdeError> {
+        (**self).deserialize_into(at, bytes, slot)
+    }
+
     fn deserialize_null(&self, at: &SerdeContext<'_>) -> Result<T, SerdeError> {
         (**self).deserialize_null(at)
     }
@@ -152,6 +176,23 @@ pub(crate) fn read<T: 'static>(
     }
 }
 
+/// Reads what a topic holds into a slot: null or bytes.
+#[inline]
+pub(crate) fn read_into<T: 'static>(
+    serde: &dyn Serde<T>,
+    at: &SerdeContext<'_>,
+    bytes: Option<&[u8]>,
+    slot: &mut Option<T>,
+) -> Result<(), SerdeError> {
+    match bytes {
+        Some(bytes) => serde.deserialize_into(at, bytes, slot),
+        None => {
+            *slot = Some(serde.deserialize_null(at)?);
+            Ok(())
+        }
+    }
+}
+
 /// Appends what a topic holds to `out`; false for a null.
 pub(crate) fn write<T: 'static>(
     serde: &dyn Serde<T>,
@@ -166,7 +207,7 @@ pub(crate) fn write<T: 'static>(
     Ok(true)
 }
 
-/// One `check` for every serde: the bytes it writes, and that it reads them back.
+/// One `check` for every serde: the bytes it writes, and that it reads them back, also over what it has read before.
 #[cfg(test)]
 pub(crate) fn check<T: PartialEq + fmt::Debug + 'static>(serde: impl Serde<T>, value: T, bytes: &[u8]) {
     let at = SerdeContext::value("topic");
@@ -174,4 +215,9 @@ pub(crate) fn check<T: PartialEq + fmt::Debug + 'static>(serde: impl Serde<T>, v
     serde.serialize(&at, &value, &mut out).unwrap();
     assert_eq!(out, bytes, "bytes of {value:?}");
     assert_eq!(serde.deserialize(&at, &out).unwrap(), value);
+    let mut slot = None;
+    for _ in 0..2 {
+        serde.deserialize_into(&at, &out, &mut slot).unwrap();
+        assert_eq!(slot.as_ref(), Some(&value));
+    }
 }

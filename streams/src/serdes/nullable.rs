@@ -32,6 +32,18 @@ impl<T: 'static, S: Serde<T>> Serde<Option<T>> for NullableSerde<S> {
         self.0.deserialize(at, bytes).map(Some)
     }
 
+    fn deserialize_into(
+        &self,
+        at: &SerdeContext<'_>,
+        bytes: &[u8],
+        slot: &mut Option<Option<T>>,
+    ) -> Result<(), SerdeError> {
+        let mut inner = slot.take().flatten();
+        self.0.deserialize_into(at, bytes, &mut inner)?;
+        *slot = Some(inner);
+        Ok(())
+    }
+
     fn deserialize_null(&self, _: &SerdeContext<'_>) -> Result<Option<T>, SerdeError> {
         Ok(None)
     }
@@ -56,6 +68,15 @@ impl<T: 'static, S: Serde<T>> Serde<T> for Inside<S> {
 
     fn deserialize(&self, at: &SerdeContext<'_>, bytes: &[u8]) -> Result<T, SerdeError> {
         self.0.0.deserialize(at, bytes)
+    }
+
+    fn deserialize_into(
+        &self,
+        at: &SerdeContext<'_>,
+        bytes: &[u8],
+        slot: &mut Option<T>,
+    ) -> Result<(), SerdeError> {
+        self.0.0.deserialize_into(at, bytes, slot)
     }
 
     fn is_null(&self, value: &T) -> bool {

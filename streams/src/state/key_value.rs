@@ -107,8 +107,8 @@ impl<K: 'static, V: 'static> ResultState<K> for KeyValueState<K, V> {
         self.typed.rows.log_emission(emission, write)
     }
 
-    fn read_key(&self, bytes: &[u8]) -> Result<K> {
-        self.typed.read_key(bytes)
+    fn read_key(&self, bytes: &[u8], slot: &mut Option<K>) -> Result<()> {
+        self.typed.read_key_into(bytes, slot)
     }
 
     fn read_row(&self, row: Row<'_>) -> Result<Timestamped<V>> {

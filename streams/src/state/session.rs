@@ -245,8 +245,8 @@ impl<K: 'static, V: 'static> ResultState<Windowed<K, SessionWindow>> for Session
         self.typed.rows.log_emission(emission, write)
     }
 
-    fn read_key(&self, bytes: &[u8]) -> Result<Windowed<K, SessionWindow>> {
-        Ok(Windowed { key: self.typed.read_key(key_of(bytes))?, window: window_of(bytes) })
+    fn read_key(&self, bytes: &[u8], slot: &mut Option<Windowed<K, SessionWindow>>) -> Result<()> {
+        self.typed.read_windowed_key_into(key_of(bytes), window_of(bytes), slot)
     }
 
     fn emission_time(&self, emission: &Emission<'_>) -> i64 {

@@ -82,8 +82,8 @@ pub(crate) trait ResultState<K>: TaskStore {
     /// Logs a row that is being emitted.
     fn log_emission(&self, emission: &Emission<'_>, write: &mut WriteContext<'_>) -> Result<()>;
 
-    /// Reads the key of a row that is being emitted.
-    fn read_key(&self, bytes: &[u8]) -> Result<K>;
+    /// Reads the key of a row that is being emitted into a slot, whose memory may be used again.
+    fn read_key(&self, bytes: &[u8], slot: &mut Option<K>) -> Result<()>;
 
     /// The time that an emission is forwarded with.
     fn emission_time(&self, emission: &Emission<'_>) -> i64 {

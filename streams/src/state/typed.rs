@@ -9,6 +9,7 @@ use super::rows::Rows;
 use super::{KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
 use crate::serdes::{Serde, SerdeContext, SerdeError};
+use crate::window::Windowed;
 
 /// A value and its time.
 pub(crate) type Timestamped<V> = (V, i64);
@@ -204,6 +205,25 @@ impl<K: 'static, V: 'static> Typed<K, V> {
     pub(super) fn read_key(&self, bytes: &[u8]) -> Result<K> {
         let key = self.key.deserialize(&SerdeContext::key(&self.topic), bytes);
         key.map_err(|error| self.rows.unreadable(error))
+    }
+
+    /// Reads a key into a slot.
+    pub(super) fn read_key_into(&self, bytes: &[u8], slot: &mut Option<K>) -> Result<()> {
+        let read = self.key.deserialize_into(&SerdeContext::key(&self.topic), bytes, slot);
+        read.map_err(|error| self.rows.unreadable(error))
+    }
+
+    /// Reads the key of a window into a slot.
+    pub(super) fn read_windowed_key_into<W>(
+        &self,
+        bytes: &[u8],
+        window: W,
+        slot: &mut Option<Windowed<K, W>>,
+    ) -> Result<()> {
+        let mut key = slot.take().map(|windowed| windowed.key);
+        self.read_key_into(bytes, &mut key)?;
+        *slot = key.map(|key| Windowed { key, window });
+        Ok(())
     }
 
     /// Reads a row.

@@ -248,10 +248,10 @@ impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowSt
         self.typed.rows.log_emission(emission, write)
     }
 
-    fn read_key(&self, bytes: &[u8]) -> Result<Windowed<K, W>> {
+    fn read_key(&self, bytes: &[u8], slot: &mut Option<Windowed<K, W>>) -> Result<()> {
         let start = start_of(bytes);
         let window = W::between(start, start.saturating_add(self.settings.size_ms));
-        Ok(Windowed { key: self.typed.read_key(key_of(bytes))?, window })
+        self.typed.read_windowed_key_into(key_of(bytes), window, slot)
     }
 
     fn read_row(&self, row: Row<'_>) -> Result<Timestamped<V>> {
