@@ -86,6 +86,50 @@ impl StreamsBuilder {
         let Some(first) = consumed.next() else { return self.nothing() };
         let mut names = vec![first.topic.name().to_owned()];
         names.extend(consumed.map(|other| other.topic.name().to_owned()));
+        self.read(first, names, false)
+    }
+
+    /// Reads all topics whose names match a pattern, a regular expression, as one stream: those that are there, and those
+    /// that come to be while the application runs (noticed within `metadata.max.age.ms`). The pattern is the name of
+    /// `topic`, whose types and settings hold for all of them.
+    ///
+    /// ```text
+    /// clicks-eu  (ada, /) ────────────────▶
+    /// clicks-us  ────────── (bob, /) ─────▶
+    /// out        (ada, /) ─ (bob, /) ─────▶      stream_matching("clicks-.*")
+    /// ```
+    ///
+    /// The whole name must match. Kafka's own topics and the application's internal ones are left out; a topic that is
+    /// also read by name, or matches two patterns, is an error. The syntax is that of the crate `regex-lite`.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::new("clicks-.*");
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream_matching(CLICKS).to("out");
+    /// let topology = builder.build()?;
+    /// assert!(topology.describe().contains("Source: KSTREAM-SOURCE-0000000000 (topics: clicks-.*)"));
+    ///
+    /// let driver = TestDriver::new(&topology)?;
+    /// driver.input("clicks-eu").pipe("ada", "/");
+    /// driver.input("clicks-us").pipe("bob", "/");
+    /// assert_eq!(driver.output("out").read_all().len(), 2);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    pub fn stream_matching<T: IntoTopic>(&self, topic: T) -> KStream<T::Key, T::Value> {
+        let consumed = topic.into_consumed();
+        let pattern = consumed.topic.name().to_owned();
+        self.read(consumed, vec![pattern], true)
+    }
+
+    fn read<K: Item, V: Item>(
+        &self,
+        first: Consumed<K, V>,
+        names: Vec<String>,
+        by_pattern: bool,
+    ) -> KStream<K, V> {
         let Consumed { topic, name, extractor, offset_reset, on_error } = first;
         let (key, value) = (topic.key_serde(), topic.value_serde());
         let (key_serde, value_serde) = (SerdeSlot::of(key.clone()), SerdeSlot::of(value.clone()));
@@ -97,6 +141,7 @@ impl StreamsBuilder {
             let name = walk.name(given, "KSTREAM-SOURCE-");
             let source = SourcePlan {
                 topics: names.clone(),
+                by_pattern,
                 supplier: supplier.clone(),
                 offset_reset,
                 on_error: call.on_error.clone().or_else(|| on_error.clone()),
@@ -134,7 +179,13 @@ impl StreamsBuilder {
             walk.faults.push("`streams` reads no topic: name at least one".to_owned());
             let supplier =
                 NodeSupplier::of_source(|_| -> Result<TopicSource<K, V>> { Err(Error::invalid("no topic")) });
-            let source = SourcePlan { topics: Vec::new(), supplier, offset_reset: None, on_error: None };
+            let source = SourcePlan {
+                topics: Vec::new(),
+                by_pattern: false,
+                supplier,
+                offset_reset: None,
+                on_error: None,
+            };
             let name = walk.number("KSTREAM-SOURCE-");
             Output::Stream(StreamPlan {
                 node: walk.add(PlanNode::of(name, Role::Source(source)), &[]),

@@ -354,7 +354,8 @@ fn write_topic(
     topology.repartition_topics.insert(topic.to_owned(), RepartitionTopic { partitions: None });
     let kind = NodeKind::Sink(SinkTopic::Static(topic.to_owned()));
     topology.add_node(sink, kind, types.sink(topic), parents, None);
-    let definition = SourceDefinition { topics: vec![topic.to_owned()], offset_reset: None, global: false };
+    let definition =
+        SourceDefinition { topics: vec![topic.to_owned()], pattern: None, offset_reset: None, global: false };
     topology.add_node(source, NodeKind::Source(definition), types.source(), &[], None)
 }
 

@@ -102,8 +102,12 @@ impl StreamsBuilder {
             let on_error = call.on_error.clone().or_else(|| on_error.clone());
             let (topics, supplier, node_name) = (vec![topic.clone()], source_supplier.clone(), name.clone());
             let node = PlanNode::new(name, move |lowering, _| {
-                let definition =
-                    SourceDefinition { topics: topics.clone(), offset_reset: None, global: true };
+                let definition = SourceDefinition {
+                    topics: topics.clone(),
+                    pattern: None,
+                    offset_reset: None,
+                    global: true,
+                };
                 let topology = &mut lowering.topology;
                 let kind = NodeKind::Source(definition);
                 let source = topology.add_node(&source_name, kind, supplier.clone(), &[], on_error.clone());

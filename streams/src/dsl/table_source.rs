@@ -125,6 +125,7 @@ impl StreamsBuilder {
             let node = PlanNode::new(name, move |lowering, _| {
                 let kind = NodeKind::Source(SourceDefinition {
                     topics: topics.clone(),
+                    pattern: None,
                     offset_reset,
                     global: false,
                 });

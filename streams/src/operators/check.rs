@@ -132,6 +132,8 @@ impl<K: Item, V: Item> Source for Feed<K, V> {
     type Key = K;
     type Value = V;
 
+    fn add_queue(&mut self, _: &Arc<str>) {}
+
     fn timestamp(&mut self, _: usize, record: RawInput<'_>, _: i64) -> Result<i64> {
         Ok(record.timestamp)
     }

@@ -1,5 +1,7 @@
 //! What a node does, typed: operators and sources implement this, `erased` makes nodes of them.
 
+use std::sync::Arc;
+
 use super::{Forward, InFlight};
 use crate::error::Result;
 
@@ -65,6 +67,9 @@ pub(crate) trait Source: Send {
     type Key: 'static;
     /// Type of the values it reads.
     type Value: 'static;
+
+    /// A topic more is read: behind the other queues.
+    fn add_queue(&mut self, topic: &Arc<str>);
 
     /// The time of a record that has become the head of `queue`. Negative: the record is dropped.
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;

@@ -73,6 +73,10 @@ impl<K: Item, V: Item> Source for TopicSource<K, V> {
     type Key = K;
     type Value = V;
 
+    fn add_queue(&mut self, topic: &Arc<str>) {
+        self.queues.push(Queue { topic: Arc::clone(topic), head: None });
+    }
+
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
         if self.extractor.is_none() {
             return if record.timestamp < 0 { Err(no_time(record)) } else { Ok(record.timestamp) };

@@ -44,6 +44,10 @@ impl<K: Nullable, V: Nullable> Source for TableTopicSource<K, V> {
     type Key = K;
     type Value = Option<V::Present>;
 
+    fn add_queue(&mut self, topic: &Arc<str>) {
+        self.topics.push(Arc::clone(topic));
+    }
+
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
         let value = match (&self.extractor, record.value) {
             (None, _) => None,

@@ -151,6 +151,26 @@ impl Task {
         &self.inputs
     }
 
+    /// Begins to read a topic that a source takes by pattern, and gives its place among the inputs; none if no source
+    /// takes it.
+    ///
+    /// # Errors
+    /// If several sources would take it.
+    pub(crate) fn match_topic(&mut self, topic: &str) -> Result<Option<usize>> {
+        let Some(node) = self.topology.source_matching(topic)? else { return Ok(None) };
+        let Some(source) = self.chosen.iter().position(|&index| index == node) else { return Ok(None) };
+        let topic: Arc<str> = topic.into();
+        self.nodes.add_queue(source, &topic);
+        let queue = self.inputs.iter().filter(|input| input.source == source).count();
+        let input = Input::new(topic, self.id.partition, source, queue);
+        // An abort takes it back to its beginning.
+        let mark = (input.partition_time, input.next_offset);
+        let sealed = self.sealed.iter_mut().map(|(_, marks)| marks);
+        sealed.chain([&mut self.committed]).for_each(|marks| marks.inputs.push(mark));
+        self.inputs.push(input);
+        Ok(Some(self.inputs.len() - 1))
+    }
+
     /// Takes over the metadata committed beside the offset of an input, given by its topic, before the first record is
     /// processed.
     pub(crate) fn resume(&mut self, topic: &str, metadata: &str) {

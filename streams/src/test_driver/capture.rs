@@ -111,6 +111,14 @@ impl Capture {
         }
     }
 
+    /// A topic is read from now on.
+    pub(super) fn add_input(&mut self, topic: &str, input: usize) {
+        self.inputs.insert(topic.into(), input);
+        if let Some(known) = self.topics.iter_mut().find(|known| *known.name == *topic) {
+            known.input = Some(input);
+        }
+    }
+
     /// Where a topic is read.
     pub(super) fn input(&self, topic: &str) -> Option<usize> {
         self.inputs.get(topic).copied()

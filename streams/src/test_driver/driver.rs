@@ -192,7 +192,13 @@ impl TestDriver {
             true => None,
             false => Some(Task::new(Arc::clone(&topology), globals, id, task_config.clone())?),
         };
-        let task = Task::new(topology, nodes, id, task_config)?;
+        let mut task = Task::new(Arc::clone(&topology), nodes.clone(), id, task_config)?;
+        // What it writes itself, and reads by pattern.
+        for topic in topology.sink_topics(&nodes).filter(|topic| !topology.is_internal(topic)) {
+            if task.inputs().iter().all(|input| *input.topic != **topic) {
+                task.match_topic(topic)?;
+            }
+        }
         let (mut inputs, mut places) = (Vec::new(), HashMap::default());
         for (task, global) in std::iter::once((&task, false)).chain(global.as_ref().map(|task| (task, true)))
         {
@@ -328,11 +334,17 @@ impl State {
         (task, &mut self.capture)
     }
 
-    /// The place of a topic that the topology reads.
-    pub(super) fn input(&self, topic: &str) -> Result<usize> {
-        self.capture
-            .input(topic)
-            .ok_or_else(|| Error::invalid(format_args!("the topology does not read topic `{topic}`")))
+    /// The place of a topic that the topology reads: by name, or from now on by pattern.
+    pub(super) fn input(&mut self, topic: &str) -> Result<usize> {
+        if let Some(place) = self.capture.input(topic) {
+            return Ok(place);
+        }
+        let Some(index) = self.task.match_topic(topic)? else {
+            return Err(Error::invalid(format_args!("the topology does not read topic `{topic}`")));
+        };
+        self.inputs.push(DriverInput { index, global: false, next_offset: 0, retained: VecDeque::new() });
+        self.capture.add_input(topic, self.inputs.len() - 1);
+        Ok(self.inputs.len() - 1)
     }
 
     /// Writes a record to an input, at the next offset, and processes it.

@@ -67,7 +67,7 @@ impl IntoItem<Option<String>> for &str {
 impl<K: Item, V: Item> TestInput<K, V> {
     pub(super) fn of(driver: TestDriver, topic: Topic<K, V>) -> Self {
         let (key, value) = (topic.key_serde(), topic.value_serde());
-        let input = driver.state.borrow().input(topic.name()).ok();
+        let input = driver.state.borrow_mut().input(topic.name()).ok();
         let (time_ms, buffers) = (Cell::new(0), RefCell::default());
         TestInput { driver, topic, key, value, time_ms, buffers, input }
     }

@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::{NodeKind, SinkTopic, SourceDefinition, Topology};
+use super::{NodeKind, SinkTopic, SourceDefinition, TopicPattern, Topology};
 use crate::data::Item;
 use crate::processor::{NodeSupplier, TopicSink, TopicSource};
-use crate::topic::{IntoTopic, Sink, WriterOf};
+use crate::topic::{Consumed, IntoTopic, Sink, WriterOf};
 
 /// A node that forwards keys `K` and values `V`.
 pub struct NodeRef<K, V> {
@@ -50,17 +50,29 @@ impl<K, V, const N: usize> Parents<K, V> for [NodeRef<K, V>; N] {
 impl Topology {
     /// Adds a node that reads a topic.
     pub fn add_source<T: IntoTopic>(&mut self, name: &str, topic: T) -> NodeRef<T::Key, T::Value> {
-        let consumed = topic.into_consumed();
+        self.add_source_of(name, topic.into_consumed(), |topic| (vec![topic], None))
+    }
+
+    /// Adds a node that reads all topics whose names match a pattern: the name of `topic`. See
+    /// [`StreamsBuilder::stream_matching`](crate::dsl::StreamsBuilder::stream_matching).
+    pub fn add_source_matching<T: IntoTopic>(&mut self, name: &str, topic: T) -> NodeRef<T::Key, T::Value> {
+        let by_pattern = |pattern: String| (Vec::new(), Some(TopicPattern::new(&pattern)));
+        self.add_source_of(name, topic.into_consumed(), by_pattern)
+    }
+
+    fn add_source_of<K: Item, V: Item>(
+        &mut self,
+        name: &str,
+        consumed: Consumed<K, V>,
+        reads: impl FnOnce(String) -> (Vec<String>, Option<TopicPattern>),
+    ) -> NodeRef<K, V> {
         let (key, value) = (consumed.topic.key_serde(), consumed.topic.value_serde());
         let extractor = consumed.extractor;
         let supplier = NodeSupplier::of_source(move |init| {
             Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
         });
-        let source = SourceDefinition {
-            topics: vec![consumed.topic.name.into_owned()],
-            offset_reset: consumed.offset_reset,
-            global: false,
-        };
+        let (topics, pattern) = reads(consumed.topic.name.into_owned());
+        let source = SourceDefinition { topics, pattern, offset_reset: consumed.offset_reset, global: false };
         NodeRef::at(self.add_node(name, NodeKind::Source(source), supplier, &[], consumed.on_error))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anabranch_host::HashMap;
 
-use super::RepartitionTopic;
+use super::{RepartitionTopic, TopicPattern};
 use crate::error::{Error, Result};
 use crate::policy::OnError;
 use crate::processor::{EdgeType, NodeSupplier};
@@ -59,8 +59,10 @@ pub(crate) enum NodeKind {
 /// What a source reads.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceDefinition {
-    /// Names without the application's id.
+    /// Names without the application's id. Of a source by pattern: what it is known to match.
     pub(crate) topics: Vec<String>,
+    /// It reads all topics whose names match.
+    pub(crate) pattern: Option<TopicPattern>,
     pub(crate) offset_reset: Option<OffsetReset>,
     /// It feeds a global store.
     pub(crate) global: bool,

@@ -46,6 +46,11 @@ impl Topology {
         // Writing into a `String` cannot fail.
         let _ = match &node.kind {
             NodeKind::Source(source) => {
+                if let Some(pattern) = &source.pattern {
+                    let (pattern, children) = (pattern.text(), children());
+                    let _ = write!(text, "Source: {name} (topics: {pattern})\n      --> {children}");
+                    return;
+                }
                 let topics = of_copied_set(source.topics.iter().map(String::as_str)).join(", ");
                 write!(text, "Source: {name} (topics: [{topics}])\n      --> {}", children())
             }

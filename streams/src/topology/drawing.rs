@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{NodeKind, SinkTopic, Topology};
+use super::{NodeKind, SinkTopic, SourceDefinition, Topology};
 
 impl Topology {
     /// The topology as a Graphviz digraph: sub-topologies as clusters, topics and stores beside them.
@@ -97,7 +97,7 @@ impl Topology {
 
     fn topics(&self) -> BTreeSet<&str> {
         let read = self.nodes.iter().flat_map(|node| match &node.kind {
-            NodeKind::Source(source) => source.topics.iter().map(String::as_str).collect(),
+            NodeKind::Source(source) => source.reads(),
             NodeKind::Sink(SinkTopic::Static(topic)) => vec![topic.as_str()],
             _ => Vec::new(),
         });
@@ -111,7 +111,9 @@ impl Topology {
             let name = node.name.to_string();
             match &node.kind {
                 NodeKind::Source(source) => {
-                    edges.extend(source.topics.iter().map(|topic| (format!("topic {topic}"), name.clone())));
+                    edges.extend(
+                        source.reads().into_iter().map(|topic| (format!("topic {topic}"), name.clone())),
+                    );
                 }
                 NodeKind::Sink(SinkTopic::Static(topic)) => {
                     edges.push((name.clone(), format!("topic {topic}")))
@@ -124,6 +126,16 @@ impl Topology {
             );
         }
         edges
+    }
+}
+
+impl SourceDefinition {
+    /// Its topics, or the pattern that stands for them.
+    fn reads(&self) -> Vec<&str> {
+        match &self.pattern {
+            Some(pattern) => vec![pattern.text()],
+            None => self.topics.iter().map(String::as_str).collect(),
+        }
     }
 }
 

@@ -11,7 +11,12 @@ use crate::topic::{Consumed, IntoTopic};
 pub(crate) fn global_source<K: Item, V: Item>(consumed: Consumed<K, V>) -> (SourceDefinition, NodeSupplier) {
     let Consumed { topic, extractor, .. } = consumed;
     let (key, value) = (topic.key_serde(), topic.value_serde());
-    let source = SourceDefinition { topics: vec![topic.name.into_owned()], offset_reset: None, global: true };
+    let source = SourceDefinition {
+        topics: vec![topic.name.into_owned()],
+        pattern: None,
+        offset_reset: None,
+        global: true,
+    };
     let supplier = NodeSupplier::of_source(move |init| {
         Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
     });

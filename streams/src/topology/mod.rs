@@ -1,6 +1,6 @@
 //! The topology: nodes, stores and internal topics, as the DSL writes them or as they are added by hand.
 //!
-//! Reading order: `definition` (what a topology holds), `by_hand` (adding nodes by hand), `processors` (those of users), `global_stores`, `subtopology` (what runs as
+//! Reading order: `definition` (what a topology holds), `pattern` (sources by pattern), `by_hand` (adding nodes by hand), `processors` (those of users), `global_stores`, `subtopology` (what runs as
 //! one task), `internal_topics` (what must exist on the broker), `validate` (all faults at once), `java_order` and
 //! `description` (Kafka Streams' text), `drawing` (DOT and Mermaid).
 
@@ -12,6 +12,7 @@ mod global_stores;
 mod internal_topics;
 mod java_order;
 mod optimization;
+mod pattern;
 mod processors;
 mod subtopology;
 mod validate;
@@ -23,4 +24,5 @@ pub use optimization::Optimization;
 pub(crate) use definition::{NodeKind, SinkTopic, SourceDefinition, StoreDefinition, StoreShape};
 pub(crate) use global_stores::global_source;
 pub(crate) use internal_topics::{InternalTopic, RepartitionTopic};
+pub(crate) use pattern::TopicPattern;
 pub(crate) use subtopology::Subtopology;

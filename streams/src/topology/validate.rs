@@ -43,6 +43,7 @@ impl Topology {
         self.check_names(&mut faults);
         self.check_edges(&mut faults);
         self.check_topics(&mut faults);
+        self.check_patterns(&mut faults);
         self.check_partitions(&mut faults);
         self.check_processors(&mut faults);
         self.check_global_readers(&mut faults);

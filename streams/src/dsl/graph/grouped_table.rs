@@ -42,8 +42,12 @@ impl Walk {
             let kind = NodeKind::Sink(SinkTopic::Static(written.clone()));
             topology.add_node(&sink, kind, types.sink(&written), parents, None);
             topology.repartition_topics.insert(written.clone(), RepartitionTopic { partitions: None });
-            let definition =
-                SourceDefinition { topics: vec![written.clone()], offset_reset: None, global: false };
+            let definition = SourceDefinition {
+                topics: vec![written.clone()],
+                pattern: None,
+                offset_reset: None,
+                global: false,
+            };
             topology.add_node(&source, NodeKind::Source(definition), types.source(), &[], None)
         });
         let node = self.add(node, &[grouped.node]);

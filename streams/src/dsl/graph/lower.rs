@@ -5,7 +5,9 @@ use std::collections::BinaryHeap;
 
 use super::{PlanId, PlanNode, RepartitionPlan, Role, TableId, TablePlan, Walk};
 use crate::error::Result;
-use crate::topology::{NodeKind, Optimization, RepartitionTopic, SinkTopic, SourceDefinition, Topology};
+use crate::topology::{
+    NodeKind, Optimization, RepartitionTopic, SinkTopic, SourceDefinition, TopicPattern, Topology,
+};
 
 /// What a node of the plan writes itself into.
 pub(crate) struct Lowering<'p> {
@@ -60,11 +62,12 @@ impl Lowering<'_> {
         let node = &self.plan[id];
         match &node.role {
             Role::Source(source) => {
-                let definition = SourceDefinition {
-                    topics: source.topics.clone(),
-                    offset_reset: source.offset_reset,
-                    global: false,
+                let (topics, pattern) = match source.by_pattern {
+                    true => (Vec::new(), source.topics.first().map(|text| TopicPattern::new(text))),
+                    false => (source.topics.clone(), None),
                 };
+                let definition =
+                    SourceDefinition { topics, pattern, offset_reset: source.offset_reset, global: false };
                 let (supplier, on_error) = (source.supplier.clone(), source.on_error.clone());
                 self.topology.add_node(&node.name, NodeKind::Source(definition), supplier, &[], on_error)
             }
@@ -83,7 +86,12 @@ impl Lowering<'_> {
         let kind = NodeKind::Sink(SinkTopic::Static(topic.clone()));
         topology.add_node(sink, kind, types.sink(topic), &[filter], None);
         topology.repartition_topics.insert(topic.clone(), RepartitionTopic { partitions: *partitions });
-        let definition = SourceDefinition { topics: vec![topic.clone()], offset_reset: None, global: false };
+        let definition = SourceDefinition {
+            topics: vec![topic.clone()],
+            pattern: None,
+            offset_reset: None,
+            global: false,
+        };
         topology.add_node(source, NodeKind::Source(definition), types.source(), &[], None)
     }
 

@@ -37,12 +37,13 @@ fn join_selves(plan: &mut [PlanNode]) {
 
 /// Sources of the same topics become the first of them.
 fn merge_sources(plan: &mut [PlanNode], faults: &mut Vec<String>) {
-    let mut readers: BTreeMap<String, PlanId> = BTreeMap::new();
+    let mut readers: BTreeMap<(bool, String), PlanId> = BTreeMap::new();
     for id in 0..plan.len() {
         let Role::Source(source) = &plan[id].role else { continue };
-        let first = source.topics.iter().find_map(|topic| readers.get(topic).copied());
+        let reads = || source.topics.iter().map(|topic| (source.by_pattern, topic.clone()));
+        let first = reads().find_map(|topic| readers.get(&topic).copied());
         let Some(first) = first else {
-            readers.extend(source.topics.iter().map(|topic| (topic.clone(), id)));
+            readers.extend(reads().map(|topic| (topic, id)));
             continue;
         };
         let Role::Source(other) = &plan[first].role else { continue };

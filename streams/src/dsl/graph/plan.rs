@@ -50,7 +50,9 @@ pub(crate) enum Role {
 
 /// A stream's source.
 pub(crate) struct SourcePlan {
+    /// Names of topics, or one pattern of names.
     pub(crate) topics: Vec<String>,
+    pub(crate) by_pattern: bool,
     pub(crate) supplier: NodeSupplier,
     pub(crate) offset_reset: Option<OffsetReset>,
     pub(crate) on_error: Option<OnError>,

@@ -162,6 +162,7 @@ unsafe trait Erased: Send {
     fn start(&mut self, below: Below<'_, '_>) -> Result<()>;
     fn punctuate(&mut self, number: usize, timestamp: i64, below: Below<'_, '_>) -> Result<()>;
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()>;
+    fn add_queue(&mut self, topic: &Arc<str>);
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
     fn emit(
         &mut self,
@@ -203,6 +204,8 @@ unsafe impl<O: Operator> Erased for ErasedOperator<O> {
         self.0.flush(&mut below.typed())
     }
 
+    fn add_queue(&mut self, _: &Arc<str>) {}
+
     fn timestamp(&mut self, _: usize, _: RawInput<'_>, _: i64) -> Result<i64> {
         Err(Error::fatal("only a source reads topics"))
     }
@@ -238,6 +241,10 @@ unsafe impl<S: Source> Erased for ErasedSource<S> {
 
     fn flush(&mut self, _: Below<'_, '_>) -> Result<()> {
         Ok(())
+    }
+
+    fn add_queue(&mut self, topic: &Arc<str>) {
+        self.0.add_queue(topic);
     }
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
@@ -293,6 +300,11 @@ impl Nodes {
             }
         }
         Ok(Nodes(cells))
+    }
+
+    /// Lets a source read a topic more.
+    pub(crate) fn add_queue(&mut self, source: usize, topic: &Arc<str>) {
+        self.0[source].node.0.add_queue(topic);
     }
 
     /// The time of a record that has become the head of a source's queue; `None` if the record failed and is dropped.
@@ -537,6 +549,10 @@ unsafe impl<K: Nullable, V: 'static> Erased for WithoutNullKeys<K, V> {
 
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()> {
         self.node.flush(below)
+    }
+
+    fn add_queue(&mut self, topic: &Arc<str>) {
+        self.node.add_queue(topic);
     }
 
     fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
