@@ -130,11 +130,11 @@ impl StreamsBuilder {
         names: Vec<String>,
         by_pattern: bool,
     ) -> KStream<K, V> {
-        let Consumed { topic, name, extractor, offset_reset, on_error } = first;
+        let Consumed { topic, name, timestamps, offset_reset, on_error } = first;
         let (key, value) = (topic.key_serde(), topic.value_serde());
         let (key_serde, value_serde) = (SerdeSlot::of(key.clone()), SerdeSlot::of(value.clone()));
         let supplier = NodeSupplier::of_source(move |init| {
-            Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
+            Ok(TopicSource::new(key.clone(), value.clone(), timestamps.clone(), init.queues))
         });
         let operation = self.graph.record("stream", true, move |walk, call| {
             let given = call.name.as_deref().or(name.as_deref());

@@ -81,13 +81,13 @@ impl StreamsBuilder {
         consumed: Consumed<K, V>,
         settings: StoreSettings,
     ) -> GlobalKTable<K::Present, V::Present> {
-        let Consumed { topic, name: given, extractor, offset_reset: _, on_error } = consumed;
+        let Consumed { topic, name: given, timestamps, offset_reset: _, on_error } = consumed;
         let (key, value) = (topic.key_serde(), topic.value_serde());
         let key_serde = SerdeSlot::of(K::present_serde(Arc::clone(&key)));
         let value_serde = SerdeSlot::of(V::present_serde(Arc::clone(&value)));
         let source_supplier = NodeSupplier::of_source(move |init| {
             let (key, value) = (Arc::clone(&key), Arc::clone(&value));
-            Ok(TableTopicSource::<K, V>::new(key, value, extractor.clone(), init.queues))
+            Ok(TableTopicSource::<K, V>::new(key, value, timestamps.clone(), init.queues))
         });
         let topic = topic.name().to_owned();
         let handle = self.record(method, true, move |walk, call| {

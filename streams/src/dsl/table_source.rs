@@ -97,7 +97,7 @@ impl StreamsBuilder {
         consumed: Consumed<K, V>,
         store: TableStoreSettings,
     ) -> KTable<K::Present, V::Present> {
-        let Consumed { topic, name: given, extractor, offset_reset, on_error } = consumed;
+        let Consumed { topic, name: given, timestamps, offset_reset, on_error } = consumed;
         let (key, value) = (topic.key_serde(), topic.value_serde());
         let key_serde = SerdeSlot::of(K::present_serde(Arc::clone(&key)));
         let value_serde = SerdeSlot::of(V::present_serde(Arc::clone(&value)));
@@ -105,7 +105,7 @@ impl StreamsBuilder {
             Ok(TableTopicSource::<K, V>::new(
                 Arc::clone(&key),
                 Arc::clone(&value),
-                extractor.clone(),
+                timestamps.clone(),
                 init.queues,
             ))
         });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Forward, InFlight};
 use crate::error::Result;
+use crate::topic::Clocks;
 
 /// A node that takes records and forwards records.
 ///
@@ -72,7 +73,7 @@ pub(crate) trait Source: Send {
     fn add_queue(&mut self, topic: &Arc<str>);
 
     /// The time of a record that has become the head of `queue`. Negative: the record is dropped.
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64>;
 
     /// Reads and forwards the head of `queue`, whose time is `timestamp`.
     fn emit(

@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 use crate::headers::Headers;
 use crate::record::Record;
 use crate::serdes::{self, Serde, SerdeContext};
-use crate::topic::Extractor;
+use crate::topic::{Clocks, Timestamps};
 
 /// Reads topics of keys `K` and values `V`.
 pub(crate) struct TopicSource<K, V> {
     pub(crate) key: Arc<dyn Serde<K>>,
     pub(crate) value: Arc<dyn Serde<V>>,
-    pub(crate) extractor: Option<Extractor<K, V>>,
+    pub(crate) timestamps: Timestamps<K, V>,
     /// By queue: its topic, and the head that was read to ask for its time.
     queues: Vec<Queue<K, V>>,
     /// Where key and value of a record lie while it passes. What nobody has taken is left for the next one's memory.
@@ -33,11 +33,11 @@ impl<K: Item, V: Item> TopicSource<K, V> {
     pub(crate) fn new(
         key: Arc<dyn Serde<K>>,
         value: Arc<dyn Serde<V>>,
-        extractor: Option<Extractor<K, V>>,
+        timestamps: Timestamps<K, V>,
         topics: &[Arc<str>],
     ) -> Self {
         let queues = topics.iter().map(|topic| Queue { topic: Arc::clone(topic), head: None }).collect();
-        TopicSource { key, value, extractor, queues, slots: (None, None) }
+        TopicSource { key, value, timestamps, queues, slots: (None, None) }
     }
 
     /// Reads a record into the slots.
@@ -51,7 +51,7 @@ impl<K: Item, V: Item> TopicSource<K, V> {
     }
 }
 
-/// Kafka's FailOnInvalidTimestamp, with the policy to answer instead of the end of the application.
+/// A record without a valid time: the policy answers, where Kafka Streams ends the application.
 #[cold]
 pub(super) fn no_time(record: RawInput<'_>) -> Error {
     Error::record(format_args!(
@@ -77,17 +77,19 @@ impl<K: Item, V: Item> Source for TopicSource<K, V> {
         self.queues.push(Queue { topic: Arc::clone(topic), head: None });
     }
 
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
-        if self.extractor.is_none() {
-            return if record.timestamp < 0 { Err(no_time(record)) } else { Ok(record.timestamp) };
-        }
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64> {
+        let extract = match &self.timestamps {
+            Timestamps::Kafkas(way) => {
+                return way.time(record.timestamp, clocks).ok_or_else(|| no_time(record));
+            }
+            Timestamps::Own(extract) => Arc::clone(extract),
+        };
         self.read(queue, record)?;
         let (Some(key), Some(value)) = (self.slots.0.take(), self.slots.1.take()) else {
             return Err(Error::record("a serde has read nothing"));
         };
         let head = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
-        let timestamp =
-            self.extractor.as_ref().map_or(record.timestamp, |extractor| extractor(&head, partition_time));
+        let timestamp = extract(&head, clocks.partition_time);
         self.queues[queue].head = Some(head);
         Ok(timestamp)
     }

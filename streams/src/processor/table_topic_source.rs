@@ -8,13 +8,13 @@ use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::serdes::{self, Serde, SerdeContext};
-use crate::topic::Extractor;
+use crate::topic::{Clocks, TimestampExtractor, Timestamps};
 
 /// Reads a topic of keys `K` and values `V` as rows.
 pub(crate) struct TableTopicSource<K, V> {
     key: Arc<dyn Serde<K>>,
     value: Arc<dyn Serde<V>>,
-    extractor: Option<Extractor<K, V>>,
+    timestamps: Timestamps<K, V>,
     topics: Vec<Arc<str>>,
 }
 
@@ -22,10 +22,10 @@ impl<K: Nullable, V: Nullable> TableTopicSource<K, V> {
     pub(crate) fn new(
         key: Arc<dyn Serde<K>>,
         value: Arc<dyn Serde<V>>,
-        extractor: Option<Extractor<K, V>>,
+        timestamps: Timestamps<K, V>,
         topics: &[Arc<str>],
     ) -> Self {
-        TableTopicSource { key, value, extractor, topics: topics.to_vec() }
+        TableTopicSource { key, value, timestamps, topics: topics.to_vec() }
     }
 
     fn read_key(&self, queue: usize, record: RawInput<'_>) -> Result<K> {
@@ -48,22 +48,23 @@ impl<K: Nullable, V: Nullable> Source for TableTopicSource<K, V> {
         self.topics.push(Arc::clone(topic));
     }
 
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
-        let value = match (&self.extractor, record.value) {
-            (None, _) => None,
-            (Some(_), Some(bytes)) => Some(self.read_value(queue, bytes)?),
-            // A deletion that the type has no room for cannot be shown to the extractor: it has its own time.
-            (Some(_), None) => self.value.deserialize_null(&SerdeContext::value(&self.topics[queue])).ok(),
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64> {
+        let own = |way: TimestampExtractor| way.time(record.timestamp, clocks).ok_or_else(|| no_time(record));
+        let extract = match &self.timestamps {
+            Timestamps::Kafkas(way) => return own(*way),
+            Timestamps::Own(extract) => extract,
         };
-        match (&self.extractor, value) {
-            (Some(extractor), Some(value)) => {
-                let key = self.read_key(queue, record)?;
-                let read = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
-                Ok(extractor(&read, partition_time))
-            }
-            _ if record.timestamp < 0 => Err(no_time(record)),
-            _ => Ok(record.timestamp),
-        }
+        let value = match record.value {
+            Some(bytes) => self.read_value(queue, bytes)?,
+            None => match self.value.deserialize_null(&SerdeContext::value(&self.topics[queue])) {
+                Ok(value) => value,
+                // A deletion that the type has no room for cannot be shown to the closure: it has its own time.
+                Err(_) => return own(TimestampExtractor::default()),
+            },
+        };
+        let key = self.read_key(queue, record)?;
+        let read = Record { key, value, timestamp: record.timestamp, headers: headers(record) };
+        Ok(extract(&read, clocks.partition_time))
     }
 
     fn emit(

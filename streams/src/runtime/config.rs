@@ -190,7 +190,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("deserialization.exception.handler", "use `Streams::on_deserialization_error`"),
     ("processing.exception.handler", "use `Streams::on_processing_error`"),
     ("production.exception.handler", "use `Streams::on_production_error`"),
-    ("default.timestamp.extractor", "use `Topic::consumed().timestamps(..)`"),
+    ("default.timestamp.extractor", "use `Topic::consumed().timestamp_extractor(..)`"),
     ("topology.optimization", "use `StreamsBuilder::build_with(Optimization::ALL)`"),
     ("rocksdb.config.setter", "the store engine is not RocksDB"),
     ("default.client.supplier", "it is a Java class"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Topic;
+use super::{TimestampExtractor, Timestamps, Topic};
 use crate::data::Item;
 use crate::policy::OnError;
 use crate::record::Record;
@@ -21,21 +21,18 @@ pub enum OffsetReset {
     None,
 }
 
-/// Reads the time of a record; told the highest time seen in its partition.
-pub(crate) type Extractor<K, V> = Arc<dyn Fn(&Record<K, V>, i64) -> i64 + Send + Sync>;
-
 /// A topic and how it is read.
 pub struct Consumed<K, V> {
     pub(crate) topic: Topic<K, V>,
     pub(crate) name: Option<String>,
-    pub(crate) extractor: Option<Extractor<K, V>>,
+    pub(crate) timestamps: Timestamps<K, V>,
     pub(crate) offset_reset: Option<OffsetReset>,
     pub(crate) on_error: Option<OnError>,
 }
 
 impl<K, V> Consumed<K, V> {
     pub(super) fn of(topic: Topic<K, V>) -> Self {
-        Consumed { topic, name: None, extractor: None, offset_reset: None, on_error: None }
+        Consumed { topic, name: None, timestamps: Timestamps::default(), offset_reset: None, on_error: None }
     }
 
     /// Names the source node.
@@ -52,7 +49,31 @@ impl<K, V> Consumed<K, V> {
         mut self,
         extractor: impl Fn(&Record<K, V>, i64) -> i64 + Send + Sync + 'static,
     ) -> Self {
-        self.extractor = Some(Arc::new(extractor));
+        self.timestamps = Timestamps::Own(Arc::new(extractor));
+        self
+    }
+
+    /// Takes the time of a record in one of Kafka's ways. Without it a negative time is an error of the record.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// const OLD: Topic<Option<String>, String> = Topic::new("old");
+    /// let builder = StreamsBuilder::new();
+    /// let times = TimestampExtractor::UsePartitionTimeOnInvalidTimestamp;
+    /// builder.stream(OLD.consumed().timestamp_extractor(times)).to("out");
+    ///
+    /// let driver = TestDriver::new(&builder.build()?)?;
+    /// for time in [7, -1] {
+    ///     driver.input(OLD).pipe_at(time, None, "x");
+    /// }
+    /// let times: Vec<_> = driver.output("out").read_all().iter().map(|record| record.timestamp).collect();
+    /// assert_eq!(times, [7, 7]);
+    /// # Ok::<(), anabranch::Error>(())
+    /// ```
+    #[must_use]
+    pub fn timestamp_extractor(mut self, extractor: TimestampExtractor) -> Self {
+        self.timestamps = Timestamps::Kafkas(extractor);
         self
     }
 

@@ -6,12 +6,13 @@
 //! const VISITS: Topic<Option<String>, i64> = Topic::new("visits"); // keys may be null
 //! ```
 //!
-//! Reading order: [`Topic`] here, how it is read (`consumed`), how it is written (`produced`, `fits`, `sink`).
+//! Reading order: [`Topic`] here, how it is read (`consumed`, `timestamps`), how it is written (`produced`, `fits`, `sink`).
 
 mod consumed;
 mod fits;
 mod produced;
 mod sink;
+mod timestamps;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,11 +22,12 @@ pub use consumed::{Consumed, IntoTopic, OffsetReset};
 pub use fits::Fits;
 pub use produced::Produced;
 pub use sink::Sink;
+pub use timestamps::TimestampExtractor;
 
-pub(crate) use consumed::Extractor;
 pub(crate) use fits::Writer;
 pub(crate) use produced::Partitioner;
 pub(crate) use sink::{SinkSpec, WriterOf};
+pub(crate) use timestamps::{Clocks, Timestamps};
 
 use crate::data::Nullable;
 use crate::serdes::Serde;

@@ -67,9 +67,9 @@ impl Topology {
         reads: impl FnOnce(String) -> (Vec<String>, Option<TopicPattern>),
     ) -> NodeRef<K, V> {
         let (key, value) = (consumed.topic.key_serde(), consumed.topic.value_serde());
-        let extractor = consumed.extractor;
+        let timestamps = consumed.timestamps;
         let supplier = NodeSupplier::of_source(move |init| {
-            Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
+            Ok(TopicSource::new(key.clone(), value.clone(), timestamps.clone(), init.queues))
         });
         let (topics, pattern) = reads(consumed.topic.name.into_owned());
         let source = SourceDefinition { topics, pattern, offset_reset: consumed.offset_reset, global: false };

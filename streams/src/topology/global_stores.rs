@@ -9,7 +9,7 @@ use crate::topic::{Consumed, IntoTopic};
 
 /// What the source of a global store reads.
 pub(crate) fn global_source<K: Item, V: Item>(consumed: Consumed<K, V>) -> (SourceDefinition, NodeSupplier) {
-    let Consumed { topic, extractor, .. } = consumed;
+    let Consumed { topic, timestamps, .. } = consumed;
     let (key, value) = (topic.key_serde(), topic.value_serde());
     let source = SourceDefinition {
         topics: vec![topic.name.into_owned()],
@@ -18,7 +18,7 @@ pub(crate) fn global_source<K: Item, V: Item>(consumed: Consumed<K, V>) -> (Sour
         global: true,
     };
     let supplier = NodeSupplier::of_source(move |init| {
-        Ok(TopicSource::new(key.clone(), value.clone(), extractor.clone(), init.queues))
+        Ok(TopicSource::new(key.clone(), value.clone(), timestamps.clone(), init.queues))
     });
     (source, supplier)
 }

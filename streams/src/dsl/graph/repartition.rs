@@ -7,7 +7,7 @@ use crate::data::{Item, Nullable};
 use crate::operators::{Filter, Pass};
 use crate::processor::{NodeSupplier, TopicSink, TopicSource};
 use crate::serdes::Serde;
-use crate::topic::{Fits, Partitioner};
+use crate::topic::{Fits, Partitioner, Timestamps};
 
 /// A repartition topic in the plan.
 pub(crate) struct RepartitionPlan {
@@ -65,7 +65,7 @@ impl<K: Nullable, V: Item> RepartitionTypes for TypedRepartition<K, V> {
     fn source(&self) -> NodeSupplier {
         let (key, value) = (Arc::clone(&self.key), Arc::clone(&self.value));
         NodeSupplier::of_source(move |init| {
-            Ok(TopicSource::new(Arc::clone(&key), Arc::clone(&value), None, init.queues))
+            Ok(TopicSource::new(Arc::clone(&key), Arc::clone(&value), Timestamps::default(), init.queues))
         })
     }
 }

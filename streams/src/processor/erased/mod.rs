@@ -21,6 +21,7 @@ use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
 use crate::policy::OnError;
+use crate::topic::Clocks;
 
 /// Types of the keys and values on an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +164,7 @@ unsafe trait Erased: Send {
     fn punctuate(&mut self, number: usize, timestamp: i64, below: Below<'_, '_>) -> Result<()>;
     fn flush(&mut self, below: Below<'_, '_>) -> Result<()>;
     fn add_queue(&mut self, topic: &Arc<str>);
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64>;
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64>;
     fn emit(
         &mut self,
         queue: usize,
@@ -206,7 +207,7 @@ unsafe impl<O: Operator> Erased for ErasedOperator<O> {
 
     fn add_queue(&mut self, _: &Arc<str>) {}
 
-    fn timestamp(&mut self, _: usize, _: RawInput<'_>, _: i64) -> Result<i64> {
+    fn timestamp(&mut self, _: usize, _: RawInput<'_>, _: Clocks) -> Result<i64> {
         Err(Error::fatal("only a source reads topics"))
     }
 
@@ -247,8 +248,8 @@ unsafe impl<S: Source> Erased for ErasedSource<S> {
         self.0.add_queue(topic);
     }
 
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
-        self.0.timestamp(queue, record, partition_time)
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64> {
+        self.0.timestamp(queue, record, clocks)
     }
 
     fn emit(
@@ -318,7 +319,8 @@ impl Nodes {
     ) -> Result<Option<i64>> {
         let cell = &mut self.0[source];
         let calling = Calling(&cell.name);
-        let timestamp = cell.node.0.timestamp(queue, record, partition_time);
+        let clocks = Clocks { partition_time, wall_clock_ms: context.state.wall_clock_ms };
+        let timestamp = cell.node.0.timestamp(queue, record, clocks);
         calling.done();
         match timestamp {
             Ok(timestamp) => Ok(Some(timestamp)),
@@ -555,8 +557,8 @@ unsafe impl<K: Nullable, V: 'static> Erased for WithoutNullKeys<K, V> {
         self.node.add_queue(topic);
     }
 
-    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, partition_time: i64) -> Result<i64> {
-        self.node.timestamp(queue, record, partition_time)
+    fn timestamp(&mut self, queue: usize, record: RawInput<'_>, clocks: Clocks) -> Result<i64> {
+        self.node.timestamp(queue, record, clocks)
     }
 
     fn emit(

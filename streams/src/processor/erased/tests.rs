@@ -43,7 +43,7 @@ impl<K: Item, V: Item> Source for Feed<K, V> {
 
     fn add_queue(&mut self, _: &Arc<str>) {}
 
-    fn timestamp(&mut self, _: usize, record: RawInput<'_>, _: i64) -> Result<i64> {
+    fn timestamp(&mut self, _: usize, record: RawInput<'_>, _: crate::topic::Clocks) -> Result<i64> {
         Ok(record.timestamp)
     }
 
