@@ -112,6 +112,10 @@ impl Commit {
         let mut retry = client.retry();
         loop {
             let Err(error) = retry.attempt(self.attempt()).await else { return Ok(()) };
+            // A topic that is gone does not come back for being waited for.
+            if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) {
+                return Err(error);
+            }
             if error.code() == Some(ErrorCode::REBALANCE_IN_PROGRESS) {
                 let waits_for_us =
                     self.group.as_ref().is_none_or(|group| !group.membership.lock().goes_on_by_itself());

@@ -42,7 +42,7 @@ use crate::list_offsets::OffsetSpec;
 use crate::topic_partition::TopicPartition;
 use assignor::Assignor;
 use fetcher::Fetcher;
-use group::Group;
+use group::{Group, Wanted};
 use membership::{MemberOptions, Membership};
 use poll::Open;
 
@@ -144,7 +144,8 @@ impl Consumer {
     }
 
     /// Joins the group for all topics whose names are `wanted` (by a regular expression, say), in place of those before;
-    /// Kafka's own topics are not among them. Topics that come or go are noticed within `metadata.max.age.ms`.
+    /// Kafka's own topics are not among them. Topics that come or go are noticed within `metadata.max.age.ms`; it is a
+    /// member also while there are none.
     ///
     /// # Errors
     /// Invalid, without a `group.id` or after [`Consumer::assign`].
@@ -152,8 +153,21 @@ impl Consumer {
         &mut self,
         wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Result<()> {
+        self.subscribe_also_matching([""; 0], wanted)
+    }
+
+    /// As [`Consumer::subscribe_matching`], and for these topics beside, there or not.
+    ///
+    /// # Errors
+    /// Invalid, without a `group.id` or after [`Consumer::assign`].
+    pub fn subscribe_also_matching<T: AsRef<str>>(
+        &mut self,
+        topics: impl IntoIterator<Item = T>,
+        wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Result<()> {
+        let named = topics.into_iter().map(|topic| Arc::from(topic.as_ref())).collect();
         let group = self.enter_group()?;
-        group.want(Some(Arc::new(wanted)));
+        group.want(Some(Wanted { named, matches: Arc::new(wanted) }));
         group.wake.notify_one();
         Ok(())
     }

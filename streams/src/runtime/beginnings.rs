@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 
 use anabranch_client::{
-    AutoOffsetReset, Client, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition,
+    AutoOffsetReset, Client, Consumer, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition,
 };
 
-use super::topics::Plan;
+use super::plan::Plan;
 use super::worker::{Offsets, client_error};
 use crate::error::Result;
 use crate::topic::OffsetReset;
-use crate::topology::Topology;
 
 impl From<OffsetReset> for AutoOffsetReset {
     fn from(reset: OffsetReset) -> Self {
@@ -27,55 +26,71 @@ impl From<OffsetReset> for AutoOffsetReset {
     }
 }
 
-/// The policy of every topic that the tasks read, by its name on the broker.
-pub(crate) fn policies(
-    topology: &Topology,
-    plan: &Plan,
-    application_id: &str,
+/// Where the topics that tasks read begin, by their names on the broker.
+pub(crate) struct OffsetResets {
+    /// Where nobody says otherwise: the consumer's `auto.offset.reset`.
     default: AutoOffsetReset,
-) -> BTreeMap<String, AutoOffsetReset> {
-    let mut policies = BTreeMap::new();
-    for subtopology in &plan.subtopologies {
-        for (topic, reset) in topology.source_resets(&subtopology.nodes) {
-            let reset = match reset {
-                _ if topology.is_internal(topic) => AutoOffsetReset::Earliest,
-                Some(reset) => reset.into(),
-                None => default,
-            };
-            policies.insert(topology.topic_name(topic, application_id), reset);
-        }
-    }
-    policies
+    by_topic: BTreeMap<String, AutoOffsetReset>,
 }
 
-/// The offsets at which `partitions` begin by their policies, where that is neither the start nor an error.
-///
-/// # Errors
-/// If a leader does not answer.
-pub(crate) async fn beginnings(
-    client: &Client,
-    policies: &BTreeMap<String, AutoOffsetReset>,
-    partitions: impl IntoIterator<Item = &TopicPartition>,
-) -> Result<Offsets> {
-    let now_ms = client.host().wall_clock_ms();
-    let mut wanted = BTreeMap::new();
-    for name in partitions {
-        let spec = match policies.get(&*name.topic) {
-            Some(AutoOffsetReset::Latest) => OffsetSpec::Latest,
-            Some(AutoOffsetReset::ByDuration(duration)) => {
-                let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-                OffsetSpec::Timestamp(now_ms.saturating_sub(ago_ms).max(0))
-            }
-            Some(AutoOffsetReset::Earliest | AutoOffsetReset::None) | None => continue,
-        };
-        wanted.insert(name.clone(), spec);
+impl OffsetResets {
+    pub(crate) fn new(default: AutoOffsetReset, plan: &Plan, application_id: &str) -> Self {
+        let mut resets = OffsetResets { default, by_topic: BTreeMap::new() };
+        resets.follow(plan, application_id);
+        resets
     }
-    let mut offsets = look_up(client, &wanted).await?;
-    // No record is that young: at the end.
-    let too_old = offsets.iter().filter(|(_, offset)| offset.offset < 0);
-    let ends: BTreeMap<_, _> = too_old.map(|(name, _)| (name.clone(), OffsetSpec::Latest)).collect();
-    offsets.extend(look_up(client, &ends).await?);
-    Ok(offsets)
+
+    /// Learns of the topics of a plan.
+    pub(crate) fn follow(&mut self, plan: &Plan, application_id: &str) {
+        let topology = &plan.topology;
+        for subtopology in &plan.subtopologies {
+            for (topic, reset) in topology.source_resets(&subtopology.nodes) {
+                let reset = match reset {
+                    _ if topology.is_internal(topic) => AutoOffsetReset::Earliest,
+                    Some(reset) => reset.into(),
+                    None => self.default,
+                };
+                self.by_topic.insert(topology.topic_name(topic, application_id), reset);
+            }
+        }
+    }
+
+    /// Tells the consumer, which must do it before it looks where to read.
+    pub(crate) fn tell(&self, consumer: &mut Consumer) {
+        for (topic, reset) in &self.by_topic {
+            consumer.set_offset_reset(topic, *reset);
+        }
+    }
+
+    /// The offsets at which `partitions` begin, where that is neither the start nor an error.
+    ///
+    /// # Errors
+    /// If a leader does not answer.
+    pub(crate) async fn beginnings(
+        &self,
+        client: &Client,
+        partitions: impl IntoIterator<Item = &TopicPartition>,
+    ) -> Result<Offsets> {
+        let now_ms = client.host().wall_clock_ms();
+        let mut wanted = BTreeMap::new();
+        for name in partitions {
+            let spec = match self.by_topic.get(&*name.topic) {
+                Some(AutoOffsetReset::Latest) => OffsetSpec::Latest,
+                Some(AutoOffsetReset::ByDuration(duration)) => {
+                    let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+                    OffsetSpec::Timestamp(now_ms.saturating_sub(ago_ms).max(0))
+                }
+                Some(AutoOffsetReset::Earliest | AutoOffsetReset::None) | None => continue,
+            };
+            wanted.insert(name.clone(), spec);
+        }
+        let mut offsets = look_up(client, &wanted).await?;
+        // No record is that young: at the end.
+        let too_old = offsets.iter().filter(|(_, offset)| offset.offset < 0);
+        let ends: BTreeMap<_, _> = too_old.map(|(name, _)| (name.clone(), OffsetSpec::Latest)).collect();
+        offsets.extend(look_up(client, &ends).await?);
+        Ok(offsets)
+    }
 }
 
 async fn look_up(client: &Client, wanted: &BTreeMap<TopicPartition, OffsetSpec>) -> Result<Offsets> {

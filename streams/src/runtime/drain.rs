@@ -12,7 +12,7 @@ use anabranch_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
 use tokio::sync::watch;
 
 use super::global::Positions;
-use super::topics::{Plan, PlannedSubtopology};
+use super::plan::{Plan, PlannedSubtopology};
 use super::worker::client_error;
 use crate::error::{Error, Result};
 
@@ -136,6 +136,7 @@ mod tests {
                 topics: SubtopologyTopics { sources: names(sources), repartition_sinks: names(sinks) },
                 tasks: 1,
                 changelogs: BTreeSet::new(),
+                reads_by_pattern: false,
             })
             .collect();
         let order: Vec<u32> = in_order_of_flow(&planned).iter().map(|s| s.id).collect();

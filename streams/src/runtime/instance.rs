@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::{
-    AutoOffsetReset, Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition,
-};
+use anabranch_client::{Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig};
 use anabranch_host::{Dialer, Host};
 use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 use parking_lot::Mutex;
@@ -17,19 +15,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::assignment::assignor::TaskAssignor;
 use super::assignment::holdings::Holdings;
 use super::assignment::placement::Policy;
-use super::beginnings;
+use super::beginnings::OffsetResets;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
 use super::local_state;
 use super::member::{Member, Timing};
+use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::task_status::TaskStatus;
-use super::topics::{self, Plan};
+use super::topics::{self, InternalTopicSettings};
 use super::uncaught::UncaughtErrorHandler;
 use super::worker::{Question, ToInstance, ToWorker, client_error};
 use super::workers::{WorkerParts, WorkerSenders, Workers};
@@ -64,8 +63,10 @@ pub(crate) struct InstanceHandle {
 pub(crate) struct Shared {
     pub(crate) application_id: String,
     pub(crate) client: Client,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) topology: Arc<Topology>,
+    /// What the group runs, as of the last assignment.
+    pub(crate) plan: Mutex<Arc<Plan>>,
+    /// Topics that feed global stores, and how many partitions each has.
+    global_topics: BTreeMap<String, i32>,
     pub(crate) globals: Globals,
     /// How far the topics of the global stores are read, if there are any.
     globals_read: Option<watch::Receiver<Positions>>,
@@ -79,7 +80,6 @@ pub(crate) struct Shared {
     /// Which worker runs a task.
     pub(crate) placed: Mutex<BTreeMap<TaskId, usize>>,
     workers: WorkerSenders,
-    readers: BTreeMap<TopicPartition, TaskId>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -115,8 +115,8 @@ impl InstanceHandle {
 
     /// The sub-topology that has a store of this name, and how many tasks it has.
     pub(crate) fn subtopology_of(&self, store: &str) -> Option<(u32, i32)> {
-        let Shared { plan, topology, .. } = &*self.shared;
-        let has = |nodes: &[usize]| topology.stores_of(nodes).into_iter().any(|name| name == store);
+        let plan = self.shared.plan();
+        let has = |nodes: &[usize]| plan.topology.stores_of(nodes).into_iter().any(|name| name == store);
         plan.subtopologies.iter().find(|s| has(&s.nodes)).map(|s| (s.id, s.tasks))
     }
 
@@ -128,10 +128,10 @@ impl InstanceHandle {
 
     /// The topic that a store is logged to, and its partitions.
     pub(crate) fn changelog_of(&self, store: &str) -> Result<(String, i32)> {
-        let Shared { topology, application_id, .. } = &*self.shared;
+        let (plan, application_id) = (self.shared.plan(), &self.shared.application_id);
         let missing = || Error::invalid(format_args!("the topology has no store named `{store}`"));
         let (_, partitions) = self.subtopology_of(store).ok_or_else(missing)?;
-        let changelog = topology.store(store).and_then(|store| store.changelog(application_id));
+        let changelog = plan.topology.store(store).and_then(|store| store.changelog(application_id));
         let unlogged = || Error::invalid(format_args!("the store `{store}` has no changelog"));
         Ok((changelog.ok_or_else(unlogged)?, partitions))
     }
@@ -152,9 +152,11 @@ impl InstanceHandle {
     }
 
     pub(crate) async fn drain(&self) -> Result<()> {
-        let Shared { client, application_id, plan, workers, committed, globals_read, .. } = &*self.shared;
+        let Shared { client, application_id, workers, committed, global_topics, globals_read, .. } =
+            &*self.shared;
+        let plan = self.shared.plan();
         let hurry = || workers.lock().values().for_each(|worker| drop(worker.send(ToWorker::Commit)));
-        let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
+        let drained = drain::drain(client, application_id, &plan, hurry, committed.subscribe());
         let drained = async {
             drained.await?;
             // The group knows of a commit before the worker does whose stores are asked next.
@@ -167,7 +169,7 @@ impl InstanceHandle {
                 }
             }
             if let Some(positions) = globals_read {
-                drain::drain_globals(client, &plan.global_topics, positions.clone()).await?;
+                drain::drain_globals(client, global_topics, positions.clone()).await?;
             }
             Ok(())
         };
@@ -229,9 +231,9 @@ impl Shared {
         }
     }
 
-    /// The task that reads a partition.
-    pub(crate) fn reader_of(&self, partition: &TopicPartition) -> Option<TaskId> {
-        self.readers.get(partition).copied()
+    /// What the group runs, as of the last assignment.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.lock())
     }
 
     /// Changes the state and tells who listens.
@@ -276,17 +278,16 @@ impl Instance {
             .map_err(|error| client_error("producer settings", error))?;
         let producer = Producer::new(&client, producer_config.clone())
             .map_err(|error| client_error("making a producer", error))?;
-        let plan = topics::prepare(
-            &client,
-            &producer,
-            &self.topology,
-            &self.application_id,
-            self.create_topics,
-            self.config.replication_factor,
-            &self.config.topic,
-        )
-        .await?;
-        let plan = Arc::new(plan);
+        let planner = Planner::new(self.topology.clone(), &self.application_id);
+        let internal = InternalTopicSettings {
+            replication_factor: self.config.replication_factor,
+            overrides: self.config.topic.clone(),
+        };
+        let found = topics::find(&client, &planner, self.create_topics, internal.replication_factor).await?;
+        let plan = planner.plan(&found.sources)?;
+        topics::make(&client, &plan, &internal).await?;
+        topics::look_up(&producer, &planner, &plan).await?;
+        let (planner, plan) = (Arc::new(planner), Arc::new(plan));
         let directory = match &self.config.state_dir {
             Some(base) => {
                 let opened = StateDirectory::open(&self.host, base.as_ref(), &self.application_id).await;
@@ -313,7 +314,7 @@ impl Instance {
         let holdings = Arc::new(Holdings::new(process_id, fingerprint, self.config.client_tags.clone()));
         if let Some(engine) = &engine {
             let (now, wall_clock_ms) = (self.host.now(), self.host.wall_clock_ms());
-            let found = local_state::stored_tasks(&**engine, &self.topology, &plan, wall_clock_ms)?;
+            let found = local_state::stored_tasks(&**engine, &plan, wall_clock_ms)?;
             holdings.found(found, now);
         }
         let mut settings = self.config.client_settings(ClientRole::RestoreConsumer);
@@ -338,7 +339,6 @@ impl Instance {
         for _ in 0..self.config.threads {
             workers.start(false)?;
         }
-        let topology = Arc::new(self.topology.clone());
         let mut task_config = TaskConfig {
             application_id: self.application_id.as_str().into(),
             policies: self.policies.clone(),
@@ -355,29 +355,38 @@ impl Instance {
                 .map_err(|error| client_error("global consumer settings", error))?,
             producer,
             compression: producer_config.compression_type,
-            topology: Arc::clone(&topology),
+            topology: Arc::new(self.topology.clone()),
             task_config: task_config.clone(),
             checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
             changelogs: changelogs.clone(),
         };
         // All of them, before the first record of any stream.
         let to_instance = ToInstance::new(0, to_instance);
-        let (globals, global) = global::start(parts, &plan.global_topics, to_instance).await?;
+        let (globals, global) = global::start(parts, &found.global, to_instance).await?;
         task_config.globals = globals.clone();
         let instance_id = directory.as_ref().map(|directory| hex(&directory.process_id()));
-        let (consumer, offset_resets, max_poll_interval) =
-            self.consumer(&client, Arc::clone(&plan), Arc::clone(&holdings), instance_id)?;
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let reads = |task: TaskId| {
-            let inputs = plan.inputs(task).into_iter();
-            inputs.map(move |(topic, partition)| (TopicPartition::new(topic, partition), task))
+        let policy = Policy {
+            standby_replicas: self.config.num_standby_replicas,
+            acceptable_recovery_lag: self.config.acceptable_recovery_lag,
+            max_warmup_replicas: self.config.max_warmup_replicas,
+            rack_aware_tags: self.config.rack_aware_assignment_tags.clone(),
         };
+        let assignor = TaskAssignor::new(
+            client.clone(),
+            Arc::clone(&planner),
+            internal,
+            Arc::clone(&plan),
+            policy,
+            Arc::clone(&holdings),
+        );
+        let (consumer, offset_resets, max_poll_interval) =
+            self.consumer(&client, &planner, &plan, assignor, instance_id)?;
+        let (commands, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            readers: plan.tasks().into_iter().flat_map(reads).collect(),
             application_id: self.application_id.clone(),
             client,
-            plan,
-            topology,
+            plan: Mutex::new(plan),
+            global_topics: found.global,
             globals,
             globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
@@ -391,6 +400,7 @@ impl Instance {
         let now = self.host.now();
         let member = Member {
             shared: Arc::clone(&shared),
+            planner,
             consumer,
             workers,
             from_workers,
@@ -463,15 +473,21 @@ impl Instance {
     fn consumer(
         &self,
         client: &Client,
-        plan: Arc<Plan>,
-        holdings: Arc<Holdings>,
+        planner: &Arc<Planner>,
+        plan: &Plan,
+        assignor: TaskAssignor,
         instance_id: Option<String>,
-    ) -> Result<(Consumer, BTreeMap<String, AutoOffsetReset>, Duration)> {
+    ) -> Result<(Consumer, OffsetResets, Duration)> {
         let mut settings = self.config.client_settings(ClientRole::MainConsumer);
         settings.entry("auto.offset.reset".to_string()).or_insert_with(|| "earliest".to_string());
         // A partition that is resumed waits for the fetch under way to come back.
         settings.entry("fetch.max.wait.ms".to_string()).or_insert_with(|| "100".to_string());
-        for (key, value) in [("group.id", self.application_id.as_str()), ("enable.auto.commit", "false")] {
+        // A source topic that is gone stays so: nobody makes it anew by asking for it.
+        for (key, value) in [
+            ("group.id", self.application_id.as_str()),
+            ("enable.auto.commit", "false"),
+            ("allow.auto.create.topics", "false"),
+        ] {
             settings.insert(key.to_string(), value.to_string());
         }
         settings.extend(self.isolation());
@@ -481,23 +497,18 @@ impl Instance {
         let config = ConsumerConfig::from_pairs(&settings)
             .map_err(|error| client_error("consumer settings", error))?;
         let max_poll_interval = Duration::from_millis(config.max_poll_interval_ms);
-        let sources: BTreeSet<String> =
-            plan.subtopologies.iter().flat_map(|s| s.topics.sources.clone()).collect();
-        let resets =
-            beginnings::policies(&self.topology, &plan, &self.application_id, config.auto_offset_reset);
-        let policy = Policy {
-            standby_replicas: self.config.num_standby_replicas,
-            acceptable_recovery_lag: self.config.acceptable_recovery_lag,
-            max_warmup_replicas: self.config.max_warmup_replicas,
-            rack_aware_tags: self.config.rack_aware_assignment_tags.clone(),
-        };
-        let assignor = Arc::new(TaskAssignor::new(client.clone(), plan, policy, holdings));
-        let mut consumer = Consumer::with_assignors(client, config, vec![assignor])
+        let resets = OffsetResets::new(config.auto_offset_reset, plan, &self.application_id);
+        let mut consumer = Consumer::with_assignors(client, config, vec![Arc::new(assignor)])
             .map_err(|error| client_error("making the consumer", error))?;
-        for (topic, reset) in &resets {
-            consumer.set_offset_reset(topic, *reset);
-        }
-        consumer.subscribe(sources).map_err(|error| client_error("subscribing", error))?;
+        resets.tell(&mut consumer);
+        let subscribed = match planner.has_patterns() {
+            true => {
+                let patterns = Arc::clone(planner);
+                consumer.subscribe_also_matching(planner.named(), move |topic| patterns.matches(topic))
+            }
+            false => consumer.subscribe(planner.named()),
+        };
+        subscribed.map_err(|error| client_error("subscribing", error))?;
         Ok((consumer, resets, max_poll_interval))
     }
 }

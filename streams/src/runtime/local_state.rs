@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use anabranch_state_store::{Checkpoint, Engine, is_segment};
 
-use super::topics::Plan;
+use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::task::Task;
-use crate::topology::Topology;
 
 /// State older than this is restored from the start of its changelog: half of `delete.retention.ms`, whose default is a
 /// day. Deletions since then may have been compacted away.
@@ -48,7 +47,6 @@ pub(crate) fn drop_stores(engine: &dyn Engine, task: TaskId) -> Result<()> {
 /// If the engine fails, or has a store that the topology does not have any more.
 pub(crate) fn stored_tasks(
     engine: &dyn Engine,
-    topology: &Topology,
     plan: &Plan,
     wall_clock_ms: i64,
 ) -> Result<BTreeMap<TaskId, i64>> {
@@ -56,8 +54,9 @@ pub(crate) fn stored_tasks(
     for name in engine.store_names().map_err(failed)?.into_iter().filter(|name| !is_segment(name)) {
         let Some((task, store)) = parse(&name) else { continue };
         let of_topology = plan.subtopology(task.subtopology).filter(|subtopology| {
-            task.partition < subtopology.tasks
-                && topology.stores_of(&subtopology.nodes).into_iter().any(|known| known == store)
+            // A topic that a pattern has matched may be gone.
+            (task.partition < subtopology.tasks || subtopology.reads_by_pattern)
+                && plan.topology.stores_of(&subtopology.nodes).into_iter().any(|known| known == store)
         });
         if of_topology.is_none() {
             return Err(Error::invalid(format_args!(

@@ -1,7 +1,7 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`], [`state`], [`uncaught`], [`application`] (what a user holds); `topics`, `partition_counts`
-//! and `beginnings` (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes
+//! Reading order: [`config`], [`state`], [`uncaught`], [`application`] (what a user holds); `partition_counts`, `plan`,
+//! `topics` and `beginnings` (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
 //! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `global` (stores that
@@ -22,6 +22,7 @@ mod instance;
 mod local_state;
 mod member;
 mod partition_counts;
+mod plan;
 mod purge;
 pub mod query;
 mod restore;

@@ -36,8 +36,8 @@ async fn purge(
     holdings: &Holdings,
     purged: &mut BTreeMap<TopicPartition, i64>,
 ) -> Result<(), ClientError> {
-    let tasks = holdings.open(Role::Active);
-    let inputs = tasks.into_iter().flat_map(|task| shared.plan.repartition_inputs(task));
+    let (tasks, plan) = (holdings.open(Role::Active), shared.plan());
+    let inputs = tasks.into_iter().flat_map(|task| plan.repartition_inputs(task));
     let inputs: Vec<TopicPartition> = inputs.collect();
     if inputs.is_empty() {
         return Ok(());

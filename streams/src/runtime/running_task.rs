@@ -20,6 +20,7 @@ use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{RawInput, TaskId};
 use crate::task::{Epoch, StoreChangelog, Task};
+use crate::topology::Topology;
 
 impl StoreChangelog {
     /// Up to where it is read.
@@ -159,6 +160,16 @@ impl RunningTask {
     /// Whether every store has reached the end of its changelog.
     fn is_whole(&self) -> bool {
         self.stores.iter().flatten().all(|store| store.feed.is_none())
+    }
+
+    /// Reads all topics that its sources have in this topology from now on. `committed` is what is committed beside the
+    /// offsets of those that it has not read before.
+    pub(crate) fn read_topics(&mut self, topology: &Arc<Topology>, committed: &[(Arc<str>, String)]) {
+        self.task.read_topics(topology);
+        committed.iter().for_each(|(topic, metadata)| self.task.resume_grown(topic, metadata));
+        self.inputs = inputs_of(&self.task);
+        let Self { inputs, committed, .. } = self;
+        committed.retain(|partition, _| inputs.contains_key(partition));
     }
 
     /// Begins to read every changelog from where its store is.
@@ -529,6 +540,7 @@ impl RunningTask {
 fn inputs_of(task: &Task) -> BTreeMap<TopicPartition, usize> {
     let inputs = task.inputs().iter().enumerate();
     inputs
+        .filter(|(_, input)| !input.is_gone)
         .map(|(index, input)| (TopicPartition::new(Arc::clone(&input.topic), input.partition), index))
         .collect()
 }

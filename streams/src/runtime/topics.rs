@@ -1,162 +1,89 @@
-//! Before anything runs: the topics are there, and it is known which tasks there are.
+//! The topics of an application on the broker: those of its user are looked up, its own are made and checked.
+//!
+//! Every instance does so before anything runs, and the leader again when topics have come, gone or grown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer, TopicPartition};
+use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer};
 
-use super::partition_counts::{PartitionCountError, SubtopologyTopics, resolve, task_count};
+use super::partition_counts::PartitionCountError;
+use super::plan::{Plan, Planner};
 use super::worker::client_error;
 use crate::error::{Error, Result};
-use crate::processor::TaskId;
-use crate::topology::{InternalTopic, Topology};
+use crate::topology::InternalTopic;
 
-/// A sub-topology and its topics, by their names on the broker.
+/// How the application's internal topics are made.
 #[derive(Clone, Debug)]
-pub(crate) struct PlannedSubtopology {
-    pub(crate) id: u32,
-    /// Indexes of its nodes in the topology.
-    pub(crate) nodes: Vec<usize>,
-    pub(crate) topics: SubtopologyTopics,
-    /// Partitions of its widest source.
-    pub(crate) tasks: i32,
-    /// The topics that bring its stores back.
-    pub(crate) changelogs: BTreeSet<String>,
+pub(crate) struct InternalTopicSettings {
+    /// `replication.factor`.
+    pub(crate) replication_factor: i16,
+    /// Configs of every one of them, in Kafka's keys.
+    pub(crate) overrides: BTreeMap<String, String>,
 }
 
-/// What there is to run.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) subtopologies: Vec<PlannedSubtopology>,
-    /// Partitions of every topic read.
-    pub(crate) partitions: BTreeMap<String, i32>,
-    /// Topics that feed global stores, and how many partitions each has.
-    pub(crate) global_topics: BTreeMap<String, i32>,
+/// The user's topics that are there.
+pub(crate) struct UserTopics {
+    /// Those that streams read, each with its number of partitions.
+    pub(crate) sources: BTreeMap<String, i32>,
+    /// Those that feed global stores.
+    pub(crate) global: BTreeMap<String, i32>,
 }
 
-impl Plan {
-    /// Every task.
-    pub(crate) fn tasks(&self) -> BTreeSet<TaskId> {
-        let of = |subtopology: &PlannedSubtopology| {
-            let id = subtopology.id;
-            (0..subtopology.tasks).map(move |partition| TaskId { subtopology: id, partition })
-        };
-        self.subtopologies.iter().flat_map(of).collect()
-    }
-
-    /// The topic partitions that bring a task's state back; none for a task without state.
-    pub(crate) fn changelogs(&self, task: TaskId) -> Vec<TopicPartition> {
-        let topics = self.subtopology(task.subtopology).into_iter().flat_map(|s| &s.changelogs);
-        topics.map(|topic| TopicPartition::new(topic.as_str(), task.partition)).collect()
-    }
-
-    /// The sub-topology of a task.
-    pub(crate) fn subtopology(&self, id: u32) -> Option<&PlannedSubtopology> {
-        self.subtopologies.iter().find(|subtopology| subtopology.id == id)
-    }
-
-    /// The topic partitions that a task reads.
-    pub(crate) fn inputs(&self, task: TaskId) -> Vec<(String, i32)> {
-        let Some(subtopology) = self.subtopology(task.subtopology) else { return Vec::new() };
-        let has = |topic: &&String| self.partitions.get(*topic).is_some_and(|count| task.partition < *count);
-        subtopology.topics.sources.iter().filter(has).map(|topic| (topic.clone(), task.partition)).collect()
-    }
-
-    /// Those of them that other sub-topologies write for it.
-    pub(crate) fn repartition_inputs(&self, task: TaskId) -> Vec<TopicPartition> {
-        let sinks: BTreeSet<&String> =
-            self.subtopologies.iter().flat_map(|subtopology| &subtopology.topics.repartition_sinks).collect();
-        let inputs = self.inputs(task).into_iter().filter(|(topic, _)| sinks.contains(topic));
-        inputs.map(|(topic, partition)| TopicPartition::new(topic, partition)).collect()
-    }
-}
-
-/// Checks the source topics, makes the internal ones, and those of the user's that are missing if `create` says with how
-/// many partitions.
+/// Makes the user's topics that are missing, if `create` says with how many partitions, and looks which are there.
 ///
 /// # Errors
-/// If a source topic is missing, an internal one has another number of partitions, or the broker does not answer.
-pub(crate) async fn prepare(
+/// If one of a global store is missing, or the broker does not answer.
+pub(crate) async fn find(
     client: &Client,
-    producer: &Producer,
-    topology: &Topology,
-    application_id: &str,
+    planner: &Planner,
     create: Option<i32>,
     replication_factor: i16,
-    overrides: &BTreeMap<String, String>,
-) -> Result<Plan> {
-    let subtopologies: Vec<(u32, Vec<usize>)> =
-        topology.subtopologies().into_iter().filter(|s| !s.global).map(|s| (s.id, s.nodes)).collect();
-    let internal: Vec<InternalTopic> = subtopologies
-        .iter()
-        .flat_map(|(_, nodes)| topology.repartition_topics(application_id, topology.sink_topics(nodes)))
-        .collect();
-    let internal_names: BTreeSet<&str> = internal.iter().map(|topic| topic.name.as_str()).collect();
-    let mut topics: Vec<SubtopologyTopics> = Vec::new();
-    let mut sinks = BTreeSet::new();
-    for (_, nodes) in &subtopologies {
-        let named = |topic: &String| topology.topic_name(topic, application_id);
-        let sources: BTreeSet<String> = topology.source_topics(nodes).map(named).collect();
-        let (repartition_sinks, outputs): (BTreeSet<String>, BTreeSet<String>) =
-            topology.sink_topics(nodes).map(named).partition(|topic| internal_names.contains(topic.as_str()));
-        sinks.extend(outputs);
-        topics.push(SubtopologyTopics { sources, repartition_sinks });
-    }
-    let external: BTreeSet<String> = topics
-        .iter()
-        .flat_map(|topics| &topics.sources)
-        .filter(|t| !internal_names.contains(t.as_str()))
-        .cloned()
-        .collect();
-    let global: BTreeSet<String> = topology
-        .source_topics(&topology.global_nodes())
-        .map(|topic| topology.topic_name(topic, application_id))
-        .collect();
-    let external: BTreeSet<String> = external.union(&global).cloned().collect();
+) -> Result<UserTopics> {
+    let global = planner.global_topics();
+    let mut read: BTreeSet<String> = planner.named_sources().chain(&global).cloned().collect();
     if let Some(partitions) = create {
-        let missing: Vec<NewTopic> = external
-            .union(&sinks)
+        let missing: Vec<NewTopic> = read
+            .union(&planner.outputs())
             .map(|topic| NewTopic::new(topic, partitions).replication_factor(replication_factor))
             .collect();
         create_missing(client, &missing).await?;
     }
-    let existing = partition_counts(client, external.iter()).await?;
-    let fixed = internal.iter().filter_map(|topic| Some((topic.name.clone(), topic.partitions?))).collect();
-    let named = |topic: &String| topology.topic_name(topic, application_id);
-    let together: Vec<BTreeSet<String>> =
-        topology.copartitions.iter().map(|topics| topics.iter().map(named).collect()).collect();
-    let partitions = resolve(&topics, &existing, &fixed, &together).map_err(Error::invalid)?;
-
+    if planner.has_patterns() {
+        let listed = client.admin().list_topics().await;
+        let listed = listed.map_err(|error| client_error("looking which topics there are", error))?;
+        let matching = listed.iter().filter(|topic| !topic.is_internal && planner.matches(&topic.name));
+        read.extend(matching.map(|topic| topic.name.to_string()));
+    }
+    let existing = partition_counts(client, read.iter()).await?;
     let known = |topic: String| match existing.get(&topic) {
         Some(count) => Ok((topic, *count)),
         None => Err(Error::invalid(PartitionCountError::MissingSource(topic))),
     };
-    let global_topics = global.into_iter().map(known).collect::<Result<_>>()?;
+    let global = global.into_iter().map(known).collect::<Result<_>>()?;
+    let sources = existing.into_iter().filter(|(topic, _)| planner.is_source(topic)).collect();
+    Ok(UserTopics { sources, global })
+}
 
-    let mut planned = Vec::new();
-    let mut made = Vec::new();
-    for topic in internal {
-        made.push((partitions.get(&topic.name).copied().unwrap_or(1), topic));
+/// Makes the internal topics of a plan that are missing, and checks those that are there.
+///
+/// # Errors
+/// If one has another number of partitions than the plan needs, or the broker does not answer.
+pub(crate) async fn make(client: &Client, plan: &Plan, settings: &InternalTopicSettings) -> Result<()> {
+    make_internal(client, &plan.internal, settings.replication_factor, &settings.overrides).await
+}
+
+/// Lets a producer learn of the topics that are written to, so that the outbox, which cannot wait, finds them known.
+///
+/// # Errors
+/// If one is not there, or the broker does not answer.
+pub(crate) async fn look_up(producer: &Producer, planner: &Planner, plan: &Plan) -> Result<()> {
+    let outputs = planner.outputs();
+    for topic in plan.internal.iter().map(|(_, topic)| &topic.name).chain(&outputs) {
+        let known = producer.partition_count(topic).await;
+        known.map_err(|error| client_error("looking up a topic to write to", error))?;
     }
-    for ((id, nodes), topics) in subtopologies.into_iter().zip(topics) {
-        let tasks = task_count(&topics, &partitions);
-        let stores = topology.stores_of(&nodes);
-        let restored_from = |name: &&String| topology.store(name)?.restored_from(topology, application_id);
-        let changelogs = stores.iter().filter_map(restored_from).collect();
-        let own = topology.changelog_topics(application_id, stores);
-        made.extend(own.into_iter().map(|changelog| (tasks, changelog)));
-        planned.push(PlannedSubtopology { id, nodes, topics, tasks, changelogs });
-    }
-    make_internal(client, &made, replication_factor, overrides).await?;
-    // So that the outbox, which cannot wait, finds every topic known.
-    let written = made.iter().map(|(_, topic)| topic.name.as_str()).chain(sinks.iter().map(String::as_str));
-    for topic in written {
-        producer
-            .partition_count(topic)
-            .await
-            .map_err(|error| client_error("looking up a topic to write to", error))?;
-    }
-    Ok(Plan { subtopologies: planned, partitions, global_topics })
+    Ok(())
 }
 
 async fn make_internal(

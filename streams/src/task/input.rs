@@ -23,6 +23,8 @@ pub(crate) struct Input {
     pub(super) fetched: Option<(i64, i64)>,
     /// The position that was sealed last.
     pub(super) sealed: Option<i64>,
+    /// The topic is there no more: what was read of it is processed, and nothing of it is committed.
+    pub(crate) is_gone: bool,
 }
 
 impl Input {
@@ -38,6 +40,7 @@ impl Input {
             next_offset: None,
             fetched: None,
             sealed: None,
+            is_gone: false,
         }
     }
 

@@ -14,8 +14,10 @@
 //! clock.
 //!
 //! Reading order: `record_queue` (records of one partition), `input` (a partition and its head), `offset_metadata`
-//! (what is committed beside an offset), `stream_task`, `punctuate` (what is due by time), `recovery` (how its stores come back, and are read from outside).
+//! (what is committed beside an offset), `stream_task`, `growth` (what it reads more later on), `punctuate` (what is due by time), `recovery` (how its
+//! stores come back, and are read from outside).
 
+mod growth;
 mod input;
 mod offset_metadata;
 mod punctuate;

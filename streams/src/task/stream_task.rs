@@ -41,7 +41,7 @@ pub(crate) struct Task {
     pub(super) nodes: Nodes,
     /// By store: the node that forwards its updates at a flush.
     listeners: Vec<Option<usize>>,
-    inputs: Vec<Input>,
+    pub(super) inputs: Vec<Input>,
     /// The input whose head is being processed.
     current: usize,
     pub(super) state: TaskState,
@@ -50,7 +50,7 @@ pub(crate) struct Task {
     /// Times and memos of the last committed epoch.
     pub(super) committed: Marks,
     /// The epochs that are sealed and not committed, oldest first.
-    sealed: VecDeque<(Epoch, Marks)>,
+    pub(super) sealed: VecDeque<(Epoch, Marks)>,
     /// Marks that were used, for their memory.
     spare: Marks,
     next_epoch: u64,
@@ -73,9 +73,9 @@ pub(crate) struct Sealed {
 /// Where a task stands, beside its stores.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    stream_time: i64,
+    pub(super) stream_time: i64,
     /// By input.
-    inputs: Vec<(i64, Option<i64>)>,
+    pub(super) inputs: Vec<(i64, Option<i64>)>,
     pub(super) memos: Vec<i64>,
 }
 
@@ -149,26 +149,6 @@ impl Task {
     /// The topic partitions it reads; `enqueue` takes their index.
     pub(crate) fn inputs(&self) -> &[Input] {
         &self.inputs
-    }
-
-    /// Begins to read a topic that a source takes by pattern, and gives its place among the inputs; none if no source
-    /// takes it.
-    ///
-    /// # Errors
-    /// If several sources would take it.
-    pub(crate) fn match_topic(&mut self, topic: &str) -> Result<Option<usize>> {
-        let Some(node) = self.topology.source_matching(topic)? else { return Ok(None) };
-        let Some(source) = self.chosen.iter().position(|&index| index == node) else { return Ok(None) };
-        let topic: Arc<str> = topic.into();
-        self.nodes.add_queue(source, &topic);
-        let queue = self.inputs.iter().filter(|input| input.source == source).count();
-        let input = Input::new(topic, self.id.partition, source, queue);
-        // An abort takes it back to its beginning.
-        let mark = (input.partition_time, input.next_offset);
-        let sealed = self.sealed.iter_mut().map(|(_, marks)| marks);
-        sealed.chain([&mut self.committed]).for_each(|marks| marks.inputs.push(mark));
-        self.inputs.push(input);
-        Ok(Some(self.inputs.len() - 1))
     }
 
     /// Takes over the metadata committed beside the offset of an input, given by its topic, before the first record is
@@ -335,7 +315,7 @@ impl Task {
         let offset = |(index, input): (usize, &mut Input)| {
             input.sealed = input.position();
             let metadata = OffsetMetadata { partition_time: input.partition_time, memos: memos.clone() };
-            Some((index, input.sealed?, metadata.encode()))
+            Some((index, input.sealed.filter(|_| !input.is_gone)?, metadata.encode()))
         };
         let offsets = self.inputs.iter_mut().enumerate().filter_map(offset).collect();
         Ok(Sealed { epoch, offsets })

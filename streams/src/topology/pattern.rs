@@ -44,6 +44,11 @@ impl Topology {
         self.patterns().next().is_some()
     }
 
+    /// Whether one of these nodes does.
+    pub(crate) fn reads_by_pattern(&self, nodes: &[usize]) -> bool {
+        self.patterns().any(|(index, _)| nodes.contains(&index))
+    }
+
     /// The sources that read by pattern, with their nodes.
     fn patterns(&self) -> impl Iterator<Item = (usize, &TopicPattern)> {
         self.nodes.iter().enumerate().filter_map(|(index, node)| match &node.kind {
@@ -59,7 +64,8 @@ impl Topology {
     pub(crate) fn source_matching(&self, topic: &str) -> Result<Option<usize>> {
         let named = |source: &NodeKind| match source {
             NodeKind::Source(source) => {
-                source.pattern.is_none() && source.topics.iter().any(|name| name == topic)
+                source.pattern.is_none()
+                    && source.topics.iter().any(|name| name == topic && !self.is_internal(name))
             }
             _ => false,
         };
@@ -98,6 +104,17 @@ impl Topology {
                 source.topics.push(topic.clone());
             }
         }
+        // What is read together with a pattern is read together with each topic of its.
+        for topics in &mut all.copartitions {
+            let matches = |topic: String| {
+                let node = self.patterns().find(|(_, pattern)| pattern.text == topic).map(|(index, _)| index);
+                match node.map(|node| &all.nodes[node].kind) {
+                    Some(NodeKind::Source(source)) => source.topics.clone(),
+                    _ => vec![topic],
+                }
+            };
+            *topics = std::mem::take(topics).into_iter().flat_map(matches).collect();
+        }
         Ok(all)
     }
 
@@ -113,7 +130,9 @@ impl Topology {
                 if source.pattern.is_some() {
                     continue;
                 }
-                for topic in source.topics.iter().filter(|topic| pattern.matches(topic)) {
+                // The application's own topics are left out.
+                let taken = |topic: &&String| pattern.matches(topic) && !self.is_internal(topic);
+                for topic in source.topics.iter().filter(taken) {
                     faults.push(format!(
                         "topic `{topic}` of source `{}` matches the pattern `{}` of source `{node}`: read it in one of them",
                         other.name, pattern.text

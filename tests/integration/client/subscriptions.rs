@@ -106,3 +106,26 @@ fn topics_are_chosen_by_what_their_names_match() {
         consumer.close().await.unwrap();
     });
 }
+
+#[test]
+fn a_member_may_wait_for_its_first_topic() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client_with(&[("metadata.max.age.ms", "100")]).await;
+        let mut consumer = member(&client, &cluster.name("awaiting"), "range");
+        let (prefix, own) = (cluster.name("await-"), cluster.name(""));
+        let prefix = prefix.trim_end_matches(own.as_str()).to_string();
+        let wanted = move |name: &str| name.starts_with(&prefix) && name.ends_with(&own);
+        consumer.subscribe_matching(wanted).unwrap();
+        loop {
+            let events = consumer.poll(Duration::from_millis(20)).await.unwrap().events;
+            if let Some(RebalanceEvent::Assigned { partitions, .. }) = events.first() {
+                assert!(partitions.is_empty(), "{partitions:?}");
+                break;
+            }
+        }
+        let topic = cluster.topic(&client, "await-1", 2).await;
+        let expected = partitions(&topic, 2);
+        poll_both(cluster, &mut [&mut consumer], "it has the topic", |owned| owned[0] == expected).await;
+        consumer.close().await.unwrap();
+    });
+}

@@ -11,6 +11,7 @@ mod global_stores;
 mod global_tables;
 mod instances;
 mod killed;
+mod patterns;
 mod processors;
 mod purge;
 mod queries;

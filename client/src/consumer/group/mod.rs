@@ -35,8 +35,14 @@ const MISSING_TOPIC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long leaving may take: nobody waits for it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Says of a topic's name whether it is wanted.
-pub(super) type Wanted = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Topics that are not all named.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    /// Wanted, there or not.
+    pub(super) named: BTreeSet<Arc<str>>,
+    /// Says of a topic that is there whether it is wanted, by its name.
+    pub(super) matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
 
 /// What the consumer and the group's task share.
 pub(super) struct Group {
@@ -200,9 +206,11 @@ impl Driver {
         let Some(wanted) = wanted.filter(|_| host.now() >= self.choose_at) else { return };
         match host.timeout(self.timeout(), self.client.refresh_all()).await {
             Ok(Ok(metadata)) => {
-                let chosen = metadata.topics().filter(|topic| !topic.is_internal && wanted(&topic.name));
-                // By name already, as metadata have them.
-                self.group.membership.lock().subscribe(chosen.map(|topic| Arc::clone(&topic.name)).collect());
+                let Wanted { named, matches } = wanted;
+                let matched = metadata.topics().filter(|topic| !topic.is_internal && matches(&topic.name));
+                let mut chosen = named;
+                chosen.extend(matched.map(|topic| Arc::clone(&topic.name)));
+                self.group.membership.lock().subscribe_for_now(chosen.into_iter().collect());
                 let age = Duration::from_millis(self.client.config().metadata_max_age_ms);
                 self.choose_at = host.now() + age;
             }

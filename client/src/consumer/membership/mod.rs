@@ -53,6 +53,8 @@ pub(super) struct Membership {
     options: MemberOptions,
     assignors: Vec<Arc<dyn Assignor>>,
     topics: Vec<Arc<str>>,
+    /// It is a member of the group also while there is no topic that it wants: some may come.
+    awaits_topics: bool,
     state: State,
     /// Its address, if known.
     coordinator: Option<String>,
@@ -84,6 +86,7 @@ impl Membership {
             options,
             assignors,
             topics: Vec::new(),
+            awaits_topics: false,
             state: State::Outside,
             coordinator: None,
             member_id: "".into(),
@@ -107,6 +110,17 @@ impl Membership {
 
     /// Wants these topics from now on.
     pub(super) fn subscribe(&mut self, topics: Vec<Arc<str>>) {
+        self.awaits_topics = false;
+        self.set_topics(topics);
+    }
+
+    /// Wants these topics from now on, of which there may be none by now.
+    pub(super) fn subscribe_for_now(&mut self, topics: Vec<Arc<str>>) {
+        self.awaits_topics = true;
+        self.set_topics(topics);
+    }
+
+    fn set_topics(&mut self, topics: Vec<Arc<str>>) {
         if self.topics != topics {
             self.topics = topics;
             self.rejoin.get_or_insert_with(|| "the subscription has changed".to_string());
@@ -116,6 +130,7 @@ impl Membership {
     /// Wants nothing any more, and tells the user nothing of what it had.
     pub(super) fn unsubscribe(&mut self) {
         self.topics.clear();
+        self.awaits_topics = false;
         self.owned.clear();
         self.to_release.clear();
         self.events.clear();
@@ -224,7 +239,7 @@ impl Membership {
                 return leave;
             }
         }
-        if self.topics.is_empty() {
+        if self.topics.is_empty() && !self.awaits_topics {
             let leave = self.leave();
             if !self.is_outside() {
                 self.lose();

@@ -3,6 +3,8 @@
 //! Cooperative (KIP-429): everybody goes on with what it keeps. A task that another member still runs is held back for
 //! this round; that member gives it up, the group is rebalanced once more, and then it is handed over. Meanwhile whoever
 //! is to get it follows its state.
+//!
+//! The leader plans anew at each rebalance: topics have come, gone or grown. What it planned with goes to every member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -12,15 +14,17 @@ use std::sync::Arc;
 use anabranch_client::consumer::assignor::{
     Assignor, GroupView, MemberAssignment, MemberSubscription, RebalanceProtocol,
 };
-use anabranch_client::{Client, ClientError, IsolationLevel, OffsetSpec, TopicPartition};
+use anabranch_client::{Client, ClientError, ErrorCode, IsolationLevel, OffsetSpec, TopicPartition};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::holdings::Holdings;
 use super::placement::{self, Placement, Policy, Process, Share, Tasks};
 use super::user_data::{Assignment, Processes, RUNNING, Subscription, Word};
+use crate::error::Error;
 use crate::processor::TaskId;
-use crate::runtime::topics::Plan;
+use crate::runtime::plan::{Plan, Planner};
+use crate::runtime::topics::{self, InternalTopicSettings};
 
 /// Its name in the group: instances of Java's Kafka Streams use another and are refused beside ours.
 const NAME: &str = "anabranch";
@@ -28,9 +32,12 @@ const NAME: &str = "anabranch";
 /// The assignor of one application.
 pub(crate) struct TaskAssignor {
     client: Client,
-    plan: Arc<Plan>,
+    planner: Arc<Planner>,
+    settings: InternalTopicSettings,
     policy: Policy,
     holdings: Arc<Holdings>,
+    /// As of the rebalance under way; members take it over from what they are assigned.
+    plan: Mutex<Arc<Plan>>,
     /// The ends of the changelogs, as of the rebalance under way.
     ends: Mutex<BTreeMap<TopicPartition, i64>>,
 }
@@ -43,25 +50,56 @@ struct Group<'a> {
 }
 
 impl TaskAssignor {
-    pub(crate) fn new(client: Client, plan: Arc<Plan>, policy: Policy, holdings: Arc<Holdings>) -> Self {
-        TaskAssignor { client, plan, policy, holdings, ends: Mutex::default() }
+    pub(crate) fn new(
+        client: Client,
+        planner: Arc<Planner>,
+        settings: InternalTopicSettings,
+        plan: Arc<Plan>,
+        policy: Policy,
+        holdings: Arc<Holdings>,
+    ) -> Self {
+        TaskAssignor {
+            client,
+            planner,
+            settings,
+            policy,
+            holdings,
+            plan: Mutex::new(plan),
+            ends: Mutex::default(),
+        }
     }
 
-    fn partitions(&self, task: TaskId) -> impl Iterator<Item = TopicPartition> {
-        self.plan.inputs(task).into_iter().map(|(topic, partition)| TopicPartition::new(topic, partition))
+    /// The plan for the topics that the members have seen, with their partitions of right now. Whatever it needs is made.
+    async fn plan_anew(&self, group: GroupView<'_>) -> Result<Arc<Plan>, ClientError> {
+        let plan = Arc::clone(&self.plan.lock());
+        let mut sources = BTreeMap::new();
+        for topic in group.members.values().flat_map(|member| &member.topics) {
+            if !self.planner.is_source(topic) {
+                continue;
+            }
+            // One that cannot be described right now is as it was.
+            let is_gone = group.metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let known = || plan.sources.get(&**topic).copied().filter(|_| !is_gone);
+            if let Some(count) = group.metadata.partition_count(topic).or_else(known) {
+                sources.insert(topic.to_string(), count);
+            }
+        }
+        if sources == plan.sources {
+            return Ok(plan);
+        }
+        let plan = self.planner.plan(&sources).map_err(|error| of_client(&error))?;
+        topics::make(&self.client, &plan, &self.settings).await.map_err(|error| of_client(&error))?;
+        Ok(Arc::new(plan))
     }
 
-    fn read<'a>(&self, group: GroupView<'a>) -> Result<Group<'a>, ClientError> {
+    fn read<'a>(&self, plan: &Plan, group: GroupView<'a>) -> Result<Group<'a>, ClientError> {
         let mut members = BTreeMap::new();
         let mut runners: BTreeMap<TaskId, BTreeSet<&String>> = BTreeMap::new();
         for (id, member) in group.members {
             let subscription = Subscription::decode(member.user_data.as_deref().unwrap_or_default())
                 .map_err(|error| ClientError::invalid(error.to_string()))?;
-            let owned: BTreeSet<&TopicPartition> = member.owned_partitions.iter().collect();
-            for task in self.plan.tasks() {
-                if self.partitions(task).any(|partition| owned.contains(&partition)) {
-                    runners.entry(task).or_default().insert(id);
-                }
+            for task in plan.readers_of(&member.owned_partitions) {
+                runners.entry(task).or_default().insert(id);
             }
             members.insert(id, (member, subscription));
         }
@@ -81,14 +119,14 @@ impl TaskAssignor {
     }
 
     /// All tasks, with what it takes to restore them.
-    fn tasks(&self) -> Tasks {
+    fn tasks(&self, plan: &Plan) -> Tasks {
         let ends = self.ends.lock();
         let total = |task: TaskId| {
-            let changelogs = self.plan.changelogs(task);
+            let changelogs = plan.changelogs(task);
             let end = |name: &TopicPartition| ends.get(name).copied().unwrap_or(0).unsigned_abs();
             (!changelogs.is_empty()).then(|| changelogs.iter().map(end).sum())
         };
-        self.plan.tasks().into_iter().map(|task| (task, total(task))).collect()
+        plan.tasks().into_iter().map(|task| (task, total(task))).collect()
     }
 
     /// A member as the placement sees it.
@@ -114,7 +152,7 @@ impl TaskAssignor {
 
     /// What a member is given, and what is held back.
     fn share(
-        &self,
+        plan: &Plan,
         id: &String,
         share: &Share,
         group: &Group<'_>,
@@ -126,8 +164,17 @@ impl TaskAssignor {
         let (free, held): (Vec<&TaskId>, Vec<&TaskId>) = share.active.iter().partition(is_free);
         let mut warmup = share.warmup.clone();
         warmup.extend(held.into_iter().filter(|task| tasks.get(*task).copied().flatten().is_some()));
-        let partitions = free.into_iter().flat_map(|task| self.partitions(*task)).collect();
+        let partitions = free.into_iter().flat_map(|task| plan.inputs(*task)).collect();
         (partitions, Assignment { standby: share.standby.clone(), warmup, ..Assignment::default() })
+    }
+}
+
+/// An error of this crate as one that the consumer fails with, or tries again after.
+fn of_client(error: &Error) -> ClientError {
+    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ClientError>());
+    match cause.is_some_and(ClientError::is_retriable) {
+        true => ClientError::retriable(error.to_string()),
+        false => ClientError::invalid(error.to_string()),
     }
 }
 
@@ -153,16 +200,18 @@ impl Assignor for TaskAssignor {
         Some(self.holdings.subscription().encode().into())
     }
 
-    /// Asks for the ends of the changelogs: how far copies of state are behind is seen against them.
+    /// Plans, and asks for the ends of the changelogs: how far copies of state are behind is seen against them.
     fn prepare<'a>(
         &'a self,
         group: GroupView<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<(), ClientError>> + Send + 'a>> {
         Box::pin(async move {
+            let plan = self.plan_anew(group).await?;
+            *self.plan.lock() = Arc::clone(&plan);
             let mut ends = BTreeMap::new();
             // One alone gets everything, however far it is.
             if group.members.len() > 1 {
-                let changelogs = self.plan.tasks().into_iter().flat_map(|task| self.plan.changelogs(task));
+                let changelogs = plan.tasks().into_iter().flat_map(|task| plan.changelogs(task));
                 let wanted = changelogs.map(|name| (name, OffsetSpec::Latest)).collect();
                 let listed = self.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
                 for (name, end) in listed {
@@ -175,13 +224,14 @@ impl Assignor for TaskAssignor {
     }
 
     fn assign(&self, group: GroupView<'_>) -> Result<BTreeMap<String, MemberAssignment>, ClientError> {
-        let group = self.read(group)?;
+        let plan = Arc::clone(&self.plan.lock());
+        let group = self.read(&plan, group)?;
         let fingerprint = self.fingerprint(&group);
         if fingerprint != self.holdings.fingerprint() {
             return Err(ClientError::invalid(ANOTHER_TOPOLOGY));
         }
         let shut_down = group.members.values().any(|(_, subscription)| subscription.shut_down);
-        let tasks = self.tasks();
+        let tasks = self.tasks(&plan);
         let mut processes = BTreeMap::new();
         for (id, (_, subscription)) in &group.members {
             if subscription.fingerprint == fingerprint {
@@ -198,12 +248,14 @@ impl Assignor for TaskAssignor {
                     member.owned_partitions.clone(),
                     Assignment { word: Word::ShutDown, ..Assignment::default() },
                 ),
-                Some(share) => self.share(id, share, &group, &tasks),
+                Some(share) => Self::share(&plan, id, share, &group, &tasks),
                 None => (Vec::new(), Assignment { word: Word::AnotherTopology, ..Assignment::default() }),
             };
             let is_mine = subscription.process_id == self.holdings.process_id();
             let probe = is_unsettled && is_mine;
-            let assignment = Assignment { probe, peers: here.clone(), gone: gone.clone(), ..assignment };
+            let sources = plan.sources.clone();
+            let assignment =
+                Assignment { probe, peers: here.clone(), gone: gone.clone(), sources, ..assignment };
             let user_data = Some(assignment.encode().into());
             assignments.insert((*id).clone(), MemberAssignment { partitions, user_data });
         }

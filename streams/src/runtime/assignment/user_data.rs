@@ -2,14 +2,16 @@
 //! here is the rest.
 //!
 //! ```text
-//! subscription: version u8 = 2 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
+//! subscription: version u8 = 3 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
 //!               | refused: tasks | tags: count u32 { text text } | peers: processes
 //!               flags: 1 shut the application down
 //! positions:    count u32 { task | records of the changelogs that are applied i64 }
-//! assignment:   version u8 = 2 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
+//! assignment:   version u8 = 3 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
+//!               | sources: topics
 //!               word: 0 go on, 1 this is another topology, 2 shut down         flags: 1 place anew after a while
 //! tasks:        count u32 { task }          task:    subtopology u32 | partition i32
 //! processes:    count u32 { process }       process: id 16 bytes | highest number of a worker u16
+//! topics:       count u32 { name: text | partitions i32 }
 //! text:         length u32 | UTF-8                                                  (all big-endian)
 //! ```
 
@@ -17,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::processor::TaskId;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Bytes of another version, or cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +84,8 @@ pub(crate) struct Assignment {
     pub(crate) peers: Processes,
     /// Processes that were in the group and are not any more: what they have left open is to be ended.
     pub(crate) gone: Processes,
+    /// The user's topics by which tasks are assigned, each with its number of partitions.
+    pub(crate) sources: BTreeMap<String, i32>,
 }
 
 impl Subscription {
@@ -101,10 +105,7 @@ impl Subscription {
         put_tasks(&mut bytes, &self.standing);
         put_tasks(&mut bytes, &self.refused);
         put_count(&mut bytes, self.tags.len());
-        for text in self.tags.iter().flat_map(|(key, value)| [key, value]) {
-            put_count(&mut bytes, text.len());
-            bytes.extend_from_slice(text.as_bytes());
-        }
+        self.tags.iter().flat_map(|(key, value)| [key, value]).for_each(|text| put_text(&mut bytes, text));
         put_processes(&mut bytes, &self.peers);
         bytes
     }
@@ -143,6 +144,11 @@ impl Assignment {
         put_tasks(&mut bytes, &self.warmup);
         put_processes(&mut bytes, &self.peers);
         put_processes(&mut bytes, &self.gone);
+        put_count(&mut bytes, self.sources.len());
+        for (topic, partitions) in &self.sources {
+            put_text(&mut bytes, topic);
+            bytes.extend_from_slice(&partitions.to_be_bytes());
+        }
         bytes
     }
 
@@ -165,12 +171,18 @@ impl Assignment {
             warmup: rest.many(8, Rest::task)?,
             peers: rest.processes()?,
             gone: rest.processes()?,
+            sources: rest.many(8, |rest| Ok((rest.text()?, i32::from_be_bytes(rest.take()?))))?,
         })
     }
 }
 
 fn put_count(bytes: &mut Vec<u8>, count: usize) {
     bytes.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_count(bytes, text.len());
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 fn put_task(bytes: &mut Vec<u8>, task: TaskId) {
@@ -292,6 +304,7 @@ mod tests {
             warmup: BTreeSet::from([task(1, 1), task(1, 2)]),
             peers: BTreeMap::from([([7; 16], 3)]),
             gone: BTreeMap::from([([8; 16], 1)]),
+            sources: BTreeMap::from([("clicks-eu".to_string(), 2), ("clicks-us".to_string(), 3)]),
         };
         check(&assignment, &assignment.encode(), Assignment::decode);
     }

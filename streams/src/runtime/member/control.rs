@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anabranch_client::TopicPartition;
 use tokio::sync::oneshot;
 
 use super::{Member, Shared};
@@ -161,8 +162,13 @@ impl Member {
     /// Reads a task's inputs from where the group has committed them, or from their start.
     async fn read_again(&mut self, id: TaskId) -> Result<()> {
         let inputs = self.inputs(id);
-        let committed = self.committed(&inputs).await?;
-        for input in &inputs {
+        self.seek_to_committed(&inputs).await
+    }
+
+    /// Reads partitions from where the group has committed them, or from their start.
+    pub(super) async fn seek_to_committed(&mut self, inputs: &[TopicPartition]) -> Result<()> {
+        let committed = self.committed(inputs).await?;
+        for input in inputs {
             let sought = match committed.get(input) {
                 Some(offset) => self.consumer.seek(input, offset.offset),
                 // Where the policy says otherwise, its offset is committed when the task is made.

@@ -5,24 +5,25 @@
 
 mod control;
 mod tasks;
+mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::records::Compression;
-use anabranch_client::{
-    AutoOffsetReset, ClientError, Consumer, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
-};
+use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, RebalanceEvent, TopicPartition};
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
 use super::assignment::user_data::{Assignment, Word};
+use super::beginnings::OffsetResets;
 use super::global::Reading;
 use super::instance::{Command, Shared, Stop};
 use super::local_state;
+use super::plan::Planner;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
@@ -48,13 +49,14 @@ const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// What the loop needs and keeps.
 pub(crate) struct Member {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) planner: Arc<Planner>,
     pub(crate) consumer: Consumer,
     pub(crate) workers: Workers,
     pub(crate) from_workers: mpsc::UnboundedReceiver<(usize, FromWorker)>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) task_config: TaskConfig,
     /// Where topics begin that nobody has read.
-    pub(crate) offset_resets: BTreeMap<String, AutoOffsetReset>,
+    pub(crate) offset_resets: OffsetResets,
     /// Reads the changelogs.
     pub(crate) changelogs: Changelogs,
     pub(crate) compression: Compression,
@@ -245,7 +247,10 @@ impl Member {
 
     /// Commits. What the group does not take for the moment (it is being rebalanced, its coordinator moves) is tried again
     /// after the next poll: only polling lets a rebalance go on.
-    async fn commit(&mut self, offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>>) {
+    async fn commit(&mut self, mut offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>>) {
+        // Of a topic that has gone meanwhile nothing can be committed.
+        let plan = self.shared.plan();
+        offsets.retain(|partition, _| plan.reader_of(partition).is_some());
         match self.consumer.commit_offsets(&offsets).await {
             Err(error) if error.is_retriable() => {
                 tracing::debug!(%error, "the commit is tried again");
@@ -297,13 +302,17 @@ impl Member {
         }
         if let Some(assignment) = &assignment {
             self.take_word(assignment)?;
+            self.take_sources(assignment).await?;
         }
+        let mut owned: BTreeSet<TopicPartition> = self.consumer.assignment().into_iter().collect();
         for event in events {
             match event {
                 // Nothing is begun any more.
                 RebalanceEvent::Assigned { .. } if self.ending.is_some() => {}
                 RebalanceEvent::Assigned { partitions, .. } => {
-                    let opened = self.tasks_of(&partitions);
+                    let mut opened = self.shared.plan().readers_of(&owned);
+                    opened.retain(|task| !self.given_up.contains(task));
+                    self.read_more(&opened, &partitions).await?;
                     if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
                         self.fence(&assignment.gone).await;
                     }
@@ -315,7 +324,8 @@ impl Member {
                 }
                 RebalanceEvent::Revoked(partitions) => {
                     self.enter_rebalancing();
-                    let gone = self.tasks_of(&partitions);
+                    owned.retain(|partition| !partitions.contains(partition));
+                    let gone = self.shared.plan().readers_of(&partitions);
                     self.given_up.retain(|task| !gone.contains(task));
                     let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
                         gone.into_iter().partition(|task| self.standing.contains(task));
@@ -323,7 +333,7 @@ impl Member {
                     self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
                 }
                 RebalanceEvent::Lost(partitions) => {
-                    let tasks = self.tasks_of(&partitions);
+                    let tasks = self.shared.plan().readers_of(&partitions);
                     self.given_up.retain(|task| !tasks.contains(task));
                     self.enter_rebalancing();
                     self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
@@ -452,20 +462,12 @@ impl Member {
         stopped
     }
 
-    /// Tasks of which a partition is among these.
-    fn tasks_of(&self, partitions: &[TopicPartition]) -> BTreeSet<TaskId> {
-        let partitions: BTreeSet<&TopicPartition> = partitions.iter().collect();
-        let reads = |task: &TaskId| self.inputs(*task).iter().any(|input| partitions.contains(input));
-        self.shared.plan.tasks().into_iter().filter(reads).collect()
-    }
-
     fn inputs(&self, task: TaskId) -> Vec<TopicPartition> {
-        let inputs = self.shared.plan.inputs(task).into_iter();
-        inputs.map(|(topic, partition)| TopicPartition::new(topic, partition)).collect()
+        self.shared.plan().inputs(task)
     }
 
     fn worker_of(&self, partition: &TopicPartition) -> Option<usize> {
-        let task = self.shared.reader_of(partition)?;
+        let task = self.shared.plan.lock().reader_of(partition)?;
         self.shared.placed.lock().get(&task).copied()
     }
 

@@ -11,7 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::batch_outbox::BatchOutbox;
-use crate::runtime::beginnings::beginnings;
 use crate::runtime::local_state::{drop_stores, is_stale};
 use crate::runtime::running_task::{Opening, RunningTask};
 use crate::runtime::worker::{Offsets, ToWorker, client_error};
@@ -35,7 +34,7 @@ impl Member {
         let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
         let closed = followed.difference(&self.standing).copied().collect();
         self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
-        let plan = Arc::clone(&self.shared.plan);
+        let plan = self.shared.plan();
         for id in plan.tasks() {
             if self.standing.contains(&id) && !active.contains(&id) && !followed.contains(&id) {
                 self.place(id, Role::Standby).await?;
@@ -137,8 +136,8 @@ impl Member {
     }
 
     async fn make_task(&mut self, id: TaskId, role: Role) -> Result<RunningTask> {
-        let shared = Arc::clone(&self.shared);
-        let Shared { plan, topology, client, .. } = &*shared;
+        let (plan, client) = (self.shared.plan(), self.shared.client.clone());
+        let topology = &plan.topology;
         let subtopology = plan.subtopology(id.subtopology);
         let nodes = subtopology.map(|subtopology| subtopology.nodes.clone());
         let nodes = nodes.ok_or_else(|| {
@@ -160,11 +159,11 @@ impl Member {
                 task.resume(&input.topic, &offset.metadata);
             }
             let unread = inputs.iter().filter(|input| !committed.contains_key(input));
-            self.begin(beginnings(client, &self.offset_resets, unread).await?).await;
+            self.begin(self.offset_resets.beginnings(&client, unread).await?).await;
         }
         Ok(RunningTask::new(Opening {
             task,
-            outbox: BatchOutbox::new(client.clone(), self.compression, BATCH_BYTES),
+            outbox: BatchOutbox::new(client, self.compression, BATCH_BYTES),
             role,
             changelogs: self.changelogs.clone(),
             listener: self.restore_listener.clone(),
@@ -172,7 +171,7 @@ impl Member {
     }
 
     /// Reads and commits from where the policies of the topics say.
-    async fn begin(&mut self, offsets: Offsets) {
+    pub(super) async fn begin(&mut self, offsets: Offsets) {
         if offsets.is_empty() {
             return;
         }

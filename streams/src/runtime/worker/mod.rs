@@ -28,6 +28,7 @@ use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
+use crate::topology::Topology;
 
 /// Records a task may process before the worker looks at its messages again.
 const RECORDS_PER_TURN: usize = 2000;
@@ -43,6 +44,9 @@ pub(crate) enum ToWorker {
     Open(Box<RunningTask>),
     /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
     Promote { task: TaskId, committed: Vec<(Arc<str>, String)> },
+    /// A task reads all topics of this topology from now on; with it comes what is committed beside the offsets of those
+    /// that are new to it.
+    ReadTopics { task: TaskId, topology: Arc<Topology>, committed: Vec<(Arc<str>, String)> },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
@@ -244,6 +248,11 @@ impl Worker {
                         let task = task.id();
                         self.tell(FromWorker::Restored(task));
                     }
+                }
+            }
+            ToWorker::ReadTopics { task, topology, committed } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.read_topics(&topology, &committed);
                 }
             }
             ToWorker::Sleep(asleep) => self.context.asleep = asleep,
