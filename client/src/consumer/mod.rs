@@ -35,7 +35,7 @@ pub use positions::LogBounds;
 pub use record::{ConsumerRecord, FetchedBatches};
 
 use crate::cluster::Client;
-use crate::config::{AutoOffsetReset, ConsumerConfig};
+use crate::config::{AutoOffsetReset, ConsumerConfig, IsolationLevel};
 use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
 use crate::list_offsets::OffsetSpec;
@@ -340,6 +340,19 @@ impl Consumer {
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
         self.fetcher.state.lock().positions.position(partition)
+    }
+
+    /// How many offsets lie between the position and the end of what may be read, as of the last fetch; `None` before the
+    /// first one (`currentLag` of KIP-695).
+    #[must_use]
+    pub fn current_lag(&self, partition: &TopicPartition) -> Option<i64> {
+        let state = self.fetcher.state.lock();
+        let bounds = state.positions.bounds(partition)?;
+        let end = match self.config.isolation_level {
+            IsolationLevel::ReadCommitted => bounds.last_stable_offset,
+            IsolationLevel::ReadUncommitted => bounds.high_watermark,
+        };
+        Some(end.saturating_sub(state.positions.position(partition)?))
     }
 
     /// What the leader said of the partition's log with the last fetch.

@@ -46,6 +46,9 @@ pub struct StreamsConfig {
     /// `buffered.records.per.partition`: above it a partition is paused. 50,000 where Kafka Streams has 1,000: whole
     /// batches are fetched, and a pause costs a round trip.
     pub buffered_records_per_partition: usize,
+    /// `max.task.idle.ms`: how long a task that reads several partitions waits for one that is empty, on the broker too,
+    /// before it processes records of the others; 0: only for what is still to be fetched; -1: not at all.
+    pub max_task_idle_ms: i64,
     /// `repartition.purge.interval.ms`: how often processed records of repartition topics are deleted.
     pub repartition_purge_interval_ms: u64,
     /// `task.timeout.ms`: how long a task retries what the broker refuses for the moment.
@@ -88,6 +91,7 @@ impl Default for StreamsConfig {
             guarantee: Guarantee::AtLeastOnce,
             replication_factor: -1,
             buffered_records_per_partition: 50_000,
+            max_task_idle_ms: 0,
             repartition_purge_interval_ms: 30_000,
             task_timeout_ms: 300_000,
             poll_ms: 100,
@@ -241,14 +245,7 @@ impl StreamsConfig {
             "buffered.records.per.partition" => {
                 self.buffered_records_per_partition = number(key, value, 1, usize::MAX)?;
             }
-            "max.task.idle.ms" if value.trim() != "-1" => {
-                return Err(refused(
-                    key,
-                    value,
-                    "-1: a task does not wait for partitions that are empty yet",
-                ));
-            }
-            "max.task.idle.ms" => {}
+            "max.task.idle.ms" => self.max_task_idle_ms = number(key, value, -1, i64::MAX)?,
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval_ms = number(key, value, 0, u64::MAX)?
             }
@@ -408,12 +405,6 @@ mod tests {
             Err("`processing.guarantee` = `twice`: must be at_least_once or exactly_once_v2"),
         );
         check(&[("max.task.idle.ms", "-1")], Ok("30000 1 10485760"));
-        check(
-            &[("max.task.idle.ms", "0")],
-            Err(
-                "`max.task.idle.ms` = `0`: must be -1: a task does not wait for partitions that are empty yet",
-            ),
-        );
         check(
             &[("main.consumer.enable.auto.commit", "true")],
             Err(

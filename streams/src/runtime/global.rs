@@ -243,6 +243,8 @@ impl GlobalReader {
         let nodes = topology.global_nodes();
         // It has its place beside all tasks of the group.
         let id = TaskId { subtopology: u32::MAX, partition: 0 };
+        // No topic of a global store waits for another.
+        let task_config = TaskConfig { max_idle_ms: -1, ..task_config };
         let task = Task::new(topology, nodes, id, task_config)?;
         let host = client.host().clone();
         let last_checkpoint = host.now();

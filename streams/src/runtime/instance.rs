@@ -20,7 +20,7 @@ use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
 use super::local_state;
-use super::member::{Member, Timing};
+use super::member::{Member, Timing, ToldLags};
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
@@ -344,6 +344,7 @@ impl Instance {
             policies: self.policies.clone(),
             caching: self.config.cache_max_bytes > 0,
             emit_interval_ms: 1_000,
+            max_idle_ms: self.config.max_task_idle_ms,
             engine,
             globals: Globals::default(),
         };
@@ -418,6 +419,7 @@ impl Instance {
             asleep: false,
             given_up: BTreeSet::new(),
             ending: None,
+            lags: ToldLags::default(),
             timing: Timing {
                 probing_interval: Duration::from_millis(self.config.probing_rebalance_interval_ms),
                 acceptable_lag: self.config.acceptable_recovery_lag,

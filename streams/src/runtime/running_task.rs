@@ -496,6 +496,18 @@ impl RunningTask {
         }
     }
 
+    /// Notes how many offsets of a partition are still to be fetched.
+    pub(crate) fn note_lag(&mut self, partition: &TopicPartition, lag: i64) {
+        if let Some(input) = self.inputs.get(partition).filter(|input| !self.rewinding.contains(input)) {
+            self.task.note_lag(*input, lag);
+        }
+    }
+
+    /// When it has waited for long enough for records that do not come, by the wall clock.
+    pub(crate) fn waits_until(&self) -> Option<i64> {
+        self.task.waits_until()
+    }
+
     /// Committed rows that the engine does not have yet.
     pub(crate) fn unstored_rows(&self) -> usize {
         self.task.unstored_rows()

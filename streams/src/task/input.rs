@@ -25,6 +25,10 @@ pub(crate) struct Input {
     pub(super) sealed: Option<i64>,
     /// The topic is there no more: what was read of it is processed, and nothing of it is committed.
     pub(crate) is_gone: bool,
+    /// How many offsets the broker has that are not here; none: it was not heard of since reading began.
+    pub(super) lag: Option<i64>,
+    /// While nothing is here, and the broker has nothing either: until when it is waited for, by the wall clock.
+    pub(super) idle_until: Option<i64>,
 }
 
 impl Input {
@@ -41,6 +45,8 @@ impl Input {
             fetched: None,
             sealed: None,
             is_gone: false,
+            lag: None,
+            idle_until: None,
         }
     }
 
@@ -59,6 +65,9 @@ impl Input {
         self.partition_time = partition_time;
         self.next_offset = next_offset;
         self.sealed = None;
+        // One of which nothing came is not read again.
+        self.lag = self.lag.filter(|_| self.fetched.is_none());
+        self.idle_until = None;
         self.fetched = self.fetched.map(|(from, _)| next_offset.unwrap_or(from)).map(|at| (at, at));
     }
 

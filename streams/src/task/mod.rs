@@ -14,13 +14,14 @@
 //! clock.
 //!
 //! Reading order: `record_queue` (records of one partition), `input` (a partition and its head), `offset_metadata`
-//! (what is committed beside an offset), `stream_task`, `growth` (what it reads more later on), `punctuate` (what is due by time), `recovery` (how its
-//! stores come back, and are read from outside).
+//! (what is committed beside an offset), `stream_task`, `readiness` (what is waited for), `growth` (what it reads more later
+//! on), `punctuate` (what is due by time), `recovery` (how its stores come back, and are read from outside).
 
 mod growth;
 mod input;
 mod offset_metadata;
 mod punctuate;
+mod readiness;
 mod record_queue;
 mod recovery;
 mod stream_task;

@@ -25,6 +25,8 @@ pub(crate) struct TaskConfig {
     pub(crate) caching: bool,
     /// How often results that come when a window closes are looked for, by the wall clock (1,000 ms in Kafka Streams).
     pub(crate) emit_interval_ms: i64,
+    /// How long an input is waited for that has no records; below zero: not at all.
+    pub(crate) max_idle_ms: i64,
     /// Keeps the rows of persistent stores; `None`: all stores are in memory and come back from their changelogs.
     pub(crate) engine: Option<Arc<dyn Engine>>,
     /// The stores that all tasks of the instance share.
@@ -182,7 +184,7 @@ impl Task {
     }
 
     /// Processes one record: the one with the lowest time at the head of any queue; then calls what is due by stream
-    /// time. False if no record waits.
+    /// time. False if no record waits, or one that is still to come might have a lower time.
     ///
     /// # Errors
     /// If a record fails and the policy says to stop, if user code panics, or if the outbox fails. The task must then be
@@ -190,7 +192,7 @@ impl Task {
     pub(crate) fn process(&mut self, wall_clock_ms: i64, outbox: &mut dyn Outbox) -> Result<bool> {
         self.start(wall_clock_ms, outbox)?;
         self.state.wall_clock_ms = wall_clock_ms;
-        if self.inputs.iter().all(|input| input.buffered() == 0) {
+        if self.waits(wall_clock_ms) || self.inputs.iter().all(|input| input.buffered() == 0) {
             return Ok(false);
         }
         let head = |task: &Task| {
@@ -529,6 +531,7 @@ impl TaskConfig {
             policies: Policies::all(crate::policy::fail()),
             caching: true,
             emit_interval_ms: 0,
+            max_idle_ms: -1,
             engine: None,
             globals: Globals::default(),
         }

@@ -177,6 +177,7 @@ impl TestDriver {
             policies,
             caching: config.caching,
             emit_interval_ms: config.emit_interval_ms,
+            max_idle_ms: -1,
             engine: None,
             globals: topology.globals(&config.application_id, BTreeMap::new(), |store| {
                 Ok(GlobalRows::in_memory(&store.name))

@@ -9,6 +9,7 @@ mod exactly_once;
 mod foreign_keys;
 mod global_stores;
 mod global_tables;
+mod idling;
 mod instances;
 mod killed;
 mod patterns;

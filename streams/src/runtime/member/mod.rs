@@ -4,6 +4,7 @@
 //! workers, all of whom are one member. It never looks into a record.
 
 mod control;
+mod lags;
 mod tasks;
 mod topics;
 
@@ -16,6 +17,7 @@ use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, RebalanceE
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::lags::ToldLags;
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
 use super::assignment::user_data::{Assignment, Word};
@@ -72,6 +74,8 @@ pub(crate) struct Member {
     pub(crate) given_up: BTreeSet<TaskId>,
     /// Why the application is to end everywhere, and until when the group's word for it is awaited.
     pub(crate) ending: Option<(Error, Instant)>,
+    /// What workers know of records that are still to be fetched.
+    pub(crate) lags: ToldLags,
     pub(crate) timing: Timing,
     /// What is to be followed, and what of it is to run here once it has caught up.
     pub(crate) standing: BTreeSet<TaskId>,
@@ -211,6 +215,7 @@ impl Member {
                             self.tell(worker, ToWorker::Records(fetched));
                         }
                     }
+                    self.tell_lags();
                 }
             }
         }
@@ -273,6 +278,7 @@ impl Member {
         for (partition, offset) in offsets {
             match self.consumer.seek(partition, *offset) {
                 Ok(()) => {
+                    self.lags.forget(partition);
                     if let Some(worker) = self.worker_of(partition) {
                         self.tell(worker, ToWorker::Rewound(partition.clone()));
                     }

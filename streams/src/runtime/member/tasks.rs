@@ -52,6 +52,9 @@ impl Member {
         }
         let worker = self.worker_with_fewest(role)?;
         self.shared.placed.lock().insert(id, worker);
+        if role == Role::Active {
+            self.watch_lags(id);
+        }
         self.tell(worker, ToWorker::Open(Box::new(running)));
         Ok(())
     }
@@ -83,6 +86,7 @@ impl Member {
             self.holdings.opened(id, Role::Active, progress);
         }
         self.wait_for_state(id);
+        self.watch_lags(id);
         self.tell(worker, ToWorker::Promote { task: id, committed: metadata });
         Ok(())
     }

@@ -76,7 +76,10 @@ impl Member {
         Ok(())
     }
 
-    fn let_read(&self, task: TaskId, committed: Vec<(Arc<str>, String)>) {
+    fn let_read(&mut self, task: TaskId, committed: Vec<(Arc<str>, String)>) {
+        if self.holdings.open(Role::Active).contains(&task) {
+            self.watch_lags(task);
+        }
         let topology = Arc::clone(&self.shared.plan.lock().topology);
         let worker = self.shared.placed.lock().get(&task).copied();
         if let Some(worker) = worker {

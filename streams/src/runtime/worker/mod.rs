@@ -53,6 +53,8 @@ pub(crate) enum ToWorker {
     Records(FetchedBatches),
     /// What comes of the partition from now on is read from where an abort went back to.
     Rewound(TopicPartition),
+    /// So many offsets of these partitions are still to be fetched.
+    Lags(Vec<(TopicPartition, i64)>),
     /// Stop processing for a while, or go on.
     Sleep(bool),
     /// These tasks go to another worker, after a commit.
@@ -276,6 +278,11 @@ impl Worker {
             }
             ToWorker::Rewound(partition) => {
                 self.tasks.values_mut().for_each(|task| task.rewound(&partition));
+            }
+            ToWorker::Lags(lags) => {
+                for (partition, lag) in &lags {
+                    self.tasks.values_mut().for_each(|task| task.note_lag(partition, *lag));
+                }
             }
             ToWorker::Abandon => return Ok(true),
             ToWorker::Lose { tasks, reply } => {
@@ -556,7 +563,9 @@ impl Worker {
         let uncommitted =
             !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
         let commit = uncommitted.then(|| self.last_commit + self.context.commit_interval);
-        let punctuation = self.tasks.values().filter_map(RunningTask::next_punctuation).min();
+        let tasks = self.tasks.values().filter(|task| task.is_restored());
+        let punctuation =
+            tasks.flat_map(|task| [task.next_punctuation(), task.waits_until()]).flatten().min();
         let punctuation = punctuation.filter(|_| !self.fenced && !self.context.asleep).map(|due| {
             let wait_ms = due.saturating_sub(self.context.host.wall_clock_ms()).max(1);
             self.context.host.now() + Duration::from_millis(wait_ms.unsigned_abs())
