@@ -300,8 +300,14 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
                 self.expires_at(end, row);
                 Ok(())
             }
-            // Nobody can write before it any more, so nobody needs to know when the key was deleted.
-            None if value == Some(DELETED) && valid_from < start => self.rows.remove_silently(&row),
+            // Nobody can write before it any more, so nobody needs to know when the key was deleted. What it has ended, and
+            // the queue may not have come to yet, goes first: else that would be the latest version again.
+            None if value == Some(DELETED) && valid_from < start => {
+                while let Some((before, _)) = self.last_up_to(valid_from.saturating_sub(1))? {
+                    self.rows.remove_silently(&row_key(&self.key_bytes, before))?;
+                }
+                self.rows.remove_silently(&row)
+            }
             None => Ok(()),
         }
     }
@@ -540,7 +546,11 @@ mod tests {
                     store.store.restored_to(end).unwrap();
                     (observed, model) = (committed.0, committed.1.clone());
                 }
-                3..5 => _ = store.store.write_behind().unwrap(),
+                3 => _ = store.store.write_behind().unwrap(),
+                4 => {
+                    store.store.write_behind().unwrap();
+                    store.store.evict(random.below(10_000) as usize);
+                }
                 _ => {
                     let value = (random.below(4) > 0).then(|| step.to_string());
                     let put = store.put(key, value.as_deref(), timestamp);
