@@ -36,6 +36,8 @@ struct SegmentStore {
     store: Box<dyn EngineStore>,
     /// Whether every row of it is in memory too.
     complete: bool,
+    /// Read since the eviction last came by.
+    used: bool,
 }
 
 /// Rows of a chunk that belong together.
@@ -50,7 +52,7 @@ impl SegmentStores {
             if let Some(segment) = number.and_then(|number| number.parse().ok()) {
                 let store = engine.open_store(&found)?;
                 let complete = store.is_empty()?;
-                segments.insert(segment, SegmentStore { store, complete });
+                segments.insert(segment, SegmentStore { store, complete, used: false });
             }
         }
         Ok(SegmentStores { engine, name: name.to_owned(), keys, segments })
@@ -71,12 +73,26 @@ impl SegmentStores {
         self.segments.values().all(|segment| segment.complete)
     }
 
-    /// The first segment from one to another of which rows may be missing in memory.
-    pub(crate) fn incomplete(&self, first: u64, last: u64) -> Option<u64> {
+    /// The first segment from one to another of which rows may be missing in memory. Those before it are used.
+    pub(crate) fn incomplete(&mut self, first: u64, last: u64) -> Option<u64> {
         if first > last {
             return None;
         }
-        self.segments.range(first..=last).find(|(_, segment)| !segment.complete).map(|(segment, _)| *segment)
+        for (number, segment) in self.segments.range_mut(first..=last) {
+            segment.used = true;
+            if !segment.complete {
+                return Some(*number);
+            }
+        }
+        None
+    }
+
+    /// The segments that were not used since this was asked last, oldest first.
+    pub(crate) fn unused(&mut self) -> Vec<u64> {
+        let unused = |(number, segment): (&u64, &mut SegmentStore)| {
+            (!std::mem::take(&mut segment.used)).then_some(*number)
+        };
+        self.segments.iter_mut().filter_map(unused).collect()
     }
 
     /// Notes that all rows of a segment are in memory, or that one is not. False if the engine has no such segment.
@@ -139,7 +155,7 @@ impl SegmentStores {
             std::collections::btree_map::Entry::Vacant(new) => {
                 let store = self.engine.open_store(&format!("{}{SEPARATOR}{segment}", self.name))?;
                 // Its rows come from memory.
-                new.insert(SegmentStore { store, complete: true })
+                new.insert(SegmentStore { store, complete: true, used: true })
             }
         };
         Ok(&mut *store.store)

@@ -43,6 +43,8 @@ pub(super) struct Behind {
     run: Option<Run>,
     /// The slot that the eviction looks at next.
     hand: u32,
+    /// The epoch that was stored when the eviction last found nothing more: until another one is, it looks no further.
+    exhausted: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Behind {
             dirty: Vec::new(),
             run: None,
             hand: 0,
+            exhausted: None,
         })
     }
 
@@ -293,30 +296,54 @@ impl KeyValueTable {
     }
 
     /// Evicts rows that the engine has too, those not used for long first, until at most `bytes` are resident. Rows that
-    /// are not yet stored stay: write them behind first.
+    /// are not yet stored stay: write them behind first. Where rows are read by group, a read brings back whole segments,
+    /// so whole segments go, and the newest one stays.
     pub fn evict(&mut self, bytes: usize) {
+        let has_groups = self.rows.has_groups();
         let Some(behind) = &mut self.behind else { return };
+        if self.rows.bytes() <= bytes || behind.exhausted == Some(behind.stored) {
+            return;
+        }
+        if let Some(segments) = behind.segments.as_mut().filter(|_| has_groups) {
+            let newest = self.rows.newest_segment();
+            for segment in segments.unused() {
+                if self.rows.bytes() <= bytes || Some(segment) == newest {
+                    return;
+                }
+                let slots: Vec<u32> = self.rows.segment_slots(segment, segment).collect();
+                slots.into_iter().for_each(|slot| _ = self.evict_row(slot));
+            }
+            return;
+        }
         let slots = self.rows.slab.slots();
         // In the first round the hand takes away the marks of use, in the second the rows.
         for _ in 0..2 * u64::from(slots) {
-            if self.rows.bytes() <= bytes {
-                return;
-            }
+            let Some(behind) = &mut self.behind else { return };
             let slot = behind.hand;
             behind.hand = (slot + 1) % slots;
-            let entry = self.rows.get(slot);
-            if !entry.occupied || entry.epoch > behind.stored || entry.pending != NONE {
-                continue;
-            }
-            if entry.referenced {
+            if self.rows.get(slot).referenced {
                 self.rows.get_mut(slot).referenced = false;
-                continue;
+            } else if self.evict_row(slot) && self.rows.bytes() <= bytes {
+                return;
             }
-            if !entry.is_absent() && !behind.set_incomplete_for(entry.key()) {
-                continue;
-            }
-            self.rows.remove(slot);
         }
+        if let Some(behind) = &mut self.behind {
+            behind.exhausted = Some(behind.stored);
+        }
+    }
+
+    /// Evicts a row if it is clean; whether it was.
+    fn evict_row(&mut self, slot: u32) -> bool {
+        let Some(behind) = &mut self.behind else { return false };
+        let entry = self.rows.get(slot);
+        if !entry.occupied || entry.epoch > behind.stored || entry.pending != NONE {
+            return false;
+        }
+        if !entry.is_absent() && !behind.set_incomplete_for(entry.key()) {
+            return false;
+        }
+        self.rows.remove(slot);
+        true
     }
 
     /// Forgets the rows of the segments before this one, in memory and in the engine. No deletion is emitted and nothing
@@ -345,7 +372,7 @@ impl KeyValueTable {
     /// Reads the segments from one to another whole, if rows of them are not in memory: who reads ranges asks for them
     /// with every record.
     pub(super) fn load_segments(&mut self, first: u64, last: u64) -> Result<()> {
-        let missing = |table: &Self| table.behind.as_ref()?.segments.as_ref()?.incomplete(first, last);
+        let missing = |table: &mut Self| table.behind.as_mut()?.segments.as_mut()?.incomplete(first, last);
         while let Some(segment) = missing(self) {
             self.load_segment(segment)?;
         }

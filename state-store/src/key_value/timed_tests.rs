@@ -268,6 +268,41 @@ fn an_expired_segment_leaves_memory_and_engine() {
     );
 }
 
+/// Who reads groups reads whole segments: so they go whole, the oldest first, and the newest stays.
+#[test]
+fn segments_that_are_read_by_group_are_evicted_whole() {
+    let mut table = Disk::Memory(MemoryEngine::new()).open(false);
+    let mut read = |table: &mut KeyValueTable, from: u64, to: u64| {
+        let mut rows = 0;
+        let each = |_: &[u8], _: Row<'_>| {
+            rows += 1;
+            ControlFlow::Continue(())
+        };
+        table.scan_group(b"k", (from, 0), (to, 9), Order::Forward, each).expect("memory");
+        rows
+    };
+    for time in 0..50 {
+        table.put(&bytes((b"k", (time, 0))), Some(Row::new(&[7; 20], 0)), &Context::none(0)).expect("memory");
+    }
+    assert_eq!(read(&mut table, 0, 49), 50);
+    let epoch = table.seal_epoch().expect("nothing is pending");
+    table.commit_epoch(epoch, None).expect("sealed");
+    table.evict(0);
+    assert_eq!(table.resident_rows(), 50, "nothing is stored yet");
+    table.write_behind_all().expect("memory does not fail");
+    let bytes_of_all = table.resident_bytes();
+    // Written in this round: none has been unused for one.
+    table.evict(0);
+    assert_eq!(table.resident_rows(), 50);
+    assert_eq!(read(&mut table, 25, 29), 5);
+    table.evict(bytes_of_all * 3 / 4);
+    assert_eq!(table.resident_rows(), 30, "two segments of ten rows each");
+    table.evict(0);
+    assert_eq!(table.resident_rows(), 10, "the third was not used since");
+    assert_eq!(read(&mut table, 15, 44), 30);
+    assert_eq!(table.resident_rows(), 40, "three segments have come back");
+}
+
 #[test]
 fn groups_ask_for_keys_with_a_time() {
     let mut table = KeyValueTable::in_memory(TableOptions::default());

@@ -131,6 +131,16 @@ impl RowMap {
         self.segments.oldest()
     }
 
+    /// The newest segment that has rows in memory.
+    pub(crate) fn newest_segment(&self) -> Option<u64> {
+        self.segments.newest()
+    }
+
+    /// Whether rows are read by group, and so whole segments at a time.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.clusters.is_some()
+    }
+
     /// The slots of the segments from one to another, segment by segment.
     pub(crate) fn segment_slots(&self, first: u64, last: u64) -> impl Iterator<Item = u32> {
         self.segments.slots(first, last)

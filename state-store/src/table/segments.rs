@@ -32,6 +32,11 @@ impl Segments {
         self.slots.first_key_value().map(|(segment, _)| *segment)
     }
 
+    /// The newest segment that has rows.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.slots.last_key_value().map(|(segment, _)| *segment)
+    }
+
     /// The slots of the segments from one to another, segment by segment.
     pub(crate) fn slots(&self, first: u64, last: u64) -> impl Iterator<Item = u32> {
         let segments = (first <= last).then(|| self.slots.range(first..=last));

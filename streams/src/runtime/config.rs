@@ -35,6 +35,9 @@ pub struct StreamsConfig {
     pub commit_interval_ms: u64,
     /// `statestore.cache.max.bytes`, over all workers; 0 switches caching off.
     pub cache_max_bytes: usize,
+    /// `statestore.memory.max.bytes`, over all workers: rows of stores on disk that are kept in memory as well. What the
+    /// disk has is dropped beyond it, the longest unused first. (Kafka Streams has a cache in RocksDB for each store.)
+    pub memory_max_bytes: usize,
     /// `num.stream.threads`: workers, each on a thread of its own.
     pub threads: usize,
     /// `state.dir`; none: state lives in memory and comes back from changelogs.
@@ -86,6 +89,7 @@ impl Default for StreamsConfig {
         StreamsConfig {
             commit_interval_ms: 30_000,
             cache_max_bytes: 10 * 1024 * 1024,
+            memory_max_bytes: 256 * 1024 * 1024,
             threads: 1,
             state_dir: None,
             guarantee: Guarantee::AtLeastOnce,
@@ -182,6 +186,7 @@ const KNOWN: &[&str] = &[
     "state.cleanup.delay.ms",
     "state.dir",
     "statestore.cache.max.bytes",
+    "statestore.memory.max.bytes",
     "task.timeout.ms",
 ];
 
@@ -232,6 +237,7 @@ impl StreamsConfig {
         match key {
             "commit.interval.ms" => self.commit_interval_ms = number(key, value, 0, u64::MAX)?,
             "statestore.cache.max.bytes" => self.cache_max_bytes = number(key, value, 0, usize::MAX)?,
+            "statestore.memory.max.bytes" => self.memory_max_bytes = number(key, value, 0, usize::MAX)?,
             "num.stream.threads" => self.threads = number(key, value, 1, 1024)?,
             "state.dir" => self.state_dir = Some(not_empty(key, value)?),
             "processing.guarantee" => {

@@ -332,6 +332,7 @@ impl Instance {
             patience: Duration::from_millis(self.config.task_timeout_ms),
             commit_interval: Duration::from_millis(self.config.commit_interval_ms),
             cache_max_bytes: self.config.cache_max_bytes,
+            memory_max_bytes: self.config.memory_max_bytes,
             buffered_records: self.config.buffered_records_per_partition,
             to_instance: to_instance.clone(),
             holdings: Arc::clone(&holdings),

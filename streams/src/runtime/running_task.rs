@@ -521,6 +521,16 @@ impl RunningTask {
         self.task.write_behind()
     }
 
+    /// Bytes of rows in memory before an engine, by store.
+    pub(crate) fn resident_bytes(&self) -> impl Iterator<Item = usize> {
+        self.task.resident_bytes()
+    }
+
+    /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
+    pub(crate) fn evict(&mut self, bytes: usize) {
+        self.task.evict(bytes);
+    }
+
     pub(crate) fn uncommitted_bytes(&self) -> usize {
         self.task.uncommitted_bytes()
     }

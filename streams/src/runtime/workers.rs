@@ -36,6 +36,8 @@ pub(crate) struct WorkerParts {
     pub(crate) commit_interval: Duration,
     /// `statestore.cache.max.bytes`, of all workers together.
     pub(crate) cache_max_bytes: usize,
+    /// `statestore.memory.max.bytes`, of all workers together.
+    pub(crate) memory_max_bytes: usize,
     pub(crate) buffered_records: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
@@ -44,8 +46,9 @@ pub(crate) struct WorkerParts {
 /// The workers of an instance.
 pub(crate) struct Workers {
     parts: WorkerParts,
-    /// Each worker's part of the cache.
+    /// Each worker's part of the cache, and of the memory of stores on disk.
     cache_bytes: Arc<AtomicUsize>,
+    memory_bytes: Arc<AtomicUsize>,
     senders: WorkerSenders,
     threads: BTreeMap<usize, Thread>,
     /// Threads that did not come back from user code, by the numbers that they had: these are not given again.
@@ -64,9 +67,11 @@ impl Workers {
     /// None yet.
     pub(crate) fn new(parts: WorkerParts) -> Self {
         let cache_bytes = Arc::new(AtomicUsize::new(parts.cache_max_bytes));
+        let memory_bytes = Arc::new(AtomicUsize::new(parts.memory_max_bytes));
         Workers {
             parts,
             cache_bytes,
+            memory_bytes,
             senders: WorkerSenders::default(),
             threads: BTreeMap::new(),
             retired: BTreeMap::new(),
@@ -116,6 +121,7 @@ impl Workers {
             commit_interval: self.parts.commit_interval,
             uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
             cache_max_bytes: Arc::clone(&self.cache_bytes),
+            memory_max_bytes: Arc::clone(&self.memory_bytes),
             buffered_records: self.parts.buffered_records,
             busy: Busy::default(),
             asleep,
@@ -143,7 +149,9 @@ impl Workers {
     /// Their number has changed.
     fn counted(&self) {
         let numbers = self.numbers();
-        self.cache_bytes.store(self.parts.cache_max_bytes / numbers.len().max(1), Ordering::Relaxed);
+        let workers = numbers.len().max(1);
+        self.cache_bytes.store(self.parts.cache_max_bytes / workers, Ordering::Relaxed);
+        self.memory_bytes.store(self.parts.memory_max_bytes / workers, Ordering::Relaxed);
         self.parts.holdings.set_workers(numbers);
     }
 

@@ -57,6 +57,14 @@ macro_rules! leave_to_rows {
             self.$($rows).+.write_behind()
         }
 
+        fn resident_bytes(&self) -> usize {
+            self.$($rows).+.resident_bytes()
+        }
+
+        fn evict(&mut self, bytes: usize) {
+            self.$($rows).+.evict(bytes);
+        }
+
         fn uncommitted_bytes(&self) -> usize {
             self.$($rows).+.uncommitted_bytes()
         }
@@ -78,6 +86,7 @@ pub(super) struct Rows {
     pub(super) cached: bool,
     /// Empty if the rows are shared.
     table: KeyValueTable,
+    has_engine: bool,
     shared: Option<Shared>,
     /// If rows have a time.
     expiry: Option<Expiry>,
@@ -119,6 +128,7 @@ impl Rows {
             changelog: init.changelog.clone(),
             cached: init.cached,
             table,
+            has_engine: init.engine.is_some(),
             shared: init.shared.clone().map(|rows| Shared { rows, read: RowBuffer::default() }),
             expiry: None,
             sealed: None,
@@ -383,6 +393,14 @@ impl Rows {
     /// Writes a chunk of committed rows to the engine; false if nothing is left.
     pub(super) fn write_behind(&mut self) -> Result<bool> {
         self.table.write_behind(CHUNK_BYTES).map_err(|error| store_error(&self.name, error))
+    }
+
+    pub(super) fn resident_bytes(&self) -> usize {
+        if self.has_engine { self.table.resident_bytes() } else { 0 }
+    }
+
+    pub(super) fn evict(&mut self, bytes: usize) {
+        self.table.evict(bytes);
     }
 
     /// The topic that brings the store back.

@@ -315,6 +315,12 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
         Ok(false)
     }
 
+    fn resident_bytes(&self) -> usize {
+        0
+    }
+
+    fn evict(&mut self, _: usize) {}
+
     fn changelog(&self) -> Option<&OutTopic> {
         self.changelog.as_ref()
     }

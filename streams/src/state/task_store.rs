@@ -52,6 +52,12 @@ pub(crate) trait TaskStore: Any + Send {
     /// Writes a chunk of them; false if nothing is left.
     fn write_behind(&mut self) -> Result<bool>;
 
+    /// Bytes of rows in memory before its engine; none if memory is all that it has.
+    fn resident_bytes(&self) -> usize;
+
+    /// Forgets rows that its engine has, until so many bytes are in memory.
+    fn evict(&mut self, bytes: usize);
+
     /// The topic that brings it back, if it is logged.
     fn changelog(&self) -> Option<&OutTopic>;
 

@@ -164,7 +164,11 @@ fn check<S: Timed>(supplier: &StoreSupplier, seed: u64, on_disk: bool) {
                 store.forget(committed.log);
                 model = committed.clone();
             }
-            2..4 => _ = store.store.write_behind().unwrap(),
+            2 => _ = store.store.write_behind().unwrap(),
+            3 => {
+                store.store.write_behind().unwrap();
+                store.store.evict(random.below(10_000) as usize);
+            }
             4 if on_disk || random.below(3) == 0 => {
                 let log = store.log()[..committed.log].to_vec();
                 drop(store);

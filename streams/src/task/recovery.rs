@@ -87,6 +87,16 @@ impl Task {
         Ok(more)
     }
 
+    /// Bytes of rows in memory before an engine, by store.
+    pub(crate) fn resident_bytes(&self) -> impl Iterator<Item = usize> {
+        self.state.stores.iter().map(|store| store.resident_bytes())
+    }
+
+    /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
+    pub(crate) fn evict(&mut self, bytes: usize) {
+        self.state.stores.iter_mut().for_each(|store| store.evict(bytes));
+    }
+
     /// Takes a record of a store's changelog straight into its committed rows.
     ///
     /// # Errors
@@ -152,5 +162,62 @@ impl Task {
     pub(crate) fn find(&self, store: &str) -> Result<usize> {
         let found = self.state.stores.find(store);
         found.ok_or_else(|| Error::invalid(format_args!("the task has no store named `{store}`")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use anabranch_state_store::MemoryEngine;
+
+    use super::*;
+    use crate::outbox::{OutRecord, OutTopic};
+    use crate::prelude::*;
+    use crate::processor::{RawInput, TaskId};
+    use crate::task::TaskConfig;
+
+    /// Remembers the last count.
+    #[derive(Default)]
+    struct Last(Option<Vec<u8>>);
+
+    impl Outbox for Last {
+        fn partition_count(&mut self, _: &OutTopic) -> Result<i32> {
+            Ok(1)
+        }
+
+        fn append(&mut self, _: &OutTopic, _: Option<i32>, record: OutRecord<'_>) -> Result<()> {
+            self.0 = record.value.map(<[u8]>::to_vec);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_task_counts_on_with_little_in_memory() {
+        let builder = StreamsBuilder::new();
+        let words = builder.stream(Topic::<String, i64>::new("words"));
+        words.group_by_key().count().updates().to("counts");
+        let topology = builder.build().unwrap();
+        let nodes = (0..topology.nodes.len()).collect();
+        let config = TaskConfig { engine: Some(Arc::new(MemoryEngine::new())), ..TaskConfig::of_test() };
+        let id = TaskId { subtopology: 0, partition: 0 };
+        let mut task = Task::new(Arc::new(topology), nodes, id, config).unwrap();
+        let mut last = Last::default();
+        for round in 1..=3i64 {
+            for number in 0..5_000 {
+                let (key, value) = (format!("word-{number}"), 0i64.to_be_bytes());
+                let (key, value) = (Some(key.as_bytes()), Some(&value[..]));
+                task.enqueue(0, RawInput { offset: number, timestamp: 0, key, value, headers: &[] });
+                while task.process(0, &mut last).unwrap() {}
+                if number % 100 == 99 {
+                    task.seal_and_commit(&mut last).unwrap();
+                    assert_eq!(last.0.as_deref(), Some(&round.to_be_bytes()[..]), "{number}");
+                    while task.write_behind().unwrap() {}
+                    task.evict(50_000);
+                    let resident: Vec<usize> = task.resident_bytes().collect();
+                    assert!(resident.iter().all(|bytes| *bytes <= 50_000), "{resident:?}");
+                }
+            }
+        }
     }
 }

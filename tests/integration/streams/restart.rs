@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anabranch::prelude::*;
 
-use super::{App, COUNTS, count, counted, expected, on_kafka};
+use super::{App, COUNTS, count, counted, expected, keep, on_kafka};
 
 /// Runs twice; the second run finds what the first counted, and counts on.
 async fn check(app: &App, prepare: impl Fn(Streams) -> Streams) -> Result<()> {
@@ -65,6 +65,28 @@ async fn a_store_is_what_its_changelog_says() -> Result<()> {
     counts.keys().for_each(|word| lines.pipe(None, word.as_str()));
     let more: BTreeMap<String, i64> = driver.output(app.counts()).read_key_values().into_iter().collect();
     assert_eq!(more, counts.into_iter().map(|(word, count)| (word, count + 1)).collect());
+    Ok(())
+}
+
+#[tokio::test]
+async fn state_may_be_larger_than_its_memory() -> Result<()> {
+    let app = App::new("large");
+    let directory = tempfile::tempdir().expect("a directory");
+    let streams = || {
+        let streams = app.streams(app.word_count()).config("statestore.memory.max.bytes", 20_000);
+        keep(streams.config("commit.interval.ms", 20), directory.path())
+    };
+    let lines: Vec<String> = (0..20)
+        .map(|line| (0..100).map(|word| format!("word-{}", line * 100 + word)).collect::<Vec<_>>().join(" "))
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for round in 1..=3 {
+        let running = streams().start().await?;
+        count(&running, app.lines(), &lines).await?;
+        let counts = counted(&running).await?;
+        assert_eq!((counts.len(), counts.values().all(|count| *count == round)), (2_000, true), "{round}");
+        running.close().await?;
+    }
     Ok(())
 }
 

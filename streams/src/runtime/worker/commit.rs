@@ -30,6 +30,7 @@ impl Worker {
             || self.tasks.values().any(RunningTask::commit_requested)
             || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
                 > self.context.uncommitted_max_bytes
+            || self.is_short_of_memory()
     }
 
     /// Seals the epoch; the commit itself goes on beside the work.

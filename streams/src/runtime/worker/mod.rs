@@ -4,9 +4,10 @@
 //! A turn of the loop takes what has arrived, processes a slice of records of each task, sends the batches that are
 //! full, and commits when it is due. When a turn finds nothing to process the caches are flushed and every batch goes
 //! out, so results come at once when it is quiet and are merged under load.
-//! How it commits, and how it goes back, is told in `commit`.
+//! How it commits, and how it goes back, is told in `commit`, how its stores keep within their memory in `memory`.
 
 mod commit;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub(crate) struct WorkerContext {
     pub(crate) uncommitted_max_bytes: usize,
     /// Rows waiting to be forwarded beyond this force a flush; this worker's part of `statestore.cache.max.bytes`.
     pub(crate) cache_max_bytes: Arc<AtomicUsize>,
+    /// Rows of stores on disk that may be in memory too; this worker's part of `statestore.memory.max.bytes`.
+    pub(crate) memory_max_bytes: Arc<AtomicUsize>,
     /// `buffered.records.per.partition`.
     pub(crate) buffered_records: usize,
     /// What it is at, for its instance to see.
@@ -453,8 +456,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes committed rows to the engines, a chunk a turn: when there is nothing else to do, or when many wait.
+    /// Writes committed rows to the engines, a chunk a turn: when there is nothing else to do, when many wait, or when
+    /// memory is short.
     fn write_behind(&mut self, worked: bool) -> Result<bool> {
+        if self.is_over_budget() {
+            return self.evict();
+        }
         let mut more = false;
         for task in self.tasks.values_mut() {
             if !worked || task.unstored_rows() > UNSTORED_ROWS {
