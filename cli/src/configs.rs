@@ -83,7 +83,13 @@ async fn resources(admin: &Admin, arguments: &ConfigsArguments) -> Result<Vec<Co
             let topics = admin.list_topics().await?;
             Ok(topics.iter().map(|topic| ConfigResource::Topic(topic.name.to_string())).collect())
         }
-        ("brokers", None) => Ok(vec![ConfigResource::AllBrokers]),
+        ("brokers", None) if !arguments.entity_default => {
+            let cluster = admin.describe_cluster().await?;
+            let mut all: Vec<_> =
+                cluster.brokers.iter().map(|(broker, _)| ConfigResource::Broker(broker.id)).collect();
+            all.push(ConfigResource::AllBrokers);
+            Ok(all)
+        }
         _ => Ok(vec![resource(arguments)?]),
     }
 }

@@ -32,21 +32,30 @@ pub(crate) fn run(arguments: DeleteRecordsArguments) -> Result<()> {
             println!("Executing records delete operation");
         }
         let results = client.admin().delete_records(&before).await?;
-        let mut rows = Vec::new();
-        for (name, result) in results {
-            let low_watermark = result?;
-            rows.push((name, low_watermark));
-        }
+        let failures = results.values().filter(|result| result.is_err()).count();
         if arguments.json {
-            let rows = rows.iter().map(|(name, low_watermark)| {
-                json!({ "topic": name.topic.to_string(), "partition": name.partition, "low_watermark": low_watermark })
+            let rows = results.iter().map(|(name, result)| {
+                let (low_watermark, error) =
+                    (result.as_ref().ok(), result.as_ref().err().map(ToString::to_string));
+                json!({
+                    "topic": name.topic.to_string(),
+                    "partition": name.partition,
+                    "low_watermark": low_watermark,
+                    "error": error,
+                })
             });
             println!("{}", Value::Array(rows.collect()));
         } else {
             println!("Records delete operation completed:");
-            for (name, low_watermark) in rows {
-                println!("partition: {}-{}\tlow_watermark: {low_watermark}", name.topic, name.partition);
+            for (name, result) in &results {
+                match result {
+                    Ok(low_watermark) => println!("partition: {name}\tlow_watermark: {low_watermark}"),
+                    Err(error) => println!("partition: {name}\terror: {error}"),
+                }
             }
+        }
+        if failures > 0 {
+            bail!("records of {failures} partitions are not deleted");
         }
         Ok(())
     })

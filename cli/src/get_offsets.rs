@@ -17,6 +17,9 @@ pub(crate) struct GetOffsetsArguments {
     /// Topics: a name or a regular expression; all if not given.
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
+    /// Topics with partitions: t:0, t:0-3 without 3, t:2-, t:-2; t alone is all of it, and t may be a regular expression.
+    #[arg(long, value_name = "TOPIC:N,..", conflicts_with_all = ["topic", "partitions"])]
+    topic_partitions: Option<String>,
     /// Numbers of partitions.
     #[arg(long, value_name = "N,..")]
     partitions: Option<String>,
@@ -29,6 +32,37 @@ pub(crate) struct GetOffsetsArguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Some partitions of the topics that a pattern chooses.
+struct Chosen {
+    topic: Option<Pattern>,
+    partitions: std::ops::Range<i32>,
+}
+
+impl Chosen {
+    /// `topic:range` of --topic-partitions; either may be left out.
+    fn parse(text: &str) -> Result<Chosen> {
+        let (topic, range) = text.split_once(':').unwrap_or((text, ""));
+        let number = |text: &str, absent: i32| match text {
+            "" => Ok(absent),
+            text => text.parse::<i32>(),
+        };
+        let parsed = match range.split_once('-') {
+            Some((from, to)) => number(from, 0).and_then(|from| Ok(from..number(to, i32::MAX)?)),
+            None if range.is_empty() => Ok(0..i32::MAX),
+            None => number(range, 0).map(|one| one..one.saturating_add(1)),
+        };
+        let partitions =
+            parsed.with_context(|| format!("--topic-partitions: '{text}' is not of the form topic:0-3"))?;
+        let topic = (!topic.is_empty()).then(|| Pattern::new(topic)).transpose()?;
+        Ok(Chosen { topic, partitions })
+    }
+
+    fn holds(&self, topic: &str, partition: i32) -> bool {
+        self.partitions.contains(&partition)
+            && self.topic.as_ref().is_none_or(|pattern| pattern.matches(topic))
+    }
 }
 
 /// Kafka's words and numbers.
@@ -55,6 +89,10 @@ pub(crate) fn run(arguments: GetOffsetsArguments) -> Result<()> {
             Some(numbers.collect::<Result<_, _>>().with_context(|| format!("--partitions {text}"))?)
         }
     };
+    let chosen: Option<Vec<Chosen>> = match &arguments.topic_partitions {
+        None => None,
+        Some(text) => Some(text.split(',').map(|one| Chosen::parse(one.trim())).collect::<Result<_>>()?),
+    };
     arguments.connection.run(async |client| {
         let admin = client.admin();
         let mut wanted = BTreeMap::new();
@@ -64,7 +102,10 @@ pub(crate) fn run(arguments: GetOffsetsArguments) -> Result<()> {
                 continue;
             }
             for partition in 0..topic.partitions.len() as i32 {
-                if partitions.as_ref().is_none_or(|wanted| wanted.contains(&partition)) {
+                let is_chosen = chosen
+                    .as_ref()
+                    .is_none_or(|chosen| chosen.iter().any(|one| one.holds(&topic.name, partition)));
+                if is_chosen && partitions.as_ref().is_none_or(|wanted| wanted.contains(&partition)) {
                     wanted.insert(TopicPartition::new(topic.name.clone(), partition), spec);
                 }
             }
@@ -90,4 +131,25 @@ pub(crate) fn run(arguments: GetOffsetsArguments) -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_chosen_by_topic_and_range() {
+        let check = |text: &str, expected: &[(&str, i32)]| {
+            let chosen = Chosen::parse(text).unwrap();
+            let all = ["a", "ab"].into_iter().flat_map(|topic| (0..4).map(move |number| (topic, number)));
+            let found: Vec<_> = all.filter(|(topic, number)| chosen.holds(topic, *number)).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("a:1", &[("a", 1)]);
+        check("a:1-3", &[("a", 1), ("a", 2)]);
+        check("a.*:3-", &[("a", 3), ("ab", 3)]);
+        check(":-1", &[("a", 0), ("ab", 0)]);
+        check("ab", &[("ab", 0), ("ab", 1), ("ab", 2), ("ab", 3)]);
+        assert!(Chosen::parse("a:x").is_err() && Chosen::parse("a:1-x").is_err());
+    }
 }

@@ -31,6 +31,9 @@ pub(crate) struct TopicsArguments {
     /// The topic; but for --create also a regular expression.
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
+    /// With --describe: the topic's id.
+    #[arg(long, value_name = "ID", conflicts_with = "topic")]
+    topic_id: Option<String>,
     /// How many partitions.
     #[arg(long, value_name = "N")]
     partitions: Option<i32>,
@@ -58,6 +61,12 @@ pub(crate) struct TopicsArguments {
     /// Only partitions that lack replicas in sync.
     #[arg(long)]
     under_replicated_partitions: bool,
+    /// Only partitions with fewer replicas in sync than min.insync.replicas.
+    #[arg(long)]
+    under_min_isr_partitions: bool,
+    /// Only partitions with just as many replicas in sync as min.insync.replicas.
+    #[arg(long)]
+    at_min_isr_partitions: bool,
     /// Only partitions without a leader.
     #[arg(long)]
     unavailable_partitions: bool,
@@ -138,14 +147,16 @@ async fn chosen(admin: &Admin, arguments: &TopicsArguments, must_be: bool) -> Re
     let pattern = arguments.topic.as_deref().map(Pattern::new).transpose()?;
     let mut topics = admin.list_topics().await?;
     topics.retain(|topic| pattern.as_ref().is_none_or(|pattern| pattern.matches(&topic.name)));
+    topics.retain(|topic| arguments.topic_id.as_ref().is_none_or(|id| topic.id.to_string() == *id));
     topics.retain(|topic| !(arguments.exclude_internal && topic.is_internal));
     topics.sort_by(|left, right| left.name.cmp(&right.name));
-    if topics.is_empty()
-        && must_be
-        && !arguments.if_exists
-        && let Some(name) = &arguments.topic
-    {
-        bail!("Topic '{name}' does not exist as expected");
+    if topics.is_empty() && must_be && !arguments.if_exists {
+        if let Some(name) = &arguments.topic {
+            bail!("Topic '{name}' does not exist as expected");
+        }
+        if let Some(id) = &arguments.topic_id {
+            bail!("TopicId '{id}' does not exist as expected");
+        }
     }
     Ok(topics)
 }
@@ -163,9 +174,14 @@ async fn list(admin: &Admin, arguments: &TopicsArguments) -> Result<()> {
 
 async fn describe(admin: &Admin, arguments: &TopicsArguments) -> Result<()> {
     let mut all = Vec::new();
-    let only_some = arguments.under_replicated_partitions || arguments.unavailable_partitions;
+    let only_some = arguments.under_replicated_partitions
+        || arguments.under_min_isr_partitions
+        || arguments.at_min_isr_partitions
+        || arguments.unavailable_partitions;
     for topic in chosen(admin, arguments, true).await? {
         let entries = admin.describe_configs(&ConfigResource::Topic(topic.name.to_string())).await?;
+        let min_in_sync = entries.iter().find(|entry| entry.name == "min.insync.replicas");
+        let min_in_sync = min_in_sync.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(1);
         let set: Vec<(String, String)> = entries
             .into_iter()
             .filter(|entry| !entry.is_default)
@@ -190,7 +206,7 @@ async fn describe(admin: &Admin, arguments: &TopicsArguments) -> Result<()> {
             );
         }
         if !arguments.topics_with_overrides {
-            print_partitions(&topic, arguments);
+            print_partitions(&topic, min_in_sync, arguments);
         }
     }
     if arguments.json {
@@ -203,10 +219,12 @@ fn numbers(all: &[i32]) -> String {
     all.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn print_partitions(topic: &TopicMetadata, arguments: &TopicsArguments) {
+fn print_partitions(topic: &TopicMetadata, min_in_sync: usize, arguments: &TopicsArguments) {
     for (index, partition) in topic.partitions.iter().enumerate() {
-        let lacks = partition.in_sync.len() < partition.replicas.len();
-        if (arguments.under_replicated_partitions && !lacks)
+        let in_sync = partition.in_sync.len();
+        if (arguments.under_replicated_partitions && in_sync >= partition.replicas.len())
+            || (arguments.under_min_isr_partitions && in_sync >= min_in_sync)
+            || (arguments.at_min_isr_partitions && in_sync != min_in_sync)
             || (arguments.unavailable_partitions && partition.leader.is_some())
         {
             continue;

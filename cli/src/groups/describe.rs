@@ -11,48 +11,88 @@ use serde_json::Value;
 use super::GroupsArguments;
 use crate::output::Table;
 
+/// What of a group is shown.
+#[derive(Clone, Copy, Debug)]
+enum View {
+    Members,
+    State,
+    Offsets,
+}
+
+impl View {
+    fn of(arguments: &GroupsArguments) -> View {
+        match (arguments.members, arguments.state.is_some()) {
+            (true, _) => View::Members,
+            (false, true) => View::State,
+            (false, false) => View::Offsets,
+        }
+    }
+
+    fn columns(self, verbose: bool) -> Vec<&'static str> {
+        match (self, verbose) {
+            (View::Members, false) => vec!["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"],
+            (View::Members, true) => vec![
+                "GROUP",
+                "CONSUMER-ID",
+                "HOST",
+                "CLIENT-ID",
+                "#PARTITIONS",
+                "CURRENT-EPOCH",
+                "CURRENT-ASSIGNMENT",
+                "TARGET-EPOCH",
+                "TARGET-ASSIGNMENT",
+            ],
+            (View::State, false) => {
+                vec!["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"]
+            }
+            (View::State, true) => vec![
+                "GROUP",
+                "COORDINATOR (ID)",
+                "ASSIGNMENT-STRATEGY",
+                "STATE",
+                "GROUP-EPOCH",
+                "TARGET-ASSIGNMENT-EPOCH",
+                "#MEMBERS",
+            ],
+            (View::Offsets, _) => {
+                let mut columns = vec!["GROUP", "TOPIC", "PARTITION"];
+                columns.extend(verbose.then_some("LEADER-EPOCH"));
+                columns.extend([
+                    "CURRENT-OFFSET",
+                    "LOG-END-OFFSET",
+                    "LAG",
+                    "CONSUMER-ID",
+                    "HOST",
+                    "CLIENT-ID",
+                ]);
+                columns
+            }
+        }
+    }
+}
+
 pub(super) async fn describe(
     admin: &Admin,
     client: &Client,
     groups: &[String],
     arguments: &GroupsArguments,
 ) -> Result<()> {
-    let columns: &[&str] = if arguments.members {
-        match arguments.verbose {
-            true => &["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS", "ASSIGNMENT"],
-            false => &["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"],
-        }
-    } else if arguments.state {
-        &["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"]
-    } else {
-        const OFFSETS: [&str; 9] = [
-            "GROUP",
-            "TOPIC",
-            "PARTITION",
-            "CURRENT-OFFSET",
-            "LOG-END-OFFSET",
-            "LAG",
-            "CONSUMER-ID",
-            "HOST",
-            "CLIENT-ID",
-        ];
-        &OFFSETS
-    };
-    let mut table = Table::new(columns);
+    let view = View::of(arguments);
+    let mut table = Table::new(&view.columns(arguments.verbose));
     for group in groups {
         let described = admin.describe_group(group).await?;
-        if described.members.is_empty() && !arguments.state {
+        if described.members.is_empty() {
             eprintln!("\nConsumer group '{group}' has no active members.");
         }
-        if arguments.members {
-            described
+        match view {
+            View::Members => described
                 .members
                 .iter()
-                .for_each(|member| table.push(member_row(group, member, arguments.verbose)));
-        } else if arguments.state {
-            table.push(state_row(admin, client, group, &described).await?);
-        } else {
-            offsets(admin, group, &described, &mut table).await?;
+                .for_each(|member| table.push(member_row(group, member, arguments.verbose))),
+            View::State => {
+                table.push(state_row(admin, client, group, &described, arguments.verbose).await?);
+            }
+            View::Offsets => offsets(admin, group, &described, arguments.verbose, &mut table).await?,
         }
     }
     if !arguments.json {
@@ -62,14 +102,14 @@ pub(super) async fn describe(
     Ok(())
 }
 
-/// `t(0,1), u(0)`
+/// `t:0,1;u:0`
 fn assignment(partitions: &[TopicPartition]) -> String {
     let mut by_topic: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for name in partitions {
         by_topic.entry(&name.topic).or_default().push(name.partition.to_string());
     }
-    let topics = by_topic.iter().map(|(topic, partitions)| format!("{topic}({})", partitions.join(",")));
-    topics.collect::<Vec<_>>().join(", ")
+    let topics = by_topic.iter().map(|(topic, partitions)| format!("{topic}:{}", partitions.join(",")));
+    topics.collect::<Vec<_>>().join(";")
 }
 
 fn member_row(group: &str, member: &MemberDescription, verbose: bool) -> Vec<Value> {
@@ -81,7 +121,8 @@ fn member_row(group: &str, member: &MemberDescription, verbose: bool) -> Vec<Val
         member.partitions.len().into(),
     ];
     if verbose {
-        row.push(assignment(&member.partitions).into());
+        // Members of a classic group have no epochs, and no other target than what they have.
+        row.extend([Value::Null, assignment(&member.partitions).into(), Value::Null, Value::Null]);
     }
     row
 }
@@ -91,24 +132,33 @@ async fn state_row(
     client: &Client,
     group: &str,
     described: &GroupDescription,
+    verbose: bool,
 ) -> Result<Vec<Value>> {
     let address = admin.group_coordinator(group).await?;
     let metadata = client.metadata();
     let id = metadata.brokers().find(|broker| broker.address == address).map(|broker| broker.id);
     let coordinator = match id {
-        Some(id) => format!("{address} ({id})"),
+        Some(id) => format!("{address}  ({id})"),
         None => address,
     };
-    Ok(vec![
-        group.into(),
-        coordinator.into(),
-        described.protocol.clone().into(),
-        described.state.clone().into(),
-        described.members.len().into(),
-    ])
+    let strategy = Some(described.protocol.as_str()).filter(|protocol| !protocol.is_empty());
+    let mut row: Vec<Value> =
+        vec![group.into(), coordinator.into(), strategy.into(), described.state.clone().into()];
+    if verbose {
+        // A classic group has neither.
+        row.extend([Value::Null, Value::Null]);
+    }
+    row.push(described.members.len().into());
+    Ok(row)
 }
 
-async fn offsets(admin: &Admin, group: &str, described: &GroupDescription, table: &mut Table) -> Result<()> {
+async fn offsets(
+    admin: &Admin,
+    group: &str,
+    described: &GroupDescription,
+    verbose: bool,
+    table: &mut Table,
+) -> Result<()> {
     let committed = admin.committed_offsets(group, None).await?;
     let mut owners: BTreeMap<&TopicPartition, &MemberDescription> = BTreeMap::new();
     for member in &described.members {
@@ -128,10 +178,12 @@ async fn offsets(admin: &Admin, group: &str, described: &GroupDescription, table
         let of_owner = |field: fn(&MemberDescription) -> &String| {
             owner.map_or(Value::Null, |member| field(member).clone().into())
         };
-        table.push(vec![
-            group.into(),
-            name.topic.to_string().into(),
-            name.partition.into(),
+        let mut row: Vec<Value> = vec![group.into(), name.topic.to_string().into(), name.partition.into()];
+        if verbose {
+            let epoch = committed.get(name).map(|committed| committed.leader_epoch);
+            row.push(epoch.filter(|epoch| *epoch >= 0).into());
+        }
+        row.extend([
             current.into(),
             end.into(),
             lag.into(),
@@ -139,6 +191,7 @@ async fn offsets(admin: &Admin, group: &str, described: &GroupDescription, table
             of_owner(|member| &member.client_host),
             of_owner(|member| &member.client_id),
         ]);
+        table.push(row);
     }
     Ok(())
 }
@@ -150,7 +203,7 @@ mod tests {
     #[test]
     fn an_assignment_lists_partitions_by_topic() {
         let names = [("b", 0), ("a", 1), ("a", 2)].map(|(topic, index)| TopicPartition::new(topic, index));
-        assert_eq!(assignment(&names), "a(1,2), b(0)");
+        assert_eq!(assignment(&names), "a:1,2;b:0");
         assert_eq!(assignment(&[]), "");
     }
 }

@@ -46,10 +46,13 @@ pub(crate) struct GroupsArguments {
     /// With --describe: the offsets, as without.
     #[arg(long)]
     offsets: bool,
-    /// With --describe and --list: the state.
-    #[arg(long)]
-    state: bool,
-    /// With --members: their partitions.
+    /// With --describe: the state. With --list: the state too, or only groups in these states.
+    #[arg(long, value_name = "STATE,..", num_args = 0..=1)]
+    state: Option<Option<String>>,
+    /// With --list: the type too, or only groups of these types.
+    #[arg(long = "type", value_name = "TYPE,..", num_args = 0..=1)]
+    group_type: Option<Option<String>>,
+    /// More columns.
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
@@ -90,20 +93,50 @@ async fn chosen(admin: &Admin, arguments: &GroupsArguments) -> Result<Vec<String
 }
 
 async fn list(admin: &Admin, arguments: &GroupsArguments) -> Result<()> {
-    let groups = admin.list_groups().await?;
+    let mut groups = admin.list_groups().await?;
+    groups.retain(|group| {
+        is_among(&group.state, &arguments.state) && is_among(&group.group_type, &arguments.group_type)
+    });
     if arguments.json {
         let all = groups.iter().map(|group| {
-            json!({ "group": group.group_id, "state": group.state, "protocol_type": group.protocol_type })
+            json!({
+                "group": group.group_id,
+                "state": group.state,
+                "type": group.group_type,
+                "protocol_type": group.protocol_type,
+            })
         });
         println!("{}", Value::Array(all.collect()));
-    } else if arguments.state {
-        let mut table = Table::new(&["GROUP", "STATE"]);
-        groups.into_iter().for_each(|group| table.push(vec![group.group_id.into(), group.state.into()]));
-        table.print(false);
-    } else {
-        groups.iter().for_each(|group| println!("{}", group.group_id));
+        return Ok(());
     }
+    let mut columns = vec!["GROUP"];
+    columns.extend(arguments.group_type.is_some().then_some("TYPE"));
+    columns.extend(arguments.state.is_some().then_some("STATE"));
+    if columns.len() == 1 {
+        groups.iter().for_each(|group| println!("{}", group.group_id));
+        return Ok(());
+    }
+    let mut table = Table::new(&columns);
+    for group in groups {
+        let mut row: Vec<Value> = vec![group.group_id.into()];
+        row.extend(arguments.group_type.is_some().then(|| capitalised(&group.group_type).into()));
+        row.extend(arguments.state.is_some().then(|| group.state.into()));
+        table.push(row);
+    }
+    table.print(false);
     Ok(())
+}
+
+/// Whether a state or a type is one that the user wants: any, if none is named.
+fn is_among(found: &str, wanted: &Option<Option<String>>) -> bool {
+    let Some(Some(wanted)) = wanted else { return true };
+    wanted.split(',').any(|one| one.trim().eq_ignore_ascii_case(found))
+}
+
+/// `classic` as Kafka's tool prints it.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 async fn delete(admin: &Admin, groups: &[String]) -> Result<()> {
@@ -127,6 +160,9 @@ async fn delete_offsets(admin: &Admin, groups: &[String], arguments: &GroupsArgu
                 Err(error) => format!("Error: {error}"),
             };
             table.push(vec![name.topic.to_string().into(), name.partition.into(), status.into()]);
+        }
+        if !arguments.json {
+            println!("Request succeeded for deleting offsets from group {group}.\n");
         }
     }
     table.print(arguments.json);
@@ -162,5 +198,18 @@ mod tests {
         let parsed = parse_topics(&["a".to_string(), "b:1,0".to_string()]).unwrap();
         assert_eq!(parsed, [("a".to_string(), None), ("b".to_string(), Some([0, 1].into()))]);
         assert!(parse_topics(&["b:x".to_string()]).is_err());
+    }
+
+    #[test]
+    fn states_and_types_are_chosen_whatever_their_letters() {
+        let check = |found: &str, wanted: Option<Option<&str>>, expected: bool| {
+            let wanted = wanted.map(|wanted| wanted.map(str::to_string));
+            assert_eq!(is_among(found, &wanted), expected, "{found} {wanted:?}");
+        };
+        check("Empty", None, true);
+        check("Empty", Some(None), true);
+        check("Empty", Some(Some("stable, empty")), true);
+        check("Empty", Some(Some("Stable")), false);
+        assert_eq!((capitalised("classic"), capitalised("")), ("Classic".to_string(), String::new()));
     }
 }

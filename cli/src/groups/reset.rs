@@ -162,8 +162,8 @@ pub(super) async fn reset(admin: &Admin, groups: &[String], plan: &Plan<'_>, as_
         for (name, offset) in offsets {
             if plan.arguments.export {
                 match groups.len() {
-                    1 => println!("\"{}\",{},{offset}", name.topic, name.partition),
-                    _ => println!("\"{group}\",\"{}\",{},{offset}", name.topic, name.partition),
+                    1 => println!("{},{},{offset}", name.topic, name.partition),
+                    _ => println!("{group},{},{},{offset}", name.topic, name.partition),
                 }
             }
             table.push(vec![

@@ -110,6 +110,10 @@ fn a_topic_from_its_making_to_its_end() {
         "{described}"
     );
     assert_eq!(lines[2], "\tTopic: t\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: ");
+    let id = lines[0].split('\t').nth(1).unwrap().trim_start_matches("TopicId: ");
+    assert_eq!(server.tool(&["topics", "--describe", "--topic-id", id]), described);
+    assert_eq!(server.tool(&["topics", "--describe", "--under-min-isr-partitions"]), "");
+    assert_eq!(server.tool(&["topics", "--describe", "--at-min-isr-partitions"]).lines().count(), 2);
     server.tool(&["topics", "--alter", "--topic", "t", "--partitions", "3"]);
     let alter = ["configs", "--alter", "--entity-type", "topics", "--entity-name", "t", "--add-config"];
     let add = [&alter[..], &["cleanup.policy=[compact,delete],max.message.bytes=5000"]].concat();
@@ -183,6 +187,8 @@ fn records_and_groups_and_where_they_stand() {
     assert_eq!(in_group, "a\t1\nb\t2\n");
 
     assert_eq!(server.tool(&["groups", "--list"]), "g\n");
+    assert_eq!(server.tool(&["groups", "--list", "--state", "Stable"]).lines().count(), 1);
+    assert!(server.tool(&["groups", "--list", "--type"]).lines().nth(1).unwrap().ends_with("Classic"));
     let described: serde_json::Value =
         serde_json::from_str(&server.tool(&["groups", "--describe", "--group", "g", "--json"])).unwrap();
     let row = &described[0];
@@ -194,7 +200,7 @@ fn records_and_groups_and_where_they_stand() {
     server.tool(&[&reset[..], &["--execute"]].concat());
     let shifted =
         ["groups", "--reset-offsets", "--group", "g", "--all-topics", "--shift-by", "-5", "--export"];
-    assert_eq!(server.tool(&shifted), "\"t\",0,0\n");
+    assert_eq!(server.tool(&shifted), "t,0,0\n");
     assert_eq!(
         server.tool(&["groups", "--delete", "--group", "g"]),
         "Deletion of requested consumer groups ('g') was successful.\n"
@@ -205,6 +211,13 @@ fn records_and_groups_and_where_they_stand() {
     let deleted = server.tool(&["delete-records", "--offset-json-file", file.to_str().unwrap()]);
     assert!(deleted.ends_with("partition: t-0\tlow_watermark: 2\n"), "{deleted}");
     assert_eq!(server.tool(&["get-offsets", "--topic", "t", "--time", "earliest"]), "t:0:2\n");
+    let beyond = r#"{"partitions":[{"topic":"t","partition":0,"offset":99}],"version":1}"#;
+    std::fs::write(&file, beyond).unwrap();
+    let refused = server.tool_with("", &["delete-records", "--offset-json-file", file.to_str().unwrap()]);
+    assert!(!refused.status.success());
+    let told = String::from_utf8(refused.stdout).unwrap();
+    assert!(told.contains("partition: t-0\terror: ") && told.contains("OFFSET_OUT_OF_RANGE"), "{told}");
+    assert_eq!(server.tool(&["get-offsets", "--topic-partitions", "t:0-1", "--time", "-1"]), "t:0:3\n");
     assert!(server.refusal(&["groups", "--describe", "--group", "absent"]).contains("absent"));
     let segment = server.data.path().join("data/t-0/00000000000000000000.log");
     let dumped = run(&["dump-log", "--print-data-log", "--files", segment.to_str().unwrap()]);

@@ -1,17 +1,19 @@
 //! `anabranch console-consumer`: records on standard output, a line each, as `kafka-console-consumer` prints them.
 
+mod deserializer;
+mod formatter;
+
 use std::io::Write;
 use std::time::Duration;
 
 use anabranch_client::{
-    AutoOffsetReset, Client, Consumer, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetSpec,
-    TopicPartition,
+    AutoOffsetReset, Client, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, TopicPartition,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::json;
 
 use crate::connect::{Connection, Pattern, parse_pair};
+use formatter::{Formatter, Shown};
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -46,150 +48,19 @@ pub(crate) struct ConsoleConsumerArguments {
     #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted")]
     isolation_level: String,
     /// What is printed: print.key, print.value, print.timestamp, print.offset, print.partition, print.headers,
-    /// key.separator, line.separator, headers.separator, null.literal; may be given many times.
+    /// key.separator, line.separator, headers.separator, null.literal, key.deserializer, value.deserializer; may be given
+    /// many times.
     #[arg(long = "formatter-property", alias = "property", value_name = "KEY=VALUE")]
     formatter_properties: Vec<String>,
     /// A setting of the consumer; may be given many times.
     #[arg(long = "command-property", alias = "consumer-property", value_name = "KEY=VALUE")]
     consumer_properties: Vec<String>,
+    /// Go on after a record that its deserializer does not take.
+    #[arg(long)]
+    skip_message_on_error: bool,
     /// Print a JSON object a line.
     #[arg(long)]
     json: bool,
-}
-
-/// A record, as far as it can be shown.
-#[derive(Debug)]
-struct Shown<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: Vec<(&'a str, Option<&'a [u8]>)>,
-}
-
-impl Shown<'_> {
-    fn of(record: &ConsumerRecord) -> Shown<'_> {
-        Shown {
-            topic: &record.topic,
-            partition: record.partition,
-            offset: record.offset,
-            timestamp: record.timestamp,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: record
-                .headers()
-                .into_iter()
-                .flatten()
-                .map(|header| (header.key, header.value))
-                .collect(),
-        }
-    }
-}
-
-/// How a record becomes a line.
-#[derive(Debug)]
-struct Formatter {
-    timestamp: bool,
-    partition: bool,
-    offset: bool,
-    headers: bool,
-    key: bool,
-    value: bool,
-    key_separator: String,
-    line_separator: String,
-    headers_separator: String,
-    null_literal: String,
-    json: bool,
-}
-
-impl Formatter {
-    fn new(properties: &[String], json: bool) -> Result<Formatter> {
-        let mut formatter = Formatter {
-            timestamp: false,
-            partition: false,
-            offset: false,
-            headers: false,
-            key: false,
-            value: true,
-            key_separator: "\t".to_string(),
-            line_separator: "\n".to_string(),
-            headers_separator: ",".to_string(),
-            null_literal: "null".to_string(),
-            json,
-        };
-        for text in properties {
-            let (key, value) = parse_pair(text)?;
-            let is_true = value.trim().eq_ignore_ascii_case("true");
-            match key.as_str() {
-                "print.timestamp" => formatter.timestamp = is_true,
-                "print.partition" => formatter.partition = is_true,
-                "print.offset" => formatter.offset = is_true,
-                "print.headers" => formatter.headers = is_true,
-                "print.key" => formatter.key = is_true,
-                "print.value" => formatter.value = is_true,
-                "key.separator" => formatter.key_separator = value,
-                "line.separator" => formatter.line_separator = value,
-                "headers.separator" => formatter.headers_separator = value,
-                "null.literal" => formatter.null_literal = value,
-                other => bail!("--formatter-property: '{other}' is not known"),
-            }
-        }
-        Ok(formatter)
-    }
-
-    fn write(&self, record: &Shown<'_>, out: &mut impl Write) -> std::io::Result<()> {
-        if self.json {
-            return self.write_json(record, out);
-        }
-        let null = self.null_literal.as_bytes();
-        let mut fields: Vec<Vec<u8>> = Vec::new();
-        if self.timestamp {
-            let text = match record.timestamp {
-                -1 => "NO_TIMESTAMP".to_string(),
-                timestamp => format!("CreateTime:{timestamp}"),
-            };
-            fields.push(text.into_bytes());
-        }
-        if self.partition {
-            fields.push(format!("Partition:{}", record.partition).into_bytes());
-        }
-        if self.offset {
-            fields.push(format!("Offset:{}", record.offset).into_bytes());
-        }
-        if self.headers {
-            let headers: Vec<Vec<u8>> = (record.headers.iter())
-                .map(|(name, value)| [name.as_bytes(), b":", value.unwrap_or(null)].concat())
-                .collect();
-            let text = headers.join(self.headers_separator.as_bytes());
-            fields.push(if text.is_empty() { b"NO_HEADERS".to_vec() } else { text });
-        }
-        if self.key {
-            fields.push(record.key.unwrap_or(null).to_vec());
-        }
-        if self.value {
-            fields.push(record.value.unwrap_or(null).to_vec());
-        }
-        out.write_all(&fields.join(self.key_separator.as_bytes()))?;
-        out.write_all(self.line_separator.as_bytes())
-    }
-
-    fn write_json(&self, record: &Shown<'_>, out: &mut impl Write) -> std::io::Result<()> {
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let headers: Vec<_> =
-            record.headers.iter().map(|(name, value)| json!([name, text(*value)])).collect();
-        let line = json!({
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "timestamp": record.timestamp,
-            "headers": headers,
-            "key": text(record.key),
-            "value": text(record.value),
-        });
-        writeln!(out, "{line}")
-    }
 }
 
 pub(crate) fn run(arguments: ConsoleConsumerArguments) -> Result<()> {
@@ -293,7 +164,14 @@ async fn print(
             polled = consumer.poll(Duration::from_millis(100)) => polled?,
         };
         for record in &polled.records {
-            formatter.write(&Shown::of(record), &mut out)?;
+            match formatter.line(&Shown::of(record)) {
+                Ok(line) => out.write_all(&line)?,
+                Err(error) if arguments.skip_message_on_error => eprintln!("{error:#}"),
+                Err(error) => {
+                    out.flush()?;
+                    return Err(error);
+                }
+            }
             count += 1;
             if count == most {
                 break;
@@ -310,41 +188,4 @@ async fn print(
         }
     }
     Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_a_line_of_what_was_asked_for() {
-        let record = Shown {
-            topic: "t",
-            partition: 1,
-            offset: 7,
-            timestamp: 99,
-            key: None,
-            value: Some(b"v"),
-            headers: vec![("h", Some(b"x")), ("g", None)],
-        };
-        let check = |properties: &[&str], json: bool, expected: &str| {
-            let properties: Vec<String> = properties.iter().map(ToString::to_string).collect();
-            let mut out = Vec::new();
-            Formatter::new(&properties, json).unwrap().write(&record, &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        };
-        check(&[], false, "v\n");
-        check(&["print.key=true", "key.separator=|"], false, "null|v\n");
-        let all = [
-            "print.timestamp=true",
-            "print.partition=true",
-            "print.offset=true",
-            "print.headers=true",
-            "print.key=true",
-            "null.literal=-",
-        ];
-        check(&all, false, "CreateTime:99\tPartition:1\tOffset:7\th:x,g:-\t-\tv\n");
-        let json = r#"{"headers":[["h","x"],["g",null]],"key":null,"offset":7,"partition":1,"timestamp":99,"topic":"t","value":"v"}"#;
-        check(&[], true, &format!("{json}\n"));
-    }
 }
