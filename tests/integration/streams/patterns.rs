@@ -1,111 +1,21 @@
 //! Sources by pattern: topics that match come and go while the application runs.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_client::{Client, ClientConfig, NewTopic};
-use anabranch_host::{Host, RealRuntime};
 
-use super::{App, COUNTS, counted, expected, on_kafka};
+use super::place::Place;
+use super::{COUNTS, counted, expected, on_kafka};
 
-/// Topics of an application, and how it is started, on a broker that outlives it.
-struct Place {
-    app: App,
-    host: Host,
-    client: Client,
-    embedded: Option<EmbeddedBroker>,
-    _runtime: RealRuntime,
-}
-
-impl Place {
-    async fn start(test: &str) -> Place {
-        let (host, runtime) = Host::real(2).expect("threads");
-        let (embedded, dialer, config) = match std::env::var("ANABRANCH_KAFKA") {
-            Ok(server) => {
-                let config = ClientConfig { bootstrap_servers: vec![server], ..ClientConfig::default() };
-                (None, host.dialer(), config)
-            }
-            Err(_) => {
-                let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await;
-                let broker = broker.expect("a broker");
-                let dialer = broker.dialer();
-                (Some(broker), dialer, ClientConfig::default())
-            }
-        };
-        let client = Client::connect(&host, dialer, config).await.expect("a client");
-        Place { app: App::new(test), host, client, embedded, _runtime: runtime }
-    }
-
-    fn topic(&self, name: &str) -> Topic<Option<String>, String> {
-        Topic::named(format!("{}-in-{name}", self.app.id()))
-    }
-
-    async fn create(&self, name: &str, partitions: i32) {
-        let topic = self.topic(name);
-        let created = self.client.admin().create_topics(&[NewTopic::new(topic.name(), partitions)]).await;
-        for created in created.expect("an answer").into_values() {
-            created.expect("a topic");
-        }
-    }
-
-    /// Counts the words of all topics that match.
-    fn word_count(&self) -> Topology {
-        let builder = StreamsBuilder::new();
-        builder
-            .stream_matching(self.topic("[a-z]+"))
-            .flat_map_values(|line| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
-            .group_by(|_, word| word.clone())
-            .count_with(COUNTS)
-            .updates()
-            .to(self.app.counts());
-        builder.build().expect("a valid topology")
-    }
-
-    async fn run(&self, topology: Topology, guarantee: Guarantee) -> Result<RunningStreams> {
-        let streams = self.app.streams(topology).guarantee(guarantee).config("metadata.max.age.ms", 50);
-        match &self.embedded {
-            Some(broker) => streams.on(self.host.clone(), broker.dialer()).start().await,
-            None => streams.start().await,
-        }
-    }
-
-    async fn send(&self, running: &RunningStreams, name: &str, lines: &[&str]) -> Result<()> {
-        let producer = running.producer(self.topic(name))?;
-        for line in lines {
-            producer.send(None, (*line).to_string()).await?;
-        }
-        producer.flush().await
-    }
-
-    /// Waits until exactly these words are counted by these instances together.
-    async fn until(&self, running: &[&RunningStreams], pairs: &[(&str, i64)]) -> Result<()> {
-        let mut last = BTreeMap::new();
-        let done = async {
-            loop {
-                let mut all = BTreeMap::new();
-                for running in running {
-                    all.extend(counted(running).await?);
-                }
-                if all == expected(pairs) {
-                    return Ok(());
-                }
-                last = all;
-                self.host.sleep(Duration::from_millis(20)).await;
-            }
-        };
-        match self.host.timeout(Duration::from_secs(60), done).await {
-            Ok(done) => done,
-            Err(_) => panic!("{last:?} is not {pairs:?}"),
-        }
-    }
-
-    async fn end(self) {
-        if let Some(broker) = self.embedded {
-            broker.shutdown().await;
-        }
-    }
+/// Counts the words of all topics that match.
+fn word_count(place: &Place) -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream_matching(place.topic("[a-z]+"))
+        .flat_map_values(|line| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count_with(COUNTS)
+        .updates()
+        .to(place.app.counts());
+    builder.build().expect("a valid topology")
 }
 
 async fn check_new_topics(guarantee: Guarantee) -> Result<()> {
@@ -114,7 +24,7 @@ async fn check_new_topics(guarantee: Guarantee) -> Result<()> {
     place.create("b", 1).await;
     // It does not match.
     place.create("1", 1).await;
-    let running = place.run(place.word_count(), guarantee).await?;
+    let running = place.run(word_count(&place), guarantee).await?;
     place.send(&running, "1", &["nothing of it"]).await?;
     place.send(&running, "a", &["to be"]).await?;
     place.send(&running, "b", &["or not"]).await?;
@@ -132,7 +42,7 @@ async fn check_new_topics(guarantee: Guarantee) -> Result<()> {
     running.close().await?;
 
     // What was read is not read again, and what came meanwhile is.
-    let running = place.run(place.word_count(), guarantee).await?;
+    let running = place.run(word_count(&place), guarantee).await?;
     place.send(&running, "b", &["be"]).await?;
     place.send(&running, "c", &["c"]).await?;
     running.drain().await?;
@@ -157,9 +67,9 @@ async fn so_it_is_under_exactly_once() -> Result<()> {
 async fn the_first_topic_may_come_later_too() -> Result<()> {
     let place = Place::start("patterns-none").await;
     // Nothing matches: there is no task, and the repartition topic is not made yet.
-    let first = place.run(place.word_count(), AtLeastOnce).await?;
+    let first = place.run(word_count(&place), AtLeastOnce).await?;
     assert_eq!(first.state(), State::Running);
-    let second = place.run(place.word_count(), AtLeastOnce).await?;
+    let second = place.run(word_count(&place), AtLeastOnce).await?;
     place.create("a", 2).await;
     place.send(&first, "a", &["to be", "or not", "to be"]).await?;
     place.until(&[&first, &second], &[("be", 2), ("not", 1), ("or", 1), ("to", 2)]).await?;
@@ -183,7 +93,7 @@ async fn a_topic_that_goes_leaves_the_others_alone() -> Result<()> {
     let place = Place::start("patterns-gone").await;
     place.create("a", 1).await;
     place.create("b", 1).await;
-    let running = place.run(place.word_count(), AtLeastOnce).await?;
+    let running = place.run(word_count(&place), AtLeastOnce).await?;
     place.send(&running, "a", &["a"]).await?;
     place.send(&running, "b", &["b"]).await?;
     running.drain().await?;

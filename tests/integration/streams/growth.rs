@@ -1,0 +1,138 @@
+//! A source topic gets more partitions while the application runs: new tasks where there is no state, an error that says
+//! what to do where state and repartition topics no longer fit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+
+use super::place::Place;
+use super::{COUNTS, expected};
+
+async fn check_new_tasks(guarantee: Guarantee) -> Result<()> {
+    let place = Place::start("growth").await;
+    place.create("a", 1).await;
+    let out = Topic::<Option<String>, String>::named(format!("{}-out", place.app.id()));
+    let builder = StreamsBuilder::new();
+    builder.stream(place.topic("a")).map_values(|line| line.to_uppercase()).to(out.clone());
+    let topology = builder.build()?;
+    let running = place.run(topology.clone(), guarantee).await?;
+    let mut written = running.consumer(out.clone()).await?;
+    place.write("a", 0, "a0").await;
+    assert_eq!(written.next().await?.value, "A0");
+
+    place.client.admin().create_partitions(place.topic("a").name(), 3).await.expect("more partitions");
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (partition, value) in [(0, "b0"), (1, "b1"), (2, "b2")] {
+        place.write("a", partition, value).await;
+    }
+    while seen.len() < 3 {
+        *seen.entry(written.next().await?.value).or_default() += 1;
+    }
+    running.close().await?;
+
+    // Each partition goes on where it ended.
+    for (partition, value) in [(0, "c0"), (1, "c1"), (2, "c2")] {
+        place.write("a", partition, value).await;
+    }
+    let running = place.run(topology, guarantee).await?;
+    let mut written = running.consumer(out).await?.from_the_start()?;
+    seen.clear();
+    while seen.len() < 7 {
+        *seen.entry(written.next().await?.value).or_default() += 1;
+    }
+    let all = ["A0", "B0", "B1", "B2", "C0", "C1", "C2"];
+    assert_eq!(seen, all.map(|value| (value.to_string(), 1)).into());
+    running.close().await?;
+    place.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_without_state_may_grow() -> Result<()> {
+    check_new_tasks(AtLeastOnce).await
+}
+
+#[tokio::test]
+async fn so_it_may_under_exactly_once() -> Result<()> {
+    check_new_tasks(ExactlyOnce).await
+}
+
+/// Lets the topic `a` grow under a topology, which must end with this error: while it runs, and when it starts again.
+async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expected: &str) -> Result<()> {
+    let place = Place::start(test).await;
+    place.create("a", 1).await;
+    let builder = StreamsBuilder::new();
+    build(&place, &builder);
+    let topology = builder.build()?;
+    let running = place.run(topology.clone(), AtLeastOnce).await?;
+    place.send(&running, "a", &["to be"]).await?;
+    running.drain().await?;
+    place.client.admin().create_partitions(place.topic("a").name(), 2).await.expect("more partitions");
+    let failed = async {
+        loop {
+            match running.drain().await {
+                Ok(()) => place.host.sleep(Duration::from_millis(20)).await,
+                Err(error) => break error,
+            }
+        }
+    };
+    let expected = format!(
+        "{expected}: reset the application, or give it another application id",
+        expected = expected.replace("APP", place.app.id())
+    );
+    let error = place.host.timeout(Duration::from_secs(60), failed).await.expect("it fails").to_string();
+    assert!(error.contains(&expected), "{error}\nlacks\n{expected}");
+    assert!(running.close().await.is_err());
+    let Err(error) = place.run(topology, AtLeastOnce).await else { panic!("it starts") };
+    let error = error.to_string();
+    assert!(error.contains(&expected), "{error}\nlacks\n{expected}");
+    place.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changelog_that_no_longer_fits_is_told() -> Result<()> {
+    let counted = |place: &Place, builder: &StreamsBuilder| {
+        let lines = builder.stream(place.topic("a"));
+        lines.group_by_key().count_with(COUNTS).updates().to(place.app.counts());
+    };
+    let told = "the internal topic `APP-word-counts-changelog` has 1 partitions, the topology needs 2";
+    check_refused("growth-changelog", counted, told).await
+}
+
+#[tokio::test]
+async fn a_repartition_topic_that_no_longer_fits_is_told() -> Result<()> {
+    let counted = |place: &Place, builder: &StreamsBuilder| {
+        let lines = builder.stream(place.topic("a"));
+        lines.group_by(|_, line| line.clone()).count_with(COUNTS).updates().to(place.app.counts());
+    };
+    let told = "the internal topic `APP-word-counts-repartition` has 1 partitions, the topology needs 2";
+    check_refused("growth-repartition", counted, told).await
+}
+
+#[tokio::test]
+async fn a_source_may_grow_in_front_of_a_repartition_topic_of_a_settled_number() -> Result<()> {
+    let place = Place::start("growth-settled").await;
+    place.create("a", 1).await;
+    let builder = StreamsBuilder::new();
+    builder
+        .stream(place.topic("a"))
+        .select_key(|_, line| line.clone())
+        .repartition_with(Repartitioned::named("words").partitions(2))
+        .group_by_key()
+        .count_with(COUNTS)
+        .updates()
+        .to(place.app.counts());
+    let running = place.run(builder.build()?, AtLeastOnce).await?;
+    place.write("a", 0, "x").await;
+    place.client.admin().create_partitions(place.topic("a").name(), 2).await.expect("more partitions");
+    for (partition, word) in [(1, "x"), (0, "y"), (1, "z")] {
+        place.write("a", partition, word).await;
+    }
+    place.until(&[&running], &[("x", 2), ("y", 1), ("z", 1)]).await?;
+    assert_eq!(super::counted(&running).await?, expected(&[("x", 2), ("y", 1), ("z", 1)]));
+    running.close().await?;
+    place.end().await;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! A place to run: a broker that outlives the applications, and topics of the test's own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_client::{Client, ClientConfig, NewTopic, Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::{Host, RealRuntime};
+
+use super::{App, counted, expected};
+
+/// Topics of an application, and how it is started, on a broker that outlives it.
+pub(crate) struct Place {
+    pub(crate) app: App,
+    pub(crate) host: Host,
+    pub(crate) client: Client,
+    embedded: Option<EmbeddedBroker>,
+    _runtime: RealRuntime,
+}
+
+impl Place {
+    pub(crate) async fn start(test: &str) -> Place {
+        let (host, runtime) = Host::real(2).expect("threads");
+        let (embedded, dialer, config) = match std::env::var("ANABRANCH_KAFKA") {
+            Ok(server) => {
+                let config = ClientConfig { bootstrap_servers: vec![server], ..ClientConfig::default() };
+                (None, host.dialer(), config)
+            }
+            Err(_) => {
+                let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await;
+                let broker = broker.expect("a broker");
+                let dialer = broker.dialer();
+                (Some(broker), dialer, ClientConfig::default())
+            }
+        };
+        let client = Client::connect(&host, dialer, config).await.expect("a client");
+        Place { app: App::new(test), host, client, embedded, _runtime: runtime }
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Topic<Option<String>, String> {
+        Topic::named(format!("{}-in-{name}", self.app.id()))
+    }
+
+    pub(crate) async fn create(&self, name: &str, partitions: i32) {
+        let topic = self.topic(name);
+        let created = self.client.admin().create_topics(&[NewTopic::new(topic.name(), partitions)]).await;
+        for created in created.expect("an answer").into_values() {
+            created.expect("a topic");
+        }
+    }
+
+    /// Starts an application that looks for topics often.
+    pub(crate) async fn run(&self, topology: Topology, guarantee: Guarantee) -> Result<RunningStreams> {
+        self.streams(topology, guarantee).start().await
+    }
+
+    pub(crate) fn streams(&self, topology: Topology, guarantee: Guarantee) -> Streams {
+        let streams = self.app.streams(topology).guarantee(guarantee).config("metadata.max.age.ms", 50);
+        match &self.embedded {
+            Some(broker) => streams.on(self.host.clone(), broker.dialer()),
+            None => streams,
+        }
+    }
+
+    /// Writes a value to a partition.
+    pub(crate) async fn write(&self, name: &str, partition: i32, value: &str) {
+        let topic = self.topic(name);
+        self.write_record(ProducerRecord::new(topic.name()).value(value).partition(partition)).await;
+    }
+
+    /// Writes a record beside all applications.
+    pub(crate) async fn write_record(&self, record: ProducerRecord<'_>) {
+        let producer = Producer::new(&self.client, ProducerConfig::default()).expect("a producer");
+        drop(producer.send(record).await.expect("it is taken"));
+        producer.close().await.expect("it is written");
+    }
+
+    pub(crate) async fn send(&self, running: &RunningStreams, name: &str, lines: &[&str]) -> Result<()> {
+        let producer = running.producer(self.topic(name))?;
+        for line in lines {
+            producer.send(None, (*line).to_string()).await?;
+        }
+        producer.flush().await
+    }
+
+    /// Waits until exactly these words are counted by these instances together.
+    pub(crate) async fn until(&self, running: &[&RunningStreams], pairs: &[(&str, i64)]) -> Result<()> {
+        let mut last = BTreeMap::new();
+        let done = async {
+            loop {
+                let mut all = BTreeMap::new();
+                for running in running {
+                    all.extend(counted(running).await?);
+                }
+                if all == expected(pairs) {
+                    return Ok(());
+                }
+                last = all;
+                self.host.sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match self.host.timeout(Duration::from_secs(60), done).await {
+            Ok(done) => done,
+            Err(_) => panic!("{last:?} is not {pairs:?}"),
+        }
+    }
+
+    pub(crate) async fn end(self) {
+        if let Some(broker) = self.embedded {
+            broker.shutdown().await;
+        }
+    }
+}
