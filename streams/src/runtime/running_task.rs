@@ -162,10 +162,15 @@ impl RunningTask {
         self.stores.iter().flatten().all(|store| store.feed.is_none())
     }
 
-    /// Reads all topics that its sources have in this topology from now on. `committed` is what is committed beside the
-    /// offsets of those that it has not read before.
-    pub(crate) fn read_topics(&mut self, topology: &Arc<Topology>, committed: &[(Arc<str>, String)]) {
-        self.task.read_topics(topology);
+    /// Reads these inputs from now on, which are of topics that its sources have in this topology. `committed` is what is
+    /// committed beside the offsets of those that it has not read before.
+    pub(crate) fn read_topics(
+        &mut self,
+        topology: &Arc<Topology>,
+        inputs: &[TopicPartition],
+        committed: &[(Arc<str>, String)],
+    ) {
+        self.task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
         committed.iter().for_each(|(topic, metadata)| self.task.resume_grown(topic, metadata));
         self.inputs = inputs_of(&self.task);
         let Self { inputs, committed, .. } = self;

@@ -1,4 +1,5 @@
-//! A task's inputs change while it runs: a topic has come to be that one of its sources takes by pattern, or has gone.
+//! A task's inputs change while it runs: a topic has come to be that one of its sources takes by pattern, has grown up to the
+//! task's partition, or has gone.
 //!
 //! The runtime hands over the topology with all topics that are there; the test driver names the topic it pipes to. What
 //! the task reads already it reads on, undisturbed; of a topic that is gone it processes what it has.
@@ -25,28 +26,28 @@ impl Task {
     }
 
     /// Reads from now on all topics that the sources have in this topology, which is the task's own but for what patterns
-    /// match.
-    pub(crate) fn read_topics(&mut self, topology: &Arc<Topology>) {
+    /// match. `has` says of which of them the task's partition is there.
+    pub(crate) fn read_topics(&mut self, topology: &Arc<Topology>, has: impl Fn(&str) -> bool) {
         self.topology = Arc::clone(topology);
         for source in 0..self.chosen.len() {
             let NodeKind::Source(definition) = &topology.nodes[self.chosen[source]].kind else { continue };
-            if definition.pattern.is_none() {
-                continue;
-            }
-            for input in self.inputs.iter_mut().filter(|input| input.source == source) {
-                input.is_gone |= !definition.topics.iter().any(|topic| *input.topic == **topic);
-            }
-            for topic in &definition.topics {
-                match self.inputs.iter().position(|input| *input.topic == **topic) {
-                    None => self.add_input(source, topic),
-                    Some(input) if self.inputs[input].is_gone => self.begin_anew(input),
-                    Some(_) => {}
+            for topic in definition.topics.iter().filter(|_| definition.pattern.is_some()) {
+                if self.inputs.iter().all(|input| *input.topic != **topic) {
+                    self.add_input(source, topic);
                 }
+            }
+        }
+        for index in 0..self.inputs.len() {
+            let input = &mut self.inputs[index];
+            match (input.is_gone, has(&input.topic)) {
+                (false, false) => input.is_gone = true,
+                (true, true) => self.begin_anew(index),
+                _ => {}
             }
         }
     }
 
-    /// A topic is there again that was gone: another one of the same name.
+    /// A partition is there that was not: of a topic that has grown, or of another one of the same name.
     fn begin_anew(&mut self, index: usize) {
         let Input { topic, partition, source, queue_of_source, .. } = &self.inputs[index];
         let input = Input::new(Arc::clone(topic), *partition, *source, *queue_of_source);
@@ -153,8 +154,8 @@ mod tests {
 
         // What waits is not lost; a topic that sorts before the others takes nobody's place.
         let all = with(&["in-a", "in-b"]);
-        task.read_topics(&all);
-        task.read_topics(&all);
+        task.read_topics(&all, |_| true);
+        task.read_topics(&all, |_| true);
         let topics: Vec<String> = task.inputs().iter().map(|input| input.topic.to_string()).collect();
         assert_eq!(topics, ["in-b", "in-a"]);
         let metadata = OffsetMetadata { partition_time: 7, memos: Vec::new() }.encode();
@@ -178,11 +179,11 @@ mod tests {
         let mut task = task(with(&["in-a", "in-b"]));
         read(&mut task, "in-a", 5, "a5");
         read(&mut task, "in-b", 5, "b5");
-        task.read_topics(&with(&["in-b"]));
+        task.read_topics(&with(&["in-b"]), |topic| topic == "in-b");
         assert_eq!(process(&mut task), "a5 b5");
         assert_eq!(committed(&mut task), [(1, 6)]);
         assert!(!task.needs_commit());
-        task.read_topics(&with(&["in-a", "in-b"]));
+        task.read_topics(&with(&["in-a", "in-b"]), |_| true);
         read(&mut task, "in-a", 0, "a0");
         assert_eq!(process(&mut task), "a0");
         assert_eq!(committed(&mut task), [(0, 1), (1, 6)]);

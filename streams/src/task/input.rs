@@ -23,7 +23,7 @@ pub(crate) struct Input {
     pub(super) fetched: Option<(i64, i64)>,
     /// The position that was sealed last.
     pub(super) sealed: Option<i64>,
-    /// The topic is there no more: what was read of it is processed, and nothing of it is committed.
+    /// The partition is not there, or no more: what was read of it is processed, and nothing of it is committed.
     pub(crate) is_gone: bool,
     /// How many offsets the broker has that are not here; none: it was not heard of since reading began.
     pub(super) lag: Option<i64>,

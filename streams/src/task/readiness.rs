@@ -15,7 +15,7 @@ impl Task {
     /// Whether an input that has nothing here is to be waited for.
     pub(super) fn waits(&mut self, wall_clock_ms: i64) -> bool {
         let max_idle_ms = self.config.max_idle_ms;
-        if max_idle_ms < 0 || self.inputs.len() < 2 {
+        if max_idle_ms < 0 || self.inputs.iter().filter(|input| !input.is_gone).count() < 2 {
             return false;
         }
         let mut waits = false;

@@ -54,7 +54,11 @@ impl Task {
         self.state.stores.iter_mut().for_each(|store| store.abort());
         let stores = std::mem::take(&mut self.state.stores);
         let topics = std::mem::take(&mut self.state.topics);
-        Task::of_stores(self.topology, self.chosen, self.id, self.config, stores, topics)
+        let gone: Vec<Arc<str>> =
+            self.inputs.iter().filter(|input| input.is_gone).map(|input| Arc::clone(&input.topic)).collect();
+        let mut task = Task::of_stores(self.topology, self.chosen, self.id, self.config, stores, topics)?;
+        task.inputs.iter_mut().for_each(|input| input.is_gone = gone.contains(&input.topic));
+        Ok(task)
     }
 
     /// Notes that a store's changelog has been restored to its end.

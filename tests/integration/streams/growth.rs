@@ -21,7 +21,7 @@ async fn check_new_tasks(guarantee: Guarantee) -> Result<()> {
     place.write("a", 0, "a0").await;
     assert_eq!(written.next().await?.value, "A0");
 
-    place.client.admin().create_partitions(place.topic("a").name(), 3).await.expect("more partitions");
+    place.grow("a", 3).await;
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (partition, value) in [(0, "b0"), (1, "b1"), (2, "b2")] {
         place.write("a", partition, value).await;
@@ -68,7 +68,7 @@ async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expe
     let running = place.run(topology.clone(), AtLeastOnce).await?;
     place.send(&running, "a", &["to be"]).await?;
     running.drain().await?;
-    place.client.admin().create_partitions(place.topic("a").name(), 2).await.expect("more partitions");
+    place.grow("a", 2).await;
     let failed = async {
         loop {
             match running.drain().await {
@@ -126,12 +126,35 @@ async fn a_source_may_grow_in_front_of_a_repartition_topic_of_a_settled_number()
         .to(place.app.counts());
     let running = place.run(builder.build()?, AtLeastOnce).await?;
     place.write("a", 0, "x").await;
-    place.client.admin().create_partitions(place.topic("a").name(), 2).await.expect("more partitions");
+    place.grow("a", 2).await;
     for (partition, word) in [(1, "x"), (0, "y"), (1, "z")] {
         place.write("a", partition, word).await;
     }
     place.until(&[&running], &[("x", 2), ("y", 1), ("z", 1)]).await?;
     assert_eq!(super::counted(&running).await?, expected(&[("x", 2), ("y", 1), ("z", 1)]));
+    running.close().await?;
+    place.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn topics_read_together_may_be_of_different_widths() -> Result<()> {
+    let place = Place::start("growth-widths").await;
+    place.create("a", 1).await;
+    place.create("b", 2).await;
+    let out = Topic::<Option<String>, String>::named(format!("{}-out", place.app.id()));
+    let builder = StreamsBuilder::new();
+    builder.stream(place.topic("a")).merge(&builder.stream(place.topic("b"))).to(out.clone());
+    let running = place.run(builder.build()?, AtLeastOnce).await?;
+    let mut written = running.consumer(out).await?;
+    // Nothing is waited for where there is nothing to come.
+    place.write("b", 1, "b1").await;
+    assert_eq!(written.next().await?.value, "b1");
+    place.grow("a", 2).await;
+    place.write("a", 1, "a1").await;
+    assert_eq!(written.next().await?.value, "a1");
+    place.write("b", 1, "b1 again").await;
+    assert_eq!(written.next().await?.value, "b1 again");
     running.close().await?;
     place.end().await;
     Ok(())

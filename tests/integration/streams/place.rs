@@ -50,6 +50,22 @@ impl Place {
         }
     }
 
+    /// Gives a topic more partitions, and waits until brokers know of them: Apache Kafka answers before they do.
+    pub(crate) async fn grow(&self, name: &str, partitions: i32) {
+        let (topic, admin) = (self.topic(name), self.client.admin());
+        admin.create_partitions(topic.name(), partitions).await.expect("more partitions");
+        loop {
+            let described = admin.describe_topics(&[topic.name()]).await.expect("an answer");
+            if described
+                .into_values()
+                .any(|topic| topic.is_ok_and(|t| t.partitions.len() == partitions as usize))
+            {
+                return;
+            }
+            self.host.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Starts an application that looks for topics often.
     pub(crate) async fn run(&self, topology: Topology, guarantee: Guarantee) -> Result<RunningStreams> {
         self.streams(topology, guarantee).start().await

@@ -156,8 +156,9 @@ impl Member {
             drop_stores(&**engine, id)?;
             task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
         }
+        let inputs = self.inputs(id);
+        task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
         if role == Role::Active {
-            let inputs = self.inputs(id);
             let committed = self.committed(&inputs).await?;
             for (input, offset) in &committed {
                 task.resume(&input.topic, &offset.metadata);

@@ -80,10 +80,11 @@ impl Member {
         if self.holdings.open(Role::Active).contains(&task) {
             self.watch_lags(task);
         }
-        let topology = Arc::clone(&self.shared.plan.lock().topology);
+        let plan = self.shared.plan();
+        let (topology, inputs) = (Arc::clone(&plan.topology), plan.inputs(task));
         let worker = self.shared.placed.lock().get(&task).copied();
         if let Some(worker) = worker {
-            self.tell(worker, ToWorker::ReadTopics { task, topology, committed });
+            self.tell(worker, ToWorker::ReadTopics { task, topology, inputs, committed });
         }
     }
 }

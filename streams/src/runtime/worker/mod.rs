@@ -45,9 +45,14 @@ pub(crate) enum ToWorker {
     Open(Box<RunningTask>),
     /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
     Promote { task: TaskId, committed: Vec<(Arc<str>, String)> },
-    /// A task reads all topics of this topology from now on; with it comes what is committed beside the offsets of those
-    /// that are new to it.
-    ReadTopics { task: TaskId, topology: Arc<Topology>, committed: Vec<(Arc<str>, String)> },
+    /// A task reads these inputs of this topology from now on; with them comes what is committed beside the offsets of
+    /// those that are new to it.
+    ReadTopics {
+        task: TaskId,
+        topology: Arc<Topology>,
+        inputs: Vec<TopicPartition>,
+        committed: Vec<(Arc<str>, String)>,
+    },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
@@ -255,9 +260,9 @@ impl Worker {
                     }
                 }
             }
-            ToWorker::ReadTopics { task, topology, committed } => {
+            ToWorker::ReadTopics { task, topology, inputs, committed } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.read_topics(&topology, &committed);
+                    task.read_topics(&topology, &inputs, &committed);
                 }
             }
             ToWorker::Sleep(asleep) => self.context.asleep = asleep,
