@@ -272,7 +272,7 @@ fn an_expired_segment_leaves_memory_and_engine() {
 #[test]
 fn segments_that_are_read_by_group_are_evicted_whole() {
     let mut table = Disk::Memory(MemoryEngine::new()).open(false);
-    let mut read = |table: &mut KeyValueTable, from: u64, to: u64| {
+    let read = |table: &mut KeyValueTable, from: u64, to: u64| {
         let mut rows = 0;
         let each = |_: &[u8], _: Row<'_>| {
             rows += 1;

@@ -71,6 +71,10 @@ where
         out: &mut Forward<'_, '_, Windowed<K, W>, Change<A>>,
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
+        if let Some(last) = self.on_close.as_mut().and_then(|on_close| on_close.first_asked(out.context())) {
+            let store = out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?;
+            store.need_from(last.map_or(0, |last| (last - self.cut.size_ms()).max(0) + 1))?;
+        }
         let observed = out.context().state.memos.raise(self.observed, timestamp);
         let close_time = observed - self.cut.grace_ms();
         for start in self.starts(timestamp) {
