@@ -1,5 +1,8 @@
 //! Key to entry: the slab, the hash index over it, the segments of timed keys and, once asked for, the ordered index
 //! and the groups.
+//!
+//! Each key that comes or goes costs the ordered index more than all else. It is given up when more keys have come and gone
+//! since it was read than it takes to build it anew: who reads it often keeps it, who has read it once does not pay for ever.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -17,6 +20,9 @@ use crate::row::Row;
 
 /// Bytes of the hash index a key: eight a bucket, a half of them filled on average.
 const INDEX_BYTES: usize = 16;
+/// The ordered index is given up when so many times the keys that it has, and a few more, have come or gone unread.
+const UNREAD_CHANGES: usize = 4;
+const FEW_CHANGES: usize = 1024;
 
 /// The entries of a table by key.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(crate) struct RowMap {
     pub(crate) slab: Slab,
     index: Index,
     ordered: Option<OrderedIndex>,
+    /// Keys that have come or gone since the ordered index was read.
+    unread_changes: usize,
     clusters: Option<Clusters>,
     /// If keys have a time.
     timed: Option<TimedKeys>,
@@ -39,6 +47,7 @@ impl RowMap {
             slab: Slab::default(),
             index: Index::new(),
             ordered: None,
+            unread_changes: 0,
             clusters: None,
             timed,
             segments: Segments::default(),
@@ -79,6 +88,7 @@ impl RowMap {
         if let Some(segment) = segment {
             self.slab.get_mut(slot).place = self.segments.insert(segment, slot);
         }
+        self.order_changes();
         if let Some(ordered) = &mut self.ordered
             && is_ordered(self.timed, segment)
         {
@@ -98,8 +108,20 @@ impl RowMap {
         self.heap_bytes = self.heap_bytes + entry.heap_bytes() - before;
     }
 
+    /// Notes that a key comes or goes.
+    #[inline]
+    fn order_changes(&mut self) {
+        if self.ordered.is_some() {
+            self.unread_changes += 1;
+            if self.unread_changes > UNREAD_CHANGES * self.slab.len() + FEW_CHANGES {
+                self.ordered = None;
+            }
+        }
+    }
+
     /// Removes a key.
     pub(crate) fn remove(&mut self, slot: u32) {
+        self.order_changes();
         let entry = self.slab.get(slot);
         self.heap_bytes -= entry.heap_bytes();
         let (place, segment) = (entry.place, self.segment_of(entry.key()));
@@ -148,6 +170,7 @@ impl RowMap {
 
     /// The slab and the ordered index, which is built now if this is the first time.
     pub(crate) fn ordered(&mut self) -> (&Slab, &OrderedIndex) {
+        self.unread_changes = 0;
         let timed = self.timed;
         let is_shown = |key: &[u8]| is_ordered(timed, timed.and_then(|timed| timed.segment_of(key)));
         let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab, is_shown));
@@ -197,4 +220,39 @@ fn hash_of(hasher: SeededState, key: &[u8]) -> u32 {
     let mut hasher = hasher.build_hasher();
     hasher.write(key);
     (hasher.finish() >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::ordered::KeyRange;
+
+    #[test]
+    fn an_order_that_nobody_reads_is_given_up() {
+        let mut rows = RowMap::new(None);
+        let come_and_go = |rows: &mut RowMap, times: u32| {
+            for time in 0..times {
+                let key = time.to_be_bytes();
+                let slot = rows.insert(rows.hash(&key), &key).expect("few");
+                rows.remove(slot);
+            }
+        };
+        let changes = FEW_CHANGES as u32 / 2;
+        come_and_go(&mut rows, 3 * changes);
+        assert!(rows.ordered.is_none(), "nobody has asked");
+        for _ in 0..3 {
+            rows.ordered();
+            come_and_go(&mut rows, changes - 2);
+            assert!(rows.ordered.is_some(), "read often enough");
+        }
+        come_and_go(&mut rows, 10);
+        assert!(rows.ordered.is_none());
+        // Made anew of all keys.
+        for key in [b"b", b"a", b"c"] {
+            rows.insert(rows.hash(key), key).expect("few");
+        }
+        let (slab, ordered) = rows.ordered();
+        let keys: Vec<&[u8]> = ordered.range(&KeyRange::all()).map(|slot| slab.get(slot).key()).collect();
+        assert_eq!(keys, [b"a", b"b", b"c"]);
+    }
 }
