@@ -109,17 +109,46 @@ pub(crate) enum DropReason {
     Failed,
 }
 
+impl DropReason {
+    pub(crate) const ALL: [DropReason; 6] = [
+        DropReason::NullKey,
+        DropReason::NullValue,
+        DropReason::NegativeTimestamp,
+        DropReason::Late,
+        DropReason::Stale,
+        DropReason::Failed,
+    ];
+
+    /// Its name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DropReason::NullKey => "null_key",
+            DropReason::NullValue => "null_value",
+            DropReason::NegativeTimestamp => "negative_timestamp",
+            DropReason::Late => "late",
+            DropReason::Stale => "stale",
+            DropReason::Failed => "failed",
+        }
+    }
+}
+
 /// How many records were dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Drops([u64; 6]);
+pub(crate) struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
     fn count(&mut self, reason: DropReason) {
         self.0[reason as usize] += 1;
     }
 
+    /// How many more than in an earlier count.
+    pub(crate) fn since(&self, earlier: &Drops) -> Drops {
+        let mut more = *self;
+        more.0.iter_mut().zip(earlier.0).for_each(|(count, before)| *count = count.saturating_sub(before));
+        more
+    }
+
     /// How many for this reason.
-    #[cfg(test)]
     pub(crate) fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }

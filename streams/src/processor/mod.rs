@@ -25,7 +25,7 @@ pub use supplier::TaskId;
 
 pub(crate) use change::Change;
 pub(crate) use change_serde::ChangeSerde;
-pub(crate) use context::{Context, DropReason, Origin, Policies, Stage, TaskState};
+pub(crate) use context::{Context, DropReason, Drops, Origin, Policies, Stage, TaskState};
 pub(crate) use erased::{Cell, EdgeType, Forward, Node, Nodes};
 pub(crate) use in_flight::InFlight;
 pub(crate) use memos::{MemoId, Memos};

@@ -410,6 +410,25 @@ impl RunningStreams {
         S::read_only(AskedInstance(self.handle.clone()), &store)
     }
 
+    /// What this instance counts, in the text form of OpenMetrics, which Prometheus reads: records processed and dropped by
+    /// reason, commits, restoration, topics, by worker, task and topic. Names are Kafka Streams' in snake case.
+    ///
+    /// ```no_run
+    /// # use anabranch::prelude::*;
+    /// # fn look(app: &RunningStreams) -> Result<()> {
+    /// for line in app.metrics()?.lines().filter(|line| line.contains("dropped_records")) {
+    ///     println!("{line}"); // kafka_streams_task_dropped_records_total{task_id="0_0",reason="late"} 3
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Never, as far as is known: a string takes all of it.
+    pub fn metrics(&self) -> Result<String> {
+        self.handle.metrics()
+    }
+
     /// The tasks that are here, and how far behind those are that do not process.
     #[must_use]
     pub fn tasks(&self) -> Vec<TaskStatus> {

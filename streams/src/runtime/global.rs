@@ -22,6 +22,7 @@ use super::assignment::holdings::Role;
 use super::batch_outbox::BatchOutbox;
 use super::local_state::STALE_AFTER_MS;
 use super::member::BATCH_BYTES;
+use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::running_task::{Opening, RunningTask};
 use super::worker::{FromWorker, ToInstance, client_error};
@@ -133,6 +134,7 @@ async fn bounds_of(client: &Client, topics: &BTreeMap<String, i32>) -> Result<Bo
 
 /// What a reader is made of.
 pub(crate) struct ReaderParts {
+    pub(crate) metrics: TaskMetrics,
     pub(crate) client: Client,
     pub(crate) consumer: ConsumerConfig,
     pub(crate) producer: Producer,
@@ -215,6 +217,7 @@ impl GlobalReader {
     /// If a topic cannot be read, or a record fails and the policy says to stop.
     async fn caught_up(parts: ReaderParts, bounds: &Bounds) -> Result<Self> {
         let ReaderParts {
+            metrics,
             client,
             consumer,
             producer,
@@ -251,7 +254,14 @@ impl GlobalReader {
         let mut reader = GlobalReader {
             host,
             consumer,
-            task: RunningTask::new(Opening { task, outbox, role: Role::Active, changelogs, listener: None }),
+            task: RunningTask::new(Opening {
+                task,
+                outbox,
+                role: Role::Active,
+                changelogs,
+                listener: None,
+                metrics,
+            }),
             globals,
             producer,
             acknowledgements: Acknowledgements::default(),
@@ -315,7 +325,7 @@ impl GlobalReader {
             let partition = TopicPartition::new(Arc::clone(&fetched.topic), fetched.partition);
             read.push((partition, fetched.next_offset));
         }
-        while self.task.process(RECORDS_PER_TURN, self.host.wall_clock_ms())? {}
+        while self.task.process(RECORDS_PER_TURN, self.host.wall_clock_ms())? > 0 {}
         if !read.is_empty() {
             self.positions.send_modify(|positions| positions.extend(read));
         }

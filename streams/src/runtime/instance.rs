@@ -21,6 +21,7 @@ use super::drain;
 use super::global::{self, Positions, ReaderParts, Reading};
 use super::local_state;
 use super::member::{Member, Timing, ToldLags};
+use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) committed: watch::Sender<u64>,
     /// Why it failed, if it did.
     pub(crate) error: Mutex<Option<Arc<Error>>>,
+    pub(crate) metrics: Arc<Metrics>,
     /// What of the application is here.
     pub(crate) holdings: Arc<Holdings>,
     /// Which worker runs a task.
@@ -134,6 +136,11 @@ impl InstanceHandle {
         let changelog = plan.topology.store(store).and_then(|store| store.changelog(application_id));
         let unlogged = || Error::invalid(format_args!("the store `{store}` has no changelog"));
         Ok((changelog.ok_or_else(unlogged)?, partitions))
+    }
+
+    /// What it counts, as Prometheus reads it.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        self.shared.metrics.expose(self.state(), self.workers().len(), &self.tasks())
     }
 
     /// What is here, by task.
@@ -324,6 +331,7 @@ impl Instance {
             .map_err(|error| client_error("restore consumer settings", error))?;
         let changelogs = Changelogs::start(&client, restore, self.application_id.as_str().into());
         let (to_instance, from_workers) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::new(&self.application_id));
         let mut workers = Workers::new(WorkerParts {
             client: client.clone(),
             application_id: self.application_id.clone(),
@@ -336,6 +344,7 @@ impl Instance {
             buffered_records: self.config.buffered_records_per_partition,
             to_instance: to_instance.clone(),
             holdings: Arc::clone(&holdings),
+            metrics: Arc::clone(&metrics),
         });
         for _ in 0..self.config.threads {
             workers.start(false)?;
@@ -352,6 +361,7 @@ impl Instance {
         let mut settings = self.config.client_settings(ClientRole::GlobalConsumer);
         settings.extend(self.isolation());
         let parts = ReaderParts {
+            metrics: metrics.of_task("global"),
             client: client.clone(),
             consumer: ConsumerConfig::from_pairs(&settings)
                 .map_err(|error| client_error("global consumer settings", error))?,
@@ -395,6 +405,7 @@ impl Instance {
             committed: watch::Sender::new(0),
             error: Mutex::new(None),
             commands,
+            metrics: Arc::clone(&metrics),
             holdings: Arc::clone(&holdings),
             placed: Mutex::new(BTreeMap::new()),
             workers: workers.senders(),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Duration;
 
 use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
@@ -14,11 +15,12 @@ use anabranch_state_store::Checkpoint;
 use super::acknowledgements::AcknowledgedOffsets;
 use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
+use super::metrics::TaskMetrics;
 use super::restore::{Changelogs, Feed, Goal, Restored};
 use super::restore_listener::{RestoreEvent, RestoreListener, RestorePlace};
 use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
-use crate::processor::{RawInput, TaskId};
+use crate::processor::{Drops, RawInput, TaskId};
 use crate::task::{Epoch, StoreChangelog, Task};
 use crate::topology::Topology;
 
@@ -61,6 +63,9 @@ pub(crate) struct RunningTask {
     scratch: Vec<u8>,
     /// Encoded headers of one record.
     headers: Vec<u8>,
+    metrics: TaskMetrics,
+    /// Dropped records that are in the metrics.
+    told_drops: Drops,
 }
 
 /// A store that comes back from a topic.
@@ -96,12 +101,13 @@ pub(crate) struct Opening {
     pub(crate) role: Role,
     pub(crate) changelogs: Changelogs,
     pub(crate) listener: Option<RestoreListener>,
+    pub(crate) metrics: TaskMetrics,
 }
 
 impl RunningTask {
     /// Opens a task; its state begins to come back.
     pub(crate) fn new(opening: Opening) -> Self {
-        let Opening { task, outbox, role, changelogs, listener } = opening;
+        let Opening { task, outbox, role, changelogs, listener, metrics } = opening;
         let stores = task.restored_from().into_iter().map(|changelog| {
             let next = changelog.as_ref()?.reflected.map(|checkpoint| checkpoint.offset + 1);
             Some(LoggedStore { changelog: changelog?, feed: None, next, end: None, restored: 0 })
@@ -121,6 +127,8 @@ impl RunningTask {
             rewinding: BTreeSet::new(),
             scratch: Vec::new(),
             headers: Vec::new(),
+            metrics,
+            told_drops: Drops::default(),
         };
         running.read_changelogs();
         running.restored = role == Role::Active && running.is_whole();
@@ -309,6 +317,7 @@ impl RunningTask {
             store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));
             store.restored += count;
         }
+        self.metrics.restored(count);
         self.tell(index, |place| RestoreEvent::Batch { place, next, records: count });
         Ok(())
     }
@@ -346,16 +355,17 @@ impl RunningTask {
         self.progress.set_running(self.restored);
     }
 
-    /// Queues fetched batches; gives how many records of that partition wait now.
+    /// Queues fetched batches; gives how many records they are, and how many of that partition wait now.
     ///
     /// # Errors
     /// If a batch is damaged.
-    pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<usize> {
+    pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<(usize, usize)> {
         let partition = TopicPartition { topic: Arc::clone(&fetched.topic), partition: fetched.partition };
-        let Some(&input) = self.inputs.get(&partition) else { return Ok(0) };
+        let Some(&input) = self.inputs.get(&partition) else { return Ok((0, 0)) };
         if self.rewinding.contains(&input) || self.role == Role::Standby {
-            return Ok(0);
+            return Ok((0, 0));
         }
+        let before = self.task.inputs()[input].buffered();
         self.task.fetched(input, fetched.fetch_offset, fetched.next_offset);
         for batch in batches(&fetched.records) {
             let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
@@ -374,7 +384,8 @@ impl RunningTask {
                 self.task.enqueue(input, RawInput { offset, timestamp, key, value, headers: &self.headers });
             }
         }
-        Ok(self.task.inputs()[input].buffered())
+        let buffered = self.task.inputs()[input].buffered();
+        Ok((buffered - before, buffered))
     }
 
     /// How many records of a partition wait; none if it is another task's.
@@ -382,18 +393,30 @@ impl RunningTask {
         self.inputs.get(partition).map(|input| self.task.inputs()[*input].buffered())
     }
 
-    /// Processes up to `records` records; whether there was one.
+    /// Processes up to `records` records; how many there were.
     ///
     /// # Errors
     /// If one fails and the policy says to stop.
-    pub(crate) fn process(&mut self, records: usize, wall_clock_ms: i64) -> Result<bool> {
+    pub(crate) fn process(&mut self, records: usize, wall_clock_ms: i64) -> Result<usize> {
         self.outbox.wall_clock_ms = wall_clock_ms;
-        for count in 0..records {
-            if !self.task.process(wall_clock_ms, &mut self.outbox)? {
-                return Ok(count > 0);
-            }
+        let mut count = 0;
+        while count < records && self.task.process(wall_clock_ms, &mut self.outbox)? {
+            count += 1;
         }
-        Ok(true)
+        self.tell_metrics(count);
+        Ok(count)
+    }
+
+    fn tell_metrics(&mut self, processed: usize) {
+        if processed > 0 {
+            let longest_ms = u64::try_from(self.task.take_longest_ms()).unwrap_or(0);
+            self.metrics.processed_after(Duration::from_millis(longest_ms));
+        }
+        let dropped = self.task.dropped();
+        if dropped != self.told_drops {
+            self.metrics.dropped(&dropped.since(&self.told_drops));
+            self.told_drops = dropped;
+        }
     }
 
     /// Calls what is due by the wall clock; whether there was something.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::assignment::holdings::Holdings;
 use super::busy::Busy;
 use super::config::Guarantee;
+use super::metrics::Metrics;
 use super::state_directory::hex;
 use super::transaction::WorkerTransaction;
 use super::worker::{self, FromWorker, ToInstance, ToWorker, WorkerContext, client_error};
@@ -41,6 +42,7 @@ pub(crate) struct WorkerParts {
     pub(crate) buffered_records: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The workers of an instance.
@@ -124,6 +126,7 @@ impl Workers {
             memory_max_bytes: Arc::clone(&self.memory_bytes),
             buffered_records: self.parts.buffered_records,
             busy: Busy::default(),
+            metrics: self.parts.metrics.of_thread(number),
             asleep,
             to_instance: to_instance.clone(),
         };

@@ -10,8 +10,8 @@ use super::offset_metadata::OffsetMetadata;
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopics, Outbox};
 use crate::processor::{
-    Cell, Context, DropReason, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput, Stage,
-    TaskId, TaskState, catching,
+    Cell, Context, DropReason, Drops, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput,
+    Stage, TaskId, TaskState, catching,
 };
 use crate::state::{EngineSlot, Globals, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
@@ -58,6 +58,8 @@ pub(crate) struct Task {
     next_epoch: u64,
     /// Something happened since the last seal.
     pub(super) dirty: bool,
+    /// The longest time from a record's to its processing since it was last asked for.
+    longest_ms: i64,
 }
 
 /// What is processed between two commits.
@@ -138,6 +140,7 @@ impl Task {
             spare: Marks::default(),
             next_epoch: 0,
             dirty: false,
+            longest_ms: 0,
         };
         task.committed.note(&task.inputs, &task.state);
         Ok(task)
@@ -218,6 +221,7 @@ impl Task {
         nodes.emit(input.source, input.queue_of_source, record, timestamp, &mut context)?;
         let offset = record.offset;
         input.advance(offset);
+        self.longest_ms = self.longest_ms.max(state.wall_clock_ms.saturating_sub(timestamp));
         self.dirty = true;
         Ok(true)
     }
@@ -392,8 +396,13 @@ impl Task {
     }
 
     /// How many records were dropped.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.state.drops.total()
+    pub(crate) fn dropped(&self) -> Drops {
+        self.state.drops
+    }
+
+    /// The longest time from a record's own to its processing, of those processed since the last call.
+    pub(crate) fn take_longest_ms(&mut self) -> i64 {
+        std::mem::take(&mut self.longest_ms)
     }
 }
 

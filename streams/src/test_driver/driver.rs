@@ -316,7 +316,7 @@ impl TestDriver {
     /// How many records were dropped: late ones, null keys where keys are needed, failed ones.
     pub fn dropped_records(&self) -> u64 {
         let state = self.state.borrow();
-        state.task.dropped() + state.global.as_ref().map_or(0, Task::dropped)
+        state.task.dropped().total() + state.global.as_ref().map_or(0, |task| task.dropped().total())
     }
 
     /// What the wall clock shows.

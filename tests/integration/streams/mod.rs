@@ -13,6 +13,7 @@ mod growth;
 mod idling;
 mod instances;
 mod killed;
+mod metrics;
 mod optimized;
 mod patterns;
 mod place;

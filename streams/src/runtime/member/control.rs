@@ -114,6 +114,7 @@ impl Member {
             _ => UncaughtErrorAnswer::default(),
         };
         tracing::error!(worker, %error, ?answer, "a worker has failed");
+        self.shared.metrics.thread_failed();
         match answer {
             UncaughtErrorAnswer::ShutdownClient => Err(error),
             UncaughtErrorAnswer::ReplaceThread => {

@@ -16,6 +16,7 @@ use anabranch_client::records::Compression;
 use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, RebalanceEvent, TopicPartition};
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 pub(crate) use self::lags::ToldLags;
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
@@ -185,7 +186,7 @@ impl Member {
                 biased;
                 command = self.commands.recv() => Woken::Command(command),
                 word = self.from_workers.recv() => Woken::Worker(word),
-                polled = self.consumer.poll_batches(self.timing.poll) => Woken::Polled(polled),
+                polled = self.consumer.poll_batches(self.timing.poll).instrument(tracing::trace_span!("poll")) => Woken::Polled(polled),
             };
             match woken {
                 Woken::Command(Some(Command::Stop(stop))) => return Ok(stop),
@@ -206,7 +207,11 @@ impl Member {
                 Woken::Polled(polled) => {
                     let polled = polled.map_err(|error| client_error("reading the source topics", error))?;
                     self.commit_deferred().await;
-                    self.rebalance(polled.events).await?;
+                    if !polled.events.is_empty() {
+                        self.shared.metrics.rebalanced();
+                        let span = tracing::debug_span!("rebalance");
+                        self.rebalance(polled.events).instrument(span).await?;
+                    }
                     self.look_around().await?;
                     for fetched in polled.records {
                         let partition =

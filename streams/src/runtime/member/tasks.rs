@@ -172,6 +172,7 @@ impl Member {
             role,
             changelogs: self.changelogs.clone(),
             listener: self.restore_listener.clone(),
+            metrics: self.shared.metrics.of_task(&id.to_string()),
         }))
     }
 

@@ -10,6 +10,7 @@ use std::task::Poll;
 
 use anabranch_client::ClientError;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::{FromWorker, Offsets, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,7 +48,8 @@ impl Worker {
         self.commit_requested = false;
         self.last_commit = self.context.host.now();
         let to_instance = self.context.to_instance.clone();
-        self.commit = Some(match &mut self.context.transaction {
+        let span = tracing::debug_span!("commit", epoch = self.epoch - 1);
+        let commit: CommitInFlight = match &mut self.context.transaction {
             None => Box::pin(async move {
                 let acknowledged = settled.await?;
                 if !offsets.is_empty() {
@@ -67,7 +69,8 @@ impl Worker {
                     settled.await
                 })
             }
-        });
+        };
+        self.commit = Some(Box::pin(commit.instrument(span)));
         Ok(())
     }
 
@@ -136,6 +139,7 @@ impl Worker {
         self.commit = None;
         let applied = self.apply(done);
         if applied.is_ok() {
+            self.context.metrics.committed(self.context.host.now() - self.last_commit);
             self.settled();
         }
         applied

@@ -4,9 +4,11 @@
 //! A turn of the loop takes what has arrived, processes a slice of records of each task, sends the batches that are
 //! full, and commits when it is due. When a turn finds nothing to process the caches are flushed and every batch goes
 //! out, so results come at once when it is quiet and are merged under load.
-//! How it commits, and how it goes back, is told in `commit`, how its stores keep within their memory in `memory`.
+//! How it commits, and how it goes back, is told in `commit`, how tasks leave it in `handover`, how its stores keep within
+//! their memory in `memory`.
 
 mod commit;
+mod handover;
 mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::commit::CommitInFlight;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
-use super::assignment::holdings::Role;
 use super::busy::Busy;
+use super::metrics::ThreadMetrics;
 use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
@@ -123,6 +125,7 @@ pub(crate) struct WorkerContext {
     pub(crate) buffered_records: usize,
     /// What it is at, for its instance to see.
     pub(crate) busy: Busy,
+    pub(crate) metrics: ThreadMetrics,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
     pub(crate) to_instance: ToInstance,
@@ -249,6 +252,7 @@ impl Worker {
                 if task.is_restored() {
                     self.tell(FromWorker::Restored(task.id()));
                 }
+                self.context.metrics.created.inc();
                 self.tasks.insert(task.id(), *task);
             }
             ToWorker::Promote { task, committed } => {
@@ -303,6 +307,7 @@ impl Worker {
                 }
                 for task in tasks {
                     if let Some(task) = self.tasks.remove(&task) {
+                        self.context.metrics.closed.inc();
                         task.given_up();
                     }
                 }
@@ -335,7 +340,8 @@ impl Worker {
         let partition = &TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
         // A partition of a task that has just gone: whoever has the task now reads it.
         let Some(task) = self.tasks.values_mut().find(|task| task.reads(partition)) else { return Ok(()) };
-        let buffered = task.enqueue(fetched)?;
+        let (added, buffered) = task.enqueue(fetched)?;
+        self.context.metrics.consumed(&fetched.topic, added, fetched.records.len());
         if buffered > self.context.buffered_records && self.paused.insert(partition.clone()) {
             self.tell(FromWorker::Pause(partition.clone()));
         }
@@ -349,11 +355,18 @@ impl Worker {
         if self.fenced || self.context.asleep {
             return Ok(false);
         }
-        let WorkerContext { busy, host, .. } = &self.context;
+        let WorkerContext { busy, host, metrics, .. } = &self.context;
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
-            busy.begin(task.id(), host.now());
-            worked |= task.process(RECORDS_PER_TURN, wall_clock_ms)?;
-            worked |= task.punctuate(wall_clock_ms)?;
+            let _span = tracing::trace_span!("process", task = %task.id()).entered();
+            let began = host.now();
+            busy.begin(task.id(), began);
+            let records = task.process(RECORDS_PER_TURN, wall_clock_ms)?;
+            if records > 0 {
+                metrics.processed(records, host.now() - began);
+            }
+            let punctuated = task.punctuate(wall_clock_ms)?;
+            metrics.punctuated.inc_by(u64::from(punctuated));
+            worked |= records > 0 || punctuated;
         }
         self.come_back()?;
         if worked {
@@ -386,6 +399,7 @@ impl Worker {
         let mut applied = false;
         let mut truncated = Vec::new();
         for task in self.tasks.values_mut().filter(|task| !task.is_restored()) {
+            let _span = tracing::trace_span!("restore", task = %task.id()).entered();
             let step = task.restore_step(wall_clock_ms)?;
             applied |= step != RestoreStep::Idle;
             match step {
@@ -450,6 +464,7 @@ impl Worker {
             }
             for ready in ready {
                 let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
+                self.context.metrics.produced(&ready.topic, ready.record_count, ready.batch.len());
                 let on_ack = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
                 self.context
                     .producer
@@ -474,67 +489,6 @@ impl Worker {
             }
         }
         Ok(more)
-    }
-
-    /// Commits what these tasks have done.
-    async fn commit_before_the_end(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        if tasks.iter().all(|task| self.tasks.get(task).is_none_or(|task| task.role() == Role::Standby)) {
-            return Ok(());
-        }
-        match self.commit_all().await {
-            // Whoever gets them goes on from their last commit.
-            Err(error) if self.may_undo(&error) => self.undo(&error).await,
-            committed => committed,
-        }
-    }
-
-    /// Commits, then gives these tasks away as they are.
-    async fn give(&mut self, tasks: &BTreeSet<TaskId>) -> Result<Vec<RunningTask>> {
-        self.commit_before_the_end(tasks).await?;
-        let given: Vec<_> = tasks.iter().filter_map(|id| self.tasks.remove(id)).collect();
-        // Whoever gets them looks himself how much they hold.
-        let (gone, stay): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.paused)
-            .into_iter()
-            .partition(|partition| given.iter().any(|task| task.reads(partition)));
-        self.paused = stay;
-        gone.into_iter().for_each(|partition| self.tell(FromWorker::Resume(partition)));
-        self.free_if_idle();
-        Ok(given)
-    }
-
-    /// Commits, then lets these tasks follow their changelogs.
-    async fn demote(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let committed = self.commit_before_the_end(tasks).await;
-        for id in tasks {
-            if let Some(task) = self.tasks.remove(id) {
-                self.paused.retain(|partition| !task.reads(partition));
-                if committed.is_ok() {
-                    self.tasks.insert(*id, task.demote()?);
-                }
-            }
-        }
-        self.free_if_idle();
-        committed
-    }
-
-    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
-    async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let committed = self.commit_before_the_end(tasks).await;
-        for id in tasks {
-            if let Some(task) = self.tasks.remove(id) {
-                self.paused.retain(|partition| !task.reads(partition));
-                if committed.is_ok() {
-                    task.close()?;
-                }
-            }
-        }
-        self.free_if_idle();
-        committed
-    }
-
-    /// Whoever runs no tasks any more runs none that belong to others.
-    fn free_if_idle(&mut self) {
-        self.fenced &= self.tasks.values().any(|task| task.role() == Role::Active);
     }
 
     async fn wait(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Woken {

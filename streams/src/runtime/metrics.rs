@@ -1,0 +1,314 @@
+//! What an instance counts, as Prometheus reads it.
+//!
+//! Names are those of Kafka Streams' metrics in snake case, with `kafka_streams_` before them and units behind them:
+//! `process-total` of `stream-thread-metrics` is `kafka_streams_thread_process_total`. Rates and averages are left to who
+//! reads: there are counters for both of their sides. Nothing is counted per record but in plain numbers of the task; the
+//! shared counters move once for each turn of a worker.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use anabranch_host::HashMap;
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use super::state::State;
+use super::task_status::TaskStatus;
+use crate::error::{Error, Result};
+use crate::processor::{DropReason, Drops};
+
+type Labels = Vec<(&'static str, String)>;
+type Seconds = Counter<f64, AtomicU64>;
+
+/// The bounds of latencies in seconds: from what memory takes to what a rebalance takes.
+const LATENCY_SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything that an instance counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    application_id: String,
+    state: Family<Labels, Gauge>,
+    alive_threads: Gauge,
+    failed_threads: Counter,
+    rebalances: Counter,
+    threads: ThreadFamilies,
+    tasks: TaskFamilies,
+    topics: TopicFamilies,
+}
+
+struct ThreadFamilies {
+    processed: Family<Labels, Counter>,
+    processing: Family<Labels, Seconds>,
+    punctuated: Family<Labels, Counter>,
+    committing: Family<Labels, Histogram>,
+    created: Family<Labels, Counter>,
+    closed: Family<Labels, Counter>,
+}
+
+struct TaskFamilies {
+    dropped: Family<Labels, Counter>,
+    restored: Family<Labels, Counter>,
+    remaining: Family<Labels, Gauge>,
+    ages: Family<Labels, Histogram>,
+}
+
+struct TopicFamilies {
+    consumed: Family<Labels, Counter>,
+    consumed_bytes: Family<Labels, Counter>,
+    produced: Family<Labels, Counter>,
+    produced_bytes: Family<Labels, Counter>,
+}
+
+/// What a worker counts of itself.
+pub(crate) struct ThreadMetrics {
+    /// Records processed, and the time in it.
+    pub(crate) processed: Counter,
+    processing: Seconds,
+    /// Turns in which something was punctuated.
+    pub(crate) punctuated: Counter,
+    committing: Histogram,
+    pub(crate) created: Counter,
+    pub(crate) closed: Counter,
+    instance: Arc<Metrics>,
+    topics: Mutex<HashMap<Arc<str>, TopicMetrics>>,
+}
+
+/// What a worker counts of a task.
+pub(crate) struct TaskMetrics {
+    dropped: [Counter; DropReason::ALL.len()],
+    restored: Counter,
+    ages: Histogram,
+}
+
+#[derive(Clone)]
+struct TopicMetrics {
+    consumed: Counter,
+    consumed_bytes: Counter,
+    produced: Counter,
+    produced_bytes: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new(application_id: &str) -> Self {
+        let mut registry = Registry::with_prefix("kafka_streams");
+        let latencies = || Family::new_with_constructor(latency as fn() -> Histogram);
+        let r = &mut registry;
+        Metrics {
+            application_id: application_id.to_owned(),
+            state: register(r, "client_state", "1 for what the instance is doing.", Family::default()),
+            alive_threads: register(r, "alive_stream_threads", "Workers that run.", Gauge::default()),
+            failed_threads: register(r, "failed_stream_threads", "Workers that failed.", Counter::default()),
+            rebalances: register(r, "rebalances", "Assignments taken over.", Counter::default()),
+            threads: ThreadFamilies {
+                processed: register(r, "thread_process", "Records processed.", Family::default()),
+                processing: in_unit(
+                    r,
+                    "thread_process_time",
+                    "Time in it.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
+                punctuated: register(r, "thread_punctuate", "Turns that punctuated.", Family::default()),
+                committing: in_unit(
+                    r,
+                    "thread_commit_latency",
+                    "From a commit's beginning until it is safe.",
+                    Unit::Seconds,
+                    latencies(),
+                ),
+                created: register(r, "thread_task_created", "Tasks taken over.", Family::default()),
+                closed: register(r, "thread_task_closed", "Tasks given away.", Family::default()),
+            },
+            tasks: TaskFamilies {
+                dropped: register(
+                    r,
+                    "task_dropped_records",
+                    "Records dropped, by reason.",
+                    Family::default(),
+                ),
+                restored: register(
+                    r,
+                    "task_restored_records",
+                    "Changelog records applied.",
+                    Family::default(),
+                ),
+                remaining: register(
+                    r,
+                    "task_restore_remaining_records",
+                    "Changelog records that are still to be applied.",
+                    Family::default(),
+                ),
+                ages: in_unit(
+                    r,
+                    "task_record_e2e_latency_max",
+                    "From a record's time until it was processed: the longest of each turn.",
+                    Unit::Seconds,
+                    latencies(),
+                ),
+            },
+            topics: TopicFamilies {
+                consumed: register(r, "topic_records_consumed", "Records fetched.", Family::default()),
+                consumed_bytes: in_unit(
+                    r,
+                    "topic_consumed",
+                    "Bytes of batches fetched.",
+                    Unit::Bytes,
+                    Family::default(),
+                ),
+                produced: register(r, "topic_records_produced", "Records sent.", Family::default()),
+                produced_bytes: in_unit(
+                    r,
+                    "topic_produced",
+                    "Bytes of batches sent.",
+                    Unit::Bytes,
+                    Family::default(),
+                ),
+            },
+            registry,
+        }
+    }
+
+    /// A worker has failed.
+    pub(crate) fn thread_failed(&self) {
+        self.failed_threads.inc();
+    }
+
+    /// An assignment has been taken over.
+    pub(crate) fn rebalanced(&self) {
+        self.rebalances.inc();
+    }
+
+    /// The counters of a worker.
+    pub(crate) fn of_thread(self: &Arc<Self>, number: usize) -> ThreadMetrics {
+        let labels = vec![("thread_id", format!("{}-StreamThread-{number}", self.application_id))];
+        let ThreadFamilies { processed, processing, punctuated, committing, created, closed } = &self.threads;
+        ThreadMetrics {
+            processed: processed.get_or_create_owned(&labels),
+            processing: processing.get_or_create_owned(&labels),
+            punctuated: punctuated.get_or_create_owned(&labels),
+            committing: committing.get_or_create_owned(&labels),
+            created: created.get_or_create_owned(&labels),
+            closed: closed.get_or_create_owned(&labels),
+            instance: Arc::clone(self),
+            topics: Mutex::default(),
+        }
+    }
+
+    /// The counters of a task.
+    pub(crate) fn of_task(&self, task: &str) -> TaskMetrics {
+        let labels = vec![("task_id", task.to_owned())];
+        let dropped = DropReason::ALL.map(|reason| {
+            let labels = [&labels[..], &[("reason", reason.name().to_owned())]].concat();
+            self.tasks.dropped.get_or_create_owned(&labels)
+        });
+        TaskMetrics {
+            dropped,
+            restored: self.tasks.restored.get_or_create_owned(&labels),
+            ages: self.tasks.ages.get_or_create_owned(&labels),
+        }
+    }
+
+    fn of_topic(&self, topic: &str) -> TopicMetrics {
+        let labels = vec![("topic", topic.to_owned())];
+        TopicMetrics {
+            consumed: self.topics.consumed.get_or_create_owned(&labels),
+            consumed_bytes: self.topics.consumed_bytes.get_or_create_owned(&labels),
+            produced: self.topics.produced.get_or_create_owned(&labels),
+            produced_bytes: self.topics.produced_bytes.get_or_create_owned(&labels),
+        }
+    }
+
+    /// All of it as text, with what the instance is right now.
+    ///
+    /// # Errors
+    /// Never, as far as anybody knows: a string takes all.
+    pub(crate) fn expose(&self, state: State, workers: usize, tasks: &[TaskStatus]) -> Result<String> {
+        self.state.clear();
+        self.state.get_or_create_owned(&vec![("state", state.to_string())]).set(1);
+        self.alive_threads.set(i64::try_from(workers).unwrap_or(i64::MAX));
+        self.tasks.remaining.clear();
+        for status in tasks {
+            if let Some(behind) = status.records_behind {
+                let labels = vec![("task_id", status.task.to_string())];
+                let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+                self.tasks.remaining.get_or_create_owned(&labels).set(behind);
+            }
+        }
+        let mut text = String::new();
+        let written = encode(&mut text, &self.registry);
+        written.map_err(|error| Error::fatal("writing the metrics").with_source(error))?;
+        Ok(text)
+    }
+}
+
+impl ThreadMetrics {
+    /// So many records of a task were processed in so long.
+    pub(crate) fn processed(&self, records: usize, took: Duration) {
+        self.processed.inc_by(records as u64);
+        self.processing.inc_by(took.as_secs_f64());
+    }
+
+    /// A commit took so long.
+    pub(crate) fn committed(&self, took: Duration) {
+        self.committing.observe(took.as_secs_f64());
+    }
+
+    /// Records of a topic were fetched.
+    pub(crate) fn consumed(&self, topic: &Arc<str>, records: usize, bytes: usize) {
+        let topic = self.topic(topic);
+        topic.consumed.inc_by(records as u64);
+        topic.consumed_bytes.inc_by(bytes as u64);
+    }
+
+    /// Records of a topic were sent.
+    pub(crate) fn produced(&self, topic: &Arc<str>, records: usize, bytes: usize) {
+        let topic = self.topic(topic);
+        topic.produced.inc_by(records as u64);
+        topic.produced_bytes.inc_by(bytes as u64);
+    }
+
+    fn topic(&self, topic: &Arc<str>) -> TopicMetrics {
+        let mut topics = self.topics.lock();
+        topics.entry(Arc::clone(topic)).or_insert_with(|| self.instance.of_topic(topic)).clone()
+    }
+}
+
+impl TaskMetrics {
+    /// These records were dropped.
+    pub(crate) fn dropped(&self, drops: &Drops) {
+        for (counter, reason) in self.dropped.iter().zip(DropReason::ALL) {
+            counter.inc_by(drops.of(reason));
+        }
+    }
+
+    /// So many changelog records were applied.
+    pub(crate) fn restored(&self, records: u64) {
+        self.restored.inc_by(records);
+    }
+
+    /// The oldest record of a turn was so old.
+    pub(crate) fn processed_after(&self, oldest: Duration) {
+        self.ages.observe(oldest.as_secs_f64());
+    }
+}
+
+fn latency() -> Histogram {
+    Histogram::new(LATENCY_SECONDS)
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn in_unit<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}

@@ -1,0 +1,74 @@
+//! How tasks leave a worker: to another, to follow their changelogs, or for good. What they have done is committed first.
+
+use std::collections::BTreeSet;
+
+use super::{FromWorker, Worker};
+use crate::error::Result;
+use crate::processor::TaskId;
+use crate::runtime::assignment::holdings::Role;
+use crate::runtime::running_task::RunningTask;
+
+impl Worker {
+    /// Commits what these tasks have done.
+    async fn commit_before_the_end(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        if tasks.iter().all(|task| self.tasks.get(task).is_none_or(|task| task.role() == Role::Standby)) {
+            return Ok(());
+        }
+        match self.commit_all().await {
+            // Whoever gets them goes on from their last commit.
+            Err(error) if self.may_undo(&error) => self.undo(&error).await,
+            committed => committed,
+        }
+    }
+
+    /// Commits, then gives these tasks away as they are.
+    pub(super) async fn give(&mut self, tasks: &BTreeSet<TaskId>) -> Result<Vec<RunningTask>> {
+        self.commit_before_the_end(tasks).await?;
+        let given: Vec<_> = tasks.iter().filter_map(|id| self.tasks.remove(id)).collect();
+        self.context.metrics.closed.inc_by(given.len() as u64);
+        // Whoever gets them looks himself how much they hold.
+        let (gone, stay): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.paused)
+            .into_iter()
+            .partition(|partition| given.iter().any(|task| task.reads(partition)));
+        self.paused = stay;
+        gone.into_iter().for_each(|partition| self.tell(FromWorker::Resume(partition)));
+        self.free_if_idle();
+        Ok(given)
+    }
+
+    /// Commits, then lets these tasks follow their changelogs.
+    pub(super) async fn demote(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let committed = self.commit_before_the_end(tasks).await;
+        for id in tasks {
+            if let Some(task) = self.tasks.remove(id) {
+                self.paused.retain(|partition| !task.reads(partition));
+                if committed.is_ok() {
+                    self.tasks.insert(*id, task.demote()?);
+                }
+            }
+        }
+        self.free_if_idle();
+        committed
+    }
+
+    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
+    pub(super) async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+        let committed = self.commit_before_the_end(tasks).await;
+        for id in tasks {
+            if let Some(task) = self.tasks.remove(id) {
+                self.context.metrics.closed.inc();
+                self.paused.retain(|partition| !task.reads(partition));
+                if committed.is_ok() {
+                    task.close()?;
+                }
+            }
+        }
+        self.free_if_idle();
+        committed
+    }
+
+    /// Whoever runs no tasks any more runs none that belong to others.
+    pub(super) fn free_if_idle(&mut self) {
+        self.fenced &= self.tasks.values().any(|task| task.role() == Role::Active);
+    }
+}
