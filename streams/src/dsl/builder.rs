@@ -99,6 +99,9 @@ impl StreamsBuilder {
     /// out        (ada, /) ─ (bob, /) ─────▶      stream_matching("clicks-.*")
     /// ```
     ///
+    /// While none is there, there is no task, and the application runs and waits. An application that has run reads each topic
+    /// from where it ended; a topic that comes later begins where the offset reset says.
+    ///
     /// The whole name must match. Kafka's own topics and the application's internal ones are left out; a topic that is
     /// also read by name, or matches two patterns, is an error. The syntax is that of the crate `regex-lite`.
     ///

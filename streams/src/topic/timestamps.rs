@@ -105,4 +105,24 @@ mod tests {
         check(TimestampExtractor::UsePartitionTimeOnInvalidTimestamp, &input, &[7, 7, 9], 1, 1);
         check(TimestampExtractor::WallclockTimestamp, &input, &[50, 50, 50, 50], 0, 0);
     }
+
+    #[test]
+    fn the_users_own_way() {
+        // The record's value, or the highest time seen before; a negative time drops the record.
+        let topic = || Topic::<Option<String>, i64>::new("in");
+        let own = |record: &Record<Option<String>, i64>, partition_time: i64| match record.value {
+            0 => partition_time,
+            time => time,
+        };
+        let builder = StreamsBuilder::new();
+        builder.stream(topic().consumed().timestamps(own)).to("out");
+        let driver = TestDriver::new(&builder.build().unwrap()).unwrap();
+        for value in [0, 5, 3, 0, -7, 9] {
+            driver.input(topic()).pipe_at(1, None, value);
+        }
+        let out = driver.output(Topic::<Option<String>, i64>::new("out")).read_all();
+        let times: Vec<(i64, i64)> = out.iter().map(|record| (record.value, record.timestamp)).collect();
+        assert_eq!(times, [(5, 5), (3, 3), (0, 5), (9, 9)]);
+        assert_eq!(driver.dropped_records(), 2);
+    }
 }

@@ -58,6 +58,19 @@ async fn so_it_may_under_exactly_once() -> Result<()> {
     check_new_tasks(ExactlyOnce).await
 }
 
+/// Waits until an application has failed with this error.
+async fn fails(place: &Place, running: RunningStreams, expected: &str) {
+    let failed = async {
+        while running.state() != State::Error {
+            place.host.sleep(Duration::from_millis(20)).await;
+        }
+        running.drain().await.expect_err("it has failed").to_string()
+    };
+    let error = place.host.timeout(Duration::from_secs(60), failed).await.expect("it fails");
+    assert!(error.contains(expected), "{error}\nlacks\n{expected}");
+    assert!(running.close().await.is_err());
+}
+
 /// Lets the topic `a` grow under a topology, which must end with this error: while it runs, and when it starts again.
 async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expected: &str) -> Result<()> {
     let place = Place::start(test).await;
@@ -69,22 +82,9 @@ async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expe
     place.send(&running, "a", &["to be"]).await?;
     running.drain().await?;
     place.grow("a", 2).await;
-    let failed = async {
-        loop {
-            match running.drain().await {
-                Ok(()) => place.host.sleep(Duration::from_millis(20)).await,
-                Err(error) => break error,
-            }
-        }
-    };
-    let expected = format!(
-        "{expected}: reset the application, or give it another application id",
-        expected = expected.replace("APP", place.app.id())
-    );
-    let error = place.host.timeout(Duration::from_secs(60), failed).await.expect("it fails").to_string();
-    assert!(error.contains(&expected), "{error}\nlacks\n{expected}");
-    assert!(running.close().await.is_err());
-    let Err(error) = place.run(topology, AtLeastOnce).await else { panic!("it starts") };
+    let expected = expected.replace("APP", place.app.id());
+    fails(&place, running, &expected).await;
+    let Err(error) = place.streams(topology, AtLeastOnce).start().await else { panic!("it starts") };
     let error = error.to_string();
     assert!(error.contains(&expected), "{error}\nlacks\n{expected}");
     place.end().await;
@@ -97,7 +97,8 @@ async fn a_changelog_that_no_longer_fits_is_told() -> Result<()> {
         let lines = builder.stream(place.topic("a"));
         lines.group_by_key().count_with(COUNTS).updates().to(place.app.counts());
     };
-    let told = "the internal topic `APP-word-counts-changelog` has 1 partitions, the topology needs 2";
+    let told = "the internal topic `APP-word-counts-changelog` has 1 partitions, the topology needs 2: reset the application, \
+                or give it another application id";
     check_refused("growth-changelog", counted, told).await
 }
 
@@ -107,7 +108,8 @@ async fn a_repartition_topic_that_no_longer_fits_is_told() -> Result<()> {
         let lines = builder.stream(place.topic("a"));
         lines.group_by(|_, line| line.clone()).count_with(COUNTS).updates().to(place.app.counts());
     };
-    let told = "the internal topic `APP-word-counts-repartition` has 1 partitions, the topology needs 2";
+    let told = "the internal topic `APP-word-counts-repartition` has 1 partitions, the topology needs 2: reset the application, \
+                or give it another application id";
     check_refused("growth-repartition", counted, told).await
 }
 
@@ -156,6 +158,21 @@ async fn topics_read_together_may_be_of_different_widths() -> Result<()> {
     place.write("b", 1, "b1 again").await;
     assert_eq!(written.next().await?.value, "b1 again");
     running.close().await?;
+    place.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_source_that_is_deleted_is_told() -> Result<()> {
+    let place = Place::start("growth-deleted").await;
+    place.create("a", 1).await;
+    let builder = StreamsBuilder::new();
+    builder.stream(place.topic("a")).for_each(|_, _| {});
+    let running = place.run(builder.build()?, AtLeastOnce).await?;
+    let topic = place.topic("a");
+    let deleted = place.client.admin().delete_topics(&[topic.name()]).await.expect("an answer");
+    deleted.into_values().for_each(|topic| topic.expect("deleted"));
+    fails(&place, running, &format!("the source topic `{}` does not exist", topic.name())).await;
     place.end().await;
     Ok(())
 }

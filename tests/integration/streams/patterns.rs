@@ -67,9 +67,11 @@ async fn so_it_is_under_exactly_once() -> Result<()> {
 async fn the_first_topic_may_come_later_too() -> Result<()> {
     let place = Place::start("patterns-none").await;
     // Nothing matches: there is no task, and the repartition topic is not made yet.
-    let first = place.run(word_count(&place), AtLeastOnce).await?;
+    // Whoever follows a task follows its topics too.
+    let start = || place.streams(word_count(&place), AtLeastOnce).config("num.standby.replicas", 1).start();
+    let first = start().await?;
     assert_eq!(first.state(), State::Running);
-    let second = place.run(word_count(&place), AtLeastOnce).await?;
+    let second = start().await?;
     place.create("a", 2).await;
     place.send(&first, "a", &["to be", "or not", "to be"]).await?;
     place.until(&[&first, &second], &[("be", 2), ("not", 1), ("or", 1), ("to", 2)]).await?;

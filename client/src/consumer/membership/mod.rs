@@ -494,6 +494,14 @@ impl Membership {
             Err(error) => return self.fail(error),
         };
         let mut new: BTreeSet<_> = assignment.partitions.iter().cloned().collect();
+        if self.awaits_topics {
+            // The leader has seen topics that this member has not looked for yet: they are wanted all the same.
+            for name in &new {
+                if let Err(place) = self.topics.binary_search(&name.topic) {
+                    self.topics.insert(place, Arc::clone(&name.topic));
+                }
+            }
+        }
         let added: Vec<_> = new.difference(&self.owned).cloned().collect();
         let taken: Vec<_> = self.owned.difference(&new).cloned().collect();
         let partitions = match self.protocol() {

@@ -239,6 +239,26 @@ fn a_changed_subscription_joins_again() {
 }
 
 #[test]
+fn a_member_may_await_topics_and_takes_those_that_the_leader_has_seen_first() {
+    let mut test = Test::cooperative();
+    test.member.subscribe_for_now(Vec::new());
+    test.settle(&[]);
+    test.member.request_rejoin("the leader has seen topics");
+    test.check("join m []");
+    test.joined(3, "other", &[]);
+    test.check("sync 3 []");
+    test.synced(&[0]);
+    assert_eq!(test.poll(), "assigned [t-0] in 3");
+    assert_eq!(test.poll(), "");
+    // It sees them itself: nothing has changed by that.
+    test.member.subscribe_for_now(vec!["t".into()]);
+    test.check("wait 3000");
+    // By name again, and none: it goes.
+    test.member.subscribe(Vec::new());
+    test.check("leave m");
+}
+
+#[test]
 fn a_member_that_is_not_known_any_more_loses_what_it_had() {
     let check = |code, rejoins_as: &str| {
         let mut test = Test::eager();
