@@ -94,3 +94,6 @@ alike ours_says_the_same_of_records "$(files "./dumped-plain-0 ./dumped-compress
 for kind in index timeindex txnindex snapshot; do alike "ours_says_the_same_of_each_$kind" "$(files "$plain" ".$kind")"; done
 alike ours_finds_indexes_sane "$(files "$plain" .index),$(files "$plain" .timeindex)" --index-sanity-check
 alike ours_verifies_indexes "$(files "$plain" .index),$(files "$plain" .timeindex)" --verify-index-only
+alike ours_decodes_the_offsets_log "$(files "$(find . -maxdepth 1 -name '__consumer_offsets-*')" .log)" --offsets-decoder
+alike ours_decodes_the_transaction_log "$(files "$(find . -maxdepth 1 -name '__transaction_state-*')" .log)" --transaction-log-decoder
+alike ours_decodes_the_metadata_log "$(files ./__cluster_metadata-0 .log)" --cluster-metadata-decoder

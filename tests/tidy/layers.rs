@@ -15,7 +15,11 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
         "streams",
         &["anabranch-client", "anabranch-state-store", "anabranch-host", "anabranch-broker"],
     ),
-    ("anabranch-cli", "cli", &["anabranch-client", "anabranch-broker", "anabranch-host"]),
+    (
+        "anabranch-cli",
+        "cli",
+        &["anabranch-client", "anabranch-broker", "anabranch-protocol", "anabranch-host"],
+    ),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! `anabranch dump-log`: what lies in the files of a log, as `kafka-dump-log` prints it. Reads files, changes nothing.
 
+mod decode;
 mod indexes;
 mod segment;
 mod verify;
@@ -10,6 +11,8 @@ use anabranch_host::Host;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use clap::Args;
+
+use decode::RecordDecoder;
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -23,6 +26,15 @@ pub(crate) struct DumpLogArguments {
     /// Also walk the records of compressed batches.
     #[arg(long)]
     deep_iteration: bool,
+    /// Print the records of __consumer_offsets as what they say.
+    #[arg(long, conflicts_with_all = ["transaction_log_decoder", "cluster_metadata_decoder"])]
+    offsets_decoder: bool,
+    /// Print the records of __transaction_state as what they say.
+    #[arg(long, conflicts_with = "cluster_metadata_decoder")]
+    transaction_log_decoder: bool,
+    /// Print the records of __cluster_metadata as what they say.
+    #[arg(long)]
+    cluster_metadata_decoder: bool,
     /// Print no keys and values.
     #[arg(long)]
     skip_record_metadata: bool,
@@ -35,6 +47,23 @@ pub(crate) struct DumpLogArguments {
     /// Print a JSON object for each batch.
     #[arg(long)]
     json: bool,
+}
+
+impl DumpLogArguments {
+    /// How records are told, if not as text.
+    fn decoder(&self) -> Option<RecordDecoder> {
+        match (self.offsets_decoder, self.transaction_log_decoder, self.cluster_metadata_decoder) {
+            (true, _, _) => Some(RecordDecoder::Offsets),
+            (_, true, _) => Some(RecordDecoder::Transactions),
+            (_, _, true) => Some(RecordDecoder::Metadata),
+            (false, false, false) => None,
+        }
+    }
+
+    /// Whether records are printed.
+    fn prints_data(&self) -> bool {
+        self.print_data_log || self.decoder().is_some()
+    }
 }
 
 pub(crate) fn run(arguments: DumpLogArguments) -> Result<()> {

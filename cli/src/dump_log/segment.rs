@@ -29,7 +29,7 @@ pub(super) fn dump(base_offset: i64, bytes: Vec<u8>, arguments: &DumpLogArgument
             bail!("at byte {position}: offset {} comes again", batch.header.base_offset);
         }
         next_offset = Some(batch.header.next_offset());
-        if arguments.print_data_log || arguments.deep_iteration {
+        if arguments.prints_data() || arguments.deep_iteration {
             let mut scratch = Vec::new();
             for record in batch.records(&mut scratch)? {
                 let line = describe_record(&batch.header, &record?, arguments)?;
@@ -131,6 +131,8 @@ fn describe_record(
             }
             (kind, _) => line.push_str(&format!(" controlType: {kind:?}")),
         }
+    } else if let Some(decoder) = arguments.decoder() {
+        line.push_str(&decoder.describe(record.offset, record.key, record.value));
     } else if arguments.print_data_log && !arguments.skip_record_metadata {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if let Some(key) = record.key {
@@ -170,6 +172,9 @@ mod tests {
             files: Vec::new(),
             print_data_log: true,
             deep_iteration: false,
+            offsets_decoder: false,
+            transaction_log_decoder: false,
+            cluster_metadata_decoder: false,
             skip_record_metadata: false,
             index_sanity_check: false,
             verify_index_only: false,
