@@ -10,6 +10,7 @@ mod connect;
 mod datetime;
 mod output;
 mod progress;
+mod reset_target;
 mod style;
 
 mod configs;
@@ -21,6 +22,7 @@ mod get_offsets;
 mod groups;
 mod perf;
 mod storage;
+mod streams;
 mod topics;
 mod transactions;
 
@@ -60,6 +62,9 @@ enum Command {
     DeleteRecords(delete_records::DeleteRecordsArguments),
     /// List and describe transactions, find those that hang, and end them.
     Transactions(transactions::TransactionsArguments),
+    /// Look after applications of Kafka Streams, ours or Java's.
+    #[command(subcommand)]
+    Streams(streams::StreamsCommand),
     /// Print what lies in the files of a log.
     DumpLog(dump_log::DumpLogArguments),
     /// Make ids, format data directories and look at them.
@@ -118,6 +123,7 @@ fn main() -> ExitCode {
         Command::Topics(arguments) => topics::run(arguments),
         Command::Configs(arguments) => configs::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
+        Command::Streams(command) => streams::run(command),
         Command::ConsoleProducer(arguments) => console_producer::run(arguments),
         Command::ConsoleConsumer(arguments) => console_consumer::run(arguments),
         Command::GetOffsets(arguments) => get_offsets::run(arguments),

@@ -77,6 +77,7 @@ pub struct Streams {
     listener: Option<StateListener>,
     restore_listener: Option<RestoreListener>,
     uncaught: Option<UncaughtErrorHandler>,
+    clean_up: bool,
 }
 
 impl Streams {
@@ -96,6 +97,7 @@ impl Streams {
             listener: None,
             restore_listener: None,
             uncaught: None,
+            clean_up: false,
         }
     }
 
@@ -142,6 +144,15 @@ impl Streams {
     #[must_use]
     pub fn data_dir(mut self, directory: impl AsRef<Path>) -> Streams {
         self.data_dir = Some(directory.as_ref().to_path_buf());
+        self
+    }
+
+    /// Forgets the state of earlier runs that this instance keeps on disk: it comes back from the changelogs. Due after the
+    /// application was reset (`anabranch streams reset`), since what is there belongs to changelogs that are gone; Kafka
+    /// Streams' `cleanUp`.
+    #[must_use]
+    pub fn clean_up(mut self) -> Streams {
+        self.clean_up = true;
         self
     }
 
@@ -278,6 +289,7 @@ impl Streams {
                 listener: self.listener,
                 restore_listener: self.restore_listener,
                 uncaught: self.uncaught,
+                clean_up: self.clean_up,
             };
             match instance.start().await {
                 Ok(handle) => Ok((handle, broker)),

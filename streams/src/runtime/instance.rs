@@ -52,6 +52,8 @@ pub(crate) struct Instance {
     pub(crate) listener: Option<StateListener>,
     pub(crate) restore_listener: Option<RestoreListener>,
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
+    /// State of earlier runs is not wanted.
+    pub(crate) clean_up: bool,
 }
 
 /// The way to a running instance. Cheap to clone.
@@ -298,8 +300,12 @@ impl Instance {
         let directory = match &self.config.state_dir {
             Some(base) => {
                 let opened = StateDirectory::open(&self.host, base.as_ref(), &self.application_id).await;
+                let cleaned = opened.and_then(|directory| match self.clean_up {
+                    true => directory.remove_stores(&self.host.disk()).map(|()| directory),
+                    false => Ok(directory),
+                });
                 Some(
-                    opened
+                    cleaned
                         .map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?,
                 )
             }

@@ -69,6 +69,19 @@ impl StateDirectory {
         self.process_id
     }
 
+    /// Removes all stores.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub(crate) fn remove_stores(&self, disk: &Disk) -> Result<(), StateDirectoryError> {
+        let stores = self.stores();
+        let removed = disk.exists(&stores).and_then(|exists| match exists {
+            true => disk.remove_dir_all(&stores),
+            false => Ok(()),
+        });
+        removed.map_err(|source| StateDirectoryError::Io { path: stores, source })
+    }
+
     /// Where the engine keeps its files.
     pub(crate) fn stores(&self) -> PathBuf {
         self.path.join("stores")
