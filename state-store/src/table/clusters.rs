@@ -59,13 +59,21 @@ impl Clusters {
     pub(crate) fn remove(&mut self, slot: u32, slab: &Slab, hash: impl Fn(&[u8]) -> u32) {
         let Some((group, suffix)) = self.keys.split(slab.get(slot).key()) else { return };
         let hash = hash(group);
-        let Some(cluster) = self.find(hash, group, slab) else { return };
+        // What expires is the first of its group.
+        let is_first =
+            |cluster: u32| self.clusters[cluster as usize].front().is_some_and(|first| first.slot == slot);
+        let first_of = self.index.find(hash, is_first);
+        let Some(cluster) = first_of.or_else(|| self.find(hash, group, slab)) else { return };
         let members = &mut self.clusters[cluster as usize];
-        let at = members.partition_point(|other| other.suffix < suffix);
-        if members.get(at).is_none_or(|member| member.slot != slot) {
-            return;
+        if first_of.is_some() {
+            members.pop_front();
+        } else {
+            let at = members.partition_point(|other| other.suffix < suffix);
+            if members.get(at).is_none_or(|member| member.slot != slot) {
+                return;
+            }
+            members.remove(at);
         }
-        members.remove(at);
         self.members -= 1;
         if members.is_empty() {
             self.clusters[cluster as usize] = VecDeque::new();
