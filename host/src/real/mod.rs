@@ -14,7 +14,7 @@ use socket2::TcpKeepalive;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub(crate) use disk::{RealDisk, RealFile};
 
@@ -28,6 +28,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct RealRuntime {
     runtime: Option<Runtime>,
+    /// Gone before the runtime is: pinned threads end, which its timers and sockets would fail.
+    alive: Option<watch::Sender<()>>,
     start: std::time::Instant,
 }
 
@@ -43,12 +45,14 @@ impl RealRuntime {
             .thread_name("anabranch")
             .enable_all()
             .build()?;
-        Ok(RealRuntime { runtime: Some(runtime), start: std::time::Instant::now() })
+        let alive = Some(watch::Sender::new(()));
+        Ok(RealRuntime { runtime: Some(runtime), alive, start: std::time::Instant::now() })
     }
 
     pub(crate) fn handle(&self) -> Real {
         let runtime = self.runtime.as_ref().expect("present until drop").handle().clone();
-        Real { runtime, start: self.start }
+        let alive = self.alive.as_ref().expect("present until drop").subscribe();
+        Real { runtime, alive, start: self.start }
     }
 
     /// Runs `future` to its end on the calling thread, with this world's timers and sockets.
@@ -62,6 +66,7 @@ impl RealRuntime {
     /// blocks are waited for at most ten seconds.
     pub async fn shutdown(mut self) {
         let Some(runtime) = self.runtime.take() else { return };
+        self.alive = None;
         let (sender, ended) = oneshot::channel();
         // On a thread of its own: the runtime's end blocks, and whoever waits may be a task.
         let thread = std::thread::Builder::new().name("anabranch-shutdown".to_string()).spawn(move || {
@@ -77,6 +82,7 @@ impl RealRuntime {
 
 impl Drop for RealRuntime {
     fn drop(&mut self) {
+        self.alive = None;
         // Not the runtime's own drop: it blocks, which panics inside another runtime (a user's `#[tokio::test]`).
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -119,6 +125,7 @@ impl RealListener {
 #[derive(Clone, Debug)]
 pub(crate) struct Real {
     runtime: Handle,
+    alive: watch::Receiver<()>,
     start: std::time::Instant,
 }
 
@@ -187,11 +194,13 @@ impl Real {
         let (sender, receiver) = oneshot::channel();
         let (abort_sender, abort_receiver) = oneshot::channel::<()>();
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let mut alive = self.alive.clone();
         std::thread::Builder::new().name(name.to_string()).spawn(move || {
             let output = runtime.block_on(async move {
                 tokio::select! {
                     biased;
                     Ok(()) = abort_receiver => Err(JoinError::Cancelled),
+                    _ = alive.changed() => Err(JoinError::Cancelled),
                     // `make` within the future, so that its panic is caught too.
                     output = CatchUnwind::new(async move { make().await }) => output,
                 }

@@ -86,6 +86,22 @@ fn pinned_loops() {
 }
 
 #[test]
+fn pinned_loops_end_before_their_world_does() {
+    for waits_for_the_end in [false, true] {
+        let (host, runtime) = real();
+        let inner = host.clone();
+        let sleeping = host.spawn_pinned("worker", move || async move { inner.sleep(LONG).await });
+        if waits_for_the_end {
+            foreign_block_on(runtime.shutdown());
+        } else {
+            drop(runtime);
+        }
+        // A timer of a world that is gone would panic.
+        assert_eq!(foreign_block_on(sleeping.expect("a thread")), Err(JoinError::Cancelled));
+    }
+}
+
+#[test]
 fn timers_work_on_any_executor() {
     let (host, _runtime) = real();
     foreign_block_on(async {
