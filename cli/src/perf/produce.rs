@@ -84,14 +84,12 @@ impl ProduceArguments {
                 {
                     delivery.await?;
                     run.acknowledged(sent, arguments.record_size, arguments.json);
-                    run.progress.advance(1);
                 }
             }
             producer.flush().await?;
             for (sent, delivery) in on_the_way {
                 delivery.await?;
                 run.acknowledged(sent, arguments.record_size, arguments.json);
-                run.progress.advance(1);
             }
             producer.close().await?;
             run.finish(&arguments);
@@ -129,6 +127,7 @@ impl Run {
         self.all.all_ms.push(latency_ms);
         self.window.latencies.all_ms.push(latency_ms);
         self.window.bytes += bytes as u64;
+        self.progress.advance(1);
         let elapsed = now.saturating_duration_since(self.window.began);
         if elapsed < REPORT_INTERVAL {
             return;
