@@ -25,7 +25,8 @@ pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::runtime::query::{
-    QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore, ReadOnlyWindowStore,
+    KeyQueryMetadata, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore,
+    ReadOnlyWindowStore, StreamsMetadata,
 };
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
 pub use crate::runtime::task_status::TaskStatus;

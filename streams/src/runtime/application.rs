@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
 use super::instance::{Command, Instance, InstanceHandle};
-use super::query::{AskedInstance, QueryableStore};
+use super::query::{AskedInstance, KeyQueryMetadata, QueryableStore, StreamsMetadata, location};
 use super::restore_listener::{RestoreEvent, RestoreListener};
 use super::state::StateListener;
 use super::task_status::TaskStatus;
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::policy::{ErrorPolicy, OnError, RecordError, dead_letter};
 use crate::processor::Policies;
 use crate::record::RawRecord;
-use crate::state::Store;
+use crate::state::{Store, StoreKind};
 use crate::topic::IntoTopic;
 use crate::topology::Topology;
 
@@ -420,6 +420,23 @@ impl RunningStreams {
     /// If the topology has no store of this name.
     pub fn store<S: QueryableStore>(&self, store: Store<S>) -> Result<S::ReadOnly> {
         S::read_only(AskedInstance(self.handle.clone()), &store)
+    }
+
+    /// Which instance has a key of a store, by the default partitioner: the instances are told by their
+    /// `application.server`, as of the last assignment.
+    ///
+    /// # Errors
+    /// If the topology has no store of this name, or the key cannot be written.
+    pub fn metadata_for_key<S: StoreKind>(&self, store: Store<S>, key: &S::Key) -> Result<KeyQueryMetadata> {
+        location::of_key(self.handle.clone(), &store, key)
+    }
+
+    /// The instances that have something of a store.
+    ///
+    /// # Errors
+    /// If the topology has no store of this name.
+    pub fn metadata_for_store<S: StoreKind>(&self, store: Store<S>) -> Result<Vec<StreamsMetadata>> {
+        location::of_store(self.handle.clone(), &store)
     }
 
     /// What this instance counts, in the text form of OpenMetrics, which Prometheus reads: records processed and dropped by

@@ -69,6 +69,9 @@ pub struct StreamsConfig {
     pub probing_rebalance_interval_ms: u64,
     /// `rack.aware.assignment.tags`: standbys differ from their task in these tags as far as they can.
     pub rack_aware_assignment_tags: Vec<String>,
+    /// `application.server`: where this instance can be asked for its state, as host:port; empty: nowhere. Others are told
+    /// of it, and nothing listens there but what its user starts.
+    pub application_server: String,
     /// `client.tag.*`: what the instance says of itself.
     pub client_tags: BTreeMap<String, String>,
     /// `state.cleanup.delay.ms`: state of tasks that have been gone for so long is removed.
@@ -104,6 +107,7 @@ impl Default for StreamsConfig {
             max_warmup_replicas: 2,
             probing_rebalance_interval_ms: 600_000,
             rack_aware_assignment_tags: Vec::new(),
+            application_server: String::new(),
             client_tags: BTreeMap::new(),
             state_cleanup_delay_ms: 600_000,
             client_id: String::new(),
@@ -173,6 +177,7 @@ const KNOWN: &[&str] = &[
     "client.id",
     "commit.interval.ms",
     "errors.dead.letter.queue.topic.name",
+    "application.server",
     "max.task.idle.ms",
     "max.warmup.replicas",
     "num.standby.replicas",
@@ -255,6 +260,8 @@ impl StreamsConfig {
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval_ms = number(key, value, 0, u64::MAX)?
             }
+            "application.server" if is_host_and_port(value) => self.application_server = value.to_string(),
+            "application.server" => return Err(refused(key, value, "host:port")),
             "task.timeout.ms" => self.task_timeout_ms = number(key, value, 0, u64::MAX)?,
             "poll.ms" => self.poll_ms = number(key, value, 0, 60_000)?,
             "num.standby.replicas" => self.num_standby_replicas = number(key, value, 0, 1000)?,
@@ -331,6 +338,12 @@ fn takers(key: &str) -> impl Iterator<Item = ClientRole> {
 fn without_prefix(key: &str) -> &str {
     let prefixes = ClientRole::ALL.iter().flat_map(|role| role.prefixes());
     prefixes.filter_map(|prefix| key.strip_prefix(prefix)).next().unwrap_or(key)
+}
+
+/// As Kafka Streams has it: empty, or a host, a colon and a port.
+fn is_host_and_port(text: &str) -> bool {
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    text.is_empty() || text.rsplit_once(':').is_some_and(|(host, after)| !host.is_empty() && port(after))
 }
 
 fn number<T>(key: &str, value: &str, min: T, max: T) -> Result<T, ConfigError>
@@ -411,6 +424,8 @@ mod tests {
             Err("`processing.guarantee` = `twice`: must be at_least_once or exactly_once_v2"),
         );
         check(&[("max.task.idle.ms", "-1")], Ok("30000 1 10485760"));
+        check(&[("application.server", "[::1]:80")], Ok("30000 1 10485760"));
+        check(&[("application.server", "host")], Err("`application.server` = `host`: must be host:port"));
         check(
             &[("main.consumer.enable.auto.commit", "true")],
             Err(

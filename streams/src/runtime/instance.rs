@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::assignment::assignor::TaskAssignor;
 use super::assignment::holdings::Holdings;
 use super::assignment::placement::Policy;
+use super::assignment::user_data::Hosts;
 use super::beginnings::OffsetResets;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
@@ -138,6 +139,11 @@ impl InstanceHandle {
         let changelog = plan.topology.store(store).and_then(|store| store.changelog(application_id));
         let unlogged = || Error::invalid(format_args!("the store `{store}` has no changelog"));
         Ok((changelog.ok_or_else(unlogged)?, partitions))
+    }
+
+    /// Where whose state can be asked for, as of the last assignment.
+    pub(crate) fn hosts(&self) -> Hosts {
+        self.shared.holdings.hosts()
     }
 
     /// What it counts, as Prometheus reads it.
@@ -324,7 +330,12 @@ impl Instance {
         let process_id =
             directory.as_ref().map_or_else(|| self.host.random_uuid(), StateDirectory::process_id);
         let fingerprint = fingerprint(&self.topology);
-        let holdings = Arc::new(Holdings::new(process_id, fingerprint, self.config.client_tags.clone()));
+        let holdings = Arc::new(Holdings::new(
+            process_id,
+            fingerprint,
+            self.config.client_tags.clone(),
+            self.config.application_server.clone(),
+        ));
         if let Some(engine) = &engine {
             let (now, wall_clock_ms) = (self.host.now(), self.host.wall_clock_ms());
             let found = local_state::stored_tasks(&**engine, &plan, wall_clock_ms)?;

@@ -140,11 +140,12 @@ async fn a_standby_answers_who_takes_stale_rows() -> Result<()> {
     let (host, _runtime) = Host::real(2).expect("threads");
     let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
     let app = App::new("stale");
-    let start = async || {
+    let start = async |server: &str| {
         let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer());
-        streams.config("num.standby.replicas", 1).config("commit.interval.ms", 20).start().await
+        let streams = streams.config("num.standby.replicas", 1).config("commit.interval.ms", 20);
+        streams.config("application.server", server).start().await
     };
-    let (first, second) = (start().await?, start().await?);
+    let (first, second) = (start("one:1").await?, start("two:2").await?);
     let words: Vec<String> = (0..20).map(|n| format!("w{n}")).collect();
     super::count(&first, app.lines(), &[&words.join(" "), "w7"]).await?;
     second.drain().await?;
@@ -163,6 +164,18 @@ async fn a_standby_answers_who_takes_stale_rows() -> Result<()> {
             "{standbys:?}"
         );
     }
+    // Each says where a key is, and both say the same.
+    let here = first.store(COUNTS)?.all().await?.into_iter().map(|(word, _)| word).collect::<Vec<_>>();
+    for word in &words {
+        let (active, standby) = if here.contains(word) { ("one:1", "two:2") } else { ("two:2", "one:1") };
+        let found = first.metadata_for_key(COUNTS, word)?;
+        assert_eq!(found.active_host.as_deref(), Some(active), "{word}");
+        assert_eq!(found.standby_hosts, [standby], "{word}");
+        assert_eq!(second.metadata_for_key(COUNTS, word)?, found);
+    }
+    let all = second.metadata_for_store(COUNTS)?;
+    assert_eq!(all.iter().map(|one| one.host.as_str()).collect::<Vec<_>>(), ["one:1", "two:2"]);
+    assert_eq!((&all[0].active, &all[0].standby), (&all[1].standby, &all[1].active));
     first.close().await?;
     second.close().await
 }

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::holdings::Holdings;
 use super::placement::{self, Placement, Policy, Process, Share, Tasks};
-use super::user_data::{Assignment, Processes, RUNNING, Subscription, Word};
+use super::user_data::{Assignment, Hosts, Processes, RUNNING, Subscription, Word};
 use crate::error::Error;
 use crate::processor::TaskId;
 use crate::runtime::plan::{Plan, Planner};
@@ -240,7 +240,8 @@ impl Assignor for TaskAssignor {
         }
         let Placement { shares, is_unsettled } = placement::place(&tasks, &processes, &self.policy);
         let (here, gone) = peers(&group);
-        let mut assignments = BTreeMap::new();
+        let mut told = BTreeMap::new();
+        let mut hosts = Hosts::new();
         for (id, (member, subscription)) in &group.members {
             let (partitions, assignment) = match shares.get(*id) {
                 // Nothing is to move any more.
@@ -251,15 +252,21 @@ impl Assignor for TaskAssignor {
                 Some(share) => Self::share(&plan, id, share, &group, &tasks),
                 None => (Vec::new(), Assignment { word: Word::AnotherTopology, ..Assignment::default() }),
             };
+            if !subscription.server.is_empty() {
+                let (active, standby) = hosts.entry(subscription.server.clone()).or_default();
+                active.extend(plan.readers_of(&partitions));
+                standby.extend(assignment.standby.iter().chain(&assignment.warmup));
+            }
             let is_mine = subscription.process_id == self.holdings.process_id();
-            let probe = is_unsettled && is_mine;
-            let sources = plan.sources.clone();
-            let assignment =
-                Assignment { probe, peers: here.clone(), gone: gone.clone(), sources, ..assignment };
-            let user_data = Some(assignment.encode().into());
-            assignments.insert((*id).clone(), MemberAssignment { partitions, user_data });
+            let assignment = Assignment { probe: is_unsettled && is_mine, ..assignment };
+            told.insert((*id).clone(), (partitions, assignment));
         }
-        Ok(assignments)
+        let assign = |(id, (partitions, assignment)): (String, (Vec<TopicPartition>, Assignment))| {
+            let (peers, gone, hosts) = (here.clone(), gone.clone(), hosts.clone());
+            let assignment = Assignment { peers, gone, sources: plan.sources.clone(), hosts, ..assignment };
+            (id, MemberAssignment { partitions, user_data: Some(assignment.encode().into()) })
+        };
+        Ok(told.into_iter().map(assign).collect())
     }
 }
 

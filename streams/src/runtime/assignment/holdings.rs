@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use anabranch_host::Instant;
 use parking_lot::Mutex;
 
-use super::user_data::{Processes, RUNNING, Subscription};
+use super::user_data::{Hosts, Processes, RUNNING, Subscription};
 use crate::processor::TaskId;
 use crate::runtime::task_status::TaskStatus;
 
@@ -88,11 +88,19 @@ struct State {
     stored: BTreeMap<TaskId, Stored>,
     refused: BTreeSet<TaskId>,
     peers: Processes,
+    /// `application.server`.
+    server: String,
+    hosts: Hosts,
 }
 
 impl Holdings {
     /// An instance that has nothing yet.
-    pub(crate) fn new(process_id: [u8; 16], fingerprint: u64, tags: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(
+        process_id: [u8; 16],
+        fingerprint: u64,
+        tags: BTreeMap<String, String>,
+        server: String,
+    ) -> Self {
         Holdings {
             state: Mutex::new(State {
                 process_id,
@@ -104,6 +112,8 @@ impl Holdings {
                 stored: BTreeMap::new(),
                 refused: BTreeSet::new(),
                 peers: Processes::new(),
+                server,
+                hosts: Hosts::new(),
             }),
         }
     }
@@ -173,6 +183,16 @@ impl Holdings {
         self.state.lock().peers = peers;
     }
 
+    /// Where whose state can be asked for, by the assignment that has just come.
+    pub(crate) fn set_hosts(&self, hosts: Hosts) {
+        self.state.lock().hosts = hosts;
+    }
+
+    /// Where whose state can be asked for.
+    pub(crate) fn hosts(&self) -> Hosts {
+        self.state.lock().hosts.clone()
+    }
+
     /// The open tasks of this role.
     pub(crate) fn open(&self, role: Role) -> BTreeSet<TaskId> {
         self.state.lock().open.iter().filter(|(_, (of, _))| *of == role).map(|(task, _)| *task).collect()
@@ -216,6 +236,7 @@ impl Holdings {
             refused: state.refused.clone(),
             tags: state.tags.clone(),
             peers: state.peers.clone(),
+            server: state.server.clone(),
         }
     }
 }
@@ -230,7 +251,7 @@ mod tests {
     fn what_is_closed_stays_on_disk_for_a_while() {
         let at = |seconds| Instant::from_start(Duration::from_secs(seconds));
         let task = |partition| TaskId { subtopology: 0, partition };
-        let holdings = Holdings::new([1; 16], 7, BTreeMap::new());
+        let holdings = Holdings::new([1; 16], 7, BTreeMap::new(), String::new());
         let positions = || holdings.subscription().positions.into_iter().collect::<Vec<_>>();
         holdings.found(BTreeMap::from([(task(0), 5), (task(1), 9)]), at(0));
         let progress = Arc::new(Progress::default());

@@ -2,12 +2,12 @@
 //! here is the rest.
 //!
 //! ```text
-//! subscription: version u8 = 3 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
-//!               | refused: tasks | tags: count u32 { text text } | peers: processes
+//! subscription: version u8 = 4 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
+//!               | refused: tasks | tags: count u32 { text text } | peers: processes | server: text
 //!               flags: 1 shut the application down
 //! positions:    count u32 { task | records of the changelogs that are applied i64 }
-//! assignment:   version u8 = 3 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
-//!               | sources: topics
+//! assignment:   version u8 = 4 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
+//!               | sources: topics | hosts: count u32 { server: text | active: tasks | standby: tasks }
 //!               word: 0 go on, 1 this is another topology, 2 shut down         flags: 1 place anew after a while
 //! tasks:        count u32 { task }          task:    subtopology u32 | partition i32
 //! processes:    count u32 { process }       process: id 16 bytes | highest number of a worker u16
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::processor::TaskId;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Bytes of another version, or cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +28,9 @@ pub(crate) struct UserDataError;
 
 /// A process and its highest worker number: enough to know its transactional ids.
 pub(crate) type Processes = BTreeMap<[u8; 16], u16>;
+
+/// The instances that say where they can be asked, by that: the tasks that each runs, and those whose state it follows.
+pub(crate) type Hosts = BTreeMap<String, (BTreeSet<TaskId>, BTreeSet<TaskId>)>;
 
 /// A task whose state is whole and in use; others are behind it.
 pub(crate) const RUNNING: i64 = -2;
@@ -56,6 +59,8 @@ pub(crate) struct Subscription {
     pub(crate) tags: BTreeMap<String, String>,
     /// The processes of the last assignment it has seen.
     pub(crate) peers: Processes,
+    /// `application.server`: where it can be asked; empty: nowhere.
+    pub(crate) server: String,
 }
 
 /// What the leader says to all alike.
@@ -86,6 +91,8 @@ pub(crate) struct Assignment {
     pub(crate) gone: Processes,
     /// The user's topics by which tasks are assigned, each with its number of partitions.
     pub(crate) sources: BTreeMap<String, i32>,
+    /// Where whose state can be asked for.
+    pub(crate) hosts: Hosts,
 }
 
 impl Subscription {
@@ -107,6 +114,7 @@ impl Subscription {
         put_count(&mut bytes, self.tags.len());
         self.tags.iter().flat_map(|(key, value)| [key, value]).for_each(|text| put_text(&mut bytes, text));
         put_processes(&mut bytes, &self.peers);
+        put_text(&mut bytes, &self.server);
         bytes
     }
 
@@ -127,6 +135,7 @@ impl Subscription {
             refused: rest.many(8, Rest::task)?,
             tags: rest.many(8, |rest| Ok((rest.text()?, rest.text()?)))?,
             peers: rest.processes()?,
+            server: rest.text()?,
         })
     }
 }
@@ -148,6 +157,12 @@ impl Assignment {
         for (topic, partitions) in &self.sources {
             put_text(&mut bytes, topic);
             bytes.extend_from_slice(&partitions.to_be_bytes());
+        }
+        put_count(&mut bytes, self.hosts.len());
+        for (server, (active, standby)) in &self.hosts {
+            put_text(&mut bytes, server);
+            put_tasks(&mut bytes, active);
+            put_tasks(&mut bytes, standby);
         }
         bytes
     }
@@ -172,6 +187,9 @@ impl Assignment {
             peers: rest.processes()?,
             gone: rest.processes()?,
             sources: rest.many(8, |rest| Ok((rest.text()?, i32::from_be_bytes(rest.take()?))))?,
+            hosts: rest.many(12, |rest| {
+                Ok((rest.text()?, (rest.many(8, Rest::task)?, rest.many(8, Rest::task)?)))
+            })?,
         })
     }
 }
@@ -295,6 +313,7 @@ mod tests {
             refused: BTreeSet::from([task(0, 1)]),
             tags: BTreeMap::from([("rack".to_string(), "r1".to_string())]),
             peers: BTreeMap::from([([7; 16], 3), ([8; 16], 1)]),
+            server: "host:1".to_string(),
         };
         check(&subscription, &subscription.encode(), Subscription::decode);
         let assignment = Assignment {
@@ -305,6 +324,10 @@ mod tests {
             peers: BTreeMap::from([([7; 16], 3)]),
             gone: BTreeMap::from([([8; 16], 1)]),
             sources: BTreeMap::from([("clicks-eu".to_string(), 2), ("clicks-us".to_string(), 3)]),
+            hosts: BTreeMap::from([(
+                "host:1".to_string(),
+                (BTreeSet::from([task(0, 0), task(0, 1)]), BTreeSet::from([task(1, 0)])),
+            )]),
         };
         check(&assignment, &assignment.encode(), Assignment::decode);
     }

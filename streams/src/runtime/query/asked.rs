@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::data::{Data, Nullable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
+use crate::runtime::assignment::user_data::Hosts;
 use crate::runtime::instance::InstanceHandle;
 use crate::serdes::{Serde, SerdeContext, SerdeError};
 use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, TaskStore};
@@ -61,9 +62,8 @@ impl<K: Data, V: Data> Asked<K, V> {
         question: impl Fn(&mut S) -> Result<Option<T>> + Clone + Send + 'static,
     ) -> Result<Option<T>> {
         let (subtopology, tasks) = self.tasks()?;
-        // The default partitioner wrote the records, so it knows the task. Where a partitioner of the user's did, the
-        // other tasks are asked as well.
-        let likely = TaskId { subtopology, partition: murmur2_partition(key, tasks.max(1)) };
+        // Where a partitioner of the user's wrote the records, the other tasks are asked as well.
+        let likely = self.task_of(key)?;
         let mut order = vec![likely];
         order.extend(
             (0..tasks).map(|partition| TaskId { subtopology, partition }).filter(|task| *task != likely),
@@ -98,6 +98,17 @@ impl<K: Data, V: Data> Asked<K, V> {
             }
         }
         Ok(answers)
+    }
+
+    /// The task that has a serialised key if the default partitioner wrote its records.
+    pub(super) fn task_of(&self, key: &[u8]) -> Result<TaskId> {
+        let (subtopology, tasks) = self.tasks()?;
+        Ok(TaskId { subtopology, partition: murmur2_partition(key, tasks.max(1)) })
+    }
+
+    /// Where whose state can be asked for.
+    pub(super) fn hosts(&self) -> Hosts {
+        self.instance.hosts()
     }
 
     /// The sub-topology that has the store, and how many tasks it has.

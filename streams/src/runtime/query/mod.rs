@@ -4,16 +4,18 @@
 //! shown. Answers come from the tasks of this instance; a key that another instance has is not found here.
 //!
 //! Reading order: `asked` (how a task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
-//! `session`, `versioned`.
+//! `session`, `versioned`; and `location` (which instance has what).
 
 mod asked;
 mod key_value;
+pub(crate) mod location;
 mod session;
 mod versioned;
 mod window;
 
 pub use asked::AskedInstance;
 pub use key_value::ReadOnlyKeyValueStore;
+pub use location::{KeyQueryMetadata, StreamsMetadata};
 pub use session::ReadOnlySessionStore;
 pub use versioned::ReadOnlyVersionedStore;
 pub use window::ReadOnlyWindowStore;
