@@ -124,6 +124,34 @@ fn a_warm_window_allocates_nothing() {
     }
 }
 
+/// A join of streams keeps each record: what it allocates is room for many rows at a time.
+#[test]
+fn a_join_of_streams_allocates_room_for_its_rows_only() {
+    const OTHERS: Topic<i64, i64> = Topic::new("others");
+    let builder = StreamsBuilder::new();
+    let windows = JoinWindows::of(seconds(1)).grace(seconds(1));
+    builder.stream(IN).join(&builder.stream(OTHERS), windows, |one, other| one + other).to(OUT);
+    let config = TestConfig::new().keep_changelogs(false);
+    let driver = TestDriver::with(&builder.build().unwrap(), config).unwrap();
+    let (ones, others, output) = (driver.input(IN), driver.input(OTHERS), driver.output(OUT));
+    let mut time = 0;
+    let mut round = || {
+        let mut joined = 0;
+        for _ in 0..RECORDS {
+            time += 1;
+            let input = if time % 2 == 0 { &ones } else { &others };
+            input.pipe_at(time, time / 2 % KEYS, time);
+            joined += std::iter::from_fn(|| output.read()).count();
+        }
+        joined
+    };
+    round();
+    let before = ALLOCATIONS.get();
+    let joined = round();
+    let allocations = ALLOCATIONS.get() - before;
+    assert!(joined > RECORDS && allocations < RECORDS / 4, "{joined} joined, {allocations} allocations");
+}
+
 #[test]
 fn text_costs_its_text() {
     let builder = StreamsBuilder::new();

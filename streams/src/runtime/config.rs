@@ -1,6 +1,6 @@
 //! Kafka Streams' configuration keys, checked by name and value.
 //!
-//! A key means what it means in Kafka Streams 4.3. One that does not apply here (Java classes, RocksDB) is refused with
+//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`. One that does not apply here (Java classes, RocksDB) is refused with
 //! what to use instead, an unknown one with the nearest known name. Client settings pass through by their own names or by
 //! Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later, narrower prefix wins. `topic.` settings go to
 //! internal topics.
@@ -405,6 +405,13 @@ mod tests {
             Ok("7 1 10485760"),
         );
         check(&[("consumer.fetch.max.bytes", "1")], Ok("30000 1 10485760"));
+        check(
+            &[("statestore.memory.max.bytes", "much")],
+            Err(&format!(
+                "`statestore.memory.max.bytes` = `much`: must be a whole number from 0 to {}",
+                usize::MAX
+            )),
+        );
         check(
             &[("num.stream.threads", "0")],
             Err("`num.stream.threads` = `0`: must be a whole number from 1 to 1024"),
