@@ -1,9 +1,9 @@
 //! Kafka Streams' configuration keys, checked by name and value.
 //!
-//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`. One that does not apply here (Java classes, RocksDB) is refused with
-//! what to use instead, an unknown one with the nearest known name. Client settings pass through by their own names or by
-//! Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later, narrower prefix wins. `topic.` settings go to
-//! internal topics.
+//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`. One that does not apply
+//! here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest known name. Client
+//! settings pass through by their own names or by Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later,
+//! narrower prefix wins. `topic.` settings go to internal topics.
 
 use std::collections::BTreeMap;
 use std::fmt;
