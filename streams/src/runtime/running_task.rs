@@ -55,8 +55,9 @@ pub(crate) struct RunningTask {
     listener: Option<RestoreListener>,
     /// The epoch whose commit is in flight.
     sealed: Option<Epoch>,
-    /// Offsets last committed, so that what has not moved is not committed again.
+    /// Offsets last sealed, so that what has not moved is not committed again; and those of them that are committed.
     committed: Offsets,
+    safe: Offsets,
     /// Inputs that are read again after an abort: what still comes from before is stale.
     rewinding: BTreeSet<usize>,
     /// For decompressed batches.
@@ -124,6 +125,7 @@ impl RunningTask {
             listener,
             sealed: None,
             committed: Offsets::new(),
+            safe: Offsets::new(),
             rewinding: BTreeSet::new(),
             scratch: Vec::new(),
             headers: Vec::new(),
@@ -181,8 +183,9 @@ impl RunningTask {
         self.task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
         committed.iter().for_each(|(topic, metadata)| self.task.resume_grown(topic, metadata));
         self.inputs = inputs_of(&self.task);
-        let Self { inputs, committed, .. } = self;
+        let Self { inputs, committed, safe, .. } = self;
         committed.retain(|partition, _| inputs.contains_key(partition));
+        safe.retain(|partition, _| inputs.contains_key(partition));
     }
 
     /// Begins to read every changelog from where its store is.
@@ -218,7 +221,7 @@ impl RunningTask {
         self.task = self.task.renewed()?;
         self.outbox.clear();
         (self.role, self.restored) = (Role::Standby, false);
-        (self.sealed, self.committed) = (None, Offsets::new());
+        (self.sealed, self.committed, self.safe) = (None, Offsets::new(), Offsets::new());
         self.rewinding.clear();
         self.read_changelogs();
         self.note_progress();
@@ -481,6 +484,7 @@ impl RunningTask {
     /// If the engine fails.
     pub(crate) fn committed(&mut self, acknowledged: &AcknowledgedOffsets, wall_clock_ms: i64) -> Result<()> {
         let Some(epoch) = self.sealed.take() else { return Ok(()) };
+        self.safe.clone_from(&self.committed);
         let partition = self.task.id().partition;
         for (index, store) in self.stores.iter_mut().enumerate() {
             let Some(store) = store else { continue };
@@ -506,7 +510,7 @@ impl RunningTask {
         self.task.abort()?;
         self.outbox.clear();
         self.sealed = None;
-        self.committed.clear();
+        self.committed.clone_from(&self.safe);
         let mut rewound = Vec::new();
         for (partition, &input) in &self.inputs {
             if let Some(offset) = self.task.rewound_to(input) {

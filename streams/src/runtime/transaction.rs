@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use anabranch_client::{
-    Client, ClientError, ErrorKind, GroupMetadata, OffsetAndMetadata, Producer, ProducerConfig,
+    Client, ClientError, ErrorCode, ErrorKind, GroupMetadata, OffsetAndMetadata, Producer, ProducerConfig,
     TopicPartition,
 };
 use anabranch_host::Instant;
@@ -21,6 +21,11 @@ use super::worker::Offsets;
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// Transactions that fail in a row are begun at most so long after one another.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whether the topic is there no more, as far as the client has heard: who reads it hears of it at once.
+fn is_gone(client: &Client, partition: &TopicPartition) -> bool {
+    client.metadata().topic(&partition.topic).is_none()
+}
 
 /// The transaction of one worker.
 pub(crate) struct WorkerTransaction {
@@ -107,6 +112,11 @@ impl WorkerTransaction {
         let (client, producer, name) = (self.client.clone(), self.producer.clone(), self.group.clone());
         async move {
             let group = group.await?;
+            if let Some(gone) = offsets.keys().find(|partition| is_gone(&client, partition)) {
+                // Its group would be asked for long. What is done again does without it: nobody can read it any more.
+                let what = format!("the transaction's offset of {gone}");
+                return Err(ClientError::from_code(&what, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+            }
             producer.send_offsets_to_transaction(&offsets, &group).await?;
             match producer.commit_transaction().await {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {

@@ -170,8 +170,7 @@ async fn a_source_that_is_deleted_is_told() -> Result<()> {
     builder.stream(place.topic("a")).for_each(|_, _| {});
     let running = place.run(builder.build()?, AtLeastOnce).await?;
     let topic = place.topic("a");
-    let deleted = place.client.admin().delete_topics(&[topic.name()]).await.expect("an answer");
-    deleted.into_values().for_each(|topic| topic.expect("deleted"));
+    place.delete("a").await;
     fails(&place, running, &format!("the source topic `{}` does not exist", topic.name())).await;
     place.end().await;
     Ok(())

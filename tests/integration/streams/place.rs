@@ -50,6 +50,11 @@ impl Place {
         }
     }
 
+    pub(crate) async fn delete(&self, name: &str) {
+        let deleted = self.client.admin().delete_topics(&[self.topic(name).name()]).await;
+        deleted.expect("an answer").into_values().for_each(|topic| topic.expect("deleted"));
+    }
+
     /// Gives a topic more partitions, and waits until brokers know of them: Apache Kafka answers before they do.
     pub(crate) async fn grow(&self, name: &str, partitions: i32) {
         let (topic, admin) = (self.topic(name), self.client.admin());
@@ -102,6 +107,17 @@ impl Place {
 
     /// Waits until exactly these words are counted by these instances together.
     pub(crate) async fn until(&self, running: &[&RunningStreams], pairs: &[(&str, i64)]) -> Result<()> {
+        let wanted = expected(pairs);
+        self.until_all(running, &format!("{pairs:?}"), |words| *words == wanted).await
+    }
+
+    /// Waits until what these instances together have counted is as wanted.
+    pub(crate) async fn until_all(
+        &self,
+        running: &[&RunningStreams],
+        wanted: &str,
+        is_wanted: impl Fn(&BTreeMap<String, i64>) -> bool,
+    ) -> Result<()> {
         let mut last = BTreeMap::new();
         let done = async {
             loop {
@@ -109,7 +125,7 @@ impl Place {
                 for running in running {
                     all.extend(counted(running).await?);
                 }
-                if all == expected(pairs) {
+                if is_wanted(&all) {
                     return Ok(());
                 }
                 last = all;
@@ -118,7 +134,7 @@ impl Place {
         };
         match self.host.timeout(Duration::from_secs(60), done).await {
             Ok(done) => done,
-            Err(_) => panic!("{last:?} is not {pairs:?}"),
+            Err(_) => panic!("not {wanted}: {last:?}"),
         }
     }
 

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::records::Compression;
-use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, RebalanceEvent, TopicPartition};
+use anabranch_client::{
+    ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
+};
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
@@ -258,10 +260,17 @@ impl Member {
     /// Commits. What the group does not take for the moment (it is being rebalanced, its coordinator moves) is tried again
     /// after the next poll: only polling lets a rebalance go on.
     async fn commit(&mut self, mut offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>>) {
-        // Of a topic that has gone meanwhile nothing can be committed.
-        let plan = self.shared.plan();
-        offsets.retain(|partition, _| plan.reader_of(partition).is_some());
-        match self.consumer.commit_offsets(&offsets).await {
+        let committed = loop {
+            match self.consumer.commit_offsets(&offsets).await {
+                Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                    if !self.leave_out_what_is_gone(&mut offsets).await {
+                        break Err(error);
+                    }
+                }
+                committed => break committed,
+            }
+        };
+        match committed {
             Err(error) if error.is_retriable() => {
                 tracing::debug!(%error, "the commit is tried again");
                 self.deferred.push((offsets, reply));

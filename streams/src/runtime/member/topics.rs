@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anabranch_client::TopicPartition;
+use anabranch_client::{ErrorCode, TopicPartition};
 
 use super::Member;
 use crate::error::Result;
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Assignment;
-use crate::runtime::worker::ToWorker;
+use crate::runtime::worker::{Offsets, ToWorker};
 
 impl Member {
     /// Takes over the topics that the leader has planned with.
@@ -74,6 +74,21 @@ impl Member {
             }
         }
         Ok(())
+    }
+
+    /// Takes offsets out that nobody takes, since their topics are gone: whoever reads has not heard of it yet. Whether there
+    /// were some.
+    pub(super) async fn leave_out_what_is_gone(&self, offsets: &mut Offsets) -> bool {
+        let topics: BTreeSet<&str> = offsets.keys().map(|partition| &*partition.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let Ok(described) = self.shared.client.admin().describe_topics(&topics).await else { return false };
+        let is_gone = |partition: &TopicPartition| match described.get(&*partition.topic) {
+            Some(Err(error)) => error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            _ => false,
+        };
+        let before = offsets.len();
+        offsets.retain(|partition, _| !is_gone(partition));
+        offsets.len() != before
     }
 
     fn let_read(&mut self, task: TaskId, committed: Vec<(Arc<str>, String)>) {
