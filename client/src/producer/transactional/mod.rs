@@ -3,7 +3,7 @@
 //! [`super::transaction`] decides what may be done and what is asked next; this file carries it out, one call at a time.
 //! A call that is dropped before its end, or that gives up, can be made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::connection::Connection;
 use crate::consumer::GroupMetadata;
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::group_offsets::OffsetAndMetadata;
+use crate::metadata::Metadata;
 use crate::retry::Retry;
 use crate::topic_partition::TopicPartition;
 
@@ -157,7 +158,15 @@ impl Transactional {
                 coordinator::commit_offsets(&connection, protocol, &self.id, identity, group, &missing).await
             });
             let next = match asked.await {
-                Ok(codes) => self.offsets_answered(&codes, &mut missing),
+                Ok(codes) => match self.offsets_answered(&codes, &mut missing) {
+                    Next::Retry(_) if has_lost_a_topic(client, &codes).await => {
+                        // It does not come back for being waited for: what was done is to be done again without.
+                        let what = "the transaction's offsets of a topic that is gone";
+                        let code = ErrorCode::TRANSACTION_ABORTABLE;
+                        self.state.lock().offsets_answered(what, Question::Offsets, code)
+                    }
+                    next => next,
+                },
                 Err(error) => self.unanswered(error),
             };
             if !self.pause(next, &mut retry, CoordinatorKind::Group, &group.group_id).await? {
@@ -267,6 +276,21 @@ impl Shared {
             self.abandon(&error);
         }
     }
+}
+
+/// Whether a topic whose offset was not taken, since the group's coordinator does not know it, is known to nobody.
+async fn has_lost_a_topic(client: &Client, codes: &BTreeMap<TopicPartition, ErrorCode>) -> bool {
+    let unknown = codes.iter().filter(|(_, code)| **code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let topics: BTreeSet<Arc<str>> = unknown.map(|(name, _)| Arc::clone(&name.topic)).collect();
+    let topics: Vec<Arc<str>> = topics.into_iter().collect();
+    if topics.is_empty() {
+        return false;
+    }
+    let asked = client.refresh_topics(&topics, client.host().now(), false);
+    let gone = |topic: &Arc<str>, metadata: &Metadata| {
+        metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    };
+    asked.await.is_ok_and(|metadata| topics.iter().any(|topic| gone(topic, &metadata)))
 }
 
 impl Producer {
