@@ -2,7 +2,7 @@
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
 //! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `broker_process`,
-//! `nemesis`, `producers`, `consumers`, `reader`, then the tests.
+//! `nemesis`, `producers`, `consumers`, `reader`, `instances`, then the tests.
 
 mod broker_process;
 mod checker;
@@ -12,6 +12,8 @@ mod durability;
 mod end_of_all;
 mod history;
 mod identity;
+mod instances;
+mod joins;
 mod nemesis;
 mod producers;
 mod reader;

@@ -17,6 +17,7 @@ use anabranch_host::sim::{NetworkOptions, assert_same_trace};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::{ADDRESS, BrokerProcess};
+use crate::instances::{end_instances, keep_running};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::seeds::{for_each_seed, for_some_seeds};
@@ -58,6 +59,8 @@ struct Setting {
     /// Whether anything fails.
     troubled: bool,
     guarantee: Guarantee,
+    /// Copies of state on other instances.
+    standbys: u64,
 }
 
 impl Setting {
@@ -73,6 +76,7 @@ impl Setting {
             pause_us: one_of(&[20_000, 200_000]),
             troubled: host.random_below(8) > 0,
             guarantee: if host.random_below(2) == 0 { AtLeastOnce } else { ExactlyOnce },
+            standbys: one_of(&[0, 1]),
         }
     }
 
@@ -85,6 +89,7 @@ impl Setting {
             .guarantee(self.guarantee)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
             .config("commit.interval.ms", self.commit_interval_ms)
+            .config("num.standby.replicas", self.standbys)
             .config("consumer.session.timeout.ms", 6000)
             .config("consumer.heartbeat.interval.ms", 500)
             .config("producer.transaction.timeout.ms", 5000)
@@ -140,44 +145,6 @@ async fn write(host: Host, setting: Setting, until: Duration, written: Written) 
         host.sleep(Duration::from_micros(host.random_below(setting.pause_us))).await;
     }
     futures::future::join_all(fates).await;
-}
-
-/// Runs an instance on its node, and starts it again whenever it has ended.
-async fn keep_running(sim: &Sim, node: &str, setting: &Setting) {
-    let operator = sim.node("operator");
-    loop {
-        let host = sim.node(node);
-        let streams = setting.streams(&host);
-        let life = host.spawn(async move {
-            match streams.start().await {
-                Ok(running) => running.run_until_ctrl_c().await,
-                Err(error) => Err(error),
-            }
-        });
-        // A kill cancels it.
-        if let Ok(ended) = life.await {
-            println!("{:?} {node} ended: {ended:?}", sim.now().since_start());
-            sim.kill(node);
-        }
-        operator.sleep(Duration::from_millis(operator.random_below(2000))).await;
-    }
-}
-
-/// Ends instances, suddenly or cleanly.
-async fn end_instances(sim: &Sim, setting: &Setting, until: Duration) {
-    let host = sim.node("nemesis of instances");
-    let often = host.random_below(3);
-    while setting.troubled && often > 0 && host.now().since_start() < until {
-        host.sleep(Duration::from_millis(host.random_below(20_000 / often))).await;
-        let node = format!("app{}", host.random_below(setting.instances as u64));
-        let suddenly = host.random_below(2) == 0;
-        println!(
-            "{:?} {node} ends {}",
-            sim.now().since_start(),
-            if suddenly { "suddenly" } else { "cleanly" }
-        );
-        if suddenly { sim.kill(&node) } else { sim.interrupt(&node) }
-    }
 }
 
 /// Counts what is left to count, and gives the store; however often it must be started.
@@ -245,14 +212,14 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
             let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());
             let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
-            let instances = nodes.iter().map(|node| keep_running(sim, node, &setting));
+            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
             tokio::select! {
                 biased;
                 _ = async { tokio::join!(
                     writer("writer0"),
                     writer("writer1"),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, &setting, TROUBLE),
+                    end_instances(sim, setting.instances, setting.troubled, TROUBLE),
                 ) } => {}
                 _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
             }

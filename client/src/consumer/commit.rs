@@ -136,6 +136,11 @@ impl Commit {
             }
             None => (Committer::outsider(&self.group_id), None),
         };
+        if self.group.is_some() && committer.generation < 0 {
+            // A group without members would take it from anybody, and its next member would go on from there.
+            let text = format!("committing for group {}: this consumer is no member of it", self.group_id);
+            return Err(ClientError::fenced(text));
+        }
         let address = match known {
             Some(address) => address,
             None => self.client.find_coordinator(CoordinatorKind::Group, &self.group_id).await?,

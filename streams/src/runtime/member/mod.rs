@@ -245,10 +245,11 @@ impl Member {
             FromWorker::Truncated(task) => self.start_over(task).await?,
             FromWorker::Commit { offsets, reply } => self.commit(offsets, reply).await,
             FromWorker::Group { reply } => {
-                if let Some(group) = self.consumer.group_metadata() {
-                    // A worker that has been closed meanwhile does not wait.
-                    let _ = reply.send(group);
-                }
+                // A broker takes offsets from whoever names no member, as older clients do.
+                let group = self.consumer.group_metadata().filter(|group| group.generation_id >= 0);
+                let outside = || ClientError::fenced("this instance is no member of its group any more");
+                // A worker that has been closed meanwhile does not wait.
+                let _ = reply.send(group.ok_or_else(outside));
             }
             FromWorker::Committed => self.shared.committed.send_modify(|count| *count += 1),
             FromWorker::Rewind(offsets) => self.rewind(&offsets),

@@ -61,7 +61,7 @@ impl Worker {
             Some(transaction) => {
                 transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
                 let asker = to_instance.clone();
-                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await };
+                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await? };
                 let ended = transaction.commit(offsets, group);
                 Box::pin(async move {
                     ended.await?;

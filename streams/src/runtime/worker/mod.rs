@@ -99,7 +99,7 @@ pub(crate) enum FromWorker {
     /// Offsets to be committed by the group's member.
     Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
     /// A transaction is to commit offsets on behalf of the group's member.
-    Group { reply: oneshot::Sender<GroupMetadata> },
+    Group { reply: oneshot::Sender<Result<GroupMetadata, ClientError>> },
     /// A transaction has committed offsets.
     Committed,
     /// Read these partitions again, from these offsets.

@@ -1,0 +1,44 @@
+//! Instances of an application, each on a node of its own, as an operator runs them; and who ends them.
+
+use std::time::Duration;
+
+use anabranch::prelude::Streams;
+use anabranch_host::{Host, Sim};
+
+/// Runs an instance on its node, and starts it again whenever it has ended.
+pub(crate) async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams) {
+    let operator = sim.node("operator");
+    loop {
+        let host = sim.node(node);
+        let streams = streams(&host);
+        let life = host.spawn(async move {
+            match streams.start().await {
+                Ok(running) => running.run_until_ctrl_c().await,
+                Err(error) => Err(error),
+            }
+        });
+        // A kill cancels it.
+        if let Ok(ended) = life.await {
+            println!("{:?} {node} ended: {ended:?}", sim.now().since_start());
+            sim.kill(node);
+        }
+        operator.sleep(Duration::from_millis(operator.random_below(2000))).await;
+    }
+}
+
+/// Ends instances `app0` and so on, suddenly or cleanly, if anything is to fail.
+pub(crate) async fn end_instances(sim: &Sim, instances: usize, troubled: bool, until: Duration) {
+    let host = sim.node("nemesis of instances");
+    let often = host.random_below(3);
+    while troubled && often > 0 && host.now().since_start() < until {
+        host.sleep(Duration::from_millis(host.random_below(20_000 / often))).await;
+        let node = format!("app{}", host.random_below(instances as u64));
+        let suddenly = host.random_below(2) == 0;
+        println!(
+            "{:?} {node} ends {}",
+            sim.now().since_start(),
+            if suddenly { "suddenly" } else { "cleanly" }
+        );
+        if suddenly { sim.kill(&node) } else { sim.interrupt(&node) }
+    }
+}

@@ -1,0 +1,278 @@
+//! A stream-stream join and a windowed count behind a repartition in the simulated world, while everything fails.
+//!
+//! Both are judged by what their input topics hold in the end, whatever the order in which it was read: no record is late.
+//! Exactly once: each pair that meets is written once, and the last count of each window is right. At least once: each pair
+//! is there, and no count is too low.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_client::{
+    Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
+    TopicPartition,
+};
+use anabranch_host::{Host, Sim, SimOptions};
+
+use crate::broker_process::{ADDRESS, BrokerProcess};
+use crate::instances::{end_instances, keep_running};
+use crate::nemesis::{FAULTS, Nemesis};
+use crate::producers::{connect, create_topic};
+use crate::seeds::for_each_seed;
+
+/// Things fail for so long...
+const TROUBLE: Duration = Duration::from_secs(15);
+/// ...and when all is mended, the run must come to rest within this time.
+const REST: Duration = Duration::from_secs(600);
+/// Of both inputs, which are joined.
+const PARTITIONS: i32 = 2;
+/// Records meet whose times are no farther apart; windows are as long.
+const WINDOW_MS: i64 = 1000;
+/// Times of records lie within this.
+const SPAN_MS: u64 = 10_000;
+
+/// Values are numbers that no other record has.
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    let left = builder.stream(Topic::<String, i64>::new("left"));
+    let right = builder.stream(Topic::<String, i64>::new("right"));
+    let within = JoinWindows::of(millis(WINDOW_MS as u64)).grace(hours(24));
+    left.join(&right, within, |left, right| format!("{left} {right}")).to("pairs");
+    left.group_by(|key, number| format!("{key} {}", number % 3))
+        .windowed_by(Tumbling::of(millis(WINDOW_MS as u64)).grace(hours(24)))
+        .count()
+        .updates()
+        .map(|key, count| (format!("{} {}", key.key, key.window.start_ms), count))
+        .to("counts");
+    builder.build().expect("a valid topology")
+}
+
+/// What a run is like; from the seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    instances: usize,
+    threads: usize,
+    standbys: u64,
+    cache_max_bytes: usize,
+    commit_interval_ms: u64,
+    guarantee: Guarantee,
+}
+
+impl Setting {
+    fn draw(host: &Host) -> Setting {
+        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
+        Setting {
+            instances: one_of(&[1, 2, 2]) as usize,
+            threads: one_of(&[1, 2]) as usize,
+            standbys: one_of(&[0, 1]),
+            cache_max_bytes: one_of(&[0, 10_000_000]) as usize,
+            commit_interval_ms: one_of(&[10, 100, 1000]),
+            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
+        }
+    }
+
+    fn streams(&self, host: &Host) -> Streams {
+        Streams::new("joins", topology())
+            .on(host.clone(), host.dialer())
+            .bootstrap_server(ADDRESS)
+            .create_topics(1)
+            .threads(self.threads)
+            .guarantee(self.guarantee)
+            .config("num.standby.replicas", self.standbys)
+            .config("statestore.cache.max.bytes", self.cache_max_bytes)
+            .config("commit.interval.ms", self.commit_interval_ms)
+            .config("consumer.session.timeout.ms", 6000)
+            .config("consumer.heartbeat.interval.ms", 500)
+            .config("producer.transaction.timeout.ms", 5000)
+    }
+
+    /// As in the word count: without transactions, nobody of several may wake up late with records to write.
+    fn nodes_in_trouble(&self) -> Vec<String> {
+        let instances: &[&str] = match (self.instances, self.guarantee) {
+            (1, _) => &["app0"],
+            (_, ExactlyOnce) => &["app0", "app1"],
+            (_, AtLeastOnce) => &[],
+        };
+        ["left", "right"].iter().chain(instances).map(|node| node.to_string()).collect()
+    }
+}
+
+/// Sends records of one side until the trouble is over and the fate of each is known.
+async fn write(host: Host, side: &'static str) {
+    let client = connect(&host).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).expect("a valid configuration");
+    let mut fates = Vec::new();
+    let mut number = 0i64;
+    while host.now().since_start() < TROUBLE {
+        let key = format!("k{}", host.random_below(4));
+        let value = number.to_be_bytes();
+        let record = ProducerRecord::new(side)
+            .key(key.as_bytes())
+            .value(&value[..])
+            .timestamp(host.random_below(SPAN_MS) as i64);
+        // What the producer does not take, for want of room or time, never leaves.
+        if let Ok(delivery) = producer.send(record).await {
+            fates.push(delivery);
+        }
+        number += 1;
+        host.sleep(Duration::from_millis(host.random_below(150))).await;
+    }
+    futures::future::join_all(fates).await;
+}
+
+/// A record as one reads it who reads nothing that may be undone.
+struct Seen {
+    key: String,
+    value: Vec<u8>,
+    timestamp: i64,
+}
+
+/// All records of a topic.
+async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> {
+    let client = connect(host).await;
+    let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
+    let config =
+        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(&client, config).expect("a valid configuration");
+    consumer.assign(&names).expect("no group");
+    let mut ends = BTreeMap::new();
+    for name in &names {
+        consumer.seek_to_beginning(name).expect("assigned");
+        let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Latest)]);
+        while !ends.contains_key(name) {
+            let listed = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+            ends.extend(listed.into_iter().filter_map(|(name, end)| Some((name, end.ok()?.offset))));
+        }
+    }
+    let mut seen = Vec::new();
+    while ends.iter().any(|(name, end)| *end > 0 && consumer.position(name).is_none_or(|at| at < *end)) {
+        let polled = consumer.poll(Duration::from_millis(500)).await.expect("records");
+        seen.extend(polled.records.into_iter().map(|record| Seen {
+            key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
+            value: record.value.expect("a value").to_vec(),
+            timestamp: record.timestamp,
+        }));
+    }
+    seen
+}
+
+fn number(bytes: &[u8]) -> i64 {
+    i64::from_be_bytes(bytes.try_into().expect("8 bytes"))
+}
+
+/// Processes what is left to process, however often it must be started.
+async fn process_the_rest(host: &Host, setting: &Setting) {
+    loop {
+        let rest = async {
+            let running = setting.streams(host).start().await?;
+            running.drain().await?;
+            running.close().await
+        };
+        match rest.await {
+            Ok(()) => return,
+            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
+        }
+        host.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// What inputs and outputs hold in the end.
+struct Outcome {
+    left: Vec<Seen>,
+    right: Vec<Seen>,
+    pairs: Vec<Seen>,
+    counts: Vec<Seen>,
+}
+
+fn judge(outcome: &Outcome, guarantee: Guarantee) -> usize {
+    let Outcome { left, right, pairs, counts } = outcome;
+    let mut met: BTreeMap<String, usize> = BTreeMap::new();
+    for pair in pairs {
+        let both = String::from_utf8(pair.value.clone()).expect("text");
+        *met.entry(format!("{} {both}", pair.key)).or_default() += 1;
+    }
+    let mut expected = BTreeMap::new();
+    for l in left {
+        for r in right.iter().filter(|r| r.key == l.key && (r.timestamp - l.timestamp).abs() <= WINDOW_MS) {
+            expected.insert(format!("{} {} {}", l.key, number(&l.value), number(&r.value)), 1);
+        }
+    }
+    let total = expected.len();
+    let mut counted: BTreeMap<String, i64> = BTreeMap::new();
+    counted.extend(counts.iter().map(|count| (count.key.clone(), number(&count.value))));
+    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+    for l in left {
+        let start = l.timestamp / WINDOW_MS * WINDOW_MS;
+        *wanted.entry(format!("{} {} {start}", l.key, number(&l.value) % 3)).or_default() += 1;
+    }
+    match guarantee {
+        ExactlyOnce => {
+            assert_eq!(met, expected, "pairs written (left) are those that meet (right), each once");
+            assert_eq!(counted, wanted, "counts (left) are those of the input (right)");
+        }
+        AtLeastOnce => {
+            assert!(met.keys().eq(expected.keys()), "pairs {met:?}, expected {expected:?}");
+            for (window, count) in &wanted {
+                assert!(counted.get(window).is_some_and(|counted| counted >= count), "{window}: {count}");
+            }
+        }
+    }
+    total
+}
+
+/// A whole run, judged. Gives how many pairs met.
+fn run(sim: &Sim, options: &SimOptions) -> usize {
+    let setting = Setting::draw(&sim.node("setting"));
+    println!("seed {}: {setting:?}", sim.seed());
+    let work = async {
+        let broker = BrokerProcess::start(sim, &[]);
+        let trouble = async {
+            let operator = sim.node("last");
+            create_topic(&operator, "left", PARTITIONS).await;
+            create_topic(&operator, "right", PARTITIONS).await;
+            let nodes = setting.nodes_in_trouble();
+            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
+            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
+            tokio::select! {
+                biased;
+                _ = async { tokio::join!(
+                    write(sim.node("left"), "left"),
+                    write(sim.node("right"), "right"),
+                    nemesis.run(TROUBLE),
+                    end_instances(sim, setting.instances, true, TROUBLE),
+                ) } => {}
+                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+            }
+            nodes.iter().for_each(|node| sim.kill(node));
+            process_the_rest(&operator, &setting).await;
+            Outcome {
+                left: all(&operator, "left", PARTITIONS).await,
+                right: all(&operator, "right", PARTITIONS).await,
+                pairs: all(&operator, "pairs", 1).await,
+                counts: all(&operator, "counts", 1).await,
+            }
+        };
+        broker.keep_running_while(trouble).await
+    };
+    let clock = sim.node("clock");
+    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
+    let Ok(outcome) = in_time else {
+        panic!("seed {}: no rest within {REST:?}", sim.seed());
+    };
+    let met = judge(&outcome, setting.guarantee);
+    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
+    met
+}
+
+#[test]
+fn joins_and_windows_are_whole() {
+    let mut met = 0;
+    for_each_seed("joins_and_windows_are_whole", |seed| {
+        let options = SimOptions::chaos(seed);
+        let sim = Sim::new(seed, options.clone());
+        met += run(&sim, &options);
+        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    });
+    assert!(met > 0, "nothing has met");
+}
