@@ -1,43 +1,31 @@
-//! A task on its worker: the task itself, its outbox, and its state coming back.
+//! A task on its worker: the task itself, its outbox, and its state coming back (`restoring`).
 //!
 //! A standby is a task whose nodes rest: its stores follow their changelogs. When it is promoted it lacks only what has
 //! been written last; when a task is demoted its stores are followed from where its last commit has left them.
 
+mod restoring;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::Context;
 use std::time::Duration;
 
 use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
 use anabranch_state_store::Checkpoint;
 
+use self::restoring::LoggedStore;
+pub(crate) use self::restoring::RestoreStep;
 use super::acknowledgements::AcknowledgedOffsets;
 use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
 use super::metrics::TaskMetrics;
-use super::restore::{Changelogs, Feed, Goal, Restored};
-use super::restore_listener::{RestoreEvent, RestoreListener, RestorePlace};
+use super::restore::Changelogs;
+use super::restore_listener::RestoreListener;
 use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{Drops, RawInput, TaskId};
-use crate::task::{Epoch, StoreChangelog, Task};
+use crate::task::{Epoch, Task};
 use crate::topology::Topology;
-
-impl StoreChangelog {
-    /// Up to where it is read.
-    fn goal(&self, role: Role) -> Goal {
-        match (role, self.is_source) {
-            (Role::Active, false) => Goal::End,
-            (Role::Active, true) => Goal::Committed,
-            (Role::Standby, false) => Goal::Follow,
-            (Role::Standby, true) => Goal::FollowCommitted,
-        }
-    }
-}
-
-/// Fetched runs of changelogs that a task applies before its worker looks at its other tasks.
-const RUNS_PER_TURN: usize = 8;
 
 /// A task that a worker drives.
 pub(crate) struct RunningTask {
@@ -69,32 +57,6 @@ pub(crate) struct RunningTask {
     told_drops: Drops,
 }
 
-/// A store that comes back from a topic.
-struct LoggedStore {
-    changelog: StoreChangelog,
-    /// As it comes; none once it is whole.
-    feed: Option<Feed>,
-    /// The next offset to be applied; none until it is known where the topic begins.
-    next: Option<i64>,
-    /// Where the topic ended when it was last seen; none until it has been.
-    end: Option<i64>,
-    /// Records applied since the restoration began.
-    restored: u64,
-}
-
-/// What becomes of a task whose state is coming back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RestoreStep {
-    /// There was nothing to apply.
-    Idle,
-    /// Something was applied.
-    Applied,
-    /// All of it is there.
-    Done,
-    /// A changelog does not reach back to what is kept: the task's state must go, and come back from the start.
-    Truncated,
-}
-
 /// How a task is opened.
 pub(crate) struct Opening {
     pub(crate) task: Task,
@@ -109,10 +71,7 @@ impl RunningTask {
     /// Opens a task; its state begins to come back.
     pub(crate) fn new(opening: Opening) -> Self {
         let Opening { task, outbox, role, changelogs, listener, metrics } = opening;
-        let stores = task.restored_from().into_iter().map(|changelog| {
-            let next = changelog.as_ref()?.reflected.map(|checkpoint| checkpoint.offset + 1);
-            Some(LoggedStore { changelog: changelog?, feed: None, next, end: None, restored: 0 })
-        });
+        let stores = task.restored_from().into_iter().map(|changelog| changelog.map(LoggedStore::new));
         let mut running = RunningTask {
             inputs: inputs_of(&task),
             stores: stores.collect(),
@@ -167,11 +126,6 @@ impl RunningTask {
         self.restored
     }
 
-    /// Whether every store has reached the end of its changelog.
-    fn is_whole(&self) -> bool {
-        self.stores.iter().flatten().all(|store| store.feed.is_none())
-    }
-
     /// Reads these inputs from now on, which are of topics that its sources have in this topology. `committed` is what is
     /// committed beside the offsets of those that it has not read before.
     pub(crate) fn read_topics(
@@ -186,176 +140,6 @@ impl RunningTask {
         let Self { inputs, committed, safe, .. } = self;
         committed.retain(|partition, _| inputs.contains_key(partition));
         safe.retain(|partition, _| inputs.contains_key(partition));
-    }
-
-    /// Begins to read every changelog from where its store is.
-    fn read_changelogs(&mut self) {
-        let (partition, role) = (self.task.id().partition, self.role);
-        for store in self.stores.iter_mut().flatten() {
-            let name = TopicPartition::new(Arc::clone(&store.changelog.topic), partition);
-            store.feed = Some(self.changelogs.read(name, store.next, store.changelog.goal(role)));
-        }
-    }
-
-    /// Runs a standby from where it is: only what it lacks is restored. `committed` is what is committed beside the
-    /// offsets of its inputs.
-    pub(crate) fn promote(&mut self, committed: &[(Arc<str>, String)]) {
-        self.role = Role::Active;
-        committed.iter().for_each(|(topic, metadata)| self.task.resume(topic, metadata));
-        for store in self.stores.iter_mut().flatten() {
-            store.restored = 0;
-            if let Some(feed) = &store.feed {
-                feed.aim(store.changelog.goal(Role::Active));
-            }
-        }
-        self.restored = self.is_whole();
-        self.note_progress();
-    }
-
-    /// Follows the changelogs from now on. Everything that counts has been committed.
-    ///
-    /// # Errors
-    /// If the nodes cannot be made anew.
-    pub(crate) fn demote(mut self) -> Result<RunningTask> {
-        self.suspended();
-        self.task = self.task.renewed()?;
-        self.outbox.clear();
-        (self.role, self.restored) = (Role::Standby, false);
-        (self.sealed, self.committed, self.safe) = (None, Offsets::new(), Offsets::new());
-        self.rewinding.clear();
-        self.read_changelogs();
-        self.note_progress();
-        Ok(self)
-    }
-
-    /// Whether a changelog has brought something; wakes the caller when one does.
-    pub(crate) fn poll_restore(&mut self, context: &mut Context<'_>) -> bool {
-        let mut any = false;
-        for feed in self.stores.iter_mut().flatten().filter_map(|store| store.feed.as_mut()) {
-            any |= feed.poll_ready(context);
-        }
-        any
-    }
-
-    /// Applies what the changelogs have brought.
-    ///
-    /// # Errors
-    /// If a changelog cannot be read, or a store refuses a row.
-    pub(crate) fn restore_step(&mut self, wall_clock_ms: i64) -> Result<RestoreStep> {
-        if self.restored {
-            return Ok(RestoreStep::Idle);
-        }
-        let mut applied = 0;
-        for index in 0..self.stores.len() {
-            while applied < RUNS_PER_TURN
-                && let Some(store) = &mut self.stores[index]
-                && let Some(restored) = store.feed.as_mut().and_then(Feed::take)
-            {
-                applied += 1;
-                match restored {
-                    Restored::Begin { from, to } => {
-                        (store.next, store.end) = (Some(from), Some(to));
-                        self.tell(index, |place| RestoreEvent::Start { place, from, to });
-                    }
-                    Restored::Batches { fetched, limit } => {
-                        self.apply(index, &fetched, limit, wall_clock_ms)?
-                    }
-                    Restored::End(end) => {
-                        (store.feed, store.next, store.end) = (None, Some(end), Some(end));
-                        let records = store.restored;
-                        if end > 0 {
-                            self.task.restored_to(index, Checkpoint { offset: end - 1, wall_clock_ms })?;
-                        }
-                        self.tell(index, |place| RestoreEvent::End { place, records });
-                    }
-                    Restored::Truncated => return Ok(RestoreStep::Truncated),
-                    Restored::Failed(error) => {
-                        let topic = &store.changelog.topic;
-                        return Err(Error::fatal(format_args!("restoring from `{topic}`")).with_source(error));
-                    }
-                }
-            }
-        }
-        if self.role == Role::Active && self.is_whole() {
-            self.restored = true;
-            self.note_progress();
-            return Ok(RestoreStep::Done);
-        }
-        if applied == 0 {
-            return Ok(RestoreStep::Idle);
-        }
-        self.note_progress();
-        Ok(RestoreStep::Applied)
-    }
-
-    /// Applies a run of a changelog to its store.
-    fn apply(
-        &mut self,
-        index: usize,
-        fetched: &FetchedBatches,
-        limit: i64,
-        wall_clock_ms: i64,
-    ) -> Result<()> {
-        let mut count = 0;
-        for batch in batches(&fetched.records) {
-            let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
-            let batch = batch.map_err(|error| corrupt(fetched, error))?;
-            let records = batch.records(&mut self.scratch).map_err(|error| corrupt(fetched, error))?;
-            for record in records {
-                let record = record.map_err(|error| corrupt(fetched, error))?;
-                let wanted = record.offset >= fetched.fetch_offset && record.offset < limit;
-                let Some(key) = record.key.filter(|_| wanted) else { continue };
-                self.headers.clear();
-                if !record.headers.is_empty() {
-                    record.headers.encode_into(&mut self.headers);
-                }
-                self.task.restore(index, key, record.value, record.timestamp, &self.headers)?;
-                count += 1;
-            }
-        }
-        let next = fetched.next_offset.min(limit);
-        self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms })?;
-        if let Some(store) = &mut self.stores[index] {
-            store.next = Some(next);
-            store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));
-            store.restored += count;
-        }
-        self.metrics.restored(count);
-        self.tell(index, |place| RestoreEvent::Batch { place, next, records: count });
-        Ok(())
-    }
-
-    /// Tells the listener of a store of a task that is to run.
-    fn tell(&self, index: usize, event: impl FnOnce(RestorePlace) -> RestoreEvent) {
-        if let (Some(listener), Some(store), Role::Active) = (&self.listener, &self.stores[index], self.role)
-        {
-            let (store, topic) = (Arc::clone(&store.changelog.store), Arc::clone(&store.changelog.topic));
-            listener(&event(RestorePlace { task: self.task.id(), store, topic }));
-        }
-    }
-
-    /// Its restoration ends before it is whole, if it was under way.
-    pub(crate) fn suspended(&self) {
-        if !self.restored {
-            for (index, store) in self.stores.iter().enumerate() {
-                if let Some(LoggedStore { feed: Some(_), restored, .. }) = store {
-                    self.tell(index, |place| RestoreEvent::Suspended { place, records: *restored });
-                }
-            }
-        }
-    }
-
-    /// Writes down how far its state is.
-    fn note_progress(&self) {
-        let stores = || self.stores.iter().flatten();
-        let applied = stores().map(|store| store.next.unwrap_or(0)).sum();
-        // Until a changelog has begun its end is not known.
-        let behind = |store: &LoggedStore| match store.feed {
-            Some(_) => Some((store.end? - store.next?).max(0)),
-            None => Some(0),
-        };
-        self.progress.note(applied, stores().map(behind).sum());
-        self.progress.set_running(self.restored);
     }
 
     /// Queues fetched batches; gives how many records they are, and how many of that partition wait now.
