@@ -2,8 +2,31 @@
 
 use std::time::Duration;
 
-use anabranch::prelude::Streams;
+use anabranch::prelude::{AtLeastOnce, ExactlyOnce, Guarantee, Streams};
 use anabranch_host::{Host, Sim};
+
+use crate::broker_process::ADDRESS;
+
+/// An instance on this node, which is missed after some seconds.
+pub(crate) fn of_the_world(streams: Streams, host: &Host) -> Streams {
+    streams
+        .on(host.clone(), host.dialer())
+        .bootstrap_server(ADDRESS)
+        .config("consumer.session.timeout.ms", 6000)
+        .config("consumer.heartbeat.interval.ms", 500)
+        .config("producer.transaction.timeout.ms", 5000)
+}
+
+/// The nodes of instances that may stand still. A process that does so, or is cut off, for longer than its session wakes up
+/// with batches to send; another has its tasks then, and only transactions fence the two. So where there are two instances
+/// and none, they end, and lose connections, but do not wake up late.
+pub(crate) fn that_may_stand_still(instances: usize, guarantee: Guarantee) -> &'static [&'static str] {
+    match (instances, guarantee) {
+        (1, _) => &["app0"],
+        (_, ExactlyOnce) => &["app0", "app1"],
+        (_, AtLeastOnce) => &[],
+    }
+}
 
 /// Runs an instance on its node, and starts it again whenever it has ended.
 pub(crate) async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams) {

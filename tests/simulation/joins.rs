@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_client::{
-    Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
-    TopicPartition,
-};
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
-use crate::broker_process::{ADDRESS, BrokerProcess};
-use crate::instances::{end_instances, keep_running};
+use crate::broker_process::BrokerProcess;
+use crate::committed::{Seen, all, number};
+use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::seeds::for_each_seed;
@@ -72,27 +70,19 @@ impl Setting {
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        Streams::new("joins", topology())
-            .on(host.clone(), host.dialer())
-            .bootstrap_server(ADDRESS)
+        let streams = Streams::new("joins", topology())
             .create_topics(1)
             .threads(self.threads)
             .guarantee(self.guarantee)
             .config("num.standby.replicas", self.standbys)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
-            .config("commit.interval.ms", self.commit_interval_ms)
-            .config("consumer.session.timeout.ms", 6000)
-            .config("consumer.heartbeat.interval.ms", 500)
-            .config("producer.transaction.timeout.ms", 5000)
+            .config("commit.interval.ms", self.commit_interval_ms);
+        of_the_world(streams, host)
     }
 
-    /// As in the word count: without transactions, nobody of several may wake up late with records to write.
+    /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances: &[&str] = match (self.instances, self.guarantee) {
-            (1, _) => &["app0"],
-            (_, ExactlyOnce) => &["app0", "app1"],
-            (_, AtLeastOnce) => &[],
-        };
+        let instances = that_may_stand_still(self.instances, self.guarantee);
         ["left", "right"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -118,46 +108,6 @@ async fn write(host: Host, side: &'static str) {
         host.sleep(Duration::from_millis(host.random_below(150))).await;
     }
     futures::future::join_all(fates).await;
-}
-
-/// A record as one reads it who reads nothing that may be undone.
-struct Seen {
-    key: String,
-    value: Vec<u8>,
-    timestamp: i64,
-}
-
-/// All records of a topic.
-async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> {
-    let client = connect(host).await;
-    let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
-    let config =
-        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
-    let mut consumer = Consumer::new(&client, config).expect("a valid configuration");
-    consumer.assign(&names).expect("no group");
-    let mut ends = BTreeMap::new();
-    for name in &names {
-        consumer.seek_to_beginning(name).expect("assigned");
-        let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Latest)]);
-        while !ends.contains_key(name) {
-            let listed = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
-            ends.extend(listed.into_iter().filter_map(|(name, end)| Some((name, end.ok()?.offset))));
-        }
-    }
-    let mut seen = Vec::new();
-    while ends.iter().any(|(name, end)| *end > 0 && consumer.position(name).is_none_or(|at| at < *end)) {
-        let polled = consumer.poll(Duration::from_millis(500)).await.expect("records");
-        seen.extend(polled.records.into_iter().map(|record| Seen {
-            key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
-            value: record.value.expect("a value").to_vec(),
-            timestamp: record.timestamp,
-        }));
-    }
-    seen
-}
-
-fn number(bytes: &[u8]) -> i64 {
-    i64::from_be_bytes(bytes.try_into().expect("8 bytes"))
 }
 
 /// Processes what is left to process, however often it must be started.

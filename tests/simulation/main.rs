@@ -2,10 +2,11 @@
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
 //! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `broker_process`,
-//! `nemesis`, `producers`, `consumers`, `reader`, `instances`, then the tests.
+//! `nemesis`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
 
 mod broker_process;
 mod checker;
+mod committed;
 mod compaction;
 mod consumers;
 mod durability;

@@ -9,15 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_client::{
-    Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
-    TopicPartition,
-};
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::sim::{NetworkOptions, assert_same_trace};
 use anabranch_host::{Host, Sim, SimOptions};
 
-use crate::broker_process::{ADDRESS, BrokerProcess};
-use crate::instances::{end_instances, keep_running};
+use crate::broker_process::BrokerProcess;
+use crate::committed::{all, number};
+use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::seeds::{for_each_seed, for_some_seeds};
@@ -81,29 +79,19 @@ impl Setting {
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        Streams::new("word-count", topology())
-            .on(host.clone(), host.dialer())
-            .bootstrap_server(ADDRESS)
+        let streams = Streams::new("word-count", topology())
             .create_topics(self.partitions)
             .threads(self.threads)
             .guarantee(self.guarantee)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
             .config("commit.interval.ms", self.commit_interval_ms)
-            .config("num.standby.replicas", self.standbys)
-            .config("consumer.session.timeout.ms", 6000)
-            .config("consumer.heartbeat.interval.ms", 500)
-            .config("producer.transaction.timeout.ms", 5000)
+            .config("num.standby.replicas", self.standbys);
+        of_the_world(streams, host)
     }
 
-    /// Where anything may fail. A process that stands still, or is cut off, for longer than its session wakes up with
-    /// batches to send; another has its tasks then, and only transactions fence the two. So where there are two
-    /// instances and none, they end, and lose connections, but do not wake up late.
+    /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances: &[&str] = match (self.instances, self.guarantee) {
-            (1, _) => &["app0"],
-            (_, ExactlyOnce) => &["app0", "app1"],
-            (_, AtLeastOnce) => &[],
-        };
+        let instances = that_may_stand_still(self.instances, self.guarantee);
         ["writer0", "writer1"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -166,33 +154,10 @@ async fn count_the_rest(streams: Streams) -> Result<Words> {
     Ok(counts.into_iter().collect())
 }
 
-/// The newest count of each word in a topic, as one reads it who reads nothing that may be undone.
+/// The newest count of each word in a topic.
 async fn newest(host: &Host, topic: &str, partitions: i32) -> Words {
-    let client = connect(host).await;
-    let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
-    let config =
-        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
-    let mut consumer = Consumer::new(&client, config).expect("a valid configuration");
-    consumer.assign(&names).expect("no group");
-    let mut ends = BTreeMap::new();
-    for name in &names {
-        consumer.seek_to_beginning(name).expect("assigned");
-        let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Latest)]);
-        while !ends.contains_key(name) {
-            let listed = client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
-            ends.extend(listed.into_iter().filter_map(|(name, end)| Some((name, end.ok()?.offset))));
-        }
-    }
-    let mut newest = Words::new();
-    while ends.iter().any(|(name, end)| *end > 0 && consumer.position(name).is_none_or(|at| at < *end)) {
-        let polled = consumer.poll(Duration::from_millis(500)).await.expect("records");
-        for record in polled.records {
-            let word = String::from_utf8(record.key.expect("a word").to_vec()).expect("text");
-            let count = record.value.expect("a count");
-            newest.insert(word, i64::from_be_bytes(count[..].try_into().expect("8 bytes")));
-        }
-    }
-    newest
+    let counts = all(host, topic, partitions).await;
+    counts.into_iter().map(|count| (count.key, number(&count.value))).collect()
 }
 
 /// A whole run, judged. Gives how many words were counted.

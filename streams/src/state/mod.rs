@@ -31,6 +31,8 @@ mod timed_tests;
 mod typed;
 mod unjoined;
 mod versioned;
+#[cfg(test)]
+mod waiting_tests;
 mod window;
 mod write;
 
