@@ -6,9 +6,10 @@
 //! its topics, to which streams may have written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
+use anabranch_client::{Client, ErrorCode, IsolationLevel, OffsetSpec, TopicPartition};
 use tokio::sync::watch;
 
 use super::global::Positions;
@@ -18,31 +19,39 @@ use crate::error::{Error, Result};
 
 /// How often the group's offsets are asked for when another instance must commit them.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// Ends of topics that are not told by then are asked for again, of those topics that are still there.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Waits until everything written to the source topics before this call is processed and committed.
+/// Waits until everything written to the source topics before this call is processed and committed. `plan` gives what the
+/// group runs by now: topics that a pattern has matched may go meanwhile, and nobody can read those to their ends.
 ///
 /// `hurry` asks the workers of this instance to commit; `committed` changes whenever one has.
 ///
 /// # Errors
-/// If the broker does not answer, or the instance ends first.
+/// If the broker does not answer, a topic that is read by name is gone, or the instance ends first.
 pub(crate) async fn drain(
     client: &Client,
     application_id: &str,
-    plan: &Plan,
+    plan: impl Fn() -> Arc<Plan>,
     hurry: impl Fn(),
     mut committed: watch::Receiver<u64>,
 ) -> Result<()> {
-    for subtopology in in_order_of_flow(&plan.subtopologies) {
-        let partitions: Vec<TopicPartition> = subtopology
-            .topics
-            .sources
-            .iter()
-            .flat_map(|topic| {
-                let count = plan.partitions.get(topic).copied().unwrap_or(0);
-                (0..count).map(|partition| TopicPartition::new(topic.as_str(), partition))
-            })
-            .collect();
-        let ends = ends_of(client, &partitions).await?;
+    let stopped = || Error::fatal("the application has stopped before its input was drained");
+    let planned = plan();
+    for subtopology in in_order_of_flow(&planned.subtopologies) {
+        let sources = &subtopology.topics.sources;
+        let mut ends = loop {
+            if committed.has_changed().is_err() {
+                return Err(stopped());
+            }
+            let partitions = partitions_left(client, sources, &planned).await?;
+            // The answer for a topic that goes just now would be awaited for long.
+            match client.host().timeout(ENDS_WITHIN, ends_of(client, &partitions)).await {
+                Ok(ends) => break ends?,
+                Err(_) => tracing::debug!("the ends of topics are asked for again"),
+            }
+        };
+        let partitions: Vec<TopicPartition> = ends.keys().cloned().collect();
         loop {
             committed.mark_unchanged();
             let offsets = client
@@ -50,6 +59,8 @@ pub(crate) async fn drain(
                 .committed_offsets(application_id, Some(&partitions))
                 .await
                 .map_err(|error| client_error("asking for committed offsets", error))?;
+            let now = plan();
+            ends.retain(|partition, _| now.reader_of(partition).is_some());
             let reached = |(partition, end): (&TopicPartition, &i64)| {
                 *end == 0 || offsets.get(partition).is_some_and(|offset| offset.offset >= *end)
             };
@@ -59,11 +70,36 @@ pub(crate) async fn drain(
             hurry();
             let changed = client.host().timeout(ASK_AGAIN, committed.changed()).await;
             if let Ok(Err(_)) = changed {
-                return Err(Error::fatal("the application has stopped before its input was drained"));
+                return Err(stopped());
             }
         }
     }
     Ok(())
+}
+
+/// The partitions of these topics that are there.
+async fn partitions_left(
+    client: &Client,
+    topics: &BTreeSet<String>,
+    plan: &Plan,
+) -> Result<Vec<TopicPartition>> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let described = client.admin().describe_topics(&names).await;
+    let described = described.map_err(|error| client_error("looking up topics", error))?;
+    let mut partitions = Vec::new();
+    for topic in topics {
+        if let Some(Err(error)) = described.get(topic)
+            && error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        {
+            if plan.is_read_by_pattern(topic) {
+                continue;
+            }
+            return Err(Error::invalid(format_args!("the topic `{topic}` is gone before it was drained")));
+        }
+        let count = plan.partitions.get(topic).copied().unwrap_or(0);
+        partitions.extend((0..count).map(|partition| TopicPartition::new(topic.as_str(), partition)));
+    }
+    Ok(partitions)
 }
 
 /// Waits until the global stores of this instance show everything that is in their topics by now.

@@ -169,9 +169,9 @@ impl InstanceHandle {
     pub(crate) async fn drain(&self) -> Result<()> {
         let Shared { client, application_id, workers, committed, global_topics, globals_read, .. } =
             &*self.shared;
-        let plan = self.shared.plan();
+        let plan = || self.shared.plan();
         let hurry = || workers.lock().values().for_each(|worker| drop(worker.send(ToWorker::Commit)));
-        let drained = drain::drain(client, application_id, &plan, hurry, committed.subscribe());
+        let drained = drain::drain(client, application_id, plan, hurry, committed.subscribe());
         let drained = async {
             drained.await?;
             // The group knows of a commit before the worker does whose stores are asked next.

@@ -82,6 +82,12 @@ impl Plan {
         self.inputs(task).into_iter().filter(|input| sinks.contains(&*input.topic)).collect()
     }
 
+    /// Whether a topic is the user's and read since a pattern matches it: it may go without harm.
+    pub(crate) fn is_read_by_pattern(&self, topic: &str) -> bool {
+        self.sources.contains_key(topic)
+            && self.topology.source_matching(topic).is_ok_and(|node| node.is_some())
+    }
+
     /// The task that reads a partition.
     pub(crate) fn reader_of(&self, partition: &TopicPartition) -> Option<TaskId> {
         self.readers.get(partition).copied()

@@ -71,7 +71,8 @@ async fn fails(place: &Place, running: RunningStreams, expected: &str) {
     assert!(running.close().await.is_err());
 }
 
-/// Lets the topic `a` grow under a topology, which must end with this error: while it runs, and when it starts again.
+/// Lets the topic `a` grow under a topology, which must end with this error on every instance: while they run, and when one
+/// starts again.
 async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expected: &str) -> Result<()> {
     let place = Place::start(test).await;
     place.create("a", 1).await;
@@ -79,11 +80,13 @@ async fn check_refused(test: &str, build: impl Fn(&Place, &StreamsBuilder), expe
     build(&place, &builder);
     let topology = builder.build()?;
     let running = place.run(topology.clone(), AtLeastOnce).await?;
+    let beside = place.run(topology.clone(), AtLeastOnce).await?;
     place.send(&running, "a", &["to be"]).await?;
     running.drain().await?;
     place.grow("a", 2).await;
     let expected = expected.replace("APP", place.app.id());
     fails(&place, running, &expected).await;
+    fails(&place, beside, &expected).await;
     let Err(error) = place.streams(topology, AtLeastOnce).start().await else { panic!("it starts") };
     let error = error.to_string();
     assert!(error.contains(&expected), "{error}\nlacks\n{expected}");

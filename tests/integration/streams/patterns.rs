@@ -1,5 +1,7 @@
 //! Sources by pattern: topics that match come and go while the application runs.
 
+use std::time::Duration;
+
 use anabranch::prelude::*;
 
 use super::place::Place;
@@ -127,4 +129,42 @@ async fn a_topic_that_goes_leaves_the_others_alone() -> Result<()> {
 #[tokio::test]
 async fn so_it_does_under_exactly_once() -> Result<()> {
     check_topic_that_goes(ExactlyOnce).await
+}
+
+#[tokio::test]
+async fn a_topic_that_goes_holds_up_no_drain() -> Result<()> {
+    if on_kafka() {
+        // Which deletes topics some time after it has said so.
+        return Ok(());
+    }
+    let place = Place::start("patterns-drain").await;
+    place.create("a", 1).await;
+    place.create("b", 1).await;
+    let running = place.run(word_count(&place), AtLeastOnce).await?;
+    running.pause();
+    place.send(&running, "a", &["a"]).await?;
+    place.send(&running, "b", &["b"]).await?;
+    let drained = async { place.host.timeout(Duration::from_secs(30), running.drain()).await };
+    let goes = async {
+        place.host.sleep(Duration::from_millis(50)).await;
+        place.delete("b").await;
+        running.resume();
+    };
+    let (drained, ()) = tokio::join!(drained, goes);
+    drained.expect("in time")?;
+    assert_eq!(counted(&running).await?.get("a"), Some(&1));
+    // What is gone before it is asked for does neither.
+    place.send(&running, "a", &["a"]).await?;
+    place.create("c", 1).await;
+    place.send(&running, "c", &["c"]).await?;
+    place.until_all(&[&running], "c is 1", |words| words.get("c") == Some(&1)).await?;
+    running.pause();
+    place.send(&running, "c", &["c"]).await?;
+    place.delete("c").await;
+    running.resume();
+    let drained = place.host.timeout(Duration::from_secs(30), running.drain()).await;
+    drained.expect("in time")?;
+    running.close().await?;
+    place.end().await;
+    Ok(())
 }

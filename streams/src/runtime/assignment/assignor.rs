@@ -4,7 +4,8 @@
 //! this round; that member gives it up, the group is rebalanced once more, and then it is handed over. Meanwhile whoever
 //! is to get it follows its state.
 //!
-//! The leader plans anew at each rebalance: topics have come, gone or grown. What it planned with goes to every member.
+//! The leader plans anew at each rebalance: topics have come, gone or grown. What it planned with goes to every member, and
+//! so does the reason why there can be no plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 use super::holdings::Holdings;
 use super::placement::{self, Placement, Policy, Process, Share, Tasks};
 use super::user_data::{Assignment, Hosts, Processes, RUNNING, Subscription, Word};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::plan::{Plan, Planner};
 use crate::runtime::topics::{self, InternalTopicSettings};
@@ -38,6 +39,8 @@ pub(crate) struct TaskAssignor {
     holdings: Arc<Holdings>,
     /// As of the rebalance under way; members take it over from what they are assigned.
     plan: Mutex<Arc<Plan>>,
+    /// Why there is none, as of the rebalance under way.
+    refusal: Mutex<Option<String>>,
     /// The ends of the changelogs, as of the rebalance under way.
     ends: Mutex<BTreeMap<TopicPartition, i64>>,
 }
@@ -65,12 +68,13 @@ impl TaskAssignor {
             policy,
             holdings,
             plan: Mutex::new(plan),
+            refusal: Mutex::default(),
             ends: Mutex::default(),
         }
     }
 
     /// The plan for the topics that the members have seen, with their partitions of right now. Whatever it needs is made.
-    async fn plan_anew(&self, group: GroupView<'_>) -> Result<Arc<Plan>, ClientError> {
+    async fn plan_anew(&self, group: GroupView<'_>) -> Result<Arc<Plan>> {
         let plan = Arc::clone(&self.plan.lock());
         let mut sources = BTreeMap::new();
         for topic in group.members.values().flat_map(|member| &member.topics) {
@@ -87,8 +91,8 @@ impl TaskAssignor {
         if sources == plan.sources {
             return Ok(plan);
         }
-        let plan = self.planner.plan(&sources).map_err(|error| of_client(&error))?;
-        topics::make(&self.client, &plan, &self.settings).await.map_err(|error| of_client(&error))?;
+        let plan = self.planner.plan(&sources)?;
+        topics::make(&self.client, &plan, &self.settings).await?;
         Ok(Arc::new(plan))
     }
 
@@ -169,13 +173,20 @@ impl TaskAssignor {
     }
 }
 
-/// An error of this crate as one that the consumer fails with, or tries again after.
-fn of_client(error: &Error) -> ClientError {
+/// Every member goes on with what it has, and learns that it cannot go on.
+fn refuse_all(group: GroupView<'_>, refusal: &str) -> BTreeMap<String, MemberAssignment> {
+    let assignment = Assignment { refusal: refusal.to_owned(), ..Assignment::default() };
+    let told = |(id, member): (&String, &MemberSubscription)| {
+        let user_data = Some(assignment.encode().into());
+        (id.clone(), MemberAssignment { partitions: member.owned_partitions.clone(), user_data })
+    };
+    group.members.iter().map(told).collect()
+}
+
+/// Whether what a broker has refused may succeed later.
+fn is_retriable(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ClientError>());
-    match cause.is_some_and(ClientError::is_retriable) {
-        true => ClientError::retriable(error.to_string()),
-        false => ClientError::invalid(error.to_string()),
-    }
+    cause.is_some_and(ClientError::is_retriable)
 }
 
 /// The processes that are there, and those that somebody remembers and are not.
@@ -206,7 +217,15 @@ impl Assignor for TaskAssignor {
         group: GroupView<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<(), ClientError>> + Send + 'a>> {
         Box::pin(async move {
-            let plan = self.plan_anew(group).await?;
+            *self.refusal.lock() = None;
+            let plan = match self.plan_anew(group).await {
+                Ok(plan) => plan,
+                Err(error) if is_retriable(&error) => return Err(ClientError::retriable(error.to_string())),
+                Err(error) => {
+                    *self.refusal.lock() = Some(error.to_string());
+                    return Ok(());
+                }
+            };
             *self.plan.lock() = Arc::clone(&plan);
             let mut ends = BTreeMap::new();
             // One alone gets everything, however far it is.
@@ -224,6 +243,9 @@ impl Assignor for TaskAssignor {
     }
 
     fn assign(&self, group: GroupView<'_>) -> Result<BTreeMap<String, MemberAssignment>, ClientError> {
+        if let Some(refusal) = &*self.refusal.lock() {
+            return Ok(refuse_all(group, refusal));
+        }
         let plan = Arc::clone(&self.plan.lock());
         let group = self.read(&plan, group)?;
         let fingerprint = self.fingerprint(&group);

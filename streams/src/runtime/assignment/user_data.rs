@@ -2,12 +2,13 @@
 //! here is the rest.
 //!
 //! ```text
-//! subscription: version u8 = 4 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
+//! subscription: version u8 = 5 | process | workers u16 | flags u8 | topology u64 | positions | standing: tasks
 //!               | refused: tasks | tags: count u32 { text text } | peers: processes | server: text
 //!               flags: 1 shut the application down
 //! positions:    count u32 { task | records of the changelogs that are applied i64 }
-//! assignment:   version u8 = 4 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
+//! assignment:   version u8 = 5 | word u8 | flags u8 | standby: tasks | warm-up: tasks | peers: processes | gone: processes
 //!               | sources: topics | hosts: count u32 { server: text | active: tasks | standby: tasks }
+//!               | refusal: text
 //!               word: 0 go on, 1 this is another topology, 2 shut down         flags: 1 place anew after a while
 //! tasks:        count u32 { task }          task:    subtopology u32 | partition i32
 //! processes:    count u32 { process }       process: id 16 bytes | highest number of a worker u16
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::processor::TaskId;
 
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Bytes of another version, or cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +94,8 @@ pub(crate) struct Assignment {
     pub(crate) sources: BTreeMap<String, i32>,
     /// Where whose state can be asked for.
     pub(crate) hosts: Hosts,
+    /// Why nobody can go on: the topology and its topics do not go together. Empty if they do.
+    pub(crate) refusal: String,
 }
 
 impl Subscription {
@@ -164,6 +167,7 @@ impl Assignment {
             put_tasks(&mut bytes, active);
             put_tasks(&mut bytes, standby);
         }
+        put_text(&mut bytes, &self.refusal);
         bytes
     }
 
@@ -190,6 +194,7 @@ impl Assignment {
             hosts: rest.many(12, |rest| {
                 Ok((rest.text()?, (rest.many(8, Rest::task)?, rest.many(8, Rest::task)?)))
             })?,
+            refusal: rest.text()?,
         })
     }
 }
@@ -328,6 +333,7 @@ mod tests {
                 "host:1".to_string(),
                 (BTreeSet::from([task(0, 0), task(0, 1)]), BTreeSet::from([task(1, 0)])),
             )]),
+            refusal: "it does not fit".to_string(),
         };
         check(&assignment, &assignment.encode(), Assignment::decode);
     }

@@ -366,6 +366,9 @@ impl Member {
 
     /// Takes over what the leader says beside who runs what.
     fn take_word(&mut self, assignment: &Assignment) -> Result<()> {
+        if !assignment.refusal.is_empty() {
+            return Err(Error::invalid(&assignment.refusal));
+        }
         match assignment.word {
             Word::GoOn => {}
             Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
