@@ -101,7 +101,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kills_at_random_moments() {
     let mut dice = fastrand::Rng::with_seed(seed);
     let directory = tempfile::tempdir().unwrap();
     runtime.block_on(async {
-        let mut server = Server::start(&host, directory.path()).await;
+        let mut server = Server::start(&host, directory.path(), &[], None).await;
         let client = connect(&host, &server).await;
         let created = client.admin().create_topics(&[NewTopic::new(TOPIC, PARTITIONS)]).await.unwrap();
         created[TOPIC].as_ref().unwrap();
