@@ -46,7 +46,7 @@ pub trait Request<'a>: Message<'a> {
     /// Which API it calls.
     const KEY: ApiKey;
     /// What answers it.
-    type Response<'r>: Message<'r>;
+    type Response<'r>: Message<'r> + std::fmt::Debug;
 }
 
 /// The version of a message with what follows from it.

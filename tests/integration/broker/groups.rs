@@ -48,7 +48,7 @@ fn with_broker<F: Future<Output = ()>>(story: impl FnOnce(Host, EmbeddedBroker) 
     assert_eq!(sim.panics(), Vec::new());
 }
 
-async fn find_coordinator(client: &mut Raw, version: i16, group: &str) -> (ErrorCode, i32) {
+pub(super) async fn find_coordinator(client: &mut Raw, version: i16, group: &str) -> (ErrorCode, i32) {
     let request = FindCoordinatorRequest { key: group, coordinator_keys: vec![group], ..Default::default() };
     let found = client.call(version, &request).await;
     let found: FindCoordinatorResponse<'_> = found.decode();
@@ -58,7 +58,7 @@ async fn find_coordinator(client: &mut Raw, version: i16, group: &str) -> (Error
     }
 }
 
-fn join_request<'a>(group_id: &'a str, member_id: &'a str) -> JoinGroupRequest<'a> {
+pub(super) fn join_request<'a>(group_id: &'a str, member_id: &'a str) -> JoinGroupRequest<'a> {
     JoinGroupRequest {
         group_id,
         session_timeout_ms: 10_000,
@@ -71,7 +71,7 @@ fn join_request<'a>(group_id: &'a str, member_id: &'a str) -> JoinGroupRequest<'
 }
 
 /// Joins as the one member of a group; its id and generation.
-async fn join(client: &mut Raw, version: i16, group: &str) -> (String, i32) {
+pub(super) async fn join(client: &mut Raw, version: i16, group: &str) -> (String, i32) {
     let mut member_id = String::new();
     loop {
         let joined = client.call(version, &join_request(group, &member_id)).await;
@@ -89,7 +89,7 @@ async fn join(client: &mut Raw, version: i16, group: &str) -> (String, i32) {
     }
 }
 
-async fn sync(client: &mut Raw, version: i16, group: &str, member_id: &str, generation_id: i32) {
+pub(super) async fn sync(client: &mut Raw, version: i16, group: &str, member_id: &str, generation_id: i32) {
     let assignment = Bytes::from_static(b"A");
     let request = SyncGroupRequest {
         group_id: group,
@@ -108,7 +108,7 @@ async fn sync(client: &mut Raw, version: i16, group: &str, member_id: &str, gene
     }
 }
 
-async fn heartbeat(
+pub(super) async fn heartbeat(
     client: &mut Raw,
     version: i16,
     group: &str,

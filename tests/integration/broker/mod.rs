@@ -1,6 +1,6 @@
 //! The broker over raw frames: what goes over the wire, byte for byte where clients are sensitive to it.
 //!
-//! Each pitfall that other brokers fell into is a test here, named after the behaviour. [`Raw`] is a connection that
+//! Each pitfall that other brokers fell into is a test, named after the behaviour; [`pitfalls`] lists them. [`Raw`] is a connection that
 //! knows only frames; a test says which version it speaks.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -12,6 +12,7 @@ mod fetch_sessions;
 mod groups;
 mod metrics;
 mod offsets;
+mod pitfalls;
 mod produce;
 mod protocol;
 mod restart;
