@@ -65,7 +65,7 @@ pub enum Error {
         directory: PathBuf,
     },
     /// The engine or the disk under it failed.
-    #[error("the {engine} engine failed: {action}")]
+    #[error("the {engine} engine failed {action}: {source}")]
     Engine {
         /// The engine's name.
         engine: &'static str,

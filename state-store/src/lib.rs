@@ -16,9 +16,10 @@ mod row;
 mod table;
 
 pub use engine::fjall::{FjallEngine, FjallOptions};
+pub use engine::journal::JournalEngine;
 pub use engine::memory::MemoryEngine;
 pub use engine::segments::is_segment;
-pub use engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
+pub use engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, open_engine};
 pub use error::{Error, ErrorKind, Result};
 pub use key_value::{Epoch, FrozenView, KeyValueTable, TableOptions};
 pub use row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};

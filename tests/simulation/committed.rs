@@ -13,6 +13,8 @@ pub(crate) struct Seen {
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
     pub(crate) timestamp: i64,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
 }
 
 /// All records of a topic, partition by partition in their order.
@@ -39,6 +41,8 @@ pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> 
             key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
             value: record.value.expect("a value").to_vec(),
             timestamp: record.timestamp,
+            partition: record.partition,
+            offset: record.offset,
         }));
     }
     seen

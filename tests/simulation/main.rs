@@ -19,5 +19,6 @@ mod nemesis;
 mod producers;
 mod reader;
 mod seeds;
+mod state_directory;
 mod transactions;
 mod word_count;

@@ -3,6 +3,7 @@
 //! `ANABRANCH_SEED=7` replays one; `ANABRANCH_SEEDS=200` runs the first 200, `ANABRANCH_SEEDS=1000..1200` those. With
 //! `RUST_LOG=debug` the parts say what they do.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -20,6 +21,34 @@ pub(crate) fn for_each_seed(test: &str, run: impl FnMut(u64)) {
 /// As [`for_each_seed`], but only for some of the seeds: for what takes as long as several runs.
 pub(crate) fn for_some_seeds(test: &str, run: impl FnMut(u64)) {
     for_each(test, SEEDS_PER_DOUBLE_RUN, run);
+}
+
+/// What must have happened at least once in a run of enough seeds: that a test meets what it is for.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    seen: BTreeMap<&'static str, u64>,
+    seeds: u64,
+}
+
+impl Witness {
+    /// Another seed begins.
+    pub(crate) fn begin_seed(&mut self) {
+        self.seeds += 1;
+    }
+
+    /// It has happened.
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// Fails if something has never happened, unless there were too few seeds to tell.
+    pub(crate) fn must_have_seen(&self, wanted: impl IntoIterator<Item = &'static str>) {
+        println!("in {} seeds: {:?}", self.seeds, self.seen);
+        if self.seeds >= DEFAULT_SEEDS.end {
+            let missing: Vec<_> = wanted.into_iter().filter(|what| !self.seen.contains_key(what)).collect();
+            assert!(missing.is_empty(), "never seen: {missing:?}");
+        }
+    }
 }
 
 fn for_each(test: &str, step: u64, mut run: impl FnMut(u64)) {

@@ -147,6 +147,10 @@ impl RealFile {
         blocking(&self.runtime, move || file.sync_data()).await
     }
 
+    pub(crate) fn sync_now(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     pub(crate) fn try_lock(&self) -> io::Result<()> {
         self.file.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => {

@@ -173,6 +173,16 @@ impl SimFile {
         result
     }
 
+    pub(crate) fn sync_now(&self) -> io::Result<()> {
+        let OpenFile { disk, id, .. } = &*self.open;
+        let result = disk.call(|disk| {
+            let sync = disk.begin_sync(*id)?;
+            disk.end_sync(*id, sync)
+        });
+        record_sync(&disk.node, *id, result.is_ok());
+        result
+    }
+
     pub(crate) fn try_lock(&self) -> io::Result<()> {
         self.open.disk.call(|disk| disk.try_lock(self.open.id, self.open.opening))
     }

@@ -10,7 +10,7 @@ use super::dice::Dice;
 use super::network::{Death, Network};
 use super::options::{DiskOptions, NetworkOptions};
 use super::state::State;
-use super::trace::{EventKind, NodeId};
+use super::trace::{EventKind, NodeId, fingerprint};
 
 impl Sim {
     /// Ends a node's process at once (kill -9): its tasks are dropped wherever they wait, and its peers are told as the
@@ -110,6 +110,19 @@ impl Sim {
         let offset = state.node(id).disk.corrupt(path)?;
         state.record(EventKind::Write, id, offset);
         Ok(offset)
+    }
+
+    /// Removes a file, or a directory with all that is in it, from a node's disk. Who has a file open keeps it.
+    ///
+    /// # Errors
+    /// If nothing has this name.
+    pub fn remove(&self, name: &str, path: &Path) -> io::Result<()> {
+        let mut state = self.shared.state();
+        let id = state.node_named(self.seed(), name);
+        let disk = &mut state.node(id).disk;
+        disk.remove_file(path).or_else(|_| disk.remove_dir_all(path))?;
+        state.record(EventKind::Name, id, fingerprint(path.as_os_str().as_encoded_bytes()));
+        Ok(())
     }
 
     /// Kills a node and puts an empty disk into it.

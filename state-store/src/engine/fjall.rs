@@ -9,7 +9,7 @@
 //! The byte before the key keeps the head apart and lets keys be empty, which fjall's own cannot be.
 //!
 //! fjall opens its own files and runs its own threads for flushes and compaction: neither goes through `Host`, so a
-//! simulation uses the memory engine in its place. Its journal is a prefix of what was written, whatever a crash takes: the
+//! simulation uses `journal` in its place. Its journal is a prefix of what was written, whatever a crash takes: the
 //! chunks of a store come back in order, each as a whole.
 
 use std::ops::Bound;

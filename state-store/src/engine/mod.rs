@@ -10,14 +10,33 @@
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
+pub(crate) mod journal;
 pub(crate) mod memory;
 pub(crate) mod segments;
 
 use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
 
+use anabranch_host::Disk;
+
+use self::fjall::{FjallEngine, FjallOptions};
+use self::journal::JournalEngine;
 use crate::error::Result;
 use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
+
+/// Opens the engine of an instance in a directory of its own, which is made if it is not there.
+///
+/// # Errors
+/// [`Error::Locked`](crate::Error::Locked) if another instance has it open, an error if it is corrupt or of another version, or
+/// the disk's.
+pub fn open_engine(disk: &Disk, directory: &Path) -> Result<Arc<dyn Engine>> {
+    if disk.is_simulated() {
+        return Ok(Arc::new(JournalEngine::open(disk, directory)?));
+    }
+    Ok(Arc::new(FjallEngine::open(disk, directory, FjallOptions::default())?))
+}
 
 /// Stores by name. One an instance; the names say task and store.
 pub trait Engine: Debug + Send + Sync {

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anabranch_host::{Disk, Host, OpenOptions};
 
 use super::fjall::{FjallEngine, FjallOptions, KEY_LIMIT_BYTES};
+use super::journal::JournalEngine;
 use super::memory::MemoryEngine;
 use super::*;
 use crate::error::{Error, ErrorKind};
@@ -157,6 +158,65 @@ fn keeps_the_contract(mut engine: Box<dyn Engine>, reopen: impl Fn(Box<dyn Engin
 #[test]
 fn memory_keeps_the_contract() {
     keeps_the_contract(Box::new(MemoryEngine::new()), |engine| engine);
+}
+
+#[test]
+fn journal_keeps_the_contract() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || -> Box<dyn Engine> {
+        Box::new(JournalEngine::open(&host.disk(), directory.path()).expect("sound"))
+    };
+    keeps_the_contract(open(), |engine| {
+        drop(engine);
+        open()
+    });
+}
+
+/// Flips every bit of a journal, cuts it everywhere: whatever opens has what some frames left, and what is read is right.
+#[test]
+fn a_damaged_journal_is_told_or_is_an_earlier_one() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let disk = host.disk();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("journal");
+    let open = || JournalEngine::open(&disk, directory.path());
+    let engine = open().expect("sound");
+    let mut store = engine.open_store("0_0-s").expect("sound");
+    for offset in 0..3 {
+        let rows = [(b"k".to_vec(), Some(vec![offset as u8; 2])), (vec![offset as u8], Some(b"x".to_vec()))];
+        write(&mut *store, &rows, Some(Checkpoint { offset, wall_clock_ms: 0 })).expect("sound");
+    }
+    drop((store, engine));
+    let sound = disk.read(&path).expect("it is there");
+    let put = |bytes: &[u8]| {
+        let file = disk.open(&path, OpenOptions::create_empty()).expect("sound");
+        file.write_all_at(bytes, 0).expect("sound");
+    };
+    let look = |damaged: &[u8]| {
+        put(damaged);
+        let Ok(engine) = open() else { return };
+        let store = engine.open_store("0_0-s").expect("sound");
+        let rows = read(&*store.snapshot().expect("sound"), &KeyRange::all(), Order::Forward);
+        let expected = store.checkpoint().expect("sound").map_or(0, |checkpoint| checkpoint.offset + 1);
+        assert_eq!(rows.len() as i64, if expected == 0 { 0 } else { expected + 1 });
+        assert!(expected < 3 || damaged == sound);
+    };
+    for end in 0..sound.len() {
+        look(&sound[..end]);
+    }
+    for bit in 0..8 * sound.len() {
+        let mut damaged = sound.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        look(&damaged);
+    }
+    // While it is open, too.
+    put(&sound);
+    let engine = open().expect("sound");
+    let store = engine.open_store("0_0-s").expect("sound");
+    put(&vec![7; sound.len()]);
+    let error = store.get(b"k", &mut RowBuffer::default()).expect_err("it is damaged");
+    assert_eq!(error.kind(), ErrorKind::CorruptStore);
 }
 
 fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {

@@ -26,9 +26,9 @@ use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::running_task::{Opening, RunningTask};
 use super::worker::{FromWorker, ToInstance, client_error};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
-use crate::state::{GlobalRows, Globals, Reflected};
+use crate::state::{GlobalRows, Globals, Reflected, store_error};
 use crate::task::{Task, TaskConfig};
 use crate::topology::{StoreDefinition, Topology};
 
@@ -75,17 +75,23 @@ fn open_stores(
             return Ok(GlobalRows::in_memory(&store.name));
         };
         let name = format!("global-{}", store.name);
-        let failed = |error: anabranch_state_store::Error| {
-            Error::fatal(format_args!("opening the global store `{}`", store.name)).with_source(error)
+        let failed = |error| store_error(&store.name, error);
+        let open = || GlobalRows::open(&store.name, engine.open_store(&name).map_err(failed)?);
+        let rows = match open() {
+            Err(error) if error.kind() == ErrorKind::Corrupted => {
+                tracing::warn!(store = %store.name, %error, "it is read anew");
+                engine.drop_store(&name).map_err(failed)?;
+                open()?
+            }
+            opened => opened?,
         };
-        let rows = GlobalRows::open(&store.name, engine.open_store(&name).map_err(failed)?)?;
         if rows.reflected().iter().all(|(place, checkpoint)| reaches(bounds, place, *checkpoint, wall_clock_ms)) {
             return Ok(rows);
         }
         tracing::info!(store = %store.name, "what is kept of it is too old to be read on from: it is read anew");
         drop(rows);
         engine.drop_store(&name).map_err(failed)?;
-        GlobalRows::open(&store.name, engine.open_store(&name).map_err(failed)?)
+        open()
     })
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anabranch_client::{Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig};
 use anabranch_host::{Dialer, Host};
-use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -317,16 +316,9 @@ impl Instance {
             }
             None => None,
         };
-        let engine: Option<Arc<dyn Engine>> = match &directory {
-            Some(directory) => {
-                let opened =
-                    FjallEngine::open(&self.host.disk(), &directory.stores(), FjallOptions::default());
-                let opened = opened
-                    .map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?;
-                Some(Arc::new(opened))
-            }
-            None => None,
-        };
+        let disk = self.host.disk();
+        let engine =
+            directory.as_ref().map(|directory| local_state::open_engine(&disk, directory)).transpose()?;
         let process_id =
             directory.as_ref().map_or_else(|| self.host.random_uuid(), StateDirectory::process_id);
         let fingerprint = fingerprint(&self.topology);

@@ -1,10 +1,15 @@
 //! State that lies in the engine of this instance while no task has it open: found at the start, too old, or given up.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use anabranch_state_store::{Checkpoint, Engine, is_segment};
+use anabranch_host::Disk;
+use anabranch_state_store::{
+    Checkpoint, Engine, Error as StoreError, ErrorKind as StoreErrorKind, is_segment,
+};
 
 use super::plan::Plan;
+use super::state_directory::StateDirectory;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::task::Task;
@@ -24,8 +29,51 @@ pub(crate) fn is_stale(task: &Task, wall_clock_ms: i64) -> bool {
     reflected.any(|checkpoint| is_old(checkpoint, wall_clock_ms))
 }
 
-fn failed(error: anabranch_state_store::Error) -> Error {
+fn failed(error: StoreError) -> Error {
     Error::fatal("the state directory's stores").with_source(error)
+}
+
+/// What of the local state is damaged, or cannot be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// What is kept of a task.
+    Task(TaskId),
+    /// All of it.
+    All,
+    /// Nothing is known to be damaged, but the engine must be opened again: a write or a read has failed.
+    Broken,
+}
+
+/// What an error of a worker says about the local state, if it says anything.
+pub(crate) fn damage(error: &Error) -> Option<Damage> {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let cause = causes.find_map(|cause| cause.downcast_ref::<StoreError>())?;
+    match (cause, cause.kind()) {
+        (StoreError::CorruptStore { store, .. }, _) => {
+            Some(parse(store).map_or(Damage::All, |(task, _)| Damage::Task(task)))
+        }
+        (_, StoreErrorKind::CorruptEngine) => Some(Damage::All),
+        (_, StoreErrorKind::Fatal) => Some(Damage::Broken),
+        _ => None,
+    }
+}
+
+/// Opens the engine of an instance. One that is damaged is removed first: its stores come back from their changelogs.
+///
+/// # Errors
+/// If it is in use, of another version, or the disk fails.
+pub(crate) fn open_engine(disk: &Disk, directory: &StateDirectory) -> Result<Arc<dyn Engine>> {
+    let refused = |error| Error::invalid("the state cannot be opened").with_source(error);
+    let stores = directory.stores();
+    match anabranch_state_store::open_engine(disk, &stores) {
+        Err(error) if error.kind() == StoreErrorKind::CorruptEngine => {
+            tracing::warn!(%error, "they are removed and restored");
+            let removed = directory.remove_stores(disk);
+            removed.map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?;
+            anabranch_state_store::open_engine(disk, &stores).map_err(refused)
+        }
+        opened => opened.map_err(refused),
+    }
 }
 
 /// Removes what the engine has of a task.
@@ -65,7 +113,15 @@ pub(crate) fn stored_tasks(
                  state directory away, or reset the application"
             )));
         }
-        let checkpoint = engine.open_store(&name).map_err(failed)?.checkpoint().map_err(failed)?;
+        let checkpoint = match engine.open_store(&name).and_then(|store| store.checkpoint()) {
+            Err(error) if error.kind() == StoreErrorKind::CorruptStore => {
+                tracing::warn!(%error, "it is removed and restored");
+                drop_stores(engine, task)?;
+                found.remove(&task);
+                continue;
+            }
+            checkpoint => checkpoint.map_err(failed)?,
+        };
         match checkpoint {
             Some(checkpoint) if !is_old(checkpoint, wall_clock_ms) => {
                 *found.entry(task).or_default() += checkpoint.offset + 1;

@@ -17,7 +17,7 @@ use anabranch_state_store::{Checkpoint, EngineStore, KeyRange, Order, Row, RowBu
 use parking_lot::{Mutex, RwLock};
 
 use super::write::store_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How many parts the rows lie in.
 const SHARDS: usize = 32;
@@ -86,7 +86,8 @@ impl GlobalRows {
 
     #[cold]
     fn foreign(&self) -> Error {
-        Error::fatal(format_args!("what is kept of the global store `{}` is damaged", self.name))
+        let what = format_args!("what is kept of the global store `{}` is damaged", self.name);
+        Error::new(ErrorKind::Corrupted, what)
     }
 
     /// How far the rows on disk reflect each partition; nothing if they are in memory only.

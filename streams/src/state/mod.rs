@@ -63,4 +63,4 @@ pub(crate) use typed::Updated;
 pub(crate) use unjoined::{Side, Take, UnjoinedState};
 pub(crate) use versioned::{Version, VersionPut, VersionedState};
 pub(crate) use window::{SerialisedWindow, WindowSettings, WindowState};
-pub(crate) use write::WriteContext;
+pub(crate) use write::{WriteContext, store_error};

@@ -58,6 +58,7 @@ impl WriteContext<'_> {
 pub(crate) fn store_error(store: &str, error: table::Error) -> Error {
     let kind = match error.kind() {
         table::ErrorKind::Record => ErrorKind::Record,
+        table::ErrorKind::CorruptStore | table::ErrorKind::CorruptEngine => ErrorKind::Corrupted,
         _ => ErrorKind::Fatal,
     };
     Error::new(kind, format_args!("store `{store}`")).with_source(error)

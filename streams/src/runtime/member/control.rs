@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Processes;
+use crate::runtime::local_state::{self, Damage, drop_stores};
 use crate::runtime::state_directory::hex;
 use crate::runtime::transaction::WorkerTransaction;
 use crate::runtime::uncaught::UncaughtErrorAnswer;
@@ -23,6 +24,10 @@ const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(30);
 /// Who has got that answer stays in the group for so long. The first to leave would begin another rebalance, before others
 /// have fetched the answer.
 const LEAVE_AFTER: Duration = Duration::from_secs(1);
+
+/// After which an engine that has failed is opened again, and for how long that is tried.
+const OPEN_AGAIN: Duration = Duration::from_millis(500);
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 impl Member {
     /// Starts one worker more and gives it a share of the tasks. Its number.
@@ -108,6 +113,13 @@ impl Member {
 
     /// A worker has ended with an error: the handler says what follows.
     pub(super) async fn worker_failed(&mut self, worker: usize, error: Error) -> Result<()> {
+        let damage = local_state::damage(&error);
+        if let Some(damage @ (Damage::Task(_) | Damage::All)) = damage
+            && self.workers.numbers().contains(&worker)
+        {
+            tracing::warn!(worker, %error, "local state is damaged: it is removed and restored");
+            return self.replace_damaged(worker, damage, error).await;
+        }
         let answer = match &self.uncaught {
             // The reader of global stores cannot be replaced.
             Some(handler) if self.workers.numbers().contains(&worker) => handler(&error),
@@ -117,6 +129,9 @@ impl Member {
         self.shared.metrics.thread_failed();
         match answer {
             UncaughtErrorAnswer::ShutdownClient => Err(error),
+            UncaughtErrorAnswer::ReplaceThread if damage.is_some() => {
+                self.replace_damaged(worker, Damage::Broken, error).await
+            }
             UncaughtErrorAnswer::ReplaceThread => {
                 let tasks = self.tasks_on(worker);
                 self.workers.forget(worker).await;
@@ -131,6 +146,50 @@ impl Member {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what is damaged of the local state, and opens again what was open of it: the tasks of a worker that has
+    /// failed, or, if it is the engine that has failed, all of them.
+    async fn replace_damaged(&mut self, worker: usize, damage: Damage, error: Error) -> Result<()> {
+        let Some(engine) = self.task_config.engine.clone() else { return Err(error) };
+        if let Damage::Task(task) = damage {
+            let tasks = self.tasks_on(worker);
+            self.workers.forget(worker).await;
+            drop_stores(&*engine, task)?;
+            drop(engine);
+            self.workers.start(self.asleep)?;
+            return self.reopen(&tasks).await;
+        }
+        drop(engine);
+        // Stores of global tables are open in a reader that cannot be replaced.
+        let (None, Some(directory)) = (&self.global, &self.directory) else { return Err(error) };
+        let (host, disk) = (self.shared.client.host().clone(), self.shared.client.host().disk());
+        let numbers = self.workers.numbers();
+        self.abandon_workers();
+        let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
+        for number in &numbers {
+            self.workers.forget(*number).await;
+        }
+        self.task_config.engine = None;
+        if damage == Damage::All {
+            let removed = directory.remove_stores(&disk);
+            removed.map_err(|error| Error::fatal("the state cannot be removed").with_source(error))?;
+        }
+        let by = host.now() + OPEN_WITHIN;
+        let engine = loop {
+            // Not again and again without a pause; and whoever reads a snapshot still holds the old one.
+            host.sleep(OPEN_AGAIN).await;
+            match local_state::open_engine(&disk, directory) {
+                Ok(engine) => break engine,
+                Err(error) if host.now() >= by => return Err(error),
+                Err(error) => tracing::warn!(%error, "it is tried again"),
+            }
+        };
+        self.task_config.engine = Some(engine);
+        for _ in numbers {
+            self.workers.start(self.asleep)?;
+        }
+        self.reopen(&tasks).await
     }
 
     /// Ends soon, since the leader says that the application ends everywhere. Until then this instance asks for it too, so

@@ -147,14 +147,22 @@ impl Member {
         let nodes = nodes.ok_or_else(|| {
             Error::new(ErrorKind::Migrated, format_args!("task {id} is of another topology"))
         })?;
-        let mut task = Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone())?;
+        let make = || Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone());
+        let mut task = match (make(), &self.task_config.engine) {
+            (Err(error), Some(engine)) if error.kind() == ErrorKind::Corrupted => {
+                tracing::warn!(task = %id, %error, "its state is restored from the start");
+                drop_stores(&**engine, id)?;
+                make()?
+            }
+            (made, _) => made?,
+        };
         if let Some(engine) = &self.task_config.engine
             && is_stale(&task, client.host().wall_clock_ms())
         {
             tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
             drop(task);
             drop_stores(&**engine, id)?;
-            task = Task::new(Arc::clone(topology), nodes, id, self.task_config.clone())?;
+            task = make()?;
         }
         let inputs = self.inputs(id);
         task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));

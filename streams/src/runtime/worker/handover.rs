@@ -59,7 +59,7 @@ impl Worker {
                 self.context.metrics.closed.inc();
                 self.paused.retain(|partition| !task.reads(partition));
                 if committed.is_ok() {
-                    task.close()?;
+                    task.close();
                 }
             }
         }
