@@ -71,6 +71,8 @@ pub struct Consumer {
     open: VecDeque<Open>,
     auto_commit_at: Instant,
     auto_commit_running: Arc<AtomicBool>,
+    /// Nobody else can have its `group.instance.id`.
+    sole_instance: bool,
     closed: bool,
 }
 
@@ -116,8 +118,17 @@ impl Consumer {
             auto_commit_at: client.host().now() + Duration::from_millis(config.auto_commit_interval_ms),
             auto_commit_running: Arc::default(),
             config,
+            sole_instance: false,
             closed: false,
         })
+    }
+
+    /// Says that nobody else can have its `group.instance.id`, because a lock goes with it, say. Without that, a member that
+    /// is fenced fails, as in Kafka: another process is in its place. With it, what fences the member can only be a join of
+    /// its own, or of the process before, that came to the coordinator late; so it joins again. If that happens again and
+    /// again it fails all the same. To be said before it subscribes.
+    pub fn has_sole_instance_id(&mut self) {
+        self.sole_instance = true;
     }
 
     fn now(&self) -> Instant {
@@ -188,6 +199,7 @@ impl Consumer {
             let options = MemberOptions {
                 group: Arc::from(group_id.as_str()),
                 instance_id: self.config.group_instance_id.as_deref().map(Arc::from),
+                sole_instance: self.sole_instance,
                 rack: (!self.config.client_rack.is_empty()).then(|| self.config.client_rack.clone()),
                 session_timeout: Duration::from_millis(self.config.session_timeout_ms),
                 heartbeat_interval: Duration::from_millis(self.config.heartbeat_interval_ms),

@@ -514,6 +514,8 @@ impl Instance {
             settings.insert(key.to_string(), value.to_string());
         }
         settings.extend(self.isolation());
+        // The directory is locked: nobody else has its name.
+        let has_sole_id = instance_id.is_some() && !settings.contains_key("group.instance.id");
         if let Some(id) = instance_id {
             settings.entry("group.instance.id".to_string()).or_insert(id);
         }
@@ -523,6 +525,9 @@ impl Instance {
         let resets = OffsetResets::new(config.auto_offset_reset, plan, &self.application_id);
         let mut consumer = Consumer::with_assignors(client, config, vec![Arc::new(assignor)])
             .map_err(|error| client_error("making the consumer", error))?;
+        if has_sole_id {
+            consumer.has_sole_instance_id();
+        }
         resets.tell(&mut consumer);
         let subscribed = match planner.has_patterns() {
             true => {

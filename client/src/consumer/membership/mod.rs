@@ -11,6 +11,7 @@
 //! then does the member go on. Under an eager protocol it lets go of everything before it joins; under a cooperative one
 //! (KIP-429) it keeps what it has, lets go of what the new assignment takes away, and joins once more.
 
+mod fences;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,7 @@ use bytes::Bytes;
 pub use step::RebalanceEvent;
 pub(super) use step::{Joined, MemberOptions, Step};
 
+use self::fences::Fences;
 use super::assignor::{Assignor, MemberAssignment, MemberSubscription, RebalanceProtocol};
 use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
@@ -78,6 +80,7 @@ pub(super) struct Membership {
     idle: bool,
     closing: bool,
     failed: Option<ClientError>,
+    fences: Fences,
 }
 
 impl Membership {
@@ -105,6 +108,7 @@ impl Membership {
             idle: false,
             closing: false,
             failed: None,
+            fences: Fences::default(),
         }
     }
 
@@ -412,6 +416,15 @@ impl Membership {
                 if code == ErrorCode::UNKNOWN_MEMBER_ID {
                     self.member_id = "".into();
                 }
+                self.not_before = retry_at;
+                self.lose();
+            }
+            // A join of its own that was long on its way, or one of the process before: it takes its name back.
+            ErrorCode::FENCED_INSTANCE_ID
+                if self.options.sole_instance
+                    && self.fences.may_come_back(retry_at, self.options.session_timeout) =>
+            {
+                self.member_id = "".into();
                 self.not_before = retry_at;
                 self.lose();
             }

@@ -35,6 +35,8 @@ pub enum RebalanceEvent {
 pub(in crate::consumer) struct MemberOptions {
     pub(in crate::consumer) group: Arc<str>,
     pub(in crate::consumer) instance_id: Option<Arc<str>>,
+    /// Nobody else can be under that name: who fences it is a request that was long on its way.
+    pub(in crate::consumer) sole_instance: bool,
     pub(in crate::consumer) rack: Option<String>,
     pub(in crate::consumer) session_timeout: Duration,
     pub(in crate::consumer) heartbeat_interval: Duration,

@@ -36,6 +36,7 @@ impl Test {
         let options = MemberOptions {
             group: "g".into(),
             instance_id: instance.map(Arc::from),
+            sole_instance: false,
             rack: None,
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
@@ -351,6 +352,45 @@ fn what_no_retry_mends_ends_the_member() {
             && failure.ends_with("until its session.timeout.ms is over"),
         "{failure}"
     );
+}
+
+/// Fenced by a join that was long on its way, it joins anew; but not for ever.
+#[test]
+fn a_member_that_nobody_else_can_be_comes_back_when_fenced() {
+    let mut test = Test::new(Arc::new(RangeAssignor), Some("i"));
+    test.member.options.sole_instance = true;
+    test.found();
+    test.check("join  []");
+    test.refused(ErrorCode::FENCED_INSTANCE_ID);
+    test.check("wait 100");
+    test.now = 100;
+    for time in 2..=5 {
+        test.check("join  []");
+        test.joined(1, "other", &[]);
+        test.check("sync 1 []");
+        test.synced(&[0]);
+        assert_eq!(test.poll(), "assigned [t-0] in 1", "time {time}");
+        assert_eq!(test.poll(), "");
+        test.heartbeat(ErrorCode::FENCED_INSTANCE_ID);
+        test.now += 100;
+        assert_eq!(test.poll(), "lost [t-0]");
+        assert_eq!(test.poll(), "");
+        assert!(test.member.failure().is_none());
+    }
+    // Long after the last time it counts anew.
+    test.now += 45_001;
+    test.check("join  []");
+    test.refused(ErrorCode::FENCED_INSTANCE_ID);
+    test.now += 100;
+    for _ in 2..=5 {
+        test.check("join  []");
+        test.refused(ErrorCode::FENCED_INSTANCE_ID);
+        test.now += 100;
+    }
+    test.check("join  []");
+    test.refused(ErrorCode::FENCED_INSTANCE_ID);
+    assert_eq!(test.member.failure().unwrap().kind(), ErrorKind::Fenced);
+    test.check("done");
 }
 
 #[test]
