@@ -49,6 +49,10 @@ impl Setting {
             ("consumer.session.timeout.ms", self.session.as_millis().to_string()),
             ("consumer.heartbeat.interval.ms", (self.session.as_millis() / 6).to_string()),
             ("producer.transaction.timeout.ms", "5000".to_string()),
+            // So that changelogs are compacted, and repartition topics purged, beneath those who read them.
+            ("topic.segment.ms", "1000".to_string()),
+            ("topic.min.cleanable.dirty.ratio", "0.01".to_string()),
+            ("repartition.purge.interval.ms", "200".to_string()),
         ];
         settings.map(|(key, value)| format!("{key}={value}\n")).concat()
     }
@@ -107,6 +111,7 @@ impl World {
                     format!("advertised.listeners=PLAINTEXT://{}", proxy.address),
                     "group.min.session.timeout.ms=1000".to_string(),
                     "group.initial.rebalance.delay.ms=0".to_string(),
+                    "log.cleaner.backoff.ms=100".to_string(),
                 ];
                 let server = Server::start(
                     host,
