@@ -1,7 +1,7 @@
 //! The application under test, and the process that runs an instance of it.
 //!
 //! The process is this test binary once more: [`INSTANCE`] in its environment makes it an instance, which obeys lines on its
-//! standard input and answers each with a line on its standard output. It ends when its standard input does.
+//! standard input and answers most of them with a line on its standard output. It ends when its standard input does.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -165,6 +165,9 @@ async fn serve(settings: &str) -> Result<()> {
                 let active: Vec<String> = active.map(|task| task.task.to_string()).collect();
                 answer(&active.join(" "));
             }
+            // Nobody waits for these, and there may be nothing to take away.
+            Some("more") => drop(running.add_thread().await),
+            Some("fewer") => drop(running.remove_thread().await),
             Some("restored") => answer(&restored.load(Ordering::Relaxed).to_string()),
             Some("close") | None => return running.close().await,
             Some(other) => panic!("{other} is no question"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anabranch::prelude::ExactlyOnce;
 
 use crate::proxy::{
-    ADD_PARTITIONS_TO_TXN, Cut, END_TXN, INIT_PRODUCER_ID, JOIN_GROUP, OFFSET_COMMIT, PRODUCE, SYNC_GROUP,
-    TXN_OFFSET_COMMIT,
+    ADD_PARTITIONS_TO_TXN, Cut, END_TXN, INIT_PRODUCER_ID, JOIN_GROUP, OFFSET_COMMIT, OTHERS, PRODUCE,
+    SYNC_GROUP, TXN_OFFSET_COMMIT,
 };
 use crate::world::{Setting, World};
 
@@ -22,6 +22,8 @@ enum Fault {
     KillServer,
     PauseServer,
     KillBoth,
+    CloseInstance,
+    ChangeThreads,
     PauseInstance,
     CutConnection,
 }
@@ -36,12 +38,14 @@ pub(crate) async fn happen(world: &mut World, setting: &Setting, dice: &mut fast
             world.let_it_get_on(RESULTS).await;
         }
         let fault = match dice.u32(0..100) {
-            0..35 => Fault::KillInstance,
-            35..45 => Fault::KillServer,
-            45..50 => Fault::PauseServer,
-            50..60 => Fault::KillBoth,
+            0..30 => Fault::KillInstance,
+            30..40 => Fault::KillServer,
+            40..45 => Fault::PauseServer,
+            45..55 => Fault::KillBoth,
+            55..60 => Fault::CloseInstance,
+            60..65 => Fault::ChangeThreads,
             // Who wakes up when others have its tasks is kept apart from them by nothing but transactions.
-            60..75 if setting.guarantee == ExactlyOnce => Fault::PauseInstance,
+            65..80 if setting.guarantee == ExactlyOnce => Fault::PauseInstance,
             _ => Fault::CutConnection,
         };
         println!("{:?}: {fault:?}", world.host.now().since_start());
@@ -53,6 +57,8 @@ pub(crate) async fn happen(world: &mut World, setting: &Setting, dice: &mut fast
                 killed += kill_instance(world, setting, dice);
                 killed += kill_server(world, dice).await;
             }
+            Fault::CloseInstance => close_instance(world, dice),
+            Fault::ChangeThreads => change_threads(world, dice),
             Fault::PauseInstance => pause_instance(world, setting, dice),
             Fault::CutConnection => cut_connection(world, setting, dice),
         }
@@ -98,6 +104,19 @@ async fn pause_server(world: &mut World, dice: &mut fastrand::Rng) {
     world.server = Some(server);
 }
 
+/// An instance is told to end, and comes back.
+fn close_instance(world: &mut World, dice: &mut fastrand::Rng) {
+    let Some(number) = one_of_the_running(world, dice) else { return };
+    world.instances[number].close_by_itself();
+    world.start_later(number, Duration::from_millis(dice.u64(0..2000)));
+}
+
+/// An instance gets a worker more, or one less if it has several.
+fn change_threads(world: &mut World, dice: &mut fastrand::Rng) {
+    let Some(number) = one_of_the_running(world, dice) else { return };
+    world.instances[number].tell(if dice.bool() { "more" } else { "fewer" });
+}
+
 /// An instance stands still, mostly for so long that others have its tasks when it wakes up.
 fn pause_instance(world: &mut World, setting: &Setting, dice: &mut fastrand::Rng) {
     let Some(number) = one_of_the_running(world, dice) else { return };
@@ -130,7 +149,10 @@ fn cut_connection(world: &mut World, setting: &Setting, dice: &mut fastrand::Rng
         false => &[OFFSET_COMMIT, OFFSET_COMMIT, OFFSET_COMMIT, PRODUCE, JOIN_GROUP, SYNC_GROUP],
     };
     for _ in 0..dice.u32(1..5) {
-        let api_key = dice.choice(api_keys.iter().copied()).expect("some");
+        let api_key = match dice.u32(0..5) {
+            0 => dice.choice(OTHERS).expect("some"),
+            _ => dice.choice(api_keys.iter().copied()).expect("some"),
+        };
         let cut = match dice.u32(0..5) {
             0..3 => Cut::After,
             3 => Cut::Before,

@@ -29,6 +29,8 @@ struct Process {
     questions: ChildStdin,
     answers: mpsc::UnboundedReceiver<String>,
     is_stopped: bool,
+    /// It has been told to end.
+    is_closing: bool,
 }
 
 impl Instance {
@@ -63,7 +65,7 @@ impl Instance {
                 }
             }
         });
-        self.process = Some(Process { child, questions, answers, is_stopped: false });
+        self.process = Some(Process { child, questions, answers, is_stopped: false, is_closing: false });
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -100,9 +102,32 @@ impl Instance {
         process.is_stopped = stops;
     }
 
-    /// Whether its process has ended by itself, and how.
+    /// Looks whether its process has ended, as it should have if it was told so; otherwise, how it has.
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.process.as_mut().and_then(|process| process.child.try_wait().unwrap())
+        let process = self.process.as_mut()?;
+        let status = process.child.try_wait().unwrap()?;
+        if process.is_closing && status.success() {
+            self.process = None;
+            return None;
+        }
+        Some(status)
+    }
+
+    /// Tells it something that it gives no answer to.
+    pub(crate) fn tell(&mut self, word: &str) {
+        let process = self.process.as_mut().expect("it runs");
+        // If it has ended, that is found out elsewhere.
+        let _ = writeln!(process.questions, "{word}");
+    }
+
+    /// Tells it to end, and does not wait for that.
+    pub(crate) fn close_by_itself(&mut self) {
+        self.tell("close");
+        self.process.as_mut().expect("it runs").is_closing = true;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_closing)
     }
 
     /// The state it keeps on disk is lost.

@@ -77,6 +77,7 @@ fn exactly_once(standbys: u64, dice: &mut fastrand::Rng) -> Setting {
         standbys,
         cache_max_bytes: dice.choice([0, 10_000_000]).expect("one of two"),
         commit_interval_ms: dice.choice([10, 30, 100]).expect("one of three"),
+        load: dice.choice([1, 1, 10]).expect("one of three"),
         session: session(),
     }
 }
@@ -125,7 +126,7 @@ const MANY: usize = 4000;
 #[test]
 fn tasks_move_when_they_are_warm_and_come_back_to_whom_had_them() {
     run("tasks_move_when_they_are_warm_and_come_back_to_whom_had_them", async |host, seed, dice| {
-        let setting = Setting { instances: 2, cache_max_bytes: 0, ..exactly_once(0, dice) };
+        let setting = Setting { instances: 2, cache_max_bytes: 0, load: 1, ..exactly_once(0, dice) };
         let mut world = World::start(host, setting, seed).await;
         world.start_instance(0).await;
         world.let_it_get_on(MANY).await;

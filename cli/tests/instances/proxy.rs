@@ -30,6 +30,9 @@ pub(crate) const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub(crate) const END_TXN: i16 = 26;
 pub(crate) const TXN_OFFSET_COMMIT: i16 = 28;
 
+/// The rest: Fetch, ListOffsets, Metadata, OffsetFetch, FindCoordinator, Heartbeat, ApiVersions, CreateTopics, DeleteRecords.
+pub(crate) const OTHERS: [i16; 9] = [1, 2, 3, 9, 10, 12, 18, 19, 21];
+
 /// What is to be cut next.
 #[derive(Debug, Default)]
 struct Orders {

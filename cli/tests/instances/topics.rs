@@ -17,7 +17,7 @@ use crate::judge::{Rows, Seen};
 pub(crate) const INPUTS: [&str; 3] = ["numbers", "left", "right"];
 /// What is read.
 pub(crate) const OUTPUTS: [&str; 3] = ["sums", "pairs", "counts"];
-/// Keys of each input topic.
+/// Keys of each input topic under the usual load. More load brings more keys, so that as many records meet.
 const KEYS: u64 = 20;
 /// Times of records lie so far back at most.
 const SPREAD_MS: u64 = 3000;
@@ -25,15 +25,15 @@ const SPREAD_MS: u64 = 3000;
 const IN_FLIGHT: usize = 2000;
 
 /// Writes to all inputs until told to stop; then everything is acknowledged. Gives how many records it wrote.
-pub(crate) async fn write(client: Client, id: String, seed: u64, is_over: Arc<AtomicBool>) -> u64 {
+pub(crate) async fn write(client: Client, id: String, load: u64, seed: u64, is_over: Arc<AtomicBool>) -> u64 {
     let keys = [("delivery.timeout.ms", "600000"), ("linger.ms", "2")];
     let producer = Producer::new(&client, ProducerConfig::from_pairs(keys).unwrap()).unwrap();
     let topics = INPUTS.map(|topic| format!("{id}-{topic}"));
     let mut dice = fastrand::Rng::with_seed(seed);
     let (mut waiting, mut number) = (VecDeque::new(), 0);
     while !is_over.load(Ordering::Acquire) {
-        for topic in &topics {
-            let key = format!("k{}", dice.u64(0..KEYS));
+        for topic in topics.iter().cycle().take(topics.len() * load as usize) {
+            let key = format!("k{}", dice.u64(0..KEYS * load));
             let timestamp = client.host().wall_clock_ms() - dice.u64(0..SPREAD_MS) as i64;
             let value = i64::to_be_bytes(number);
             let record = ProducerRecord::new(topic).key(key.as_bytes()).value(&value).timestamp(timestamp);

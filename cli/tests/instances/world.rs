@@ -27,6 +27,8 @@ pub(crate) struct Setting {
     pub(crate) standbys: u64,
     pub(crate) cache_max_bytes: u64,
     pub(crate) commit_interval_ms: u64,
+    /// How much is written, in multiples of what is usual.
+    pub(crate) load: u64,
     /// An instance that is not heard of for so long is missed.
     pub(crate) session: Duration,
 }
@@ -57,6 +59,9 @@ impl Setting {
         settings.map(|(key, value)| format!("{key}={value}\n")).concat()
     }
 }
+
+/// How often it is looked whether something has happened.
+const SOON: Duration = Duration::from_millis(20);
 
 /// What will happen to an instance by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +169,8 @@ impl World {
     }
 
     fn write(&mut self, seed: u64) {
-        let writing =
-            topics::write(self.client.clone(), self.id.clone(), seed, Arc::clone(&self.is_writing_over));
+        let is_over = Arc::clone(&self.is_writing_over);
+        let writing = topics::write(self.client.clone(), self.id.clone(), self.setting.load, seed, is_over);
         self.writing = Some(self.host.spawn(writing));
     }
 
@@ -200,7 +205,8 @@ impl World {
 
     /// Those that process, as far as is known.
     pub(crate) fn running(&self) -> Vec<usize> {
-        let runs = |instance: &&Instance| instance.is_up() && !instance.is_stopped();
+        let runs =
+            |instance: &&Instance| instance.is_up() && !instance.is_stopped() && !instance.is_closing();
         self.instances.iter().filter(runs).map(|instance| instance.number).collect()
     }
 
@@ -214,21 +220,34 @@ impl World {
         self.due.insert(number, (self.host.now() + after, Due::GoOn));
     }
 
-    /// Does what is due by now, or all that will be; and looks whether all instances live that should.
-    pub(crate) fn do_what_is_due(&mut self, all: bool) {
-        let now = self.host.now();
-        let due = std::mem::take(&mut self.due);
-        for (number, (at, what)) in due {
-            match what {
-                _ if at > now && !all => drop(self.due.insert(number, (at, what))),
-                Due::Start => self.instances[number].start(),
-                Due::GoOn => self.instances[number].go_on(),
-            }
-        }
+    /// Does what is due by now; and looks whether all instances live that should.
+    fn do_what_is_due(&mut self) {
         for instance in &mut self.instances {
             if let Some(status) = instance.has_ended() {
                 panic!("instance {} has ended by itself with {status}", instance.number);
             }
+        }
+        let now = self.host.now();
+        for (number, (at, what)) in std::mem::take(&mut self.due) {
+            let instance = &mut self.instances[number];
+            match what {
+                _ if at > now => drop(self.due.insert(number, (at, what))),
+                // It is about to end.
+                Due::Start if instance.is_up() => drop(self.due.insert(number, (at + SOON, what))),
+                Due::Start => instance.start(),
+                Due::GoOn => instance.go_on(),
+            }
+        }
+    }
+
+    /// Nothing waits any more: whoever is to start or to go on does so.
+    pub(crate) async fn do_all_that_is_due(&mut self) {
+        let now = self.host.now();
+        self.due.values_mut().for_each(|(at, _)| *at = now);
+        let deadline = now + PATIENCE;
+        while !self.due.is_empty() {
+            assert!(self.host.now() < deadline, "an instance that was told to end does not");
+            self.sleep(SOON).await;
         }
     }
 
@@ -236,21 +255,21 @@ impl World {
     pub(crate) async fn sleep(&mut self, time: Duration) {
         let until = self.host.now() + time;
         while self.host.now() < until {
-            self.do_what_is_due(false);
+            self.do_what_is_due();
             let next = self.due.values().map(|(at, _)| *at).min().unwrap_or(until).min(until);
             self.host.sleep_until(next).await;
         }
-        self.do_what_is_due(false);
+        self.do_what_is_due();
     }
 
     /// Nothing happens until the application has got on: so many committed results more are there.
     pub(crate) async fn let_it_get_on(&mut self, results: usize) {
-        self.do_what_is_due(true);
+        self.do_all_that_is_due().await;
         let wanted = self.followed_count.load(Ordering::Acquire) + results;
         let deadline = self.host.now() + PATIENCE;
         while self.followed_count.load(Ordering::Acquire) < wanted {
             assert!(self.host.now() < deadline, "the application does not get on");
-            self.sleep(Duration::from_millis(20)).await;
+            self.sleep(SOON).await;
         }
     }
 
@@ -259,7 +278,7 @@ impl World {
         if let Some(proxy) = &self.proxy {
             println!("{} connections were cut", proxy.relent());
         }
-        self.do_what_is_due(true);
+        self.do_all_that_is_due().await;
         self.is_writing_over.store(true, Ordering::Release);
         let written = self.writing.take().expect("it writes").await.unwrap();
         self.instances[0].ask(&self.host, "drain").await;
