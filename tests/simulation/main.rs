@@ -16,6 +16,7 @@ mod identity;
 mod instances;
 mod joins;
 mod nemesis;
+mod poison;
 mod producers;
 mod reader;
 mod seeds;

@@ -100,19 +100,19 @@ impl BatchOutbox {
         self.waiting.first().map(|record| Arc::clone(&record.topic.name))
     }
 
-    /// Appends the records that waited for topics which are known by now.
+    /// Appends the records that waited for topics which are known by now; others go on waiting for theirs.
     ///
     /// # Errors
-    /// If the topic looked up is still not known.
-    pub(crate) fn append_waiting(&mut self) -> Result<()> {
+    /// If the topic that was looked up is still not known.
+    pub(crate) fn append_waiting(&mut self, looked_up: &str) -> Result<()> {
         for record in std::mem::take(&mut self.waiting) {
             let (key, value) = (record.key.as_deref(), record.value.as_deref());
             let out = OutRecord { key, value, timestamp: record.timestamp, headers: &record.headers };
             self.append(&record.topic, record.partition, out)?;
         }
-        match self.waiting.first() {
-            Some(record) => Err(unknown_topic(&record.topic.name)),
-            None => Ok(()),
+        match self.waiting.iter().any(|record| *record.topic.name == *looked_up) {
+            true => Err(unknown_topic(looked_up)),
+            false => Ok(()),
         }
     }
 

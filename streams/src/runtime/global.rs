@@ -352,7 +352,7 @@ impl GlobalReader {
         while let Some(topic) = self.task.outbox().waits_for() {
             let known = self.producer.partition_count(&topic).await;
             known.map_err(|error| client_error(&format!("looking up the topic `{topic}`"), error))?;
-            self.task.outbox().append_waiting()?;
+            self.task.outbox().append_waiting(&topic)?;
             self.task.outbox().finish_all();
         }
         for ready in self.task.outbox().take_ready() {

@@ -456,7 +456,7 @@ impl Worker {
             while let Some(topic) = task.outbox().waits_for() {
                 let known = self.context.producer.partition_count(&topic).await;
                 known.map_err(|error| client_error(&format!("looking up the topic `{topic}`"), error))?;
-                task.outbox().append_waiting()?;
+                task.outbox().append_waiting(&topic)?;
             }
             let ready = task.outbox().take_ready();
             if let Some(transaction) = self.context.transaction.as_mut().filter(|_| !ready.is_empty()) {

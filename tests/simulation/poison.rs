@@ -1,0 +1,236 @@
+//! Records that cannot be read, and some that no processor can process, while everything fails: dead letters, skipped records,
+//! and an application that goes no further.
+//!
+//! Judged by what the input holds: each good record comes out and each bad one is answered, exactly once under exactly once.
+//! An application that is to fail stands at the first bad record of each partition, whoever starts it how often; when it is
+//! told to go on, nothing is lost.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::{Host, Sim, SimOptions};
+
+use crate::broker_process::BrokerProcess;
+use crate::committed::{Seen, all};
+use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::nemesis::{FAULTS, Nemesis};
+use crate::producers::{connect, create_topic};
+use crate::seeds::for_each_seed;
+
+/// Things fail for so long...
+const TROUBLE: Duration = Duration::from_secs(10);
+/// ...and when all is mended, the run must come to rest within this time.
+const REST: Duration = Duration::from_secs(600);
+const PARTITIONS: i32 = 2;
+
+/// A number is even, or no processor takes it; what is no number of 8 bytes cannot be read.
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream(Topic::<String, i64>::new("in"))
+        .try_map_values(|number: i64| match number % 2 {
+            0 => Ok(number),
+            _ => Err("odd"),
+        })
+        .to("out");
+    builder.build().expect("a valid topology")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    DeadLetter,
+    Skip,
+    Fail,
+}
+
+/// What a run is like; from the seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    instances: usize,
+    threads: usize,
+    commit_interval_ms: u64,
+    guarantee: Guarantee,
+    answer: Answer,
+    /// Whether a worker that has failed is replaced; else its instance ends.
+    replaces: bool,
+}
+
+impl Setting {
+    fn draw(host: &Host) -> Setting {
+        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
+        Setting {
+            instances: one_of(&[1, 2]) as usize,
+            threads: one_of(&[1, 2]) as usize,
+            commit_interval_ms: one_of(&[10, 100, 1000]),
+            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
+            answer: [Answer::DeadLetter, Answer::DeadLetter, Answer::Skip, Answer::Fail]
+                [host.random_below(4) as usize],
+            replaces: host.random_below(2) == 0,
+        }
+    }
+
+    fn streams(&self, host: &Host, answer: Answer) -> Streams {
+        let [unread, unprocessed] = match answer {
+            Answer::DeadLetter => [dead_letter("unread"), dead_letter("unprocessed")],
+            Answer::Skip => [skip(), skip()],
+            Answer::Fail => [fail(), fail()],
+        };
+        let streams = Streams::new("poison", topology())
+            .create_topics(1)
+            .threads(self.threads)
+            .guarantee(self.guarantee)
+            .on_deserialization_error(unread)
+            .on_processing_error(unprocessed)
+            .config("commit.interval.ms", self.commit_interval_ms);
+        let streams = of_the_world(streams, host);
+        match self.replaces {
+            true => streams.on_uncaught_error(|_| ReplaceThread),
+            false => streams,
+        }
+    }
+
+    /// Where anything may fail.
+    fn nodes_in_trouble(&self) -> Vec<String> {
+        let instances = that_may_stand_still(self.instances, self.guarantee);
+        ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
+    }
+}
+
+fn is_unreadable(record: &Seen) -> bool {
+    record.value.len() != 8
+}
+
+fn is_bad(record: &Seen) -> bool {
+    is_unreadable(record) || record.value[7] % 2 == 1
+}
+
+/// Sends records, one in some of them bad, until the trouble is over and the fate of each is known.
+async fn write(host: Host) {
+    let client = connect(&host).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).expect("a valid configuration");
+    let mut fates = Vec::new();
+    let one_in = [3, 20, 200][host.random_below(3) as usize];
+    let mut number = 0i64;
+    while host.now().since_start() < TROUBLE {
+        number += 2;
+        let odd = i64::from(host.random_below(one_in) == 0);
+        let bytes = (number + odd).to_be_bytes();
+        let start = if host.random_below(one_in) == 0 { 1 } else { 0 };
+        let partition = host.random_below(PARTITIONS as u64) as i32;
+        let record = ProducerRecord::new("in").partition(partition).key("k").value(&bytes[start..]);
+        // What the producer does not take, for want of room or time, never leaves.
+        if let Ok(delivery) = producer.send(record).await {
+            fates.push(delivery);
+        }
+        host.sleep(Duration::from_millis(host.random_below(60))).await;
+    }
+    futures::future::join_all(fates).await;
+}
+
+/// Processes what is left to process, however often it must be started.
+async fn process_the_rest(host: &Host, setting: &Setting, answer: Answer) {
+    loop {
+        let rest = async {
+            let running = setting.streams(host, answer).start().await?;
+            running.drain().await?;
+            running.close().await
+        };
+        match rest.await {
+            Ok(()) => return,
+            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
+        }
+        host.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// How often each value is there.
+fn times<'a>(records: impl IntoIterator<Item = &'a Seen>) -> BTreeMap<Vec<u8>, usize> {
+    let mut times = BTreeMap::new();
+    records.into_iter().for_each(|record| *times.entry(record.value.clone()).or_default() += 1);
+    times
+}
+
+fn check(what: &str, found: &[Seen], expected: BTreeMap<Vec<u8>, usize>, guarantee: Guarantee) {
+    let found = times(found);
+    match guarantee {
+        ExactlyOnce => assert_eq!(found, expected, "{what} (left) are those of the input (right)"),
+        AtLeastOnce => {
+            assert!(found.keys().eq(expected.keys()), "{what}: {found:?}, expected {expected:?}");
+        }
+    }
+}
+
+/// A whole run, judged. Gives how many bad records there were.
+fn run(sim: &Sim, options: &SimOptions) -> usize {
+    let setting = Setting::draw(&sim.node("setting"));
+    println!("seed {}: {setting:?}", sim.seed());
+    let work = async {
+        let broker = BrokerProcess::start(sim, &[]);
+        let trouble = async {
+            let operator = sim.node("last");
+            create_topic(&operator, "in", PARTITIONS).await;
+            for topic in ["unread", "unprocessed"] {
+                create_topic(&operator, topic, 1).await;
+            }
+            let nodes = setting.nodes_in_trouble();
+            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
+            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let start = |host: &Host| setting.streams(host, setting.answer);
+            let instances = nodes.iter().map(|node| keep_running(sim, node, start));
+            tokio::select! {
+                biased;
+                _ = async { tokio::join!(
+                    write(sim.node("writer")),
+                    nemesis.run(TROUBLE),
+                    end_instances(sim, setting.instances, true, TROUBLE),
+                ) } => {}
+                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+            }
+            nodes.iter().for_each(|node| sim.kill(node));
+            let input = all(&operator, "in", PARTITIONS).await;
+            let mut answer = setting.answer;
+            if answer == Answer::Fail {
+                let mut ahead: Vec<&Seen> = Vec::new();
+                for partition in 0..PARTITIONS {
+                    let records = input.iter().filter(|record| record.partition == partition);
+                    ahead.extend(records.take_while(|record| !is_bad(record)));
+                }
+                let (ahead, out) = (times(ahead), times(&all(&operator, "out", 1).await));
+                assert!(out.keys().all(|value| ahead.contains_key(value)), "it went on: {out:?}, {ahead:?}");
+                answer = Answer::Skip;
+            }
+            Box::pin(process_the_rest(&operator, &setting, answer)).await;
+            let of = |wanted: fn(&Seen) -> bool| times(input.iter().filter(|record| wanted(record)));
+            let guarantee = setting.guarantee;
+            check("outputs", &all(&operator, "out", 1).await, of(|record| !is_bad(record)), guarantee);
+            if answer == Answer::DeadLetter {
+                check("unread", &all(&operator, "unread", 1).await, of(is_unreadable), guarantee);
+                let odd = of(|record| is_bad(record) && !is_unreadable(record));
+                check("unprocessed", &all(&operator, "unprocessed", 1).await, odd, guarantee);
+            }
+            input.iter().filter(|record| is_bad(record)).count()
+        };
+        broker.keep_running_while(Box::pin(trouble)).await
+    };
+    let clock = sim.node("clock");
+    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
+    let Ok(bad) = in_time else {
+        panic!("seed {}: no rest within {REST:?}", sim.seed());
+    };
+    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
+    bad
+}
+
+#[test]
+fn bad_records_are_answered_once() {
+    let mut bad = 0;
+    for_each_seed("bad_records_are_answered_once", |seed| {
+        let options = SimOptions::chaos(seed);
+        let sim = Sim::new(seed, options.clone());
+        bad += run(&sim, &options);
+        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    });
+    assert!(bad > 0, "nothing was bad");
+}
