@@ -24,8 +24,6 @@ EXCUSED = [
     ("features", r"", "features of several brokers, of new groups and of shares are not there"),
     ("metadata", r"\[auto-", "a topic made on first use is there at once; Kafka says it is unknown first"),
     ("produce", r"\.LogStartOffset$", "told with an error as well"),
-    ("broker_configs", r"Results\[(mine|group-\w+|0)\]", "client metrics and the new groups have no configuration here"),
-    ("alter_broker_configs", r"Res\w+\[(mine|group-\w+)\]", "as above"),
 ]
 
 

@@ -69,7 +69,10 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .valid(Valid::AtLeast(1024))
         .doc("The most bytes of records a fetch is answered with, whatever it asks for."),
     ConfigKey::new("fetch.purgatory.purge.interval.requests", Int, Some("1000")),
-    ConfigKey::new("max.connection.creation.rate", Int, Some("2147483647")).dynamic(),
+    ConfigKey::new("max.connection.creation.rate", Int, Some("2147483647"))
+        .valid(Valid::AtLeast(1))
+        .dynamic()
+        .doc("The most connections in a second; those over it wait to be accepted."),
     ConfigKey::new("max.connections", Int, Some("2147483647"))
         .valid(Valid::AtLeast(0))
         .dynamic()
@@ -88,7 +91,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("num.io.threads", Int, Some("8"))
         .valid(Valid::AtLeast(1))
         .dynamic()
-        .doc("Worker threads of the broker; at most as many as there are processors."),
+        .doc("Worker threads of the broker from its start on; at most as many as there are processors."),
     ConfigKey::new("num.network.threads", Int, Some("3")).dynamic(),
     ConfigKey::new("num.recovery.threads.per.data.dir", Int, Some("2")).dynamic(),
     ConfigKey::new("num.replica.alter.log.dirs.threads", Int, None),
@@ -126,7 +129,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .dynamic()
         .doc("The codec batches are stored in; producer keeps what the producer chose."),
     ConfigKey::new("compression.zstd.level", Int, Some("3")).dynamic(),
-    ConfigKey::new("cordoned.log.dirs", List, Some("")).dynamic(),
+    ConfigKey::new("cordoned.log.dirs", List, Some("")).valid(Valid::OnlyDefault).dynamic(),
     ConfigKey::new("create.topic.policy.class.name", Class, None).valid(Valid::OnlyDefault),
     ConfigKey::new("default.replication.factor", Int, Some("1"))
         .valid(Valid::AtLeast(1))
@@ -536,7 +539,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("config.providers", List, Some("")).valid(Valid::OnlyDefault).dynamic(),
     ConfigKey::new("kafka.metrics.polling.interval.secs", Int, Some("10")),
     ConfigKey::new("kafka.metrics.reporters", List, Some("")),
-    ConfigKey::new("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter")).dynamic(),
+    ConfigKey::new("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter"))
+        .valid(Valid::ListOf(&["org.apache.kafka.common.metrics.JmxReporter"]))
+        .dynamic(),
     ConfigKey::new("metrics.listener", String, Some("")).doc(
         "host:port where GET /metrics (Prometheus) and /health are answered, without authentication; keep it on \
          loopback. Empty: nowhere.",

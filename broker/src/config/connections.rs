@@ -15,11 +15,14 @@ pub struct ConnectionLimits {
     pub all: usize,
     /// The most of one address.
     pub per_ip: ConnectionsPerIp,
+    /// The most that are accepted in a second; none: any number.
+    pub creation_rate: Option<u32>,
 }
 
 impl ConnectionLimits {
     /// The keys that take effect while the broker runs: whoever connects next is counted by them.
-    pub const DYNAMIC: [&'static str; 3] = ["max.connections", "max.connections.per.ip", OVERRIDES];
+    pub const DYNAMIC: [&'static str; 4] =
+        ["max.connections", "max.connections.per.ip", OVERRIDES, "max.connection.creation.rate"];
 
     /// Settles the layers. A stored value that is not understood counts as unset.
     #[must_use]
@@ -30,13 +33,25 @@ impl ConnectionLimits {
         ConnectionLimits {
             all: number("max.connections"),
             per_ip: per_ip.unwrap_or(ConnectionsPerIp { limit, overrides: BTreeMap::new() }),
+            creation_rate: u32::try_from(number("max.connection.creation.rate"))
+                .ok()
+                .filter(|rate| *rate < i32::MAX as u32),
         }
     }
 
-    /// What is wrong with a value for one of the keys, beyond its kind.
-    pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
+    /// What is wrong with a value that one of the keys is to have from now on, beyond its kind.
+    pub(crate) fn check(layers: &ConfigLayers<'_>, name: &str, value: &str) -> Result<(), String> {
         match name {
             OVERRIDES => ConnectionsPerIp::settle(0, value).map(drop).map_err(|error| error.problem),
+            // Nobody could come to set it back.
+            "max.connections" if value == "0" => Err("it must be at least 1".to_string()),
+            "max.connections.per.ip" if value == "0" => {
+                let overrides = layers.broker_value(OVERRIDES, |value| Some(value.to_string()));
+                match overrides.is_some_and(|overrides| !overrides.is_empty()) {
+                    true => Ok(()),
+                    false => Err(format!("it can be zero only if {OVERRIDES} is set")),
+                }
+            }
             _ => Ok(()),
         }
     }

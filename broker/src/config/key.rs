@@ -38,6 +38,10 @@ pub enum Valid {
     AtLeast(i64),
     /// Numbers within these, both included.
     Between(i64, i64),
+    /// Numbers within the first two, both included, or the third.
+    BetweenOr(i64, i64, i64),
+    /// `*`, or a list of `partition:broker`.
+    Replicas,
     /// Fractions within these, both included.
     Fraction(f64, f64),
     /// One of these texts.
@@ -150,6 +154,24 @@ impl ConfigKey {
                 let fits = value.parse::<i64>().is_ok_and(|number| (least..=most).contains(&number));
                 if fits { Ok(()) } else { Err(format!("{value} must be between {least} and {most}")) }
             }
+            Valid::BetweenOr(least, most, other) => {
+                let fits = value.parse::<i64>().is_ok_and(|it| (least..=most).contains(&it) || it == other);
+                if fits {
+                    Ok(())
+                } else {
+                    Err(format!("{value} must be between {least} and {most}, or {other}"))
+                }
+            }
+            Valid::Replicas => {
+                let is_replica = |item: &str| {
+                    let numbers = item.split_once(':');
+                    numbers.is_some_and(|(one, other)| {
+                        one.parse::<u32>().is_ok() && other.parse::<u32>().is_ok()
+                    })
+                };
+                let fits = value == "*" || split_list(value).all(is_replica);
+                if fits { Ok(()) } else { Err(format!("'{value}' must be *, or a list of partition:broker")) }
+            }
             Valid::Fraction(least, most) => {
                 let fits = value.parse::<f64>().is_ok_and(|number| (least..=most).contains(&number));
                 if fits { Ok(()) } else { Err(format!("{value} must be between {least} and {most}")) }
@@ -207,6 +229,13 @@ mod tests {
         check(key(ConfigKind::Password), " x ", Ok(" x "));
         check(key(ConfigKind::Int).valid(Valid::AtLeast(1)), "0", Err("0 must be at least 1"));
         check(key(ConfigKind::Int).valid(Valid::Between(0, 1)), "2", Err("2 must be between 0 and 1"));
+        let level = key(ConfigKind::Int).valid(Valid::BetweenOr(1, 9, -1));
+        check(level, "-1", Ok("-1"));
+        check(level, "0", Err("0 must be between 1 and 9, or -1"));
+        let replicas = key(ConfigKind::List).valid(Valid::Replicas);
+        check(replicas, "0:1, 1:2", Ok("0:1,1:2"));
+        check(replicas, "*", Ok("*"));
+        check(replicas, "none", Err("'none' must be *, or a list of partition:broker"));
         check(key(ConfigKind::Double).valid(Valid::Fraction(0.0, 1.0)), "0.5", Ok("0.5"));
         check(key(ConfigKind::String).valid(Valid::OneOf(&["a", "b"])), "c", Err("'c' must be one of a, b"));
         check(key(ConfigKind::List).valid(Valid::ListOf(&["a", "b"])), "b,c", Err("'c' must be one of a, b"));

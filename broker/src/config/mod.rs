@@ -4,12 +4,13 @@
 //! brokers while they run, written in the file, the default. [`BrokerConfig`] holds the file's layer, checked at once:
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
-//! Reading order: [`key`] (what is known of a key), the two tables, [`properties`] (the text), [`connections`], [`listeners`],
-//! [`topic`], `cleaner`, `synonyms`.
+//! Reading order: [`key`] (what is known of a key), the three tables, [`properties`] (the text), [`connections`], [`listeners`],
+//! [`topic`], `cleaner`, `dynamic` (what may change while the broker runs), `synonyms`.
 
 pub mod key;
 
 mod broker_keys;
+mod group_keys;
 mod topic_keys;
 
 pub mod connections;
@@ -18,6 +19,7 @@ pub mod properties;
 pub mod topic;
 
 mod cleaner;
+mod dynamic;
 mod synonyms;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,10 @@ use std::path::PathBuf;
 pub use broker_keys::BROKER_KEYS;
 pub use cleaner::CleanerConfig;
 pub use connections::{ConnectionLimits, ConnectionsPerIp};
+pub use dynamic::{THROTTLES, is_dynamic};
+pub(crate) use dynamic::{check_dynamic, dynamic_key};
+pub use group_keys::{CLIENT_METRICS_KEYS, GROUP_KEYS};
+pub(crate) use group_keys::{check_client_metrics, check_group};
 pub use key::ConfigKey;
 pub use listeners::Endpoint;
 pub use topic::TopicConfig;
@@ -365,35 +371,6 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
-/// Whether a key of the broker may change while it runs: it is the default of a topic's key, and topics follow it; or
-/// something else follows it; or it tunes what only Kafka has (its threads and buffers), and nothing need follow.
-#[must_use]
-pub fn is_dynamic(key: &ConfigKey) -> bool {
-    let is_default = |topic_key: &ConfigKey| topic_key.synonyms.iter().any(|(name, _)| *name == key.name);
-    let is_followed = CleanerConfig::DYNAMIC.contains(&key.name)
-        || ConnectionLimits::DYNAMIC.contains(&key.name)
-        || key.name == "producer.id.expiration.ms"
-        || TOPIC_KEYS.iter().any(is_default);
-    let has_no_effect = TUNES_KAFKA.contains(&key.name) || key.name.starts_with("remote.");
-    key.update == key::Update::Dynamic && (is_followed || has_no_effect)
-}
-
-/// Threads and buffers of Kafka's that are not here, in the file or otherwise; scripts that set them go on working.
-const TUNES_KAFKA: &[&str] = &[
-    "background.threads",
-    "follower.fetch.last.tiered.offset.enable",
-    "group.consumer.assignment.interval.ms",
-    "group.coordinator.cached.buffer.max.bytes",
-    "group.share.assignment.interval.ms",
-    "group.streams.assignment.interval.ms",
-    "log.cleaner.io.buffer.size",
-    "log.cleaner.threads",
-    "num.network.threads",
-    "num.recovery.threads.per.data.dir",
-    "num.replica.fetchers",
-    "share.coordinator.cached.buffer.max.bytes",
-];
-
 /// An error for an unknown key, with the known key that looks most like it.
 pub(crate) fn unknown(name: &str, keys: &[ConfigKey]) -> ConfigError {
     let nearest = keys.iter().map(|key| (edit_distance(name, key.name), key.name)).min();
@@ -430,7 +407,7 @@ mod tests {
 
     #[test]
     fn every_default_in_the_tables_is_valid_in_its_usual_form_and_keys_are_unique() {
-        for keys in [BROKER_KEYS, TOPIC_KEYS] {
+        for keys in [BROKER_KEYS, TOPIC_KEYS, GROUP_KEYS, CLIENT_METRICS_KEYS, THROTTLES] {
             let mut names = std::collections::BTreeSet::new();
             for key in keys {
                 assert!(names.insert(key.name), "{} twice", key.name);

@@ -19,6 +19,10 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// Set on a subscription to client metrics.
+    DynamicClientMetrics = 7,
+    /// Set on a group.
+    DynamicGroup = 8,
 }
 
 /// The layers above the defaults, the strongest first. A layer that is not there is empty.

@@ -13,7 +13,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         .synonyms(&[("log.cleanup.policy", 1)])
         .doc("What becomes of old records: delete, compact, or both."),
     ConfigKey::new("compression.gzip.level", Int, Some("-1"))
-        .valid(Valid::Between(-1, 9))
+        .valid(Valid::BetweenOr(1, 9, -1))
         .dynamic()
         .synonyms(&[("compression.gzip.level", 1)]),
     ConfigKey::new("compression.lz4.level", Int, Some("9"))
@@ -47,13 +47,15 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[
         .valid(Valid::AtLeast(0))
         .dynamic()
         .synonyms(&[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)]),
-    ConfigKey::new("follower.replication.throttled.replicas", List, Some("")).dynamic(),
+    ConfigKey::new("follower.replication.throttled.replicas", List, Some(""))
+        .valid(Valid::Replicas)
+        .dynamic(),
     ConfigKey::new("index.interval.bytes", Int, Some("4096"))
         .valid(Valid::AtLeast(0))
         .dynamic()
         .synonyms(&[("log.index.interval.bytes", 1)])
         .doc("Bytes of records between two entries of the offset index."),
-    ConfigKey::new("leader.replication.throttled.replicas", List, Some("")).dynamic(),
+    ConfigKey::new("leader.replication.throttled.replicas", List, Some("")).valid(Valid::Replicas).dynamic(),
     ConfigKey::new("local.retention.bytes", Long, Some("-2"))
         .valid(Valid::AtLeast(-2))
         .dynamic()

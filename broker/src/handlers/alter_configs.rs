@@ -11,7 +11,6 @@ use anabranch_protocol::messages::incremental_alter_configs as incremental;
 
 use super::incremental_alter_configs::{DELETE, LOST, SET, alter};
 use crate::metadata::creation::Refusal;
-use crate::metadata::image::{BROKER_RESOURCE, TOPIC_RESOURCE};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -48,13 +47,9 @@ fn replace(node: &Node, resource: &AlterConfigsResource<'_>, validate_only: bool
     }
     let present: Vec<String> = {
         let image = node.metadata.image();
-        let configs = match resource.resource_type {
-            TOPIC_RESOURCE => Some(image.topic_configs(resource.resource_name)),
-            BROKER_RESOURCE => Some(image.broker_configs(resource.resource_name)),
-            _ => None,
-        };
+        let configs = image.configs(resource.resource_type, resource.resource_name);
         let named = |key: &&String| resource.configs.iter().any(|config| config.name == *key);
-        configs.into_iter().flat_map(|configs| configs.keys()).filter(|key| !named(key)).cloned().collect()
+        configs.keys().filter(|key| !named(key)).cloned().collect()
     };
     let set = resource.configs.iter().map(|config| incremental::AlterableConfig {
         name: config.name,

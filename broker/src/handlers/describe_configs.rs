@@ -1,8 +1,10 @@
-//! DescribeConfigs (32): every key of a topic or of this broker, with its value and where that is written.
+//! DescribeConfigs (32): every key of a topic, of this broker, of a group or of a subscription to client metrics, with its
+//! value and where that is written.
 //!
 //! Tools rely on *every* key being there: Connect looks for `cleanup.policy`, consoles show defaults, and those that
 //! change a configuration read it first.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
@@ -13,20 +15,77 @@ use anabranch_protocol::messages::describe_configs::{
 
 use crate::config::key::ConfigKind;
 use crate::config::topic::{ConfigSource, ConfigSynonym};
-use crate::config::{BROKER_KEYS, ConfigKey, TOPIC_KEYS, is_dynamic};
+use crate::config::{
+    BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, broker_key, dynamic_key, is_dynamic,
+};
 use crate::metadata::creation::check_name;
-use crate::metadata::image::{BROKER_RESOURCE, MetadataImage, TOPIC_RESOURCE};
+use crate::metadata::image::{
+    BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, MetadataImage, TOPIC_RESOURCE,
+};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
 /// One key, and where it is written.
 struct Entry {
-    key: &'static ConfigKey,
+    name: Cow<'static, str>,
+    /// What is known of it; none: nothing, it was set for a plug-in.
+    key: Option<&'static ConfigKey>,
     read_only: bool,
     /// What holds, and whence.
-    effective: Option<ConfigSynonym>,
+    effective: Option<Written>,
     /// Where the key is written, the strongest first.
-    synonyms: Vec<ConfigSynonym>,
+    synonyms: Vec<Written>,
+}
+
+/// One place where a value is written.
+#[derive(Clone)]
+struct Written {
+    name: Cow<'static, str>,
+    value: Option<String>,
+    source: ConfigSource,
+}
+
+impl From<ConfigSynonym> for Written {
+    fn from(synonym: ConfigSynonym) -> Written {
+        Written { name: Cow::Borrowed(synonym.name), value: synonym.value, source: synonym.source }
+    }
+}
+
+impl Entry {
+    fn new(
+        key: &'static ConfigKey,
+        read_only: bool,
+        effective: Vec<ConfigSynonym>,
+        synonyms: Vec<ConfigSynonym>,
+    ) -> Entry {
+        Entry {
+            name: Cow::Borrowed(key.name),
+            key: Some(key),
+            read_only,
+            effective: effective.into_iter().next().map(Written::from),
+            synonyms: synonyms.into_iter().map(Written::from).collect(),
+        }
+    }
+
+    /// A key that is told only because it was set, here or there; the strongest first.
+    fn set(name: &str, written: &[(&String, ConfigSource)]) -> Option<Entry> {
+        let written: Vec<Written> = written
+            .iter()
+            .map(|(value, source)| Written {
+                name: Cow::Owned(name.to_string()),
+                value: Some((*value).clone()),
+                source: *source,
+            })
+            .collect();
+        let key = dynamic_key(name);
+        Some(Entry {
+            name: Cow::Owned(name.to_string()),
+            key,
+            read_only: key.is_none(),
+            effective: Some(written.first()?.clone()),
+            synonyms: written,
+        })
+    }
 }
 
 /// What is wrong with the question.
@@ -69,11 +128,12 @@ fn find(
 ) -> Result<Vec<Entry>, Refused> {
     let layers = node.layers(image);
     let name = resource.resource_name;
-    let wanted = |key: &&'static ConfigKey| match &resource.configuration_keys {
+    let is_asked = |name: &str| match &resource.configuration_keys {
         None => true,
         // Kafka takes an empty list for all of them.
-        Some(names) => names.is_empty() || names.contains(&key.name),
+        Some(names) => names.is_empty() || names.contains(&name),
     };
+    let wanted = |key: &&'static ConfigKey| is_asked(key.name);
     match resource.resource_type {
         TOPIC_RESOURCE => {
             check_name(name).map_err(|refusal| (refusal.error_code, refusal.message.into_owned()))?;
@@ -81,37 +141,80 @@ fn find(
                 return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, format!("There is no topic {name}.")));
             }
             let configs = image.topic_configs(name);
-            let entry = |key| Entry {
-                key,
-                read_only: false,
-                effective: layers.of_topic_key(key, configs).into_iter().next(),
-                synonyms: layers.synonyms_of_topic_key(key, configs),
+            let entry = |key| {
+                let effective = layers.of_topic_key(key, configs);
+                Entry::new(key, false, effective, layers.synonyms_of_topic_key(key, configs))
             };
             Ok(TOPIC_KEYS.iter().filter(wanted).map(entry).collect())
         }
         // What was set for all brokers; the rest is each broker's.
         BROKER_RESOURCE if name.is_empty() => {
-            let entry = |key: &'static ConfigKey| {
-                let value = Some(image.broker_configs("").get(key.name)?.clone());
-                let source = ConfigSource::DynamicDefaultBroker;
-                let written = ConfigSynonym { name: key.name, value, source };
-                Some(Entry {
-                    key,
-                    read_only: false,
-                    effective: Some(written.clone()),
-                    synonyms: vec![written],
-                })
+            let on_all = image.broker_configs("");
+            let entry = |(name, value): (&String, &String)| {
+                Entry::set(name, &[(value, ConfigSource::DynamicDefaultBroker)])
             };
-            Ok(BROKER_KEYS.iter().filter(wanted).filter_map(entry).collect())
+            Ok(on_all.iter().filter(|(name, _)| is_asked(name)).filter_map(entry).collect())
         }
         BROKER_RESOURCE if name == node.name => {
-            let entry = |key| Entry {
-                key,
-                read_only: !is_dynamic(key),
-                effective: layers.of_broker_key(key).into_iter().next(),
-                synonyms: layers.synonyms_of_broker_key(key),
+            let entry = |key| {
+                let effective = layers.of_broker_key(key);
+                Entry::new(key, !is_dynamic(key), effective, layers.synonyms_of_broker_key(key))
             };
-            Ok(BROKER_KEYS.iter().filter(wanted).map(entry).collect())
+            let known = BROKER_KEYS.iter().filter(wanted).map(entry);
+            // What was set besides: for plug-ins, and to throttle.
+            let (own, on_all) = (image.broker_configs(name), image.broker_configs(""));
+            let mut others: Vec<&String> = own.keys().chain(on_all.keys()).collect();
+            others.retain(|name| broker_key(name).is_none() && is_asked(name));
+            others.sort_unstable();
+            others.dedup();
+            let set = others.into_iter().filter_map(|name| {
+                let own = own.get(name).map(|value| (value, ConfigSource::DynamicBroker));
+                let on_all = on_all.get(name).map(|value| (value, ConfigSource::DynamicDefaultBroker));
+                Entry::set(name, &own.into_iter().chain(on_all).collect::<Vec<_>>())
+            });
+            Ok(known.chain(set).collect())
+        }
+        GROUP_RESOURCE if name.is_empty() => {
+            Err((ErrorCode::INVALID_REQUEST, "Group name must not be empty".to_string()))
+        }
+        // A group has all of them, whether it is there or not.
+        GROUP_RESOURCE => {
+            let configs = image.configs(GROUP_RESOURCE, name);
+            let entry = |key: &'static ConfigKey| {
+                let set = configs.get(key.name).map(|value| ConfigSynonym {
+                    name: key.name,
+                    value: Some(value.clone()),
+                    source: ConfigSource::DynamicGroup,
+                });
+                let of_broker = key.synonyms.first().and_then(|(name, _)| broker_key(name));
+                let below = match of_broker {
+                    Some(key) => layers.of_broker_key(key),
+                    None => vec![by_default(key)],
+                };
+                let written: Vec<_> = set.into_iter().chain(below).collect();
+                Entry::new(key, false, written.clone(), written)
+            };
+            Ok(GROUP_KEYS.iter().filter(wanted).map(entry).collect())
+        }
+        CLIENT_METRICS_RESOURCE if name.is_empty() => Err((
+            ErrorCode::INVALID_REQUEST,
+            "Client metrics subscription name must not be empty".to_string(),
+        )),
+        CLIENT_METRICS_RESOURCE => {
+            let configs = image.configs(CLIENT_METRICS_RESOURCE, name);
+            let entry = |key: &'static ConfigKey| {
+                let set: Vec<_> = configs
+                    .get(key.name)
+                    .map(|value| ConfigSynonym {
+                        name: key.name,
+                        value: Some(value.clone()),
+                        source: ConfigSource::DynamicClientMetrics,
+                    })
+                    .into_iter()
+                    .collect();
+                Entry::new(key, false, set.iter().cloned().chain([by_default(key)]).collect(), set)
+            };
+            Ok(CLIENT_METRICS_KEYS.iter().filter(wanted).map(entry).collect())
         }
         BROKER_RESOURCE => Err((
             ErrorCode::INVALID_REQUEST,
@@ -121,29 +224,37 @@ fn find(
     }
 }
 
+/// The default, as it is told.
+fn by_default(key: &'static ConfigKey) -> ConfigSynonym {
+    let value = key.default.map(str::to_string);
+    ConfigSynonym { name: key.name, value, source: ConfigSource::Default }
+}
+
 fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> DescribeConfigsResourceResult<'a> {
-    let key = entry.key;
-    let is_sensitive = key.is_sensitive();
-    let shown = |written: &'a ConfigSynonym| written.value.as_deref().filter(|_| !is_sensitive);
+    // Nobody knows what a plug-in keeps secret.
+    let is_sensitive = entry.key.is_none_or(ConfigKey::is_sensitive);
+    let shown = |written: &'a Written| written.value.as_deref().filter(|_| !is_sensitive);
     let effective = entry.effective.as_ref();
     let synonyms = entry.synonyms.iter().filter(|_| message.include_synonyms);
     DescribeConfigsResourceResult {
-        name: key.name,
+        name: &entry.name,
         value: effective.and_then(shown),
         read_only: entry.read_only,
         config_source: effective.map_or(ConfigSource::Default, |written| written.source) as i8,
         is_sensitive,
         synonyms: synonyms
             .map(|written| DescribeConfigsSynonym {
-                name: written.name,
+                name: &written.name,
                 value: shown(written),
                 source: written.source as i8,
             })
             .collect(),
-        config_type: type_number(key.kind),
-        documentation: key.doc.filter(|_| message.include_documentation),
+        config_type: entry.key.map_or(UNKNOWN_TYPE, |key| type_number(key.kind)),
+        documentation: entry.key.and_then(|key| key.doc).filter(|_| message.include_documentation),
     }
 }
+
+const UNKNOWN_TYPE: i8 = 0;
 
 fn type_number(kind: ConfigKind) -> i8 {
     match kind {

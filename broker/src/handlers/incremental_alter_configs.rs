@@ -1,7 +1,8 @@
-//! IncrementalAlterConfigs (44): sets and unsets single keys of topics, of this broker, or of all brokers.
+//! IncrementalAlterConfigs (44): sets and unsets single keys of topics, of this broker or all brokers, of groups, and of
+//! subscriptions to client metrics.
 //!
-//! All changes of one resource are made, or none. Of a broker only those keys change while it runs that give topics
-//! their defaults; to take another and do nothing would be a false success.
+//! All changes of one resource are made, or none. Which keys of a broker may change while it runs, and why, says
+//! `config::dynamic`.
 
 use std::sync::Arc;
 
@@ -13,10 +14,15 @@ use anabranch_protocol::messages::incremental_alter_configs::{
 };
 
 use crate::config::key::{ConfigKind, split_list};
-use crate::config::topic::check_topic_configs;
-use crate::config::{BROKER_KEYS, ConfigKey, ConnectionLimits, TOPIC_KEYS, is_dynamic, unknown};
-use crate::metadata::creation::Refusal;
-use crate::metadata::image::{BROKER_RESOURCE, Configs, MetadataImage, TOPIC_RESOURCE};
+use crate::config::topic::{ConfigLayers, check_topic_configs};
+use crate::config::{
+    BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, check_client_metrics, check_dynamic,
+    check_group, unknown,
+};
+use crate::metadata::creation::{Refusal, check_name};
+use crate::metadata::image::{
+    BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, Configs, GROUP_RESOURCE, MetadataImage, TOPIC_RESOURCE,
+};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -77,6 +83,52 @@ pub(super) fn alter(
     Ok(())
 }
 
+/// What is to change.
+struct Subject<'a> {
+    resource_type: i8,
+    /// All keys that it may have, but for those that plug-ins of a broker may bring.
+    keys: &'static [ConfigKey],
+    /// What is set now.
+    present: &'a Configs,
+    /// A broker's answer to a bad value differs from the others'.
+    on_bad_value: ErrorCode,
+}
+
+/// Finds what is to change.
+fn subject<'a>(node: &Node, image: &'a MetadataImage, kind: i8, name: &str) -> Result<Subject<'a>, Refusal> {
+    let invalid = |message: String| Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    let (keys, on_bad_value) = match kind {
+        TOPIC_RESOURCE if name.is_empty() => {
+            return invalid("Default topic resources are not allowed.".to_string());
+        }
+        TOPIC_RESOURCE => {
+            check_name(name)?;
+            if image.topic(name).is_none() {
+                let message = format!("The topic '{name}' does not exist.");
+                return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+            }
+            (TOPIC_KEYS, ErrorCode::INVALID_CONFIG)
+        }
+        BROKER_RESOURCE if name.is_empty() || name == node.name => (BROKER_KEYS, ErrorCode::INVALID_REQUEST),
+        BROKER_RESOURCE => {
+            return invalid(format!(
+                "Unexpected broker id, expected {} or empty string, but received {name}",
+                node.name
+            ));
+        }
+        GROUP_RESOURCE if name.is_empty() => {
+            return invalid("Default group resources are not allowed.".to_string());
+        }
+        GROUP_RESOURCE => (GROUP_KEYS, ErrorCode::INVALID_CONFIG),
+        CLIENT_METRICS_RESOURCE if name.is_empty() => {
+            return invalid("Subscription name can't be empty".to_string());
+        }
+        CLIENT_METRICS_RESOURCE => (CLIENT_METRICS_KEYS, ErrorCode::INVALID_CONFIG),
+        other => return invalid(format!("Unsupported resource type: {other}")),
+    };
+    Ok(Subject { resource_type: kind, keys, present: image.configs(kind, name), on_bad_value })
+}
+
 /// The keys that change, and to what; `None` unsets.
 fn decide<'a>(
     node: &Node,
@@ -84,84 +136,82 @@ fn decide<'a>(
     resource: &AlterConfigsResource<'a>,
 ) -> Result<Vec<(&'a str, Option<String>)>, Refusal> {
     let name = resource.resource_name;
-    let (keys, present): (&'static [ConfigKey], &Configs) = match resource.resource_type {
-        TOPIC_RESOURCE if image.topic(name).is_some() => (TOPIC_KEYS, image.topic_configs(name)),
-        TOPIC_RESOURCE => {
-            let message = format!("The topic '{name}' does not exist.");
-            return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
-        }
-        BROKER_RESOURCE if name.is_empty() || name == node.name => (BROKER_KEYS, image.broker_configs(name)),
-        BROKER_RESOURCE => {
-            let message =
-                format!("Unexpected broker id, expected {} or empty string, but received {name}", node.name);
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-        }
-        other => {
-            let message = format!("Unsupported resource type: {other}");
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-        }
-    };
-    let mut after = present.clone();
+    let without_value: Vec<&str> = resource
+        .configs
+        .iter()
+        .filter(|config| config.value.is_none() && config.config_operation != DELETE)
+        .map(|config| config.name)
+        .collect();
+    if !without_value.is_empty() {
+        let message = format!("Null value not supported for : {}", without_value.join(", "));
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    }
+    let subject = subject(node, image, resource.resource_type, name)?;
+    let layers = node.layers(image);
+    let mut after = subject.present.clone();
     let mut changes = Vec::with_capacity(resource.configs.len());
     for config in &resource.configs {
         if changes.iter().any(|(name, _)| *name == config.name) {
             let message = format!("{} is changed twice in one request", config.name);
             return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
         }
-        let value = apply(node, image, resource, keys, present, config)?;
+        let value = match wanted(&layers, &subject, config)? {
+            // What is set for a broker's plug-ins is nobody's business.
+            Some(value) if resource.resource_type == BROKER_RESOURCE => Some(
+                check_dynamic(&layers, name.is_empty(), config.name, &value)
+                    .map_err(|problem| Refusal::new(subject.on_bad_value, problem))?,
+            ),
+            Some(value) => Some(check(&subject, config.name, &value)?),
+            None => None,
+        };
         match &value {
             Some(value) => after.insert(config.name.to_string(), value.clone()),
             None => after.remove(config.name),
         };
         changes.push((config.name, value));
     }
-    if resource.resource_type == TOPIC_RESOURCE {
-        // Keys that must fit together are looked at together.
-        check_topic_configs(after.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-            .map_err(|error| Refusal::new(ErrorCode::INVALID_CONFIG, error.to_string()))?;
-    }
+    // Keys that must fit together, or to the broker, are looked at together.
+    let pairs = after.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let together = match resource.resource_type {
+        TOPIC_RESOURCE => check_topic_configs(pairs).map(drop),
+        GROUP_RESOURCE => check_group(&layers, pairs),
+        _ => Ok(()),
+    };
+    together.map_err(|error| Refusal::new(subject.on_bad_value, error.to_string()))?;
     Ok(changes)
 }
 
-/// The value after one change; `None` unsets.
-fn apply(
-    node: &Node,
-    image: &MetadataImage,
-    resource: &AlterConfigsResource<'_>,
-    keys: &'static [ConfigKey],
-    present: &Configs,
+/// The value after one change, unchecked; `None` unsets. Whatever is not set, known or not, may be unset.
+fn wanted(
+    layers: &ConfigLayers<'_>,
+    subject: &Subject<'_>,
     config: &AlterableConfig<'_>,
 ) -> Result<Option<String>, Refusal> {
-    let invalid = |message: String| Refusal::new(ErrorCode::INVALID_CONFIG, message);
-    let Some(key) = keys.iter().find(|key| key.name == config.name) else {
-        return Err(invalid(unknown(config.name, keys).to_string()));
-    };
-    if resource.resource_type == BROKER_RESOURCE && !is_dynamic(key) {
-        let message = format!("Cannot update these configs dynamically: {}", key.name);
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-    }
+    let value = config.value.unwrap_or_default();
     let operation = config.config_operation;
-    if operation == DELETE {
-        return Ok(None);
-    }
-    let Some(value) = config.value else {
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} has no value", key.name)));
-    };
-    let wanted = match operation {
-        SET => value.to_string(),
-        APPEND | SUBTRACT if key.kind != ConfigKind::List => {
-            let message =
-                format!("Can't append to or subtract from key {} because its type is not LIST.", key.name);
-            return Err(invalid(message));
-        }
+    match operation {
+        DELETE => Ok(None),
+        SET => Ok(Some(value.to_string())),
         APPEND | SUBTRACT => {
-            let effective = match present.get(key.name) {
+            let Some(key) = subject.keys.iter().find(|key| key.name == config.name) else {
+                let message = format!("Unknown config name: {}", config.name);
+                return Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+            };
+            // Kafka does not take the lists of client metrics for lists.
+            if key.kind != ConfigKind::List || subject.resource_type == CLIENT_METRICS_RESOURCE {
+                let message = format!(
+                    "Can't {} to key {} because its type is not LIST.",
+                    if operation == APPEND { "APPEND" } else { "SUBTRACT" },
+                    key.name
+                );
+                return Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+            }
+            let effective = match subject.present.get(key.name) {
                 Some(value) => Some(value.clone()),
                 None => {
-                    let layers = node.layers(image);
-                    let written = match resource.resource_type {
-                        TOPIC_RESOURCE => layers.of_topic_key(key, present),
-                        _ => layers.of_broker_key(key),
+                    let written = match subject.resource_type {
+                        BROKER_RESOURCE => layers.of_broker_key(key),
+                        _ => layers.of_topic_key(key, subject.present),
                     };
                     written.into_iter().next().and_then(|written| written.value)
                 }
@@ -174,16 +224,34 @@ fn apply(
                     items.push(item);
                 }
             }
-            items.join(",")
+            Ok(Some(items.join(",")))
         }
-        other => {
-            let message = format!("Unknown operation {other}");
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-        }
+        other => Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("Unknown operation {other}"))),
+    }
+}
+
+/// Checks a value of anything but a broker, and gives it in its usual form.
+fn check(subject: &Subject<'_>, name: &str, value: &str) -> Result<String, Refusal> {
+    let Some(key) = subject.keys.iter().find(|key| key.name == name) else {
+        let (error_code, message) = match subject.resource_type {
+            GROUP_RESOURCE => (ErrorCode::INVALID_CONFIG, format!("Unknown group config name: {name}")),
+            CLIENT_METRICS_RESOURCE => {
+                (ErrorCode::INVALID_REQUEST, format!("Unknown client metrics configuration: {name}"))
+            }
+            _ => (ErrorCode::INVALID_CONFIG, unknown(name, subject.keys).to_string()),
+        };
+        return Err(Refusal::new(error_code, message));
     };
-    key.check(&wanted)
-        .and_then(|value| ConnectionLimits::check(key.name, &value).map(|()| Some(value)))
-        .map_err(|problem| invalid(format!("{}: {problem}", key.name)))
+    let value = key
+        .check(value)
+        .map_err(|problem| Refusal::new(subject.on_bad_value, format!("{}: {problem}", key.name)))?;
+    if subject.resource_type == CLIENT_METRICS_RESOURCE {
+        check_client_metrics(name, &value).map_err(|(is_value, error)| {
+            let error_code = if is_value { ErrorCode::INVALID_CONFIG } else { ErrorCode::INVALID_REQUEST };
+            Refusal::new(error_code, error.to_string())
+        })?;
+    }
+    Ok(value)
 }
 
 fn result<'a>(

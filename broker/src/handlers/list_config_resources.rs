@@ -1,4 +1,4 @@
-//! ListConfigResources (74): what has a configuration. Version 0 asks for client metrics, of which there are none.
+//! ListConfigResources (74): what has a configuration. Version 0 asks for subscriptions to client metrics.
 
 use std::sync::Arc;
 
@@ -7,15 +7,14 @@ use anabranch_protocol::messages::list_config_resources::{
     ListConfigResourcesRequest, ListConfigResourcesResponse, ListedConfigResource,
 };
 
-use crate::metadata::image::{BROKER_RESOURCE, TOPIC_RESOURCE};
+use crate::metadata::image::{BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
 const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 /// In Kafka's order.
-const RESOURCES: [i8; 5] = [GROUP, CLIENT_METRICS, BROKER_LOGGER, BROKER_RESOURCE, TOPIC_RESOURCE];
+const RESOURCES: [i8; 5] =
+    [GROUP_RESOURCE, CLIENT_METRICS_RESOURCE, BROKER_LOGGER, BROKER_RESOURCE, TOPIC_RESOURCE];
 
 pub(super) fn handle(
     node: &Arc<Node>,
@@ -23,7 +22,7 @@ pub(super) fn handle(
     message: ListConfigResourcesRequest,
 ) -> Reply {
     let wanted: &[i8] = match message.resource_types.as_slice() {
-        _ if request.api_version() == 0 => &[CLIENT_METRICS],
+        _ if request.api_version() == 0 => &[CLIENT_METRICS_RESOURCE],
         [] => &RESOURCES,
         wanted => wanted,
     };
@@ -31,7 +30,7 @@ pub(super) fn handle(
         let error_code = ErrorCode::UNSUPPORTED_VERSION;
         return request.answer(&ListConfigResourcesResponse { error_code, ..Default::default() });
     }
-    let topics = node.topics.all();
+    let (topics, image) = (node.topics.all(), node.metadata.image());
     let mut config_resources = Vec::new();
     for resource_type in RESOURCES.into_iter().filter(|kind| wanted.contains(kind)) {
         let mut push =
@@ -39,7 +38,11 @@ pub(super) fn handle(
         match resource_type {
             BROKER_LOGGER | BROKER_RESOURCE => push(&node.name),
             TOPIC_RESOURCE => topics.iter().for_each(|topic| push(&topic.name)),
-            _ => {}
+            other => image
+                .configured(other)
+                .into_iter()
+                .flat_map(|configured| configured.keys())
+                .for_each(|name| push(name)),
         }
     }
     request.answer(&ListConfigResourcesResponse { config_resources, ..Default::default() })

@@ -16,6 +16,10 @@ use anabranch_protocol::messages::cluster_metadata::{
 pub(crate) const TOPIC_RESOURCE: i8 = 2;
 /// A broker; its name is its number, or empty for all brokers.
 pub(crate) const BROKER_RESOURCE: i8 = 4;
+/// A subscription to client metrics.
+pub(crate) const CLIENT_METRICS_RESOURCE: i8 = 16;
+/// A group.
+pub(crate) const GROUP_RESOURCE: i8 = 32;
 
 /// Keys and values that were set.
 pub(crate) type Configs = BTreeMap<String, String>;
@@ -53,6 +57,8 @@ pub(crate) struct MetadataImage {
     names: HashMap<Uuid, Arc<str>>,
     topic_configs: BTreeMap<String, Configs>,
     broker_configs: BTreeMap<String, Configs>,
+    client_metrics_configs: BTreeMap<String, Configs>,
+    group_configs: BTreeMap<String, Configs>,
     features: BTreeMap<String, i16>,
     next_producer_id: i64,
 }
@@ -86,14 +92,29 @@ impl MetadataImage {
 
     /// What was set on a topic.
     pub(crate) fn topic_configs(&self, name: &str) -> &Configs {
-        static NONE: Configs = Configs::new();
-        self.topic_configs.get(name).unwrap_or(&NONE)
+        self.configs(TOPIC_RESOURCE, name)
     }
 
     /// What was set on a broker (its number as text) or on all (an empty text).
     pub(crate) fn broker_configs(&self, name: &str) -> &Configs {
+        self.configs(BROKER_RESOURCE, name)
+    }
+
+    /// What was set on a resource of this kind.
+    pub(crate) fn configs(&self, resource_type: i8, name: &str) -> &Configs {
         static NONE: Configs = Configs::new();
-        self.broker_configs.get(name).unwrap_or(&NONE)
+        self.configured(resource_type).and_then(|resources| resources.get(name)).unwrap_or(&NONE)
+    }
+
+    /// The resources of this kind on which anything was set; none if nothing can be.
+    pub(crate) fn configured(&self, resource_type: i8) -> Option<&BTreeMap<String, Configs>> {
+        match resource_type {
+            TOPIC_RESOURCE => Some(&self.topic_configs),
+            BROKER_RESOURCE => Some(&self.broker_configs),
+            CLIENT_METRICS_RESOURCE => Some(&self.client_metrics_configs),
+            GROUP_RESOURCE => Some(&self.group_configs),
+            _ => None,
+        }
     }
 
     /// The level of a feature that is in force.
@@ -199,6 +220,8 @@ impl MetadataImage {
         let resources = match record.resource_type {
             TOPIC_RESOURCE => &mut self.topic_configs,
             BROKER_RESOURCE => &mut self.broker_configs,
+            CLIENT_METRICS_RESOURCE => &mut self.client_metrics_configs,
+            GROUP_RESOURCE => &mut self.group_configs,
             other => {
                 return Err(ImpossibleRecord(format!(
                     "a configuration of the unknown resource type {other}"

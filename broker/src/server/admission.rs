@@ -5,8 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anabranch_host::HashMap;
+use anabranch_host::{HashMap, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -33,6 +34,33 @@ pub(super) enum Refusal {
     Full { limit: usize },
     /// There are as many of this address as there may be.
     AddressFull { limit: usize },
+}
+
+/// How fast connections come in: those of a second all at once, and the rest as time goes by.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Connections that may come in now.
+    allowed: f64,
+    /// When that was so.
+    at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Pace {
+        Pace { allowed: f64::INFINITY, at: now }
+    }
+
+    /// How long the connection that has come must wait; it counts as accepted then.
+    pub(super) fn take(&mut self, rate: Option<u32>, now: Instant) -> Duration {
+        let Some(rate) = rate.map(f64::from) else {
+            self.allowed = f64::INFINITY;
+            return Duration::ZERO;
+        };
+        let gained = (now - self.at).as_secs_f64() * rate;
+        self.allowed = (self.allowed + gained).min(rate) - 1.0;
+        self.at = now;
+        if self.allowed >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.allowed / rate) }
+    }
 }
 
 /// One open connection; dropped when it ends.
@@ -110,13 +138,35 @@ impl Drop for Admitted {
 
 #[cfg(test)]
 mod tests {
+    use anabranch_host::{Sim, SimOptions};
+
     use super::*;
     use crate::config::ConnectionsPerIp;
 
     #[test]
+    fn no_more_come_in_than_a_second_may_have() {
+        let sim = Sim::new(1, SimOptions::default());
+        let started = sim.node("broker").now();
+        let mut pace = Pace::new(started);
+        let mut take =
+            |rate, after_ms| pace.take(rate, started + Duration::from_millis(after_ms)).as_secs_f64();
+        // Four at once, and then a quarter of a second each.
+        let waits: Vec<f64> = (0..6).map(|_| take(Some(4), 0)).collect();
+        assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.25, 0.5]);
+        assert_eq!(take(Some(4), 750), 0.0);
+        assert_eq!(take(Some(4), 750), 0.25);
+        // What was not used up does not add up for ever.
+        let waits: Vec<f64> = (0..5).map(|_| take(Some(4), 60_000)).collect();
+        assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.25]);
+        assert_eq!(take(None, 60_000), 0.0);
+        assert_eq!(take(Some(4), 60_000), 0.0, "it begins anew");
+    }
+
+    #[test]
     fn limits_hold_for_all_and_for_each_address() {
         let overrides = [("10.0.0.9".parse().unwrap(), 1)].into();
-        let mut limits = ConnectionLimits { all: 4, per_ip: ConnectionsPerIp { limit: 2, overrides } };
+        let per_ip = ConnectionsPerIp { limit: 2, overrides };
+        let mut limits = ConnectionLimits { all: 4, per_ip, creation_rate: None };
         let admission = Admission::new(9);
         let admit = |peer: &str| admission.admit(peer, &limits);
         let first = admit("10.0.0.1:4000").unwrap();

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::Listener;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::{ConnectionLimits, Endpoint};
 use crate::node::Node;
-use admission::{Admission, Refusal};
+use admission::{Admission, Pace, Refusal};
 use connection::Connection;
 
 /// How long the accept loop rests after an error, mostly "too many open files": it passes when connections end.
@@ -31,12 +32,14 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Server {
     node: Arc<Node>,
     admission: Arc<Admission>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 impl Server {
     /// A server of at most so many connections at one time, fewer while the configuration says so.
     pub(crate) fn new(node: Arc<Node>, max_connections: usize) -> Server {
-        Server { node, admission: Admission::new(max_connections) }
+        let pace = Arc::new(Mutex::new(Pace::new(node.host.now())));
+        Server { node, admission: Admission::new(max_connections), pace }
     }
 
     /// Serves everybody who comes to `listener`, until [`Server::stop`]. Clients are told to connect to `endpoint`.
@@ -46,6 +49,7 @@ impl Server {
             listener,
             Arc::new(endpoint),
             self.admission.clone(),
+            self.pace.clone(),
             self.node.stopping.subscribe(),
         );
         self.node.host.spawn(accepting);
@@ -71,6 +75,7 @@ async fn accept(
     listener: Listener,
     endpoint: Arc<Endpoint>,
     admission: Arc<Admission>,
+    pace: Arc<Mutex<Pace>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let (mut failing, mut refusing) = (false, false);
@@ -114,6 +119,15 @@ async fn accept(
             }
         };
         refusing = false;
+        // Whoever comes next waits behind this one, unseen.
+        let wait = pace.lock().take(limits.creation_rate, node.host.now());
+        if !wait.is_zero() {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = node.host.sleep(wait) => {}
+            }
+        }
         let connection = Connection::new(node.clone(), stream, peer, endpoint.clone(), stopping.clone());
         node.host.spawn(async move {
             connection.run().await;

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod administration;
+mod configs;
 mod connections;
 mod fetch;
 mod fetch_sessions;

@@ -340,7 +340,7 @@ fn configurations_change_key_by_key_and_a_bad_one_changes_nothing() {
         assert_eq!(alter(&mut raw, 2, "t", not_a_list).await, ErrorCode::INVALID_CONFIG);
         let unknown = alter(&mut raw, 2, "missing", vec![change("retention.ms", 0, Some("1"))]).await;
         assert_eq!(unknown, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        // A default for all topics may change; what would have no effect is refused.
+        // A default for all topics may change, and threads may within half and double of what they are.
         let on_all = vec![change("log.retention.bytes", 0, Some("123"))];
         assert_eq!(alter(&mut raw, 4, "", on_all).await, ErrorCode::NONE);
         assert_eq!(value(&mut raw, "retention.bytes").await, "123");
