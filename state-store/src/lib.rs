@@ -19,6 +19,8 @@ pub use engine::fjall::{FjallEngine, FjallOptions};
 pub use engine::journal::JournalEngine;
 pub use engine::memory::MemoryEngine;
 pub use engine::segments::is_segment;
+#[cfg(feature = "sled")]
+pub use engine::sled::{SledEngine, SledOptions};
 pub use engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, open_engine};
 pub use error::{Error, ErrorKind, Result};
 pub use key_value::{Epoch, FrozenView, KeyValueTable, TableOptions};

@@ -6,12 +6,14 @@
 //!   keyspace:            0x00 -> head     0x01 ‖ key -> row        (see `encoding`)
 //! ```
 //!
-//! The byte before the key keeps the head apart and lets keys be empty, which fjall's own cannot be.
+//! The byte before the key keeps the head apart and lets keys be empty, which fjall's own cannot be. Keys that are longer
+//! than fjall's are in buckets (`long_keys`).
 //!
 //! fjall opens its own files and runs its own threads for flushes and compaction: neither goes through `Host`, so a
 //! simulation uses `journal` in its place. Its journal is a prefix of what was written, whatever a crash takes: the
 //! chunks of a store come back in order, each as a whole.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,15 +26,13 @@ use fjall::{
 use smallvec::{SmallVec, smallvec};
 
 use super::encoding::{decode_head, decode_into, encode_head, encode_row};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
+use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
+use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
 use crate::error::{Error, Result};
-use crate::row::{Checkpoint, RowBuffer};
+use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
 
 const NAME: &str = "fjall";
-/// fjall's keys have at most 65,535 bytes; one is ours.
-pub(crate) const KEY_LIMIT_BYTES: usize = 65_534;
-const NAME_LIMIT_BYTES: usize = 255;
 const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
@@ -176,6 +176,14 @@ impl FjallStore {
     fn batch(&self) -> OwnedWriteBatch {
         self.engine.open.database.batch()
     }
+
+    /// The rows of the long keys that begin with `prefix`.
+    fn bucket(&self, prefix: &[u8]) -> Result<Bucket> {
+        match self.keyspace.get(row_key(prefix)).map_err(self.error("to read rows with long keys"))? {
+            Some(bytes) => long_keys::decode(&self.name, &bytes),
+            None => Ok(Bucket::new()),
+        }
+    }
 }
 
 impl EngineStore for FjallStore {
@@ -193,6 +201,12 @@ impl EngineStore for FjallStore {
     }
 
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
+        if let Some((prefix, rest)) = long_keys::split(key) {
+            let bucket = self.bucket(prefix)?;
+            return bucket
+                .get(rest)
+                .map_or(Ok(false), |bytes| decode_into(&self.name, bytes, row).map(|()| true));
+        }
         match self.keyspace.get(row_key(key)).map_err(self.error("to read a row"))? {
             None => Ok(false),
             Some(bytes) => decode_into(&self.name, &bytes, row).map(|()| true),
@@ -211,7 +225,17 @@ impl EngineStore for FjallStore {
     fn write(&mut self, rows: &mut ChunkRows<'_, '_>, checkpoint: Option<Checkpoint>) -> Result<()> {
         let mut batch = self.batch();
         let mut buffer = Vec::new();
+        let mut buckets: BTreeMap<&[u8], Bucket> = BTreeMap::new();
         for (key, row) in rows {
+            if let Some((prefix, rest)) = long_keys::split(key) {
+                if !buckets.contains_key(prefix) {
+                    buckets.insert(prefix, self.bucket(prefix)?);
+                }
+                if let Some(bucket) = buckets.get_mut(prefix) {
+                    change(bucket, rest, row);
+                }
+                continue;
+            }
             match row {
                 Some(row) => {
                     buffer.clear();
@@ -219,6 +243,12 @@ impl EngineStore for FjallStore {
                     batch.insert(&self.keyspace, &row_key(key)[..], &buffer[..]);
                 }
                 None => batch.remove(&self.keyspace, &row_key(key)[..]),
+            }
+        }
+        for (prefix, bucket) in buckets {
+            match bucket.is_empty() {
+                true => batch.remove(&self.keyspace, &row_key(prefix)[..]),
+                false => batch.insert(&self.keyspace, &row_key(prefix)[..], long_keys::encode(&bucket)),
             }
         }
         let head = if checkpoint.is_some() { checkpoint } else { self.head.flatten() };
@@ -238,10 +268,30 @@ impl EngineStore for FjallStore {
         let mut ingestion = self.keyspace.start_ingestion().map_err(self.error("to begin a bulk load"))?;
         let mut before: Option<Slice> = None;
         let mut buffer = Vec::new();
-        for (key, row) in rows {
-            let key = Slice::from(&row_key(key)[..]);
+        let mut rows = rows.peekable();
+        while let Some((key, row)) = rows.next() {
+            let whole = key;
+            let key = Slice::from(&row_key(shortened(whole))[..]);
             if before.replace(key.clone()).is_some_and(|before| before >= key) {
                 return Err(Error::Misuse("rows were ingested out of order"));
+            }
+            if let Some((prefix, rest)) = long_keys::split(whole) {
+                let mut bucket = self.bucket(prefix)?;
+                change(&mut bucket, rest, row);
+                let mut last = rest;
+                while let Some((key, row)) = rows.next_if(|(key, _)| shortened(key) == prefix) {
+                    let rest = &key[PREFIX_BYTES..];
+                    if std::mem::replace(&mut last, rest) >= rest {
+                        return Err(Error::Misuse("rows were ingested out of order"));
+                    }
+                    change(&mut bucket, rest, row);
+                }
+                let written = match bucket.is_empty() {
+                    true => ingestion.write_tombstone(key),
+                    false => ingestion.write(key, long_keys::encode(&bucket)),
+                };
+                written.map_err(self.error("to write a bulk load"))?;
+                continue;
             }
             let written = match row {
                 Some(row) => {
@@ -278,46 +328,97 @@ impl EngineSnapshot for FjallSnapshot {
     fn scan(&self, range: &KeyRange<'_>, order: Order) -> Result<Box<dyn EngineScan>> {
         let start = match range.start() {
             Bound::Unbounded => Bound::Included(smallvec![ROW]),
-            start => start.map(row_key),
+            // Of a bucket some rows may be behind the bound.
+            Bound::Excluded(key) if long_keys::split(key).is_some() => {
+                Bound::Included(row_key(shortened(key)))
+            }
+            start => start.map(|key| row_key(shortened(key))),
         };
         let end = match range.end() {
             Bound::Unbounded => Bound::Excluded(smallvec![ROW + 1]),
-            end => end.map(row_key),
+            Bound::Excluded(key) if long_keys::split(key).is_some() => {
+                Bound::Included(row_key(shortened(key)))
+            }
+            end => end.map(|key| row_key(shortened(key))),
         };
+        let long = |bound: Bound<&[u8]>| match bound {
+            Bound::Included(key) if long_keys::split(key).is_some() => Bound::Included(key.to_vec()),
+            Bound::Excluded(key) if long_keys::split(key).is_some() => Bound::Excluded(key.to_vec()),
+            _ => Bound::Unbounded,
+        };
+        let bounds = (long(range.start()), long(range.end()));
         let rows = (!range.is_empty()).then(|| self.snapshot.range(&self.keyspace, (start, end)));
-        Ok(Box::new(FjallScan { rows, order, name: self.name.clone(), engine: self.engine.clone() }))
+        let (name, engine) = (self.name.clone(), self.engine.clone());
+        Ok(Box::new(FjallScan { rows, order, bounds, bucket: VecDeque::new(), name, engine }))
     }
 }
 
 struct FjallScan {
     rows: Option<fjall::Iter>,
     order: Order,
+    /// Those bounds that lie in a bucket.
+    bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    /// Keys and rows of the bucket that is being read, in the order that is asked for.
+    bucket: VecDeque<(Vec<u8>, Vec<u8>)>,
     name: Arc<str>,
     engine: FjallEngine,
 }
 
 impl EngineScan for FjallScan {
     fn next(&mut self, key: &mut Vec<u8>, row: &mut RowBuffer) -> Result<bool> {
-        let Some(rows) = &mut self.rows else { return Ok(false) };
-        let next = match self.order {
-            Order::Forward => rows.next(),
-            Order::Reverse => rows.next_back(),
-        };
-        let Some(guard) = next else { return Ok(false) };
-        let (found, bytes) = guard.into_inner().map_err(self.engine.error(&self.name, "to read a range"))?;
-        key.clear();
-        key.extend_from_slice(&found[1..]);
-        decode_into(&self.name, &bytes, row)?;
-        Ok(true)
+        loop {
+            if let Some((found, bytes)) = self.bucket.pop_front() {
+                *key = found;
+                decode_into(&self.name, &bytes, row)?;
+                return Ok(true);
+            }
+            let Some(rows) = &mut self.rows else { return Ok(false) };
+            let next = match self.order {
+                Order::Forward => rows.next(),
+                Order::Reverse => rows.next_back(),
+            };
+            let Some(guard) = next else { return Ok(false) };
+            let (found, bytes) =
+                guard.into_inner().map_err(self.engine.error(&self.name, "to read a range"))?;
+            if found.len() > PREFIX_BYTES {
+                self.open_bucket(&found[1..], &bytes)?;
+                continue;
+            }
+            key.clear();
+            key.extend_from_slice(&found[1..]);
+            decode_into(&self.name, &bytes, row)?;
+            return Ok(true);
+        }
     }
 }
 
-/// Refuses names that fjall would panic at.
-pub(crate) fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > NAME_LIMIT_BYTES {
-        return Err(Error::StoreName { name: name.to_owned(), limit: NAME_LIMIT_BYTES });
+impl FjallScan {
+    fn open_bucket(&mut self, prefix: &[u8], bytes: &[u8]) -> Result<()> {
+        let (start, end) = (self.bounds.0.as_ref(), self.bounds.1.as_ref());
+        let range = KeyRange::new(start.map(Vec::as_slice), end.map(Vec::as_slice));
+        for (rest, row) in long_keys::decode(&self.name, bytes)? {
+            let key = [prefix, &rest].concat();
+            if range.contains(&key) {
+                match self.order {
+                    Order::Forward => self.bucket.push_back((key, row)),
+                    Order::Reverse => self.bucket.push_front((key, row)),
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Puts a row into a bucket, or takes it out.
+fn change(bucket: &mut Bucket, rest: &[u8], row: Option<Row<'_>>) {
+    match row {
+        Some(row) => {
+            let mut bytes = Vec::new();
+            encode_row(row, &mut bytes);
+            bucket.insert(rest.to_vec(), bytes);
+        }
+        None => drop(bucket.remove(rest)),
+    }
 }
 
 /// The key of a row as fjall has it, on the stack if it is short.

@@ -24,8 +24,7 @@ use anabranch_host::{DirectoryLock, Disk, File, OpenOptions};
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, encode_row};
-use super::fjall::{KEY_LIMIT_BYTES, check_name};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
+use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, decode_row, encode_row};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
+use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
 
 const NAME: &str = "memory";
-/// As long as those of the fjall engine, so that a simulation meets the same limit.
-const KEY_LIMIT_BYTES: usize = super::fjall::KEY_LIMIT_BYTES;
 
 /// An engine in memory. A clone is the same engine: keep one to open the stores again after a crash.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +102,7 @@ impl Batch {
 
 impl Engine for MemoryEngine {
     fn open_store(&self, name: &str) -> Result<Box<dyn EngineStore>> {
-        super::fjall::check_name(name)?;
+        check_name(name)?;
         Ok(Box::new(MemoryStore { engine: self.clone(), name: name.to_owned() }))
     }
 

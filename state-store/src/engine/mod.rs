@@ -5,14 +5,17 @@
 //! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
 //! brings back: nothing need be synced, nothing is ever wiped.
 //!
-//! Reading order: the traits here, [`encoding`], the engines [`memory`] and [`fjall`], [`segments`]
-//! (a table over several stores).
+//! Reading order: the traits here, [`encoding`], the engines [`memory`], [`fjall`] with its `long_keys`, [`journal`] (in a
+//! simulation) and `sled` (a feature), [`segments`] (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
 pub(crate) mod journal;
+mod long_keys;
 pub(crate) mod memory;
 pub(crate) mod segments;
+#[cfg(feature = "sled")]
+pub(crate) mod sled;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -22,14 +25,27 @@ use anabranch_host::Disk;
 
 use self::fjall::{FjallEngine, FjallOptions};
 use self::journal::JournalEngine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
+
+/// The longest key that every engine can hold.
+pub(crate) const KEY_LIMIT_BYTES: usize = 1 << 20;
+/// The longest name of a store.
+const NAME_LIMIT_BYTES: usize = 255;
+
+/// Refuses names that an engine cannot give to a store.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_LIMIT_BYTES {
+        return Err(Error::StoreName { name: name.to_owned(), limit: NAME_LIMIT_BYTES });
+    }
+    Ok(())
+}
 
 /// Opens the engine of an instance in a directory of its own, which is made if it is not there.
 ///
 /// # Errors
-/// [`Error::Locked`](crate::Error::Locked) if another instance has it open, an error if it is corrupt or of another version, or
+/// [`Error::Locked`] if another instance has it open, an error if it is corrupt or of another version, or
 /// the disk's.
 pub fn open_engine(disk: &Disk, directory: &Path) -> Result<Arc<dyn Engine>> {
     if disk.is_simulated() {

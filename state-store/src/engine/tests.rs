@@ -1,4 +1,4 @@
-//! One contract, every engine; and what fjall must survive.
+//! One contract, every engine; and what those on disk must survive.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -8,9 +8,12 @@ use std::process::{Command, Stdio};
 
 use anabranch_host::{Disk, Host, OpenOptions};
 
-use super::fjall::{FjallEngine, FjallOptions, KEY_LIMIT_BYTES};
+use super::fjall::{FjallEngine, FjallOptions};
 use super::journal::JournalEngine;
+use super::long_keys::PREFIX_BYTES;
 use super::memory::MemoryEngine;
+#[cfg(feature = "sled")]
+use super::sled::{SledEngine, SledOptions};
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::random::Random;
@@ -128,31 +131,117 @@ fn keeps_the_contract(mut engine: Box<dyn Engine>, reopen: impl Fn(Box<dyn Engin
     }
 
     // Keys of all lengths, and the limit.
-    let lengths = [0, 1, 15, 16, 22, 23, 79, 80, 255, 256, 4096, KEY_LIMIT_BYTES - 1, KEY_LIMIT_BYTES];
+    let lengths = [0, 1, 15, 16, 22, 23, 79, 80, 255, 256, 4096, 65_533, 65_534, 65_535, 65_536];
+    let lengths: Vec<usize> = lengths.into_iter().chain([KEY_LIMIT_BYTES - 1, KEY_LIMIT_BYTES]).collect();
     let open = |engine: &dyn Engine| {
         let store = engine.open_store("0_0/keys").expect("sound");
         KeyValueTable::open(store, TableOptions::default()).expect("sound")
     };
     let mut table = open(&*engine);
-    for length in lengths {
+    for &length in &lengths {
         let key = vec![length as u8; length];
         table.put(&key, Some(Row::new(&key, 1)), &Context::none(1)).expect("within the limit");
     }
     let over = vec![0; KEY_LIMIT_BYTES + 1];
     let refused = table.put(&over, Some(Row::new(b"v", 1)), &Context::none(1)).expect_err("too long");
     assert_eq!(refused.kind(), ErrorKind::Record);
-    assert!(refused.to_string().contains("65535 bytes is over the limit of 65534 bytes"), "{refused}");
+    assert!(refused.to_string().contains("1048577 bytes is over the limit of 1048576 bytes"), "{refused}");
     let epoch = table.seal_epoch().expect("nothing pending");
     table.commit_epoch(epoch, None).expect("sealed");
     while table.write_behind(10_000).expect("sound") {}
     drop(table);
     engine = reopen(engine);
     let mut table = open(&*engine);
-    for length in lengths {
+    for &length in &lengths {
         let key = vec![length as u8; length];
         assert_eq!(table.get(&key).expect("sound"), Some(Row::new(&key, 1)), "{length}");
     }
     assert_eq!(table.get(&over).expect("not there, no error"), None);
+    drop(table);
+    long_keys_are_in_order(&*engine);
+    segments_end_with_their_rows(engine, reopen);
+}
+
+/// Keys that begin alike, longer than some engine's own may be, are found, scanned and deleted as others are.
+fn long_keys_are_in_order(engine: &dyn Engine) {
+    let random = &mut Random(2);
+    let mut store = engine.open_store("0_0/long").expect("sound");
+    let mut model = Model::new();
+    let long_key = |random: &mut Random| {
+        let mut key = vec![7; PREFIX_BYTES - 1 + random.below(3) as usize];
+        // The keys of one more bucket, and short ones between both.
+        key[1] = 7 + random.below(2) as u8;
+        if random.below(4) == 0 {
+            key.truncate(1 + random.below(2) as usize);
+        }
+        key.extend(random.bytes(2));
+        key
+    };
+    for step in 0..9 {
+        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+            (0..6).map(|_| (long_key(random), (random.below(3) > 0).then(|| random.bytes(9)))).collect();
+        let rows: Vec<_> = rows.into_iter().collect();
+        let before = (store.snapshot().expect("sound"), model.clone());
+        match step % 3 {
+            0 => {
+                let rows = rows.iter();
+                let mut rows =
+                    rows.map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
+                store.ingest(&mut rows).expect("in order");
+            }
+            _ => write(&mut *store, &rows, None).expect("sound"),
+        }
+        for (key, value) in rows {
+            match value {
+                Some(value) => model.insert(key, value),
+                None => model.remove(&key),
+            };
+        }
+        let (first, last) = (long_key(random), long_key(random));
+        let after = (store.snapshot().expect("sound"), model.clone());
+        for (snapshot, model) in [before, after] {
+            for range in [
+                KeyRange::all(),
+                KeyRange::prefix(&first),
+                KeyRange::inclusive(Some(&first), Some(&last)),
+                KeyRange::new(Bound::Excluded(&first), Bound::Excluded(&last)),
+                KeyRange::new(Bound::Unbounded, Bound::Excluded(&last)),
+            ] {
+                for order in [Order::Forward, Order::Reverse] {
+                    assert!(read(&*snapshot, &range, order) == model_range(&model, &range, order), "{step}");
+                }
+            }
+        }
+        let mut row = RowBuffer::default();
+        for key in [first, last].iter().chain(model.keys()) {
+            let found = store.get(key, &mut row).expect("sound");
+            assert_eq!(found.then_some(&row.value), model.get(key));
+        }
+    }
+    let alike = [vec![9; PREFIX_BYTES + 1], vec![9; PREFIX_BYTES]];
+    let mut falling = alike.iter().map(|key| (&key[..], Some(Row::new(b"v", 3))));
+    assert_eq!(store.ingest(&mut falling).expect_err("out of order").kind(), ErrorKind::Misuse);
+}
+
+/// Stores of one engine that are written in turn come back, and one that is dropped does not.
+fn segments_end_with_their_rows(
+    mut engine: Box<dyn Engine>,
+    reopen: impl Fn(Box<dyn Engine>) -> Box<dyn Engine>,
+) {
+    let names = ["0_1-w", "0_1-w#1", "0_1-w#2"];
+    for round in 0..3_u8 {
+        for name in names {
+            let mut store = engine.open_store(name).expect("sound");
+            write(&mut *store, &[(vec![round], Some(vec![round]))], None).expect("sound");
+        }
+    }
+    engine.drop_store("0_1-w#1").expect("closed");
+    engine.sync().expect("sound");
+    engine = reopen(engine);
+    for (name, expected) in names.into_iter().zip([3, 0, 3]) {
+        let snapshot = engine.open_store(name).and_then(|store| store.snapshot()).expect("sound");
+        assert_eq!(read(&*snapshot, &KeyRange::all(), Order::Forward).len(), expected, "{name}");
+    }
 }
 
 #[test]
@@ -223,15 +312,30 @@ fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {
     FjallEngine::open(&host.disk(), directory, FjallOptions { cache_bytes: 1 << 20, memtable_bytes: 1 << 16 })
 }
 
+/// Opens an engine on disk.
+type Open = fn(&Host, &Path) -> Result<Box<dyn Engine>>;
+
+/// Those that there are.
+const ON_DISK: &[(&str, Open)] = &[
+    ("fjall", |host, directory| Ok(Box::new(open_fjall(host, directory)?))),
+    #[cfg(feature = "sled")]
+    ("sled", |host, directory| {
+        let options = SledOptions { cache_bytes: 1 << 20 };
+        Ok(Box::new(SledEngine::open(&host.disk(), directory, options)?))
+    }),
+];
+
 #[test]
-fn fjall_keeps_the_contract() {
+fn those_on_disk_keep_the_contract() {
     let (host, _runtime) = Host::real(1).expect("threads");
-    let directory = tempfile::tempdir().expect("a directory");
-    let open = || Box::new(open_fjall(&host, directory.path()).expect("sound")) as Box<dyn Engine>;
-    keeps_the_contract(open(), |engine| {
-        drop(engine);
-        open()
-    });
+    for (_, open) in ON_DISK {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = || open(&host, directory.path()).expect("sound");
+        keeps_the_contract(open(), |engine| {
+            drop(engine);
+            open()
+        });
+    }
 }
 
 #[test]
@@ -254,15 +358,35 @@ fn a_crash_forgets_the_last_unsynced_batches() {
 #[test]
 fn a_second_instance_is_refused() {
     let (host, _runtime) = Host::real(1).expect("threads");
+    for (name, open) in ON_DISK {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = open(&host, directory.path()).expect("free");
+        let store = first.open_store("s").expect("sound");
+        let refused = open(&host, directory.path()).expect_err("in use");
+        assert_eq!(refused.kind(), ErrorKind::Locked, "{name}");
+        drop(first);
+        assert!(open(&host, directory.path()).is_err(), "{name}: a store is still open");
+        drop(store);
+        open(&host, directory.path()).expect("free again");
+    }
+}
+
+#[cfg(feature = "sled")]
+#[test]
+fn a_directory_of_another_version_is_refused() {
+    let (host, _runtime) = Host::real(1).expect("threads");
     let directory = tempfile::tempdir().expect("a directory");
-    let first = open_fjall(&host, directory.path()).expect("free");
-    let store = first.open_store("s").expect("sound");
-    let refused = open_fjall(&host, directory.path()).expect_err("in use");
-    assert_eq!(refused.kind(), ErrorKind::Locked);
-    drop(first);
-    assert!(open_fjall(&host, directory.path()).is_err(), "a store is still open");
-    drop(store);
-    open_fjall(&host, directory.path()).expect("free again");
+    let open = || SledEngine::open(&host.disk(), directory.path(), SledOptions::default());
+    drop(open().expect("new"));
+    let version = directory.path().join("version");
+    let file = host.disk().open(&version, OpenOptions::create_empty()).expect("there");
+    file.write_all_at(b"2", 0).expect("written");
+    let refused = open().expect_err("another version");
+    assert_eq!(refused.kind(), ErrorKind::OtherVersion);
+    assert!(refused.to_string().contains("has format version 2, this program knows 1"), "{refused}");
+    // Without it nothing was ever written.
+    host.disk().remove_file(&version).expect("there");
+    assert_eq!(open().expect("made anew").store_names().expect("sound"), Vec::<String>::new());
 }
 
 fn copy(disk: &Disk, from: &Path, to: &Path) {
@@ -382,6 +506,7 @@ fn a_store_of_another_version_is_refused() {
 }
 
 const DIRECTORY: &str = "ANABRANCH_TEST_STATE_DIRECTORY";
+const ENGINE: &str = "ANABRANCH_TEST_STATE_ENGINE";
 const KEYS: i64 = 97;
 
 /// The write at an offset; every seventh one deletes.
@@ -393,15 +518,20 @@ fn killed_write(offset: i64) -> (Vec<u8>, Option<Vec<u8>>) {
 /// The other side of the test below: goes on where the checkpoint says and tells every chunk it wrote.
 #[test]
 fn writes_until_it_is_killed() {
-    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    let (Ok(directory), Ok(name)) = (std::env::var(DIRECTORY), std::env::var(ENGINE)) else { return };
     let (host, _runtime) = Host::real(1).expect("threads");
-    let engine = open_fjall(&host, Path::new(&directory)).expect("whatever the kill left");
+    let (_, open) = ON_DISK.iter().find(|(known, _)| *known == name).expect("one of ours");
+    let engine = open(&host, Path::new(&directory)).expect("whatever the kill left");
     let mut store = engine.open_store("s").expect("sound");
     let mut offset = store.checkpoint().expect("sound").map_or(0, |checkpoint| checkpoint.offset + 1);
     loop {
         let rows: Vec<_> = (offset..offset + 10).map(killed_write).collect();
         offset += 10;
         write(&mut *store, &rows, Some(Checkpoint { offset: offset - 1, wall_clock_ms: 0 })).expect("sound");
+        if offset % 100 == 0 {
+            engine.sync().expect("sound");
+            println!("\nsynced {}", offset - 1);
+        }
         println!("\nwrote {}", offset - 1);
     }
 }
@@ -409,34 +539,47 @@ fn writes_until_it_is_killed() {
 #[test]
 fn a_killed_process_leaves_whole_chunks() {
     let (host, _runtime) = Host::real(1).expect("threads");
-    let directory = tempfile::tempdir().expect("a directory");
-    for chunks in [1, 300, 900, 40] {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "engine::tests::writes_until_it_is_killed", "--nocapture"])
-            .env(DIRECTORY, directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this test runs");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let written = lines
-            .map_while(std::result::Result::ok)
-            .filter_map(|line| line.strip_prefix("wrote ")?.parse().ok());
-        let told: i64 = written.take(chunks).last().expect("it wrote");
-        child.kill().expect("it runs");
-        child.wait().expect("it was killed");
+    for (name, open) in ON_DISK {
+        // What fjall is told has been told to the kernel; sled tells it later, or when it is synced.
+        let tells = if *name == "fjall" { "wrote " } else { "synced " };
+        let directory = tempfile::tempdir().expect("a directory");
+        for chunks in [1, 300, 900, 40] {
+            let mut child = Command::new(std::env::current_exe().expect("this test"))
+                .args(["--exact", "engine::tests::writes_until_it_is_killed", "--nocapture"])
+                .env(DIRECTORY, directory.path())
+                .env(ENGINE, name)
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("this test runs");
+            let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+            let lines = lines.map_while(std::result::Result::ok);
+            let (mut told, mut seen) = (-1_i64, 0);
+            for line in lines {
+                if let Some(offset) = line.strip_prefix(tells) {
+                    told = offset.parse().expect("an offset");
+                }
+                seen += usize::from(line.starts_with("wrote "));
+                if seen >= chunks {
+                    break;
+                }
+            }
+            child.kill().expect("it runs");
+            child.wait().expect("it was killed");
 
-        let engine = open_fjall(&host, directory.path()).expect("whatever the kill left");
-        let store = engine.open_store("s").expect("sound");
-        let offset = store.checkpoint().expect("sound").expect("written").offset;
-        assert!(offset >= told, "{offset} is less than what was told, {told}");
-        let mut model = Model::new();
-        for (key, value) in (0..=offset).map(killed_write) {
-            match value {
-                Some(value) => model.insert(key, value),
-                None => model.remove(&key),
-            };
+            let engine = open(&host, directory.path()).expect("whatever the kill left");
+            let store = engine.open_store("s").expect("sound");
+            let offset = store.checkpoint().expect("sound").map_or(-1, |checkpoint| checkpoint.offset);
+            assert!(offset >= told, "{name}: {offset} is less than what was told, {told}");
+            let mut model = Model::new();
+            for (key, value) in (0..=offset).map(killed_write) {
+                match value {
+                    Some(value) => model.insert(key, value),
+                    None => model.remove(&key),
+                };
+            }
+            let snapshot = store.snapshot().expect("sound");
+            let rows = read(&*snapshot, &KeyRange::all(), Order::Forward);
+            assert_eq!(rows, model.into_iter().collect::<Vec<_>>(), "{name}");
         }
-        let snapshot = store.snapshot().expect("sound");
-        assert_eq!(read(&*snapshot, &KeyRange::all(), Order::Forward), model.into_iter().collect::<Vec<_>>());
     }
 }
