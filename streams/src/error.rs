@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Aborted,
     /// Local state cannot be trusted: drop it and restore it from its changelog.
     Corrupted,
+    /// A store does not reflect what it is asked for at least: ask again later, or another instance.
+    NotUpToBound,
     /// Nothing that can be repaired here: stop.
     Fatal,
 }

@@ -25,8 +25,8 @@ pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::runtime::query::{
-    KeyQueryMetadata, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore,
-    ReadOnlyWindowStore, StreamsMetadata,
+    KeyQueryMetadata, Position, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore,
+    ReadOnlyVersionedStore, ReadOnlyWindowStore, StreamsMetadata,
 };
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
 pub use crate::runtime::task_status::TaskStatus;
@@ -39,8 +39,8 @@ pub use crate::serdes::{
 pub use crate::serdes::{Bincode, bincode};
 pub use crate::state::{
     Custom, CustomRows, CustomStore, Entries, GlobalStore, KeyValue, KeyValueStore, PutOutcome,
-    ReadableStore, SessionStore, Sessions, Store, StoreFor, TableStore, ValueAndTimestamp, Versioned,
-    VersionedRecord, VersionedStore, WindowStore, Windows,
+    ReadableStore, SessionStore, Sessions, Store, StoreEngine, StoreFor, TableStore, ValueAndTimestamp,
+    Versioned, VersionedRecord, VersionedStore, WindowStore, Windows,
 };
 pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};

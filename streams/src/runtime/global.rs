@@ -25,7 +25,7 @@ use super::member::BATCH_BYTES;
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::running_task::{Opening, RunningTask};
-use super::worker::{FromWorker, ToInstance, client_error};
+use super::worker::{FromWorker, Offsets, ToInstance, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::state::{GlobalRows, Globals, Reflected, store_error};
@@ -267,6 +267,7 @@ impl GlobalReader {
                 changelogs,
                 listener: None,
                 metrics,
+                committed: Offsets::new(),
             }),
             globals,
             producer,

@@ -24,6 +24,7 @@ use super::member::{Member, Timing, ToldLags};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
+use super::query::Position;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
@@ -70,7 +71,8 @@ pub(crate) struct Shared {
     pub(crate) plan: Mutex<Arc<Plan>>,
     /// Topics that feed global stores, and how many partitions each has.
     global_topics: BTreeMap<String, i32>,
-    pub(crate) globals: Globals,
+    /// Until it ends: what lies on disk is closed then, whoever still holds a handle.
+    pub(crate) globals: Mutex<Globals>,
     /// How far the topics of the global stores are read, if there are any.
     globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
@@ -126,8 +128,36 @@ impl InstanceHandle {
 
     /// The rows of the global store of this name.
     pub(crate) fn global_rows(&self, store: &str) -> Option<Arc<GlobalRows>> {
-        let mut all = self.shared.globals.rows();
+        let globals = self.shared.globals.lock();
+        let mut all = globals.rows();
         all.find(|(name, _)| ***name == *store).map(|(_, rows)| Arc::clone(rows))
+    }
+
+    /// The topic that brings a store of a task back, if there is one, and whether it is one that the task reads.
+    pub(crate) fn restored_from(&self, store: &str) -> Option<(String, bool)> {
+        let plan = self.shared.plan();
+        let store = plan.topology.store(store)?;
+        let topic = store.restored_from(&plan.topology, &self.shared.application_id)?;
+        Some((topic, store.source_topic.is_some()))
+    }
+
+    /// Whether records of a topic go to a global store.
+    pub(crate) fn feeds_global(&self, topic: &str, store: &str) -> bool {
+        self.shared.globals.lock().feeds(topic, store)
+    }
+
+    /// How far each partition of the topics is read that feed a global store.
+    pub(crate) fn global_positions(&self, store: &str) -> Position {
+        let mut position = Position::new();
+        if let Some(read) = &self.shared.globals_read {
+            let globals = self.shared.globals.lock();
+            for (place, next) in read.borrow().iter() {
+                if *next > 0 && globals.feeds(&place.topic, store) {
+                    position.raise(Arc::clone(&place.topic), place.partition, next - 1);
+                }
+            }
+        }
+        position
     }
 
     /// The topic that a store is logged to, and its partitions.
@@ -153,6 +183,23 @@ impl InstanceHandle {
     /// What is here, by task.
     pub(crate) fn tasks(&self) -> Vec<TaskStatus> {
         self.shared.holdings.tasks()
+    }
+
+    /// Lets the worker that has a task commit as soon as it has processed what is at hand.
+    pub(crate) fn hurry(&self, task: TaskId) {
+        let worker = self.shared.placed.lock().get(&task).copied();
+        if let Some(worker) = worker {
+            self.shared.tell(worker, ToWorker::Commit);
+        }
+    }
+
+    /// What the group runs, as of the last assignment.
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        self.shared.plan()
+    }
+
+    pub(crate) fn application_id(&self) -> &str {
+        &self.shared.application_id
     }
 
     /// Asks the worker that has a task; a question nobody can answer is dropped, which its asker sees.
@@ -317,8 +364,10 @@ impl Instance {
             None => None,
         };
         let disk = self.host.disk();
-        let engine =
-            directory.as_ref().map(|directory| local_state::open_engine(&disk, directory)).transpose()?;
+        let engine = directory
+            .as_ref()
+            .map(|directory| local_state::open_engine(&disk, directory, &self.topology))
+            .transpose()?;
         let process_id =
             directory.as_ref().map_or_else(|| self.host.random_uuid(), StateDirectory::process_id);
         let fingerprint = fingerprint(&self.topology);
@@ -408,7 +457,7 @@ impl Instance {
             client,
             plan: Mutex::new(plan),
             global_topics: found.global,
-            globals,
+            globals: Mutex::new(globals),
             globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
             committed: watch::Sender::new(0),

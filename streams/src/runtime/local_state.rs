@@ -8,11 +8,13 @@ use anabranch_state_store::{
     Checkpoint, Engine, Error as StoreError, ErrorKind as StoreErrorKind, is_segment,
 };
 
+use super::engines;
 use super::plan::Plan;
 use super::state_directory::StateDirectory;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::task::Task;
+use crate::topology::Topology;
 
 /// State older than this is restored from the start of its changelog: half of `delete.retention.ms`, whose default is a
 /// day. Deletions since then may have been compacted away.
@@ -62,15 +64,19 @@ pub(crate) fn damage(error: &Error) -> Option<Damage> {
 ///
 /// # Errors
 /// If it is in use, of another version, or the disk fails.
-pub(crate) fn open_engine(disk: &Disk, directory: &StateDirectory) -> Result<Arc<dyn Engine>> {
+pub(crate) fn open_engine(
+    disk: &Disk,
+    directory: &StateDirectory,
+    topology: &Topology,
+) -> Result<Arc<dyn Engine>> {
     let refused = |error| Error::invalid("the state cannot be opened").with_source(error);
     let stores = directory.stores();
-    match anabranch_state_store::open_engine(disk, &stores) {
+    match engines::open(disk, &stores, topology) {
         Err(error) if error.kind() == StoreErrorKind::CorruptEngine => {
             tracing::warn!(%error, "they are removed and restored");
             let removed = directory.remove_stores(disk);
             removed.map_err(|error| Error::invalid("the state cannot be opened").with_source(error))?;
-            anabranch_state_store::open_engine(disk, &stores).map_err(refused)
+            engines::open(disk, &stores, topology).map_err(refused)
         }
         opened => opened.map_err(refused),
     }

@@ -4,7 +4,7 @@
 //! `topics` and `beginnings` (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
-//! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `global` (stores that
+//! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that
 //! every instance has whole); `metrics`, `drain`, [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
 //! a running application).
 
@@ -17,6 +17,7 @@ mod busy;
 mod changelog;
 pub mod config;
 mod drain;
+mod engines;
 mod global;
 mod instance;
 mod local_state;

@@ -1,14 +1,15 @@
 //! Typed reading and writing of topics beside a topology: how a program feeds its application and sees its results.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::{
-    AutoOffsetReset, Client, Consumer, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetSpec, Producer,
-    ProducerConfig, ProducerRecord, TopicPartition,
+    AutoOffsetReset, Client, Consumer, ConsumerConfig, ConsumerRecord, Delivery, IsolationLevel, OffsetSpec,
+    Producer, ProducerConfig, ProducerRecord, TopicPartition,
 };
 
+use super::query::Position;
 use super::worker::client_error;
 use crate::data::Item;
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ pub struct TopicProducer<K, V> {
     key: Arc<dyn Serde<K>>,
     value: Arc<dyn Serde<V>>,
     producer: Producer,
+    client: Client,
 }
 
 impl<K: Item, V: Item> TopicProducer<K, V> {
@@ -33,7 +35,8 @@ impl<K: Item, V: Item> TopicProducer<K, V> {
         let config = ProducerConfig { batch_size: 64 * 1024, ..ProducerConfig::default() };
         let producer =
             Producer::new(client, config).map_err(|error| client_error("making a producer", error))?;
-        Ok(TopicProducer { key: topic.key_serde(), value: topic.value_serde(), topic, producer })
+        let client = client.clone();
+        Ok(TopicProducer { key: topic.key_serde(), value: topic.value_serde(), topic, producer, client })
     }
 
     /// Takes a record, which is written soon; waits only while too much is on its way. [`TopicProducer::flush`] says
@@ -42,6 +45,12 @@ impl<K: Item, V: Item> TopicProducer<K, V> {
     /// # Errors
     /// If the record cannot be serialised, or can never be written.
     pub async fn send(&self, key: K, value: V) -> Result<()> {
+        // Its fate is told by `flush`.
+        drop(self.deliver(key, value).await?);
+        Ok(())
+    }
+
+    async fn deliver(&self, key: K, value: V) -> Result<Delivery> {
         let name = self.topic.name();
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         let has_key = serdes::write(&*self.key, &SerdeContext::key(name), &key, &mut key_bytes);
@@ -55,11 +64,50 @@ impl<K: Item, V: Item> TopicProducer<K, V> {
         if has_value.map_err(|error| refused("value", error))? {
             record = record.value(&value_bytes);
         }
-        let delivery =
-            self.producer.send(record).await.map_err(|error| client_error("writing a record", error))?;
-        // Its fate is told by `flush`.
-        drop(delivery);
-        Ok(())
+        self.producer.send(record).await.map_err(|error| client_error("writing a record", error))
+    }
+
+    /// Writes a record and waits until it is there. What is given is the bound for whoever wants to see its effect:
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// const WORDS: Topic<String, String> = Topic::new("words");
+    /// const LATEST: Store<KeyValue<String, String>> = Store::named("latest");
+    ///
+    /// # fn main() -> Result<()> {
+    /// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+    /// let builder = StreamsBuilder::new();
+    /// builder.table_with(WORDS, LATEST);
+    /// let app = Streams::new("own-writes", builder.build()?).start().await?;
+    ///
+    /// let written = app.producer(WORDS)?.write("en".to_string(), "brook".to_string()).await?;
+    /// let latest = app.store(LATEST)?.at_least(&written).wait_up_to(seconds(30));
+    /// assert_eq!(latest.get(&"en".to_string()).await?.as_deref(), Some("brook"));
+    /// assert!(latest.position().reaches(&written));
+    /// app.close().await
+    /// # })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TopicProducer::send`]; if it could not be written.
+    pub async fn write(&self, key: K, value: V) -> Result<Position> {
+        let written = self.deliver(key, value).await?.await;
+        let written = written.map_err(|error| client_error("writing a record", error))?;
+        if let Some(position) = Position::of_written(&written) {
+            return Ok(position);
+        }
+        // The broker had it already and did not say where: not behind the end.
+        let place = TopicPartition::new(Arc::clone(&written.topic), written.partition);
+        let wanted = BTreeMap::from([(place, OffsetSpec::Latest)]);
+        let listed = self.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        let mut position = Position::new();
+        for (place, end) in listed {
+            let end = end.map_err(|error| client_error("asking where a record is", error))?.offset;
+            position.raise(place.topic, place.partition, end - 1);
+        }
+        Ok(position)
     }
 
     /// Waits until every record is written.

@@ -43,7 +43,7 @@ pub use faces::{
     ValueAndTimestamp, VersionedRecord, VersionedStore, WindowStore,
 };
 pub use kinds::{Custom, KeyValue, ReadableStore, Sessions, StoreKind, Versioned, Windows};
-pub use store::{Store, StoreFor, TableStore};
+pub use store::{Store, StoreEngine, StoreFor, TableStore};
 
 pub(crate) use custom::CustomState;
 pub(crate) use declaration::DeclaredKind;

@@ -12,6 +12,19 @@ use super::{KeyValue, StoreKind, Versioned, Windows};
 use crate::serdes::Serde;
 use crate::time::as_ms;
 
+/// What keeps a store's rows on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreEngine {
+    /// An LSM tree: what is written survives the end of the process at once, and a power cut after a while.
+    #[default]
+    Fjall,
+    /// A B+ tree over a log (feature `sled`), slower, and its rows in memory take much more room. What was written in the
+    /// last half second is lost with the process; like all that is missing it comes back from the changelog.
+    #[cfg(feature = "sled")]
+    Sled,
+}
+
 /// A store: its name, its kind with the types in it, and how it is kept.
 ///
 /// ```
@@ -33,6 +46,7 @@ pub(crate) struct StoreSettings {
     /// Empty: none was given.
     pub(crate) name: Cow<'static, str>,
     pub(crate) in_memory: bool,
+    pub(crate) engine: StoreEngine,
     pub(crate) timestamped: bool,
     pub(crate) logging: bool,
     pub(crate) caching: Option<bool>,
@@ -55,6 +69,7 @@ impl StoreSettings {
         StoreSettings {
             name,
             in_memory: false,
+            engine: StoreEngine::Fjall,
             timestamped: false,
             logging: true,
             caching: None,
@@ -116,6 +131,24 @@ impl<S> Store<S> {
     #[must_use]
     pub const fn persistent(mut self) -> Self {
         self.settings.in_memory = false;
+        self
+    }
+
+    /// Keeps it on disk with this engine. A store that was kept with another one before comes back from its changelog.
+    ///
+    /// ```
+    /// use anabranch::prelude::*;
+    ///
+    /// const COUNTS: Store<KeyValue<String, i64>> = Store::named("counts").persistent_in(StoreEngine::Fjall);
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream(Topic::<String, String>::new("words")).group_by_key().count_with(COUNTS);
+    /// assert!(builder.build().is_ok());
+    /// ```
+    #[must_use]
+    pub const fn persistent_in(mut self, engine: StoreEngine) -> Self {
+        self.settings.in_memory = false;
+        self.settings.engine = engine;
         self
     }
 

@@ -10,7 +10,7 @@ use super::{RepartitionTopic, TopicPattern};
 use crate::error::{Error, Result};
 use crate::policy::OnError;
 use crate::processor::{EdgeType, NodeSupplier};
-use crate::state::{GlobalRows, Globals, StoreInit, StoreSupplier};
+use crate::state::{GlobalRows, Globals, StoreEngine, StoreInit, StoreSupplier};
 use crate::topic::OffsetReset;
 
 /// Nodes, stores and internal topics: what runs.
@@ -86,6 +86,8 @@ pub(crate) struct StoreDefinition {
     pub(crate) types: EdgeType,
     pub(crate) supplier: StoreSupplier,
     pub(crate) in_memory: bool,
+    /// What keeps it on disk if it is kept there.
+    pub(crate) engine: StoreEngine,
     pub(crate) caching: bool,
     pub(crate) logging: bool,
     /// The topic it is restored from instead of a changelog of its own.

@@ -109,6 +109,7 @@ impl Topology {
             types,
             supplier: declaration.supplier,
             in_memory: settings.in_memory,
+            engine: settings.engine,
             // Kafka Streams gathers the updates of an operator's store unless told otherwise, and those of others if told.
             caching: !global
                 && settings.caching.unwrap_or(false)

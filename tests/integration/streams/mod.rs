@@ -3,7 +3,9 @@
 
 mod bad_input;
 mod beginnings;
+mod consistent;
 mod control;
+mod engines;
 mod errors;
 mod exactly_once;
 mod foreign_keys;
@@ -17,6 +19,7 @@ mod metrics;
 mod optimized;
 mod patterns;
 mod place;
+mod positions;
 mod processors;
 mod purge;
 mod queries;

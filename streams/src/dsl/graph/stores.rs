@@ -9,8 +9,8 @@ use crate::data::Data;
 use crate::processor::EdgeType;
 use crate::serdes::{Raw, Serde};
 use crate::state::{
-    GraceState, JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreSettings, StoreSupplier,
-    SuppressState, UnjoinedState, VersionedState, WindowSettings, WindowState,
+    GraceState, JoinWindowState, KeyValueState, SessionSettings, SessionState, StoreEngine, StoreSettings,
+    StoreSupplier, SuppressState, UnjoinedState, VersionedState, WindowSettings, WindowState,
 };
 use crate::topology::{StoreDefinition, StoreShape};
 
@@ -130,6 +130,7 @@ fn inner_store<K: 'static, V: 'static>(
         types: EdgeType::of::<K, V>(),
         supplier,
         in_memory: false,
+        engine: StoreEngine::default(),
         caching: false,
         logging: true,
         source_topic: None,
@@ -159,6 +160,7 @@ fn definition<K: 'static, V: 'static>(
         types: EdgeType::of::<K, V>(),
         supplier,
         in_memory: settings.in_memory,
+        engine: settings.engine,
         caching: settings.caching.unwrap_or(true),
         logging: settings.logging,
         source_topic: None,

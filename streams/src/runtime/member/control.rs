@@ -179,7 +179,7 @@ impl Member {
         let engine = loop {
             // Not again and again without a pause; and whoever reads a snapshot still holds the old one.
             host.sleep(OPEN_AGAIN).await;
-            match local_state::open_engine(&disk, directory) {
+            match local_state::open_engine(&disk, directory, &self.shared.plan().topology) {
                 Ok(engine) => break engine,
                 Err(error) if host.now() >= by => return Err(error),
                 Err(error) => tracing::warn!(%error, "it is tried again"),

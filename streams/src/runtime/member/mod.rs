@@ -38,6 +38,7 @@ use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
+use crate::state::Globals;
 use crate::task::TaskConfig;
 
 /// A batch of this size is sent without waiting for more.
@@ -156,6 +157,7 @@ impl Member {
         {
             tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
         }
+        *shared.globals.lock() = Globals::default();
         drop((task_config, directory));
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
         if let Some(stop) = reply {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anabranch_client::{OffsetAndMetadata, TopicPartition};
+use anabranch_client::TopicPartition;
 use tokio::sync::oneshot;
 
 use super::{BATCH_BYTES, Member, Shared};
@@ -80,14 +80,13 @@ impl Member {
     async fn promote(&mut self, id: TaskId) -> Result<()> {
         let inputs = self.inputs(id);
         let committed = self.committed(&inputs).await?;
-        let metadata = committed.into_iter().map(|(input, offset)| (input.topic, offset.metadata)).collect();
         let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
         if let Some(progress) = self.holdings.progress(id) {
             self.holdings.opened(id, Role::Active, progress);
         }
         self.wait_for_state(id);
         self.watch_lags(id);
-        self.tell(worker, ToWorker::Promote { task: id, committed: metadata });
+        self.tell(worker, ToWorker::Promote { task: id, committed });
         Ok(())
     }
 
@@ -130,10 +129,7 @@ impl Member {
     }
 
     /// What the group has committed for partitions. A transaction that is not decided yet is waited for.
-    pub(super) async fn committed(
-        &self,
-        inputs: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
+    pub(super) async fn committed(&self, inputs: &[TopicPartition]) -> Result<Offsets> {
         let Shared { client, application_id, .. } = &*self.shared;
         let committed = client.admin().stable_offsets(application_id, Some(inputs)).await;
         committed.map_err(|error| client_error("asking for committed offsets", error))
@@ -166,8 +162,9 @@ impl Member {
         }
         let inputs = self.inputs(id);
         task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
+        let mut committed = Offsets::new();
         if role == Role::Active {
-            let committed = self.committed(&inputs).await?;
+            committed = self.committed(&inputs).await?;
             for (input, offset) in &committed {
                 task.resume(&input.topic, &offset.metadata);
             }
@@ -181,6 +178,7 @@ impl Member {
             changelogs: self.changelogs.clone(),
             listener: self.restore_listener.clone(),
             metrics: self.shared.metrics.of_task(&id.to_string()),
+            committed,
         }))
     }
 

@@ -37,7 +37,7 @@ impl Member {
         self.close(&ended, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
         let all: Vec<TaskId> = self.shared.placed.lock().keys().copied().collect();
         for task in all {
-            self.let_read(task, Vec::new());
+            self.let_read(task, Offsets::new());
         }
         Ok(())
     }
@@ -66,8 +66,7 @@ impl Member {
                     if self.restoring.contains(task) {
                         self.pause(&new);
                     }
-                    let committed = committed.into_iter().map(|(input, at)| (input.topic, at.metadata));
-                    self.let_read(*task, committed.collect());
+                    self.let_read(*task, committed);
                 }
                 // The consumer is further than what has been processed of them.
                 false => self.seek_to_committed(&kept).await?,
@@ -91,7 +90,7 @@ impl Member {
         offsets.len() != before
     }
 
-    fn let_read(&mut self, task: TaskId, committed: Vec<(Arc<str>, String)>) {
+    fn let_read(&mut self, task: TaskId, committed: Offsets) {
         if self.holdings.open(Role::Active).contains(&task) {
             self.watch_lags(task);
         }

@@ -2,10 +2,15 @@
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_client::murmur2_partition;
+use anabranch_host::Instant;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::bound::{check, is_readable, look_ahead};
+use super::position::Position;
 use crate::data::{Data, Nullable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -13,6 +18,9 @@ use crate::runtime::assignment::user_data::Hosts;
 use crate::runtime::instance::InstanceHandle;
 use crate::serdes::{Serde, SerdeContext, SerdeError};
 use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, TaskStore};
+
+/// How long a task that is behind is left alone before it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A running application, to make a reader of its stores.
 #[doc(hidden)]
@@ -24,6 +32,12 @@ pub(super) struct Asked<K, V> {
     name: String,
     /// Whether tasks that do not process answer too.
     stale: bool,
+    /// What an answer must reflect.
+    bound: Position,
+    /// How long a task is waited for that does not.
+    patience: Duration,
+    /// What the answers have reflected.
+    seen: Mutex<Position>,
     key: Arc<dyn Serde<K>>,
     value: Arc<dyn Serde<V>>,
 }
@@ -37,6 +51,9 @@ impl<K: Data, V: Data> Asked<K, V> {
             instance,
             name: store.name().to_string(),
             stale: false,
+            bound: Position::new(),
+            patience: Duration::ZERO,
+            seen: Mutex::default(),
             key: store.settings.key_serde().unwrap_or_else(K::default_serde),
             value: store.settings.value_serde().unwrap_or_else(V::default_serde),
         };
@@ -50,9 +67,40 @@ impl<K: Data, V: Data> Asked<K, V> {
         Asked { stale: true, ..self }
     }
 
-    /// The rows, if it is a global store.
-    pub(super) fn global_rows(&self) -> Option<Arc<GlobalRows>> {
+    pub(super) fn at_least(mut self, bound: &Position) -> Self {
+        self.bound.merge(bound);
+        self
+    }
+
+    pub(super) fn wait_up_to(self, patience: Duration) -> Self {
+        Asked { patience, ..self }
+    }
+
+    /// What the answers have reflected so far.
+    pub(super) fn position(&self) -> Position {
+        self.seen.lock().clone()
+    }
+
+    fn global_rows(&self) -> Option<Arc<GlobalRows>> {
         self.instance.global_rows(&self.name)
+    }
+
+    /// The rows, if it is a global store.
+    pub(super) async fn global_rows_at_bound(&self) -> Result<Option<Arc<GlobalRows>>> {
+        let Some(rows) = self.global_rows() else { return Ok(None) };
+        let deadline = self.deadline();
+        loop {
+            let position = self.instance.global_positions(&self.name);
+            let feeds = |topic: &str| self.instance.feeds_global(topic, &self.name);
+            match check(&self.name, &position, &self.bound, |_| true, feeds) {
+                Err(error) if !self.wait(deadline, &error).await => return Err(error),
+                Err(_) => {}
+                Ok(()) => {
+                    self.seen.lock().merge(&position);
+                    return Ok(Some(rows));
+                }
+            }
+        }
     }
 
     /// Asks the tasks here until one has an answer for a serialised key.
@@ -68,9 +116,9 @@ impl<K: Data, V: Data> Asked<K, V> {
         order.extend(
             (0..tasks).map(|partition| TaskId { subtopology, partition }).filter(|task| *task != likely),
         );
-        let mut missing = None;
+        let (mut missing, deadline) = (None, self.deadline());
         for task in order {
-            match self.ask(task, question.clone()).await {
+            match self.ask(task, question.clone(), deadline).await {
                 Ok(Some(answer)) => return Ok(Some(answer)),
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Migrated => {
@@ -88,9 +136,9 @@ impl<K: Data, V: Data> Asked<K, V> {
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
     ) -> Result<Vec<T>> {
         let (subtopology, tasks) = self.tasks()?;
-        let mut answers = Vec::new();
+        let (mut answers, deadline) = (Vec::new(), self.deadline());
         for partition in 0..tasks {
-            match self.ask(TaskId { subtopology, partition }, question.clone()).await {
+            match self.ask(TaskId { subtopology, partition }, question.clone(), deadline).await {
                 Ok(answer) => answers.push(answer),
                 // Another instance's.
                 Err(error) if error.kind() == ErrorKind::Migrated => {}
@@ -117,12 +165,56 @@ impl<K: Data, V: Data> Asked<K, V> {
         found.ok_or_else(|| Error::invalid(format_args!("the topology has no store named `{}`", self.name)))
     }
 
+    /// Asks a task once it is at the bound, or until it is too late.
     async fn ask<S: TaskStore, T: Send + 'static>(
         &self,
         task: TaskId,
-        question: impl FnOnce(&mut S) -> Result<T> + Send + 'static,
+        question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
+        deadline: Instant,
     ) -> Result<T> {
+        is_readable(&self.instance, &self.name, task, &self.bound)?;
+        loop {
+            let mut answer = self.ask_now(task, question.clone()).await;
+            if is_behind(&answer) && self.stale && look_ahead(&self.instance, &self.name, task).await {
+                answer = self.ask_now(task, question.clone()).await;
+            }
+            match answer {
+                Err(error) if error.kind() == ErrorKind::NotUpToBound => {
+                    self.instance.hurry(task);
+                    if !self.wait(deadline, &error).await {
+                        return Err(error);
+                    }
+                }
+                answered => {
+                    let (answer, position) = answered?;
+                    self.seen.lock().merge(&position);
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.instance.client().host().now() + self.patience
+    }
+
+    /// Waits for a moment if a store is behind and it is not yet too late.
+    async fn wait(&self, deadline: Instant, error: &Error) -> bool {
+        let host = self.instance.client().host();
+        let goes_on = error.kind() == ErrorKind::NotUpToBound && host.now() < deadline;
+        if goes_on {
+            host.sleep(ASK_AGAIN).await;
+        }
+        goes_on
+    }
+
+    async fn ask_now<S: TaskStore, T: Send + 'static>(
+        &self,
+        task: TaskId,
+        question: impl FnOnce(&mut S) -> Result<T> + Send + 'static,
+    ) -> Result<(T, Position)> {
         let (sender, answer) = oneshot::channel();
+        let bound = self.bound.clone();
         let elsewhere =
             move || Error::new(ErrorKind::Migrated, format_args!("task {task} is not running here"));
         let name = self.name.clone();
@@ -132,7 +224,13 @@ impl<K: Data, V: Data> Asked<K, V> {
             Box::new(move |running| {
                 let answer = running.map_or_else(
                     || Err(elsewhere()),
-                    |running| running.task_mut().typed_store(&name).and_then(question),
+                    |running| {
+                        let position = running.position(&name);
+                        let of_task = |partition| partition == task.partition;
+                        check(&name, &position, &bound, of_task, |_| true)?;
+                        let answer = running.task_mut().typed_store(&name).and_then(question)?;
+                        Ok((answer, position))
+                    },
                 );
                 // Whoever asked may have given up.
                 let _ = sender.send(answer);
@@ -177,6 +275,10 @@ impl<K: Data, V: Data> Asked<K, V> {
             self.name
         ))
     }
+}
+
+fn is_behind<T>(answer: &Result<T>) -> bool {
+    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotUpToBound)
 }
 
 /// The bounds of one serialised key.

@@ -20,7 +20,7 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// the store is of another kind or other types.
     pub async fn get(&self, key: &K) -> Result<Option<V>> {
         let key = self.0.key_bytes(key)?;
-        if let Some(rows) = self.0.global_rows() {
+        if let Some(rows) = self.0.global_rows_at_bound().await? {
             let mut row = RowBuffer::default();
             return rows.get(&key, &mut row).then(|| self.0.read_value(&row.value)).transpose();
         }
@@ -62,7 +62,7 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
 
     async fn rows(&self, bounds: KeyBounds) -> Result<Vec<(K, V)>> {
         let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        if let Some(global) = self.0.global_rows() {
+        if let Some(global) = self.0.global_rows_at_bound().await? {
             let (first, last) = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
             let found = global.scan(&KeyRange::new(first, last), Order::Forward);
             rows.extend(found.into_iter().map(|(key, row)| (key, row.value)));

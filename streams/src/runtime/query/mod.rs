@@ -3,12 +3,15 @@
 //! The worker that owns a task answers between two records, from committed rows: what an abort could still undo is not
 //! shown. Answers come from the tasks of this instance; a key that another instance has is not found here.
 //!
-//! Reading order: `asked` (how a task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
+//! Reading order: `position` (what a store reflects), `bound` (what it must reflect to answer), `asked` (how a
+//! task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
 //! `session`, `versioned`; and `location` (which instance has what).
 
 mod asked;
+mod bound;
 mod key_value;
 pub(crate) mod location;
+mod position;
 mod session;
 mod versioned;
 mod window;
@@ -16,9 +19,12 @@ mod window;
 pub use asked::AskedInstance;
 pub use key_value::ReadOnlyKeyValueStore;
 pub use location::{KeyQueryMetadata, StreamsMetadata};
+pub use position::Position;
 pub use session::ReadOnlySessionStore;
 pub use versioned::ReadOnlyVersionedStore;
 pub use window::ReadOnlyWindowStore;
+
+use std::time::Duration;
 
 use asked::Asked;
 
@@ -52,6 +58,28 @@ macro_rules! queryable {
             #[must_use]
             pub fn with_stale(self) -> Self {
                 $reader(self.0.with_stale())
+            }
+
+            /// Answers only from tasks that reflect at least this of the topics that they read ([`Position`]): one's own
+            /// write, or what an earlier answer has shown. A task is held to what the bound has of its own partition. One
+            /// that is behind is asked to commit soon, and the answer is an error of the kind
+            /// [`NotUpToBound`](crate::prelude::ErrorKind::NotUpToBound): ask again.
+            #[must_use]
+            pub fn at_least(self, bound: &Position) -> Self {
+                $reader(self.0.at_least(bound))
+            }
+
+            /// Waits for so long for a task that is behind the bound.
+            #[must_use]
+            pub fn wait_up_to(self, time: Duration) -> Self {
+                $reader(self.0.wait_up_to(time))
+            }
+
+            /// What the answers reflect that this reader has given, all together. As a bound for another reader it lets
+            /// that one see nothing older, in whatever store of these tasks, on whatever instance.
+            #[must_use]
+            pub fn position(&self) -> Position {
+                self.0.position()
             }
         }
     )* };

@@ -1,8 +1,10 @@
-//! A task on its worker: the task itself, its outbox, and its state coming back (`restoring`).
+//! A task on its worker: the task itself, its outbox, its state coming back (`restoring`), and what that reflects
+//! (`position`).
 //!
 //! A standby is a task whose nodes rest: its stores follow their changelogs. When it is promoted it lacks only what has
 //! been written last; when a task is demoted its stores are followed from where its last commit has left them.
 
+mod position;
 mod restoring;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,7 @@ use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
 use anabranch_state_store::Checkpoint;
 
+pub(crate) use self::position::position_of;
 use self::restoring::LoggedStore;
 pub(crate) use self::restoring::RestoreStep;
 use super::acknowledgements::AcknowledgedOffsets;
@@ -46,6 +49,8 @@ pub(crate) struct RunningTask {
     /// Offsets last sealed, so that what has not moved is not committed again; and those of them that are committed.
     committed: Offsets,
     safe: Offsets,
+    /// What was committed before it began to process: its state reflects it once it is restored.
+    begun: Offsets,
     /// Inputs that are read again after an abort: what still comes from before is stale.
     rewinding: BTreeSet<usize>,
     /// For decompressed batches.
@@ -65,12 +70,14 @@ pub(crate) struct Opening {
     pub(crate) changelogs: Changelogs,
     pub(crate) listener: Option<RestoreListener>,
     pub(crate) metrics: TaskMetrics,
+    /// What is committed for its inputs; nothing for one that only follows.
+    pub(crate) committed: Offsets,
 }
 
 impl RunningTask {
     /// Opens a task; its state begins to come back.
     pub(crate) fn new(opening: Opening) -> Self {
-        let Opening { task, outbox, role, changelogs, listener, metrics } = opening;
+        let Opening { task, outbox, role, changelogs, listener, metrics, committed } = opening;
         let stores = task.restored_from().into_iter().map(|changelog| changelog.map(LoggedStore::new));
         let mut running = RunningTask {
             inputs: inputs_of(&task),
@@ -85,6 +92,7 @@ impl RunningTask {
             sealed: None,
             committed: Offsets::new(),
             safe: Offsets::new(),
+            begun: committed,
             rewinding: BTreeSet::new(),
             scratch: Vec::new(),
             headers: Vec::new(),
@@ -132,14 +140,18 @@ impl RunningTask {
         &mut self,
         topology: &Arc<Topology>,
         inputs: &[TopicPartition],
-        committed: &[(Arc<str>, String)],
+        committed: Offsets,
     ) {
         self.task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
-        committed.iter().for_each(|(topic, metadata)| self.task.resume_grown(topic, metadata));
+        for (input, offset) in &committed {
+            self.task.resume_grown(&input.topic, &offset.metadata);
+        }
+        self.begun.extend(committed);
         self.inputs = inputs_of(&self.task);
-        let Self { inputs, committed, safe, .. } = self;
-        committed.retain(|partition, _| inputs.contains_key(partition));
-        safe.retain(|partition, _| inputs.contains_key(partition));
+        let Self { inputs, committed, safe, begun, .. } = self;
+        for offsets in [committed, safe, begun] {
+            offsets.retain(|partition, _| inputs.contains_key(partition));
+        }
     }
 
     /// Queues fetched batches; gives how many records they are, and how many of that partition wait now.

@@ -7,6 +7,7 @@ use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, TopicPartition};
 use anabranch_state_store::Checkpoint;
 
+use super::position::FollowedPosition;
 use super::{RunningTask, corrupt};
 use crate::error::{Error, Result};
 use crate::runtime::assignment::holdings::Role;
@@ -29,6 +30,8 @@ pub(super) struct LoggedStore {
     end: Option<i64>,
     /// Records applied since the restoration began.
     restored: u64,
+    /// What it reflects while it follows.
+    pub(super) position: FollowedPosition,
 }
 
 /// What becomes of a task whose state is coming back.
@@ -60,7 +63,14 @@ impl LoggedStore {
     /// A store that is restored from this changelog.
     pub(super) fn new(changelog: StoreChangelog) -> Self {
         let next = changelog.reflected.map(|checkpoint| checkpoint.offset + 1);
-        LoggedStore { changelog, feed: None, next, end: None, restored: 0 }
+        LoggedStore {
+            changelog,
+            feed: None,
+            next,
+            end: None,
+            restored: 0,
+            position: FollowedPosition::default(),
+        }
     }
 }
 
@@ -81,9 +91,10 @@ impl RunningTask {
 
     /// Runs a standby from where it is: only what it lacks is restored. `committed` is what is committed beside the
     /// offsets of its inputs.
-    pub(crate) fn promote(&mut self, committed: &[(Arc<str>, String)]) {
+    pub(crate) fn promote(&mut self, committed: Offsets) {
         self.role = Role::Active;
-        committed.iter().for_each(|(topic, metadata)| self.task.resume(topic, metadata));
+        committed.iter().for_each(|(input, offset)| self.task.resume(&input.topic, &offset.metadata));
+        self.begun = committed;
         for store in self.stores.iter_mut().flatten() {
             store.restored = 0;
             if let Some(feed) = &store.feed {
@@ -100,6 +111,7 @@ impl RunningTask {
     /// If the nodes cannot be made anew.
     pub(crate) fn demote(mut self) -> Result<RunningTask> {
         self.suspended();
+        self.note_position();
         self.task = self.task.renewed()?;
         self.outbox.clear();
         (self.role, self.restored) = (Role::Standby, false);

@@ -46,15 +46,10 @@ pub(crate) enum ToWorker {
     /// A task to run; its state is restored first.
     Open(Box<RunningTask>),
     /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
-    Promote { task: TaskId, committed: Vec<(Arc<str>, String)> },
+    Promote { task: TaskId, committed: Offsets },
     /// A task reads these inputs of this topology from now on; with them comes what is committed beside the offsets of
     /// those that are new to it.
-    ReadTopics {
-        task: TaskId,
-        topology: Arc<Topology>,
-        inputs: Vec<TopicPartition>,
-        committed: Vec<(Arc<str>, String)>,
-    },
+    ReadTopics { task: TaskId, topology: Arc<Topology>, inputs: Vec<TopicPartition>, committed: Offsets },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
@@ -257,7 +252,7 @@ impl Worker {
             }
             ToWorker::Promote { task, committed } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.promote(&committed);
+                    task.promote(committed);
                     if task.is_restored() {
                         let task = task.id();
                         self.tell(FromWorker::Restored(task));
@@ -266,7 +261,7 @@ impl Worker {
             }
             ToWorker::ReadTopics { task, topology, inputs, committed } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.read_topics(&topology, &inputs, &committed);
+                    task.read_topics(&topology, &inputs, committed);
                 }
             }
             ToWorker::Sleep(asleep) => self.context.asleep = asleep,
