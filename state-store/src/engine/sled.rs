@@ -344,14 +344,13 @@ struct Rest {
     bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>),
 }
 
+/// A key of the snapshot, and its row if it had one.
+type Next = (Vec<u8>, Option<IVec>);
+
 impl Rest {
     /// The next key of the snapshot, and its row if it had one. The tree is looked at first: what is put aside is so
     /// before the tree is written, so a row that the tree has lost is found there.
-    fn next(
-        &mut self,
-        order: Order,
-        put_aside: &PutAside,
-    ) -> std::result::Result<Option<(Vec<u8>, Option<IVec>)>, SledError> {
+    fn next(&mut self, order: Order, put_aside: &PutAside) -> std::result::Result<Option<Next>, SledError> {
         if self.head.is_none() {
             let next = match order {
                 Order::Forward => self.tree.next(),
