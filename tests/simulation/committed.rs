@@ -13,6 +13,7 @@ pub(crate) struct Seen {
     pub(crate) key: String,
     pub(crate) value: Vec<u8>,
     pub(crate) timestamp: i64,
+    pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
 }
@@ -41,6 +42,7 @@ pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> 
             key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
             value: record.value.expect("a value").to_vec(),
             timestamp: record.timestamp,
+            topic: record.topic.to_string(),
             partition: record.partition,
             offset: record.offset,
         }));

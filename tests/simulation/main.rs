@@ -5,6 +5,7 @@
 //! `nemesis`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
 
 mod broker_process;
+mod changing_topics;
 mod checker;
 mod committed;
 mod compaction;

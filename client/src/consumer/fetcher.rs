@@ -156,12 +156,12 @@ impl Fetcher {
                 }
             }
         }
+        self.fetch_all(&mut state, now);
         let resetting = state.positions.take_resetting(now, host.wall_clock_ms());
         if !resetting.is_empty() {
             let fetcher = Arc::clone(self);
             host.spawn(async move { fetcher.look_up(resetting).await });
         }
-        self.fetch_all(&mut state, now);
         self.refresh(&mut state, now);
     }
 
@@ -298,6 +298,10 @@ impl Fetcher {
                 continue;
             };
             let topic_id = metadata.topic(&partition.name.topic).map_or(Uuid::ZERO, |topic| topic.id);
+            if !state.positions.is_read_on(&partition.name, topic_id) {
+                tracing::warn!(partition = %partition.name, "its topic was deleted and made anew");
+                continue;
+            }
             let from = FetchFrom { topic_id, leader_epoch, offset: partition.offset };
             let node = partition.read_replica.filter(|node| metadata.broker(*node).is_some());
             by_node.entry(node.unwrap_or(leader)).or_default().push((partition, from));
@@ -428,7 +432,7 @@ impl Fetcher {
                         continue;
                     };
                     if let Some((name, (turn, from))) = asked.get_key_value(name) {
-                        partitions.push((name.clone(), *turn, from.offset, data));
+                        partitions.push((name.clone(), *turn, *from, data));
                     }
                 }
             }
@@ -436,7 +440,8 @@ impl Fetcher {
         }
         // Walking the batches takes time: not under the lock.
         let read = partitions.into_iter().map(|(name, turn, from, data)| {
-            let one = self.read(&name, turn, from, data);
+            let mut one = self.read(&name, turn, from.offset, data);
+            one.chunks.iter_mut().for_each(|chunk| chunk.topic_id = from.topic_id);
             (name, one)
         });
         let partitions = read.collect();
@@ -561,6 +566,7 @@ fn chunks_of(
         next_offset,
         leader_epoch,
         bounds,
+        topic_id: Uuid::ZERO,
     };
     let mut chunks = Vec::with_capacity(runs.len().max(1));
     let mut fetch_offset = from;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anabranch_protocol::Uuid;
 use anabranch_protocol::records::{Batches, HeadersRef, RecordRef, batches};
 use bytes::Bytes;
 
@@ -55,6 +56,8 @@ pub struct FetchedBatches {
     pub leader_epoch: i32,
     /// What the leader said of the log.
     pub bounds: LogBounds,
+    /// The topic's id, zero if it has none: another topic of the same name has another.
+    pub topic_id: Uuid,
 }
 
 /// Decodes the records of a run of batches, one batch at a time, from its fetch offset on.
@@ -180,6 +183,7 @@ mod tests {
             next_offset: 12,
             leader_epoch: -1,
             bounds: LogBounds { high_watermark: 12, last_stable_offset: 12, log_start_offset: 0 },
+            topic_id: Uuid::ZERO,
         }
     }
 

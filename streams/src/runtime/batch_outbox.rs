@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use anabranch_client::records::{BatchBuilder, Compression};
-use anabranch_client::{Client, murmur2_partition};
+use anabranch_client::{Client, ErrorCode, Uuid, murmur2_partition};
 use bytes::BytesMut;
 
 use crate::error::{Error, Result};
@@ -66,6 +66,23 @@ impl BatchOutbox {
             ready: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+
+    /// The ids of topics as far as the client has heard; zero of one that is gone. Topics of brokers without ids, and those
+    /// that nobody has asked for, are left out.
+    pub(crate) fn topic_ids(&self, topics: impl Iterator<Item = Arc<str>>) -> Vec<(Arc<str>, Uuid)> {
+        let metadata = self.client.metadata();
+        let known = |topic: Arc<str>| {
+            let id = match metadata.topic(&topic) {
+                Some(known) => Some(known.id).filter(|id| !id.is_zero()),
+                None => {
+                    let is_gone = metadata.refusal(&topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                    is_gone.then_some(Uuid::ZERO)
+                }
+            };
+            Some((topic, id?))
+        };
+        topics.filter_map(known).collect()
     }
 
     /// Forgets everything that has not been taken.

@@ -505,6 +505,7 @@ impl Instance {
             clean_at: now,
             abandoned: false,
             deferred: Vec::new(),
+            read_from: BTreeMap::new(),
             restoring: BTreeSet::new(),
             joined: false,
         };

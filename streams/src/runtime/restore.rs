@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anabranch_client::{
-    Client, ClientError, Consumer, ConsumerConfig, ErrorKind as ClientErrorKind, FetchedBatches,
+    Client, ClientError, Consumer, ConsumerConfig, ErrorCode, ErrorKind as ClientErrorKind, FetchedBatches,
     IsolationLevel, OffsetSpec, TopicPartition,
 };
 use anabranch_host::Instant;
@@ -303,6 +303,10 @@ impl Reader {
         host.clone().spawn(async move {
             let located = loop {
                 match locate(&client, &group, &partition, goal).await {
+                    // The brokers were asked for long whether they do not have it yet.
+                    Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                        break Err(error);
+                    }
                     Err(error) if error.is_retriable() && answers.strong_count() > 0 => {
                         tracing::debug!(%partition, %error, "where a changelog ends is asked again");
                         host.sleep(TRY_AGAIN).await;

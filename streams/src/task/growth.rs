@@ -48,7 +48,7 @@ impl Task {
     }
 
     /// A partition is there that was not: of a topic that has grown, or of another one of the same name.
-    fn begin_anew(&mut self, index: usize) {
+    pub(crate) fn begin_anew(&mut self, index: usize) {
         let Input { topic, partition, source, queue_of_source, .. } = &self.inputs[index];
         let input = Input::new(Arc::clone(topic), *partition, *source, *queue_of_source);
         let mark = (input.partition_time, input.next_offset);

@@ -23,6 +23,8 @@ pub(crate) struct Input {
     pub(super) fetched: Option<(i64, i64)>,
     /// The position that was sealed last.
     pub(super) sealed: Option<i64>,
+    /// The topic that it is read from, as noted beside offsets; none if that is not known.
+    pub(super) topic_id: Option<i64>,
     /// The partition is not there, or no more: what was read of it is processed, and nothing of it is committed.
     pub(crate) is_gone: bool,
     /// How many offsets the broker has that are not here; none: it was not heard of since reading began.
@@ -44,6 +46,7 @@ impl Input {
             next_offset: None,
             fetched: None,
             sealed: None,
+            topic_id: None,
             is_gone: false,
             lag: None,
             idle_until: None,

@@ -26,5 +26,6 @@ mod record_queue;
 mod recovery;
 mod stream_task;
 
+pub(crate) use offset_metadata::{OffsetMetadata, TOPIC, noted_id};
 pub(crate) use recovery::StoreChangelog;
 pub(crate) use stream_task::{Epoch, Task, TaskConfig};

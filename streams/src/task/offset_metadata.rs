@@ -2,12 +2,30 @@
 //!
 //! Base64 of: magic 2, partition time (8 bytes), then, if there are memos, their count (4) and for each the length of
 //! its name (4), the name, its value (8). Magic 1 is the time alone.
+//!
+//! Beside the memos of nodes stand ids of topics: an offset means something only in the topic that it was read from, and
+//! only together with the changelogs that the stores were written to.
+
+use anabranch_client::Uuid;
 
 /// A partition's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OffsetMetadata {
     pub(crate) partition_time: i64,
     pub(crate) memos: Vec<(String, i64)>,
+}
+
+/// What is noted in the form of a memo and is none begins like this.
+const NOTE: &str = "__anabranch.";
+/// The topic that was read.
+pub(crate) const TOPIC: &str = "__anabranch.topic";
+/// The changelog of a store; the changelog's name comes behind.
+pub(crate) const CHANGELOG: &str = "__anabranch.changelog.";
+
+/// An id of a topic as it is noted.
+pub(crate) fn noted_id(id: Uuid) -> i64 {
+    let bytes = u128::from_be_bytes(id.0);
+    ((bytes >> 64) as u64 ^ bytes as u64).cast_signed()
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -25,6 +43,24 @@ impl OffsetMetadata {
             }
         }
         to_base64(&bytes)
+    }
+
+    /// The memos of nodes.
+    pub(crate) fn node_memos(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.memos
+            .iter()
+            .filter(|(name, _)| !name.starts_with(NOTE))
+            .map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// The id of the topic that the offset is of, if it is noted.
+    pub(crate) fn topic(&self) -> Option<i64> {
+        self.memos.iter().find(|(name, _)| name == TOPIC).map(|(_, id)| *id)
+    }
+
+    /// The changelogs that the stores were written to, by their names, and their ids.
+    pub(crate) fn changelogs(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.memos.iter().filter_map(|(name, id)| Some((name.strip_prefix(CHANGELOG)?, *id)))
     }
 
     /// `None` if the text is of another format, which is no reason to stop: the time starts anew then.

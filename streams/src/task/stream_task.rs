@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use anabranch_client::Uuid;
 use anabranch_state_store::Engine;
 
 use super::input::Input;
-use super::offset_metadata::OffsetMetadata;
+use super::offset_metadata::{CHANGELOG, OffsetMetadata, TOPIC, noted_id};
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopics, Outbox};
 use crate::processor::{
@@ -58,6 +59,8 @@ pub(crate) struct Task {
     next_epoch: u64,
     /// Something happened since the last seal.
     pub(super) dirty: bool,
+    /// What else is committed beside each offset.
+    notes: Vec<(String, i64)>,
     /// The longest time from a record's to its processing since it was last asked for.
     longest_ms: i64,
 }
@@ -139,6 +142,7 @@ impl Task {
             sealed: VecDeque::new(),
             spare: Marks::default(),
             next_epoch: 0,
+            notes: Vec::new(),
             dirty: false,
             longest_ms: 0,
         };
@@ -164,8 +168,8 @@ impl Task {
             input.partition_time = input.partition_time.max(metadata.partition_time);
         }
         self.state.stream_time = self.state.stream_time.max(metadata.partition_time);
-        for (name, value) in &metadata.memos {
-            self.state.memos.merge(name, *value);
+        for (name, value) in metadata.node_memos() {
+            self.state.memos.merge(name, value);
         }
         self.committed.note(&self.inputs, &self.state);
     }
@@ -173,6 +177,19 @@ impl Task {
     /// Puts a record at the end of an input's queue. Its bytes are copied.
     pub(crate) fn enqueue(&mut self, input: usize, record: RawInput<'_>) {
         self.inputs[input].queue.push(record);
+    }
+
+    /// Notes which topic an input is read from.
+    pub(crate) fn read_from(&mut self, input: usize, topic: Uuid) {
+        if !topic.is_zero() {
+            self.inputs[input].topic_id = Some(noted_id(topic));
+        }
+    }
+
+    /// Notes which changelogs its stores are written to: beside each offset stands what it counts on.
+    pub(crate) fn written_to(&mut self, changelogs: &[(Arc<str>, Uuid)]) {
+        let note = |(topic, id): &(Arc<str>, Uuid)| (format!("{CHANGELOG}{topic}"), noted_id(*id));
+        self.notes = changelogs.iter().map(note).collect();
     }
 
     /// Notes what a fetch of an input has covered: offsets from `from` up to `to`, whether there were records or not.
@@ -316,11 +333,13 @@ impl Task {
     /// As [`process`](Task::process).
     pub(crate) fn seal(&mut self, outbox: &mut dyn Outbox) -> Result<Sealed> {
         let epoch = self.seal_epoch(outbox)?;
-        let memos: Vec<(String, i64)> =
-            self.state.memos.known().map(|(name, value)| (name.to_owned(), value)).collect();
+        let memos = self.state.memos.known().map(|(name, value)| (name.to_owned(), value));
+        let memos: Vec<(String, i64)> = memos.chain(self.notes.iter().cloned()).collect();
         let offset = |(index, input): (usize, &mut Input)| {
             input.sealed = input.position();
-            let metadata = OffsetMetadata { partition_time: input.partition_time, memos: memos.clone() };
+            let topic = input.topic_id.map(|id| (TOPIC.to_owned(), id));
+            let memos = memos.iter().cloned().chain(topic).collect();
+            let metadata = OffsetMetadata { partition_time: input.partition_time, memos };
             Some((index, input.sealed.filter(|_| !input.is_gone)?, metadata.encode()))
         };
         let offsets = self.inputs.iter_mut().enumerate().filter_map(offset).collect();

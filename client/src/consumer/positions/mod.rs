@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::Instant;
+use anabranch_protocol::Uuid;
 
 use crate::config::AutoOffsetReset;
 use crate::error::ClientError;
@@ -73,6 +74,8 @@ struct Partition {
     not_before: Instant,
     /// A replica nearby that the leader pointed to, and until when that holds.
     read_replica: Option<(i32, Instant)>,
+    /// The topic that it was of when it was last fetched; zero if that is not known.
+    topic_id: Uuid,
 }
 
 /// A partition to fetch.
@@ -132,6 +135,7 @@ impl Positions {
                     bounds: None,
                     not_before: Instant::default(),
                     read_replica: None,
+                    topic_id: Uuid::ZERO,
                 };
                 self.partitions.insert(name.clone(), partition);
             }
@@ -358,6 +362,21 @@ impl Positions {
                 read_replica: partition.read_replica.filter(|(_, until)| *until > now).map(|(node, _)| node),
             })
             .collect()
+    }
+
+    /// Whether a partition that is about to be fetched is of the topic that it was of before. If another topic has taken
+    /// that one's name, its offsets mean nothing there: it is read from its start, since all of it is new.
+    pub(super) fn is_read_on(&mut self, name: &TopicPartition, topic_id: Uuid) -> bool {
+        let Some(partition) = self.partitions.get_mut(name) else { return false };
+        if topic_id.is_zero() {
+            return true;
+        }
+        let before = std::mem::replace(&mut partition.topic_id, topic_id);
+        let is_same = before.is_zero() || before == topic_id;
+        if !is_same {
+            self.seek_to(name, OffsetSpec::Earliest);
+        }
+        is_same
     }
 
     /// A fetch was sent.

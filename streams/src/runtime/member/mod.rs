@@ -8,13 +8,13 @@ mod lags;
 mod tasks;
 mod topics;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::records::Compression;
 use anabranch_client::{
-    ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition,
+    ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition, Uuid,
 };
 use anabranch_host::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -94,6 +94,8 @@ pub(crate) struct Member {
     pub(crate) abandoned: bool,
     /// Reads the topics of global stores, if there are any.
     pub(crate) global: Option<Reading>,
+    /// The topics that partitions are read from.
+    pub(crate) read_from: BTreeMap<TopicPartition, Uuid>,
     /// Tasks whose state is coming back.
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
@@ -217,12 +219,18 @@ impl Member {
                         self.rebalance(polled.events).instrument(span).await?;
                     }
                     self.look_around().await?;
+                    let mut anew = BTreeMap::new();
                     for fetched in polled.records {
                         let partition =
                             TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
-                        if let Some(worker) = self.worker_of(&partition) {
+                        if anew.contains_key(&partition) || self.is_of_another_topic(&partition, &fetched) {
+                            anew.insert(partition, fetched.topic_id);
+                        } else if let Some(worker) = self.worker_of(&partition) {
                             self.tell(worker, ToWorker::Records(fetched));
                         }
+                    }
+                    for (partition, topic) in anew {
+                        self.begin_anew(partition, topic).await?;
                     }
                     self.tell_lags();
                 }
@@ -346,6 +354,7 @@ impl Member {
                     self.settle();
                 }
                 RebalanceEvent::Revoked(partitions) => {
+                    self.read_from.retain(|partition, _| !partitions.contains(partition));
                     self.enter_rebalancing();
                     owned.retain(|partition| !partitions.contains(partition));
                     let gone = self.shared.plan().readers_of(&partitions);
@@ -356,6 +365,7 @@ impl Member {
                     self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
                 }
                 RebalanceEvent::Lost(partitions) => {
+                    self.read_from.retain(|partition, _| !partitions.contains(partition));
                     let tasks = self.shared.plan().readers_of(&partitions);
                     self.given_up.retain(|task| !tasks.contains(task));
                     self.enter_rebalancing();

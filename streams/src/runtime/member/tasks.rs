@@ -79,7 +79,8 @@ impl Member {
     /// Runs a task that is followed here already.
     async fn promote(&mut self, id: TaskId) -> Result<()> {
         let inputs = self.inputs(id);
-        let committed = self.committed(&inputs).await?;
+        let mut committed = self.committed(&inputs).await?;
+        self.check_committed(&mut committed).await?;
         let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
         if let Some(progress) = self.holdings.progress(id) {
             self.holdings.opened(id, Role::Active, progress);
@@ -165,11 +166,13 @@ impl Member {
         let mut committed = Offsets::new();
         if role == Role::Active {
             committed = self.committed(&inputs).await?;
+            let unread = inputs.iter().filter(|input| !committed.contains_key(input));
+            let beginnings = self.offset_resets.beginnings(&client, unread).await?;
+            self.check_committed(&mut committed).await?;
             for (input, offset) in &committed {
                 task.resume(&input.topic, &offset.metadata);
             }
-            let unread = inputs.iter().filter(|input| !committed.contains_key(input));
-            self.begin(self.offset_resets.beginnings(&client, unread).await?).await;
+            self.begin(beginnings).await;
         }
         Ok(RunningTask::new(Opening {
             task,

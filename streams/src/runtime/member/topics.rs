@@ -3,17 +3,22 @@
 //! What the leader has planned with comes with the assignment. A task that runs on reads a new topic beside the others, and
 //! commits no offsets of one that is gone, which nobody would take.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anabranch_client::{ErrorCode, TopicPartition};
+use anabranch_client::{
+    ErrorCode, FetchedBatches, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition, Uuid,
+};
+use tokio::sync::oneshot;
 
 use super::Member;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Assignment;
-use crate::runtime::worker::{Offsets, ToWorker};
+use crate::runtime::running_task::another_changelog;
+use crate::runtime::worker::{Offsets, ToWorker, client_error};
+use crate::task::{OffsetMetadata, TOPIC, noted_id};
 
 impl Member {
     /// Takes over the topics that the leader has planned with.
@@ -59,9 +64,10 @@ impl Member {
             match active.contains(task) {
                 true if new.is_empty() => {}
                 true => {
-                    let committed = self.committed(&new).await?;
+                    let mut committed = self.committed(&new).await?;
                     let unread = new.iter().filter(|input| !committed.contains_key(input));
                     let beginnings = self.offset_resets.beginnings(&self.shared.client, unread).await?;
+                    self.check_committed(&mut committed).await?;
                     self.begin(beginnings).await;
                     if self.restoring.contains(task) {
                         self.pause(&new);
@@ -71,6 +77,116 @@ impl Member {
                 // The consumer is further than what has been processed of them.
                 false => self.seek_to_committed(&kept).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Whether what was fetched of a partition is of another topic than before, which has taken that one's name.
+    pub(super) fn is_of_another_topic(
+        &mut self,
+        partition: &TopicPartition,
+        fetched: &FetchedBatches,
+    ) -> bool {
+        if fetched.topic_id.is_zero() || self.read_from.get(partition) == Some(&fetched.topic_id) {
+            return false;
+        }
+        self.read_from.insert(partition.clone(), fetched.topic_id).is_some()
+    }
+
+    /// Another topic has taken the name of the one that a partition was read from. All of it is new.
+    ///
+    /// # Errors
+    /// If it is a repartition topic: records that were on their way are lost. If the broker does not answer.
+    pub(super) async fn begin_anew(&mut self, partition: TopicPartition, topic: Uuid) -> Result<()> {
+        self.check_repartition_topic(&partition)?;
+        tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read");
+        if let Some(worker) = self.worker_of(&partition) {
+            let (reply, answer) = oneshot::channel();
+            self.tell(worker, ToWorker::BeginAnew { partition: partition.clone(), reply });
+            self.hear_until(answer).await?;
+        }
+        for (offsets, _) in &mut self.deferred {
+            offsets.remove(&partition);
+        }
+        self.read_all(partition, topic).await
+    }
+
+    /// What was on its way in a repartition topic that was deleted is lost, and nobody can bring it back.
+    fn check_repartition_topic(&self, partition: &TopicPartition) -> Result<()> {
+        let plan = self.shared.plan();
+        let is_internal = plan.internal.iter().any(|(_, topic)| *topic.name == *partition.topic);
+        match is_internal {
+            true => Err(Error::invalid(format_args!(
+                "the repartition topic `{}` was deleted and made anew, so records on their way are lost: reset the \
+                 application, or give it another application id",
+                partition.topic
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks whether committed offsets are of the topics that are there, and whether the changelogs are those that they
+    /// count on. Those of a topic that is gone, whose name another has taken, mean nothing: its start is committed instead.
+    ///
+    /// # Errors
+    /// If state or records on their way are lost; if the broker does not answer.
+    pub(super) async fn check_committed(
+        &mut self,
+        committed: &mut BTreeMap<TopicPartition, OffsetAndMetadata>,
+    ) -> Result<()> {
+        let noted = |offset: &OffsetAndMetadata| OffsetMetadata::decode(&offset.metadata);
+        let noted: Vec<_> =
+            committed.iter().filter_map(|(name, at)| Some((name.clone(), noted(at)?))).collect();
+        let read = noted.iter().filter(|(_, noted)| noted.topic().is_some()).map(|(name, _)| &*name.topic);
+        let written = noted.iter().flat_map(|(_, noted)| noted.changelogs()).map(|(changelog, _)| changelog);
+        let topics: BTreeSet<&str> = read.chain(written).collect();
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let topics: Vec<&str> = topics.into_iter().collect();
+        // What was heard of them before may be too old.
+        let described = self.shared.client.admin().describe_topics(&topics).await;
+        let described = described.map_err(|error| client_error("looking up topics", error))?;
+        let id_of = |topic: &str| match described.get(topic) {
+            Some(Ok(known)) => Some(known.id).filter(|id| !id.is_zero()),
+            _ => None,
+        };
+        let mut others = Vec::new();
+        for (partition, noted) in &noted {
+            for (changelog, id) in noted.changelogs() {
+                if id_of(changelog).is_some_and(|known| noted_id(known) != id) {
+                    return Err(another_changelog(changelog));
+                }
+            }
+            let (Some(before), Some(now)) = (noted.topic(), id_of(&partition.topic)) else { continue };
+            if noted_id(now) == before {
+                // It may yet go before the first record comes.
+                self.read_from.insert(partition.clone(), now);
+                continue;
+            }
+            self.check_repartition_topic(partition)?;
+            tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read");
+            others.push((partition.clone(), now));
+        }
+        for (partition, topic) in others {
+            committed.remove(&partition);
+            self.read_all(partition, topic).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads and commits a partition from its start.
+    async fn read_all(&mut self, partition: TopicPartition, topic: Uuid) -> Result<()> {
+        let wanted = BTreeMap::from([(partition.clone(), OffsetSpec::Earliest)]);
+        let listed = self.shared.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        for (partition, start) in listed {
+            let start =
+                start.map_err(|error| client_error(&format!("asking where {partition} begins"), error))?;
+            let memos = vec![(TOPIC.to_owned(), noted_id(topic))];
+            let metadata = OffsetMetadata { partition_time: -1, memos }.encode();
+            let start = OffsetAndMetadata::new(start.offset).with_metadata(metadata);
+            self.read_from.insert(partition.clone(), topic);
+            self.begin(Offsets::from([(partition, start)])).await;
         }
         Ok(())
     }

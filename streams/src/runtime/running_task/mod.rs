@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::records::batches;
-use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition};
+use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition, Uuid};
 use anabranch_state_store::Checkpoint;
 
 pub(crate) use self::position::position_of;
@@ -58,6 +58,8 @@ pub(crate) struct RunningTask {
     /// Encoded headers of one record.
     headers: Vec<u8>,
     metrics: TaskMetrics,
+    /// The changelogs that its stores are written to.
+    changelog_ids: Vec<(Arc<str>, Uuid)>,
     /// Dropped records that are in the metrics.
     told_drops: Drops,
 }
@@ -98,6 +100,7 @@ impl RunningTask {
             headers: Vec::new(),
             metrics,
             told_drops: Drops::default(),
+            changelog_ids: Vec::new(),
         };
         running.read_changelogs();
         running.restored = role == Role::Active && running.is_whole();
@@ -166,6 +169,7 @@ impl RunningTask {
         }
         let before = self.task.inputs()[input].buffered();
         self.task.fetched(input, fetched.fetch_offset, fetched.next_offset);
+        self.task.read_from(input, fetched.topic_id);
         for batch in batches(&fetched.records) {
             let batch = batch.and_then(|batch| batch.check_crc().map(|()| batch));
             let batch = batch.map_err(|error| corrupt(fetched, error))?;
@@ -258,6 +262,7 @@ impl RunningTask {
     /// As [`RunningTask::process`].
     pub(crate) fn seal(&mut self, wall_clock_ms: i64) -> Result<Offsets> {
         self.outbox.wall_clock_ms = wall_clock_ms;
+        self.look_for_changelogs()?;
         let sealed = self.task.seal(&mut self.outbox)?;
         self.outbox.finish_all();
         self.sealed = Some(sealed.epoch);
@@ -272,6 +277,38 @@ impl RunningTask {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether the changelogs are those that the stores have been written to so far: a commit counts on them.
+    fn look_for_changelogs(&mut self) -> Result<()> {
+        let own = self.stores.iter().flatten().filter(|store| !store.changelog.is_source);
+        let topics = own.map(|store| Arc::clone(&store.changelog.topic));
+        let known = self.outbox.topic_ids(topics);
+        for (topic, id) in &known {
+            if id.is_zero() {
+                return Err(Error::invalid(format_args!(
+                    "the changelog `{topic}` is gone: what the stores have cannot be kept"
+                )));
+            }
+            if self.changelog_ids.iter().any(|(name, before)| name == topic && before != id) {
+                return Err(another_changelog(topic));
+            }
+        }
+        if !known.is_empty() && known != self.changelog_ids {
+            self.task.written_to(&known);
+            self.changelog_ids = known;
+        }
+        Ok(())
+    }
+
+    /// Another topic has taken the name of the one that a partition was read from: what comes of it now is all new.
+    pub(crate) fn begin_anew(&mut self, partition: &TopicPartition) {
+        let Some(&input) = self.inputs.get(partition) else { return };
+        self.task.begin_anew(input);
+        self.rewinding.remove(&input);
+        self.committed.remove(partition);
+        self.safe.remove(partition);
+        self.begun.remove(partition);
     }
 
     /// The sealed epoch is committed: its undo lists are forgotten, its rows may be written behind.
@@ -398,6 +435,15 @@ fn inputs_of(task: &Task) -> BTreeMap<TopicPartition, usize> {
         .filter(|(_, input)| !input.is_gone)
         .map(|(index, input)| (TopicPartition::new(Arc::clone(&input.topic), input.partition), index))
         .collect()
+}
+
+/// What the stores had is not in this one.
+#[cold]
+pub(crate) fn another_changelog(topic: &str) -> Error {
+    Error::invalid(format_args!(
+        "the changelog `{topic}` was deleted and made anew, so the state up to the committed offsets is lost: reset the \
+         application, or give it another application id"
+    ))
 }
 
 #[cold]

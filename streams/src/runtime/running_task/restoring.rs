@@ -113,6 +113,7 @@ impl RunningTask {
         self.suspended();
         self.note_position();
         self.task = self.task.renewed()?;
+        self.changelog_ids.clear();
         self.outbox.clear();
         (self.role, self.restored) = (Role::Standby, false);
         (self.sealed, self.committed, self.safe) = (None, Offsets::new(), Offsets::new());

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
-use anabranch_client::ClientError;
+use anabranch_client::{ClientError, TopicPartition};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -114,6 +114,23 @@ impl Worker {
             self.tell(FromWorker::Resume(partition));
         }
         self.tell(FromWorker::Rewind(again));
+        Ok(())
+    }
+
+    /// Forgets the offsets of a partition whose topic was deleted and made anew, committed or not: no commit may name them
+    /// any more, also none that is under way.
+    pub(super) async fn begin_anew(&mut self, partition: &TopicPartition) -> Result<()> {
+        if !self.tasks.values().any(|task| task.reads(partition)) {
+            return Ok(());
+        }
+        if self.context.transaction.is_some() {
+            let lost = Error::new(ErrorKind::Aborted, format_args!("{partition} was deleted and made anew"));
+            self.undo(&lost).await?;
+        } else if let Some(commit) = self.commit.as_mut() {
+            let done = commit.await;
+            self.committed(done)?;
+        }
+        self.tasks.values_mut().for_each(|task| task.begin_anew(partition));
         Ok(())
     }
 

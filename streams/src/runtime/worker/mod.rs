@@ -56,6 +56,8 @@ pub(crate) enum ToWorker {
     Records(FetchedBatches),
     /// What comes of the partition from now on is read from where an abort went back to.
     Rewound(TopicPartition),
+    /// Another topic has taken the name of the one that this partition was read from.
+    BeginAnew { partition: TopicPartition, reply: oneshot::Sender<()> },
     /// So many offsets of these partitions are still to be fetched.
     Lags(Vec<(TopicPartition, i64)>),
     /// Stop processing for a while, or go on.
@@ -285,6 +287,10 @@ impl Worker {
             }
             ToWorker::Rewound(partition) => {
                 self.tasks.values_mut().for_each(|task| task.rewound(&partition));
+            }
+            ToWorker::BeginAnew { partition, reply } => {
+                self.begin_anew(&partition).await?;
+                let _ = reply.send(());
             }
             ToWorker::Lags(lags) => {
                 for (partition, lag) in &lags {

@@ -1,0 +1,277 @@
+//! Sources by pattern while topics come, go and grow, and everything else fails.
+//!
+//! Judged by what the topics hold that are there in the end, whoever has written it: each of these records comes out, exactly
+//! once under exactly once. What comes out of topics that are gone was written once, and counts agree with what came out.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_client::{Admin, NewTopic, Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::{Host, Sim, SimOptions};
+
+use crate::broker_process::BrokerProcess;
+use crate::committed::{Seen, all, number};
+use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::nemesis::{FAULTS, Nemesis};
+use crate::producers::{connect, create_topic};
+use crate::seeds::{Witness, for_each_seed};
+
+/// Things fail for so long...
+const TROUBLE: Duration = Duration::from_secs(12);
+/// ...and when all is mended, the run must come to rest within this time.
+const REST: Duration = Duration::from_secs(600);
+/// The first of them is never deleted.
+const TOPICS: [&str; 4] = ["in-a", "in-b", "in-c", "in-d"];
+const MOST_PARTITIONS: u64 = 3;
+const GROUPS: u64 = 3;
+
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    let records = builder.stream_matching(Topic::<String, String>::new("in-[a-z]+"));
+    records.to("out");
+    records
+        .repartition_with(Repartitioned::named("groups").partitions(2))
+        .group_by_key()
+        .count()
+        .updates()
+        .to("counts");
+    builder.build().expect("a valid topology")
+}
+
+/// What a run is like; from the seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    instances: usize,
+    threads: usize,
+    standbys: u64,
+    commit_interval_ms: u64,
+    guarantee: Guarantee,
+    /// Whether topics are deleted too.
+    deletes: bool,
+}
+
+impl Setting {
+    fn draw(host: &Host) -> Setting {
+        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
+        Setting {
+            instances: one_of(&[1, 2, 2]) as usize,
+            threads: one_of(&[1, 2]) as usize,
+            standbys: one_of(&[0, 1]),
+            commit_interval_ms: one_of(&[10, 100, 1000]),
+            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
+            deletes: host.random_below(2) == 0,
+        }
+    }
+
+    fn streams(&self, host: &Host) -> Streams {
+        let streams = Streams::new("changing", topology())
+            .threads(self.threads)
+            .guarantee(self.guarantee)
+            .config("num.standby.replicas", self.standbys)
+            .config("metadata.max.age.ms", 500)
+            .config("commit.interval.ms", self.commit_interval_ms);
+        of_the_world(streams, host)
+    }
+
+    /// Where anything may fail.
+    fn nodes_in_trouble(&self) -> Vec<String> {
+        let instances = that_may_stand_still(self.instances, self.guarantee);
+        ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
+    }
+}
+
+/// Sends records to topics that may be there until the trouble is over and the fate of each is known. How many.
+async fn write(host: Host) -> i64 {
+    let client = connect(&host).await;
+    // What a topic that is gone holds up is given up soon.
+    let config = ProducerConfig { delivery_timeout_ms: 5000, ..ProducerConfig::default() };
+    let producer = Producer::new(&client, ProducerConfig { max_block_ms: 200, ..config })
+        .expect("a valid configuration");
+    let mut fates = Vec::new();
+    let mut sent = 0i64;
+    while host.now().since_start() < TROUBLE {
+        let topic = TOPICS[host.random_below(TOPICS.len() as u64) as usize];
+        let (key, value) = (format!("k{}", host.random_below(GROUPS)), sent.to_string());
+        let record = ProducerRecord::new(topic).key(key.as_bytes()).value(value.as_bytes());
+        let partition = host.random_below(MOST_PARTITIONS) as i32;
+        let known = client.metadata().partition_count(topic).unwrap_or(1);
+        if let Ok(delivery) = producer.send(record.partition(partition % known)).await {
+            fates.push(delivery);
+        }
+        sent += 1;
+        host.sleep(Duration::from_millis(host.random_below(80))).await;
+    }
+    futures::future::join_all(fates).await;
+    sent
+}
+
+/// How many partitions a topic has; none if it is not there.
+async fn partitions(admin: &Admin, topic: &str) -> Option<i32> {
+    loop {
+        match admin.describe_topics(&[topic]).await.map(|mut all| all.remove(topic)) {
+            Ok(Some(Ok(topic))) => return i32::try_from(topic.partitions.len()).ok(),
+            Ok(Some(Err(error))) if !error.is_retriable() || error.code().is_some() => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Makes topics, lets them grow, deletes them.
+async fn change(sim: &Sim, setting: &Setting, witness: &RefCell<Witness>) {
+    let host = sim.node("operator of topics");
+    let admin = connect(&host).await.admin();
+    let mut made = BTreeSet::new();
+    loop {
+        host.sleep(Duration::from_millis(host.random_below(2000))).await;
+        if host.now().since_start() >= TROUBLE {
+            return;
+        }
+        let topic = TOPICS[host.random_below(TOPICS.len() as u64) as usize];
+        // What is not answered may have happened all the same.
+        let done = match partitions(&admin, topic).await {
+            None => {
+                let new = NewTopic::new(topic, 1 + host.random_below(2) as i32);
+                let again = !made.insert(topic);
+                let results = admin.create_topics(&[new]).await;
+                let what = if again { "topic that comes again" } else { "topic that comes" };
+                results.is_ok_and(|mut all| all.remove(topic).is_some_and(|r| r.is_ok())).then_some(what)
+            }
+            Some(_) if setting.deletes && topic != TOPICS[0] && host.random_below(2) == 0 => {
+                let results = admin.delete_topics(&[topic]).await;
+                results
+                    .is_ok_and(|mut all| all.remove(topic).is_some_and(|r| r.is_ok()))
+                    .then_some("topic that goes")
+            }
+            Some(count) if (count as u64) < MOST_PARTITIONS => {
+                admin.create_partitions(topic, count + 1).await.is_ok().then_some("topic that grows")
+            }
+            Some(_) => None,
+        };
+        if let Some(done) = done {
+            println!("{:?} {done}: {topic}", sim.now().since_start());
+            witness.borrow_mut().saw(done);
+        }
+    }
+}
+
+/// Processes what is left to process, however often it must be started.
+async fn process_the_rest(host: &Host, setting: &Setting) {
+    loop {
+        let rest = async {
+            let running = setting.streams(host).start().await?;
+            running.drain().await?;
+            running.close().await
+        };
+        match rest.await {
+            Ok(()) => return,
+            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
+        }
+        host.sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn text(seen: &Seen) -> String {
+    String::from_utf8(seen.value.clone()).expect("text")
+}
+
+fn judge(there: &[Seen], out: &[Seen], counts: &[Seen], sent: i64, guarantee: Guarantee) {
+    let mut came: BTreeMap<String, usize> = BTreeMap::new();
+    let mut by_key: BTreeMap<String, i64> = BTreeMap::new();
+    for record in out {
+        *came.entry(text(record)).or_default() += 1;
+        *by_key.entry(record.key.clone()).or_default() += 1;
+    }
+    let missing = there.iter().filter(|record| !came.contains_key(&text(record)));
+    let missing: Vec<String> =
+        missing.map(|r| format!("{} at {}-{}@{}", text(r), r.topic, r.partition, r.offset)).collect();
+    assert!(missing.is_empty(), "never came out: {missing:?}");
+    for value in came.keys() {
+        assert!(value.parse::<i64>().is_ok_and(|value| value < sent), "{value} was never sent");
+    }
+    let counted: BTreeMap<String, i64> =
+        counts.iter().map(|count| (count.key.clone(), number(&count.value))).collect();
+    match guarantee {
+        ExactlyOnce => {
+            let twice: Vec<_> = came.iter().filter(|(_, times)| **times > 1).collect();
+            assert!(twice.is_empty(), "came out more than once: {twice:?}");
+            assert_eq!(counted, by_key, "counts (left) are those of what came out (right)");
+        }
+        AtLeastOnce => {
+            let mut least: BTreeMap<String, i64> = BTreeMap::new();
+            there.iter().for_each(|record| *least.entry(record.key.clone()).or_default() += 1);
+            for (key, least) in &least {
+                assert!(
+                    counted.get(key).is_some_and(|counted| counted >= least),
+                    "{key}: {least}, {counted:?}"
+                );
+            }
+        }
+    }
+}
+
+/// A whole run, judged. Gives how many records were there in the end.
+fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
+    witness.borrow_mut().begin_seed();
+    let setting = Setting::draw(&sim.node("setting"));
+    println!("seed {}: {setting:?}", sim.seed());
+    let work = async {
+        let broker = BrokerProcess::start(sim, &[("auto.create.topics.enable", "false")]);
+        let trouble = async {
+            let operator = sim.node("last");
+            for topic in [TOPICS[0], "out", "counts"] {
+                create_topic(&operator, topic, 1).await;
+            }
+            let nodes = setting.nodes_in_trouble();
+            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
+            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
+            let sent = tokio::select! {
+                biased;
+                (sent, ..) = async { tokio::join!(
+                    write(sim.node("writer")),
+                    Box::pin(change(sim, &setting, witness)),
+                    nemesis.run(TROUBLE),
+                    end_instances(sim, setting.instances, true, TROUBLE),
+                ) } => sent,
+                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+            };
+            nodes.iter().for_each(|node| sim.kill(node));
+            Box::pin(process_the_rest(&operator, &setting)).await;
+            let admin = connect(&operator).await.admin();
+            let mut there = Vec::new();
+            for topic in TOPICS {
+                if let Some(count) = partitions(&admin, topic).await {
+                    there.extend(all(&operator, topic, count).await);
+                }
+            }
+            let (out, counts) = (all(&operator, "out", 1).await, all(&operator, "counts", 1).await);
+            judge(&there, &out, &counts, sent, setting.guarantee);
+            there.len()
+        };
+        broker.keep_running_while(Box::pin(trouble)).await
+    };
+    let clock = sim.node("clock");
+    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
+    let Ok(there) = in_time else {
+        panic!("seed {}: no rest within {REST:?}", sim.seed());
+    };
+    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
+    there
+}
+
+#[test]
+fn topics_may_come_and_go_and_grow() {
+    let witness = RefCell::default();
+    let mut there = 0;
+    for_each_seed("topics_may_come_and_go_and_grow", |seed| {
+        let options = SimOptions::chaos(seed);
+        let sim = Sim::new(seed, options.clone());
+        there += run(&sim, &options, &witness);
+        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    });
+    assert!(there > 0, "nothing was written");
+    let all = ["topic that comes", "topic that comes again", "topic that goes", "topic that grows"];
+    witness.borrow().must_have_seen(all);
+}
