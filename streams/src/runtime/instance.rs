@@ -31,7 +31,7 @@ use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::task_status::TaskStatus;
 use super::topics::{self, InternalTopicSettings};
-use super::uncaught::UncaughtErrorHandler;
+use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{Question, ToInstance, ToWorker, client_error};
 use super::workers::{WorkerParts, WorkerSenders, Workers};
 use crate::error::{Error, Result};
@@ -488,6 +488,8 @@ impl Instance {
             uncaught: self.uncaught,
             asleep: false,
             given_up: BTreeSet::new(),
+            open_at: None,
+            pauses: Pauses::default(),
             ending: None,
             lags: ToldLags::default(),
             timing: Timing {

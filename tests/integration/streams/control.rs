@@ -1,6 +1,6 @@
 //! A running application under its user's control: states, workers that come and go, rest, failures, an end in time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
@@ -112,9 +112,12 @@ async fn a_paused_application_processes_nothing() -> Result<()> {
 async fn a_worker_that_fails_is_replaced() -> Result<()> {
     for guarantee in [AtLeastOnce, ExactlyOnce] {
         let app = App::new("replaced");
-        let first = AtomicBool::new(true);
+        // At once, then after a pause, then after a longer one.
+        let deadly = AtomicUsize::new(3);
         let topology = watched(&app, move |line| {
-            assert!(line != "poison" || !first.swap(false, Ordering::Relaxed), "poisoned once");
+            let fails = |left: usize| left.checked_sub(1);
+            let deadly = || deadly.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok();
+            assert!(line != "poison" || !deadly(), "poisoned for a while");
         })?;
         let asked = Arc::new(Mutex::new(String::new()));
         let noted = Arc::clone(&asked);
@@ -130,7 +133,7 @@ async fn a_worker_that_fails_is_replaced() -> Result<()> {
         count(&running, app.lines(), &["a", "poison", "b", "poison"]).await?;
         let counts = counted(&running).await?;
         assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 1), ("poison", 2)]), "{guarantee:?}");
-        assert!(asked.lock().expect("not poisoned").contains("poisoned once"));
+        assert!(asked.lock().expect("not poisoned").contains("poisoned for a while"));
         assert_eq!(running.threads(), 1);
         running.close().await?;
     }

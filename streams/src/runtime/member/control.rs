@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anabranch_client::TopicPartition;
+use anabranch_host::Instant;
 use tokio::sync::oneshot;
 
 use super::{Member, Shared};
@@ -136,7 +137,9 @@ impl Member {
                 let tasks = self.tasks_on(worker);
                 self.workers.forget(worker).await;
                 self.workers.start(self.asleep)?;
-                self.reopen(&tasks).await
+                let at = self.pauses.try_again_at(self.shared.client.host().now());
+                self.open_later(tasks, at);
+                Ok(())
             }
             UncaughtErrorAnswer::ShutdownApplication => {
                 self.holdings.ask_to_shut_down();
@@ -158,7 +161,8 @@ impl Member {
             drop_stores(&*engine, task)?;
             drop(engine);
             self.workers.start(self.asleep)?;
-            return self.reopen(&tasks).await;
+            self.open_later(tasks, self.shared.client.host().now());
+            return Ok(());
         }
         drop(engine);
         // Stores of global tables are open in a reader that cannot be replaced.
@@ -189,7 +193,8 @@ impl Member {
         for _ in numbers {
             self.workers.start(self.asleep)?;
         }
-        self.reopen(&tasks).await
+        self.open_later(tasks, host.now());
+        Ok(())
     }
 
     /// Ends soon, since the leader says that the application ends everywhere. Until then this instance asks for it too, so
@@ -203,19 +208,36 @@ impl Member {
         self.ending = Some((error, by.min(leave)));
     }
 
-    /// Opens tasks anew whose worker is gone with all that it had not committed: they are read from their last commit.
-    async fn reopen(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+    /// Tasks whose worker is gone with all that it had not committed are opened anew then.
+    fn open_later(&mut self, tasks: BTreeSet<TaskId>, at: Instant) {
+        let now = self.shared.client.host().now();
         let active = self.holdings.open(Role::Active);
         for id in tasks {
-            self.shared.placed.lock().remove(id);
-            let role = if active.contains(id) { Role::Active } else { Role::Standby };
-            let now = self.shared.client.host().now();
-            self.holdings.closed(*id, self.task_config.engine.is_some(), now);
-            if role == Role::Active {
-                self.read_again(*id).await?;
+            self.shared.placed.lock().remove(&id);
+            self.restoring.remove(&id);
+            self.holdings.closed(id, self.task_config.engine.is_some(), now);
+            if active.contains(&id) {
+                let inputs = self.inputs(id);
+                self.pause(&inputs);
+                self.given_up.insert(id);
             }
-            self.place(*id, role).await?;
         }
+        // Who waits already is not passed by.
+        self.open_at = Some(self.open_at.map_or(at, |other| other.max(at)));
+    }
+
+    /// Opens tasks that waited after their worker had failed, if it is time: they are read from their last commit.
+    pub(super) async fn open_what_waits(&mut self) -> Result<()> {
+        let now = self.shared.client.host().now();
+        if self.open_at.take_if(|at| now >= *at).is_none() {
+            return Ok(());
+        }
+        // The group may have taken some away.
+        let owned = self.shared.plan().readers_of(&self.consumer.assignment());
+        self.given_up.retain(|task| owned.contains(task));
+        self.open_what_is_left().await?;
+        self.follow_standbys().await?;
+        self.settle();
         Ok(())
     }
 
@@ -275,11 +297,17 @@ impl Member {
         Ok(())
     }
 
-    /// Opens tasks that were given up and that the group has left here, since nobody else takes them.
+    /// Opens tasks that were given up and that the group has left here, since nobody else takes them. Those of a worker
+    /// that has failed wait for their time.
     pub(super) async fn open_what_is_left(&mut self) -> Result<()> {
+        if self.open_at.is_some() {
+            return Ok(());
+        }
         let left = std::mem::take(&mut self.given_up);
         for id in &left {
             self.read_again(*id).await?;
+            let inputs = self.inputs(*id);
+            self.resume(&inputs);
         }
         self.open(&left).await
     }

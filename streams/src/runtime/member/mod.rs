@@ -33,7 +33,7 @@ use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
-use super::uncaught::UncaughtErrorHandler;
+use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
 use crate::error::{Error, Result};
@@ -74,8 +74,11 @@ pub(crate) struct Member {
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
-    /// Tasks that are assigned and that nobody here runs, since their worker does not come back.
+    /// Tasks that are assigned and that nobody here runs, since their worker does not come back, or has failed.
     pub(crate) given_up: BTreeSet<TaskId>,
+    /// When those of a worker that has failed are tried again; and how long that takes the next time.
+    pub(crate) open_at: Option<Instant>,
+    pub(crate) pauses: Pauses,
     /// Why the application is to end everywhere, and until when the group's word for it is awaited.
     pub(crate) ending: Option<(Error, Instant)>,
     /// What workers know of records that are still to be fetched.
@@ -416,6 +419,7 @@ impl Member {
             self.clean_at = now + CLEAN_EVERY.min(self.timing.cleanup_delay.max(Duration::from_secs(1)));
             self.clean(now);
         }
+        self.open_what_waits().await?;
         if let Some((error, _)) = self.ending.take_if(|(_, by)| now >= *by) {
             return Err(error);
         }
