@@ -51,6 +51,8 @@ impl Setting {
             ("consumer.session.timeout.ms", self.session.as_millis().to_string()),
             ("consumer.heartbeat.interval.ms", (self.session.as_millis() / 6).to_string()),
             ("producer.transaction.timeout.ms", "5000".to_string()),
+            // A server that is killed on a busy machine takes its time to come back.
+            ("socket.connection.setup.timeout.ms", "60000".to_string()),
             // So that changelogs are compacted, and repartition topics purged, beneath those who read them.
             ("topic.segment.ms", "1000".to_string()),
             ("topic.min.cleanable.dirty.ratio", "0.01".to_string()),
