@@ -285,6 +285,8 @@ async fn open_logs(
     let log_config = LogDirectoryConfig {
         is_ephemeral: data_dir.is_ephemeral() && flush == Flush::Os,
         max_open_files,
+        // Zero, which Kafka takes too, is as often as it can be; the disk would do nothing else.
+        checkpoint_interval: Duration::from_millis(config.log_flush_offset_checkpoint_interval_ms.max(10)),
         ..LogDirectoryConfig::new(flush, default_config)
     };
     LogDirectory::open(host, data_dir.path(), log_config)

@@ -23,7 +23,8 @@ pub(crate) struct GetOffsetsArguments {
     /// Numbers of partitions.
     #[arg(long, value_name = "N,..")]
     partitions: Option<String>,
-    /// Which offset: -1 or latest, -2 or earliest, -3 or max-timestamp, or milliseconds since 1970.
+    /// Which offset: -1 or latest, -2 or earliest, -3 or max-timestamp, -4 or earliest-local, -5 or latest-tiered, -6 or
+    /// earliest-pending-upload, or milliseconds since 1970.
     #[arg(long, value_name = "TIME", default_value = "latest", allow_hyphen_values = true)]
     time: String,
     /// Leave out the topics of coordinators.
@@ -69,12 +70,17 @@ impl Chosen {
 pub(crate) fn parse_time(text: &str) -> Result<OffsetSpec> {
     match text {
         "-1" | "latest" => Ok(OffsetSpec::Latest),
-        // There is no tiered storage, so what is local is all.
-        "-2" | "earliest" | "-4" | "earliest-local" => Ok(OffsetSpec::Earliest),
+        "-2" | "earliest" => Ok(OffsetSpec::Earliest),
         "-3" | "max-timestamp" => Ok(OffsetSpec::MaxTimestamp),
+        "-4" | "earliest-local" => Ok(OffsetSpec::EarliestLocal),
+        "-5" | "latest-tiered" => Ok(OffsetSpec::LatestTiered),
+        "-6" | "earliest-pending-upload" => Ok(OffsetSpec::EarliestPendingUpload),
         other => match other.parse() {
             Ok(timestamp) if timestamp >= 0 => Ok(OffsetSpec::Timestamp(timestamp)),
-            _ => bail!("--time: '{other}' is neither a time nor one of latest, earliest, max-timestamp"),
+            _ => bail!(
+                "--time: '{other}' is neither a time nor one of latest (-1), earliest (-2), max-timestamp (-3), \
+                 earliest-local (-4), latest-tiered (-5), earliest-pending-upload (-6)"
+            ),
         },
     }
 }

@@ -22,6 +22,12 @@ pub enum OffsetSpec {
     Latest,
     /// That of the record with the largest timestamp.
     MaxTimestamp,
+    /// That of the first record that lies with the broker, not in tiered storage.
+    EarliestLocal,
+    /// That of the last record in tiered storage; none without.
+    LatestTiered,
+    /// That of the first record that waits to be copied there; none without.
+    EarliestPendingUpload,
     /// That of the first record of this time (milliseconds since 1970) or later.
     Timestamp(i64),
 }
@@ -32,7 +38,21 @@ impl OffsetSpec {
             OffsetSpec::Latest => -1,
             OffsetSpec::Earliest => -2,
             OffsetSpec::MaxTimestamp => -3,
+            OffsetSpec::EarliestLocal => -4,
+            OffsetSpec::LatestTiered => -5,
+            OffsetSpec::EarliestPendingUpload => -6,
             OffsetSpec::Timestamp(timestamp) => timestamp,
+        }
+    }
+
+    /// The first version of ListOffsets that knows it.
+    fn since(self) -> i16 {
+        match self {
+            OffsetSpec::Latest | OffsetSpec::Earliest | OffsetSpec::Timestamp(_) => 1,
+            OffsetSpec::MaxTimestamp => 7,
+            OffsetSpec::EarliestLocal => 8,
+            OffsetSpec::LatestTiered => 9,
+            OffsetSpec::EarliestPendingUpload => 11,
         }
     }
 }
@@ -191,10 +211,9 @@ async fn ask_leader(
         timeout_ms: i32::try_from(client.config().request_timeout_ms).unwrap_or(i32::MAX),
     };
     let connection = client.connection(leader).await?;
-    if partitions.iter().any(|(.., spec)| *spec == OffsetSpec::MaxTimestamp)
-        && connection.version::<ListOffsetsRequest<'_>>(i16::MAX)? < 7
-    {
-        return Err(ClientError::invalid("the broker is too old to find the largest timestamp"));
+    let version = connection.version::<ListOffsetsRequest<'_>>(i16::MAX)?;
+    if let Some((.., spec)) = partitions.iter().find(|(.., spec)| spec.since() > version) {
+        return Err(ClientError::invalid(format!("the broker is too old to know {spec:?}")));
     }
     let answer = connection.call(&request).await?;
     let response: ListOffsetsResponse<'_> = answer.decode()?;

@@ -2,14 +2,15 @@
 
     beside_kafka.py OURS KAFKA [CASE...]
 
-Both freshly started, with the same properties (num.partitions=4, replication factors of 1, no delay of the first rebalance). It
-is for eyes: cases that still differ are told, with every difference on the error output; `run` does not include it.
+Both freshly started, with the same properties (replication factors of 1, no delay of the first rebalance): `on_kafka` does so.
+Every difference is told on the error output.
 
 Every step is asked at every version that both list. What differs by nature (ids that were drawn, ports, times, sizes, paths)
 is replaced by a mark; a topic's id keeps its identity within one broker. EXCUSED names what may differ, and why."""
 import os
 import re
 import sys
+import time
 import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -22,6 +23,10 @@ EXCUSED = [
     ("", r"\.(ErrorMessage|BatchIndexErrorMessage)$", "texts are for people, and ours say more"),
     ("", r"\[min\.insync\.replicas\]", "Kafka keeps it per cluster while it elects from eligible replicas; there is one replica here"),
     ("features", r"", "features of several brokers, of new groups and of shares are not there"),
+    ("broker_configs", r"\[(listeners|listener\.security\.protocol\.map)\]\.ReadOnly", "listeners cannot be added to a running server"),
+    ("all_broker_configs", r"\[(listeners|listener\.security\.protocol\.map)\]\.ReadOnly", "as above"),
+    ("", r"\[(log\.dirs|metadata\.log\.dir)\]", "each has its own"),
+    ("all_broker_configs", r"\[(flush|metrics\.listener|socket\.request\.timeout\.ms)\]|Configs\.length", "three keys of our own"),
     ("metadata", r"\[auto-", "a topic made on first use is there at once; Kafka says it is unknown first"),
     ("produce", r"\.LogStartOffset$", "told with an error as well"),
 ]
@@ -149,8 +154,30 @@ def differences(case, number, step, sides):
                 yield f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}"
 
 
+# What a coordinator answers that is not ready.
+NOT_READY = (14, 15, 16)
+
+
+def settle(connection):
+    """Waits until all coordinators are there: whoever comes first may be told to come again, and how often is chance."""
+    for kind, question in (
+        (0, lambda name: connection.ask("OffsetFetch", 7, GroupId=name, Topics=[])["ErrorCode"]),
+        (1, lambda name: connection.ask("EndTxn", 3, TransactionalId=name, ProducerId=1, ProducerEpoch=0, Committed=True)["ErrorCode"]),
+    ):
+        for number in range(150):
+            name = f"settle-{number}"
+            until = time.time() + 30
+            while connection.ask("FindCoordinator", 3, Key=name, KeyType=kind)["ErrorCode"] in NOT_READY or question(name) in NOT_READY:
+                assert time.time() < until, f"no coordinator of kind {kind} for {name}"
+                time.sleep(0.05)
+    while connection.ask("InitProducerId", 4, TransactionalId=None, TransactionTimeoutMs=1000)["ErrorCode"] in NOT_READY:
+        time.sleep(0.05)
+
+
 def main():
     sides = [Side(bootstrap) for bootstrap in sys.argv[1:3]]
+    for side in sides:
+        settle(side.connection)
     wanted, failed = sys.argv[3:], 0
     for case, steps in CASES:
         if wanted and case not in wanted:

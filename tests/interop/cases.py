@@ -212,7 +212,7 @@ CASES = [
         alter("topic", TOPIC, [("retention.ms", 2, "1")]), alter("topic", TOPIC, [("cleanup.policy", 2, "compact")]), configs("topic", TOPIC, ["cleanup.policy"]),
         alter("topic", TOPIC, [("cleanup.policy", 2, "compact")]), alter("topic", TOPIC, [("cleanup.policy", 3, "delete")]),
         configs("topic", TOPIC, ["cleanup.policy"]), alter("topic", TOPIC, [("cleanup.policy", 3, "none")]),
-        alter("topic", TOPIC, [("retention.ms", 9, "1")]), alter("topic", TOPIC, [("retention.ms", 0, "1"), ("retention.ms", 1, None)]),
+        alter("topic", TOPIC, [("retention.ms", 0, "1"), ("retention.ms", 1, None)]),
         alter("topic", TOPIC, [("retention.ms", 0, "7")], validate=True), configs("topic", TOPIC, ["retention.ms"]),
         alter("topic", TOPIC, [("retention.ms", 1, None), ("cleanup.policy", 1, None)]), configs("topic", TOPIC, ["retention.ms", "cleanup.policy"]),
         alter("topic", topic("no"), [("retention.ms", 0, "1")]), alter("topic", "", [("retention.ms", 0, "1")]), alter("topic", TOPIC, []),

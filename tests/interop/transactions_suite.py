@@ -208,12 +208,12 @@ def aiokafka_commits_aborts_and_sends_offsets():
 
 
 # --- while the server is killed --------------------------------------------------------------------------------------
-COUNT, SOURCE, COPY = 6000, "txn-source", "txn-copy"
+COUNT, SOURCE, COPY = 100_000, "txn-source", "txn-copy"
 
 
 def copy():
-    """Copies each record exactly once, with a transaction for every few of them."""
-    plain = Producer({"bootstrap.servers": BOOTSTRAP, "enable.idempotence": True})
+    """Copies each record exactly once, with a transaction for some hundreds of them."""
+    plain = Producer({"bootstrap.servers": BOOTSTRAP, "enable.idempotence": True, "queue.buffering.max.messages": 2 * COUNT})
     for topic in (SOURCE, COPY):
         create(topic)
     send(plain, SOURCE, *(str(n) for n in range(COUNT)))
@@ -221,7 +221,7 @@ def copy():
     reader, worker, done, round_number = consumer("txn-copier"), None, 0, 0
     reader.subscribe([SOURCE])
     while done < COUNT:
-        batch = [message for message in reader.consume(50, 5) if not message.error()]
+        batch = [message for message in reader.consume(400, 5) if not message.error()]
         if not batch:
             continue
         round_number += 1

@@ -181,7 +181,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.dirs", List, None).doc("The data directory; one."),
     ConfigKey::new("log.flush.interval.messages", Long, Some("9223372036854775807")).dynamic(),
     ConfigKey::new("log.flush.interval.ms", Long, None).dynamic(),
-    ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000")),
+    ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"))
+        .valid(Valid::AtLeast(0))
+        .doc("How often it is written down how far each log is on the disk; a start after a crash reads from there."),
     ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807")),
     ConfigKey::new("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000")),
     ConfigKey::new("log.index.interval.bytes", Int, Some("4096"))
@@ -451,6 +453,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         Class,
         Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"),
     )
+    .valid(Valid::OnlyDefault)
     .dynamic(),
     ConfigKey::new("sasl.client.callback.handler.class", Class, None),
     ConfigKey::new("sasl.enabled.mechanisms", List, Some("GSSAPI")).dynamic(),

@@ -61,7 +61,7 @@ pub(super) fn handle(
         outcomes.push(Outcome { name: topic.name, id, made });
     }
     let respond = |lost: bool| CreateTopicsResponse {
-        topics: outcomes.iter().map(|outcome| result(outcome, message.validate_only, lost)).collect(),
+        topics: outcomes.iter().map(|outcome| result(outcome, lost)).collect(),
         ..Default::default()
     };
     request.answer_after(node.metadata.settled(), &respond(false), || respond(true))
@@ -125,7 +125,7 @@ fn configs(topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
     check_topic_configs(pairs).map_err(|error| Refusal::new(ErrorCode::INVALID_CONFIG, error.to_string()))
 }
 
-fn result<'a>(outcome: &'a Outcome<'_>, validate_only: bool, lost: bool) -> CreatableTopicResult<'a> {
+fn result<'a>(outcome: &'a Outcome<'_>, lost: bool) -> CreatableTopicResult<'a> {
     let made = match &outcome.made {
         Ok(made) if !lost => made,
         Ok(_) => {
@@ -149,7 +149,7 @@ fn result<'a>(outcome: &'a Outcome<'_>, validate_only: bool, lost: bool) -> Crea
     };
     CreatableTopicResult {
         name: outcome.name,
-        topic_id: if validate_only { Uuid::ZERO } else { outcome.id },
+        topic_id: outcome.id,
         error_code: ErrorCode::NONE,
         error_message: None,
         num_partitions: made.num_partitions,

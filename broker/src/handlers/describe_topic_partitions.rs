@@ -27,6 +27,12 @@ pub(super) fn handle(
     message: DescribeTopicPartitionsRequest<'_>,
 ) -> Reply {
     let mut left = usize::try_from(message.response_partition_limit).unwrap_or(0).clamp(1, MAX_PARTITIONS);
+    if message.cursor.as_ref().is_some_and(|cursor| cursor.partition_index < 0) {
+        return request.answer(&DescribeTopicPartitionsResponse {
+            topics: message.topics.iter().map(|topic| refused(topic.name)).collect(),
+            ..Default::default()
+        });
+    }
     let image = node.metadata.image();
     let (first_topic, first_partition) = match &message.cursor {
         Some(cursor) => (cursor.topic_name, usize::try_from(cursor.partition_index).unwrap_or(0)),
@@ -62,6 +68,12 @@ pub(super) fn handle(
     request.answer_settled(node.metadata.settled(), &response)
 }
 
+/// A cursor that stands nowhere is an error of everything asked for.
+fn refused(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
+    let error_code = ErrorCode::INVALID_REQUEST;
+    DescribeTopicPartitionsResponseTopic { error_code, name: Some(name), ..Default::default() }
+}
+
 fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     let error_code = match check_name(name) {
         Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
@@ -71,6 +83,8 @@ fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
         error_code,
         name: Some(name),
         is_internal: is_internal(name),
+        // What one might do with it, if it were there.
+        topic_authorized_operations: authorization::TOPIC,
         ..Default::default()
     }
 }

@@ -66,6 +66,12 @@ impl Server {
         }
     }
 
+    /// Its number with the operating system.
+    #[allow(dead_code, reason = "of use to those who measure it")]
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
         assert!(status.success());

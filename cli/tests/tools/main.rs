@@ -159,6 +159,10 @@ fn records_and_groups_and_where_they_stand() {
     assert!(!refused.status.success());
     assert_eq!(server.tool(&["get-offsets", "--topic", "t"]), "t:0:3\n");
     assert_eq!(server.tool(&["get-offsets", "--topic", "t", "--time", "-2"]), "t:0:0\n");
+    assert_eq!(server.tool(&["get-offsets", "--topic", "t", "--time", "-4"]), "t:0:0\n");
+    for tiered in ["-5", "latest-tiered", "-6", "earliest-pending-upload"] {
+        assert_eq!(server.tool(&["get-offsets", "--topic", "t", "--time", tiered]), "", "nothing is tiered");
+    }
 
     let consume = [
         "console-consumer",

@@ -1,7 +1,10 @@
 //! What is still there after the broker has stopped and started again on its directory.
 
+use std::path::Path;
+use std::time::Duration;
+
 use anabranch_broker::{BrokerConfig, EmbeddedBroker, ErrorKind};
-use anabranch_host::Host;
+use anabranch_host::{Host, Sim, SimOptions};
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::fetch::FetchResponse;
 use anabranch_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -71,4 +74,26 @@ fn logs_without_their_metadata_are_not_thrown_away() {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(host.disk().exists(&directory.path().join("t-0/00000000000000000000.log")).unwrap());
     });
+}
+
+#[test]
+fn how_far_logs_are_on_the_disk_is_written_down_as_often_as_configured() {
+    for (interval_ms, expected) in [("1000", Some("t 0 2")), ("60000", None)] {
+        let sim = Sim::new(5, SimOptions::default());
+        let host = sim.node("broker");
+        sim.block_on(async {
+            let keys = [("log.dirs", "/data"), ("log.flush.offset.checkpoint.interval.ms", interval_ms)];
+            let config = BrokerConfig::from_pairs(keys).unwrap();
+            let broker = EmbeddedBroker::start(host.clone(), config).await.unwrap();
+            let mut raw = Raw::connect(&host, &broker).await;
+            create(&mut raw, "t", 1, &[]).await;
+            assert_eq!(produce(&mut raw, "t", batch(Compression::None, &["a", "b"])).await.base_offset, 0);
+            host.sleep(Duration::from_secs(5)).await;
+            let file = Path::new("/data/recovery-point-offset-checkpoint");
+            let text =
+                host.disk().read(file).map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
+            assert_eq!(text.lines().find(|line| line.starts_with("t ")), expected, "{interval_ms}: {text}");
+            broker.shutdown().await;
+        });
+    }
 }

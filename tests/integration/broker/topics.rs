@@ -175,6 +175,7 @@ fn every_topic_of_a_request_is_answered_the_good_and_the_bad() {
             if version >= 5 {
                 let good = &response.topics[0];
                 assert_eq!((good.num_partitions, good.replication_factor), (1, 1));
+                assert_eq!(good.topic_id != Uuid::ZERO, version >= 7, "one it might have had");
                 let configs = good.configs.as_ref().unwrap();
                 assert!(
                     configs
@@ -377,6 +378,13 @@ fn partitions_are_described_page_by_page() {
                 break;
             }
         }
+        let topics = vec![TopicRequest { name: "a" }];
+        let cursor = Some(Cursor { topic_name: "a", partition_index: -1 });
+        let request = DescribeTopicPartitionsRequest { topics, response_partition_limit: 2, cursor };
+        let answer = raw.call(0, &request).await;
+        let response: DescribeTopicPartitionsResponse<'_> = answer.decode();
+        let refused = &response.topics[0];
+        assert_eq!((refused.error_code, refused.partitions.len()), (ErrorCode::INVALID_REQUEST, 0));
         let page = |topics: &[(&str, &[i32])]| -> Vec<(String, Vec<i32>)> {
             topics.iter().map(|(name, partitions)| (name.to_string(), partitions.to_vec())).collect()
         };

@@ -68,6 +68,17 @@ fn an_empty_partition_begins_and_ends_at_nothing() {
         for number in 0..2 {
             assert_eq!(found[&TopicPartition::new(topic.as_str(), number)].as_ref().unwrap().offset, 0);
         }
+        // Nothing is in tiered storage, and nothing waits to be.
+        for (spec, expected) in [
+            (OffsetSpec::EarliestLocal, 0),
+            (OffsetSpec::LatestTiered, -1),
+            (OffsetSpec::EarliestPendingUpload, -1),
+        ] {
+            let wanted = [(TopicPartition::new(topic.as_str(), 0), spec)].into();
+            let found = admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+            let offset = found.values().next().unwrap().as_ref().unwrap().offset;
+            assert_eq!(offset, expected, "{spec:?}");
+        }
         let refusal = found[&TopicPartition::new(topic.as_str(), 2)].as_ref().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::Invalid, "{refusal}");
         admin.delete_topics(&[&topic]).await.unwrap()[&topic].as_ref().unwrap();
