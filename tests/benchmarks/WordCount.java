@@ -1,5 +1,6 @@
 // Word count in Kafka Streams: as benchmarks/word_count.rs has it, with the same topic, topology, settings and figures, and,
-// with other names, as examples/word_count.rs does. It ends when the counts come to so many words.
+// with other names, as examples/word_count.rs does. It ends when the counts come to so many words; until then it also serves
+// benchmarks/latency.rs and benchmarks/state.rs.
 //
 //   java -cp 'JARS/*' WordCount.java HOST:PORT GUARANTEE COMMIT_MS CACHE_BYTES WORDS [KEY=VALUE ...]
 //
@@ -59,11 +60,16 @@ public final class WordCount {
     long start = System.nanoTime();
     try (var streams = new KafkaStreams(builder.build(), config)) {
       streams.start();
+      boolean ready = false;
       long counted = 0;
       while (counted < words) {
         Thread.sleep(100);
         if (streams.state() == KafkaStreams.State.ERROR) System.exit(1);
         if (streams.state() != KafkaStreams.State.RUNNING) continue;
+        if (!ready) {
+          System.out.printf("Kafka Streams: ready after %.2f s, %.2f s of CPU%n", (System.nanoTime() - start) / 1e9, cpuSeconds() - cpu);
+          ready = true;
+        }
         counted = 0;
         var query = StoreQueryParameters.fromNameAndType(names.get("store"), QueryableStoreTypes.<String, Long>keyValueStore());
         try (KeyValueIterator<String, Long> all = streams.store(query).all()) {

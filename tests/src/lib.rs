@@ -1,1 +1,3 @@
-//! The harness that the test binaries share.
+//! What the test binaries and benchmarks share.
+
+pub mod server;
