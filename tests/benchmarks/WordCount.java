@@ -73,7 +73,10 @@ public final class WordCount {
         counted = 0;
         var query = StoreQueryParameters.fromNameAndType(names.get("store"), QueryableStoreTypes.<String, Long>keyValueStore());
         try (KeyValueIterator<String, Long> all = streams.store(query).all()) {
-          while (all.hasNext()) counted += all.next().value;
+          while (all.hasNext()) {
+            Long count = all.next().value;
+            counted += count == null ? 0 : count; // a row that is being written shows none
+          }
         }
       }
       double seconds = (System.nanoTime() - start) / 1e9, spent = cpuSeconds() - cpu;
