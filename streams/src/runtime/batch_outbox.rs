@@ -44,6 +44,7 @@ pub(crate) struct BatchOutbox {
     /// By [`OutTopic::index`].
     topics: Vec<TopicBatches>,
     ready: Vec<ReadyBatch>,
+    ready_bytes: usize,
     waiting: Vec<WaitingRecord>,
 }
 
@@ -64,6 +65,7 @@ impl BatchOutbox {
             wall_clock_ms: 0,
             topics: Vec::new(),
             ready: Vec::new(),
+            ready_bytes: 0,
             waiting: Vec::new(),
         }
     }
@@ -89,6 +91,7 @@ impl BatchOutbox {
     pub(crate) fn clear(&mut self) {
         self.finish_all();
         self.ready.clear();
+        self.ready_bytes = 0;
         self.waiting.clear();
     }
 
@@ -101,6 +104,7 @@ impl BatchOutbox {
                     let partition = i32::try_from(partition).unwrap_or(i32::MAX);
                     let record_count = builder.record_count();
                     let batch = builder.finish();
+                    self.ready_bytes += batch.len();
                     self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
                 }
             }
@@ -109,7 +113,13 @@ impl BatchOutbox {
 
     /// Takes the finished batches, in the order of each partition.
     pub(crate) fn take_ready(&mut self) -> Vec<ReadyBatch> {
+        self.ready_bytes = 0;
         std::mem::take(&mut self.ready)
+    }
+
+    /// Bytes of the finished batches.
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
     }
 
     /// A topic that records wait for.
@@ -204,6 +214,7 @@ impl Outbox for BatchOutbox {
                 batches.sticky = (at + 1) % count;
             }
             let partition = i32::try_from(at).unwrap_or(i32::MAX);
+            self.ready_bytes += batch.len();
             self.ready.push(ReadyBatch { topic: Arc::clone(&topic.name), partition, record_count, batch });
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Kafka Streams' configuration keys, checked by name and value.
 //!
-//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`. One that does not apply
+//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`, and one is to come there
+//! (KIP-892), `statestore.uncommitted.max.bytes`. One that does not apply
 //! here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest known name. Client
 //! settings pass through by their own names or by Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later,
 //! narrower prefix wins. `topic.` settings go to internal topics.
@@ -35,9 +36,14 @@ pub struct StreamsConfig {
     pub commit_interval_ms: u64,
     /// `statestore.cache.max.bytes`, over all workers; 0 switches caching off.
     pub cache_max_bytes: usize,
-    /// `statestore.memory.max.bytes`, over all workers: rows of stores on disk that are kept in memory as well. What the
-    /// disk has is dropped beyond it, the longest unused first. (Kafka Streams has a cache in RocksDB for each store.)
+    /// `statestore.memory.max.bytes`, over all workers: rows of stores in memory. What the disk has is dropped beyond it,
+    /// the longest unused first. Global tables, stores in memory and records that wait (suppressed, within grace, not joined
+    /// yet) are in memory alone: they take their part first, and if they take nearly all, that is logged. (Kafka Streams
+    /// has a cache in RocksDB for each store.)
     pub memory_max_bytes: usize,
+    /// `statestore.uncommitted.max.bytes` (KIP-892), over all workers: 64 MiB; `usize::MAX` (-1): no limit. What is held to
+    /// undo writes, and records that wait for a transaction, beyond it are committed at once.
+    pub uncommitted_max_bytes: usize,
     /// `num.stream.threads`: workers, each on a thread of its own.
     pub threads: usize,
     /// `state.dir`; none: state lives in memory and comes back from changelogs.
@@ -93,6 +99,7 @@ impl Default for StreamsConfig {
             commit_interval_ms: 30_000,
             cache_max_bytes: 10 * 1024 * 1024,
             memory_max_bytes: 256 * 1024 * 1024,
+            uncommitted_max_bytes: 64 * 1024 * 1024,
             threads: 1,
             state_dir: None,
             guarantee: Guarantee::AtLeastOnce,
@@ -192,6 +199,7 @@ const KNOWN: &[&str] = &[
     "state.dir",
     "statestore.cache.max.bytes",
     "statestore.memory.max.bytes",
+    "statestore.uncommitted.max.bytes",
     "task.timeout.ms",
 ];
 
@@ -215,6 +223,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("enable.auto.commit", "offsets are committed with the state that reflects them"),
     ("isolation.level", "it follows from `processing.guarantee`"),
     ("transactional.id", "each worker has one of its own"),
+    (
+        "__iq.consistency.offset.vector.enabled__",
+        "positions are always known and need no headers in changelogs: see `Position`",
+    ),
     ("dsl.store.suppliers.class", "use `Store::in_memory` or `Store::persistent`"),
 ];
 
@@ -243,6 +255,10 @@ impl StreamsConfig {
             "commit.interval.ms" => self.commit_interval_ms = number(key, value, 0, u64::MAX)?,
             "statestore.cache.max.bytes" => self.cache_max_bytes = number(key, value, 0, usize::MAX)?,
             "statestore.memory.max.bytes" => self.memory_max_bytes = number(key, value, 0, usize::MAX)?,
+            "statestore.uncommitted.max.bytes" => {
+                let bytes: i64 = number(key, value, -1, i64::MAX)?;
+                self.uncommitted_max_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            }
             "num.stream.threads" => self.threads = number(key, value, 1, 1024)?,
             "state.dir" => self.state_dir = Some(not_empty(key, value)?),
             "processing.guarantee" => {
@@ -430,6 +446,7 @@ mod tests {
             &[("processing.guarantee", "twice")],
             Err("`processing.guarantee` = `twice`: must be at_least_once or exactly_once_v2"),
         );
+        check(&[("statestore.uncommitted.max.bytes", "-1")], Ok("30000 1 10485760"));
         check(&[("max.task.idle.ms", "-1")], Ok("30000 1 10485760"));
         check(&[("application.server", "[::1]:80")], Ok("30000 1 10485760"));
         check(&[("application.server", "host")], Err("`application.server` = `host`: must be host:port"));

@@ -332,7 +332,7 @@ impl GlobalReader {
             let partition = TopicPartition::new(Arc::clone(&fetched.topic), fetched.partition);
             read.push((partition, fetched.next_offset));
         }
-        while self.task.process(RECORDS_PER_TURN, self.host.wall_clock_ms())? > 0 {}
+        while self.task.process(RECORDS_PER_TURN, usize::MAX, self.host.wall_clock_ms())? > 0 {}
         if !read.is_empty() {
             self.positions.send_modify(|positions| positions.extend(read));
         }

@@ -399,6 +399,7 @@ impl Instance {
             commit_interval: Duration::from_millis(self.config.commit_interval_ms),
             cache_max_bytes: self.config.cache_max_bytes,
             memory_max_bytes: self.config.memory_max_bytes,
+            uncommitted_max_bytes: self.config.uncommitted_max_bytes,
             buffered_records: self.config.buffered_records_per_partition,
             to_instance: to_instance.clone(),
             holdings: Arc::clone(&holdings),

@@ -20,9 +20,6 @@ use super::worker::{self, FromWorker, ToInstance, ToWorker, WorkerContext, clien
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 
-/// Undo lists and unsent records of one worker beyond this force a commit.
-const UNCOMMITTED_MAX_BYTES: usize = 64 * 1024 * 1024;
-
 /// The ways to the workers, by their numbers.
 pub(crate) type WorkerSenders = Arc<Mutex<BTreeMap<usize, mpsc::UnboundedSender<ToWorker>>>>;
 
@@ -39,6 +36,8 @@ pub(crate) struct WorkerParts {
     pub(crate) cache_max_bytes: usize,
     /// `statestore.memory.max.bytes`, of all workers together.
     pub(crate) memory_max_bytes: usize,
+    /// `statestore.uncommitted.max.bytes`, of all workers together.
+    pub(crate) uncommitted_max_bytes: usize,
     pub(crate) buffered_records: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
@@ -48,9 +47,12 @@ pub(crate) struct WorkerParts {
 /// The workers of an instance.
 pub(crate) struct Workers {
     parts: WorkerParts,
-    /// Each worker's part of the cache, and of the memory of stores on disk.
+    /// Each worker's part of the cache, of the memory of stores, and of what may be uncommitted.
     cache_bytes: Arc<AtomicUsize>,
     memory_bytes: Arc<AtomicUsize>,
+    uncommitted_bytes: Arc<AtomicUsize>,
+    /// What the stores have that all workers share.
+    shared_bytes: usize,
     senders: WorkerSenders,
     threads: BTreeMap<usize, Thread>,
     /// Threads that did not come back from user code, by the numbers that they had: these are not given again.
@@ -70,10 +72,13 @@ impl Workers {
     pub(crate) fn new(parts: WorkerParts) -> Self {
         let cache_bytes = Arc::new(AtomicUsize::new(parts.cache_max_bytes));
         let memory_bytes = Arc::new(AtomicUsize::new(parts.memory_max_bytes));
+        let uncommitted_bytes = Arc::new(AtomicUsize::new(parts.uncommitted_max_bytes));
         Workers {
             parts,
             cache_bytes,
             memory_bytes,
+            uncommitted_bytes,
+            shared_bytes: 0,
             senders: WorkerSenders::default(),
             threads: BTreeMap::new(),
             retired: BTreeMap::new(),
@@ -121,7 +126,7 @@ impl Workers {
             producer,
             transaction,
             commit_interval: self.parts.commit_interval,
-            uncommitted_max_bytes: UNCOMMITTED_MAX_BYTES,
+            uncommitted_max_bytes: Arc::clone(&self.uncommitted_bytes),
             cache_max_bytes: Arc::clone(&self.cache_bytes),
             memory_max_bytes: Arc::clone(&self.memory_bytes),
             buffered_records: self.parts.buffered_records,
@@ -154,8 +159,18 @@ impl Workers {
         let numbers = self.numbers();
         let workers = numbers.len().max(1);
         self.cache_bytes.store(self.parts.cache_max_bytes / workers, Ordering::Relaxed);
-        self.memory_bytes.store(self.parts.memory_max_bytes / workers, Ordering::Relaxed);
+        let memory = self.parts.memory_max_bytes.saturating_sub(self.shared_bytes);
+        self.memory_bytes.store(memory / workers, Ordering::Relaxed);
+        self.uncommitted_bytes.store(self.parts.uncommitted_max_bytes / workers, Ordering::Relaxed);
         self.parts.holdings.set_workers(numbers);
+    }
+
+    /// So much memory have the stores that all workers share: their own have the rest.
+    pub(crate) fn share_memory(&mut self, shared_bytes: usize) {
+        if shared_bytes != self.shared_bytes {
+            self.shared_bytes = shared_bytes;
+            self.counted();
+        }
     }
 
     /// Gives a worker no more tasks.

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anabranch_client::murmur2_partition;
 use anabranch_host::HashMap;
@@ -21,6 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How many parts the rows lie in.
 const SHARDS: usize = 32;
+
+/// What a row takes beside its bytes: a place in the map, and the heads of its three parts.
+const ROW_BYTES: usize = 96;
 
 /// Written to the engine at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -36,6 +40,8 @@ pub(crate) struct GlobalRows {
     name: Arc<str>,
     shards: Box<[RwLock<Shard>]>,
     durable: Option<Mutex<Durable>>,
+    /// Of keys and rows in memory.
+    bytes: AtomicUsize,
 }
 
 type Shard = HashMap<Vec<u8>, RowBuffer>;
@@ -55,7 +61,7 @@ impl GlobalRows {
     /// No rows yet, and kept in memory only.
     pub(crate) fn in_memory(name: &str) -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        GlobalRows { name: name.into(), shards, durable: None }
+        GlobalRows { name: name.into(), shards, durable: None, bytes: AtomicUsize::new(0) }
     }
 
     /// What an engine's store has.
@@ -173,19 +179,31 @@ impl GlobalRows {
 
     fn apply(&self, key: &[u8], row: Option<Row<'_>>) {
         let mut shard = self.shard(key).write();
+        let bytes = |row: &RowBuffer| ROW_BYTES + key.len() + row.value.len() + row.headers.len();
+        // Only one writes, so nobody sees less than nothing.
         match row {
-            Some(row) => match shard.get_mut(key) {
-                Some(place) => place.set(row),
-                None => {
-                    let mut place = RowBuffer::default();
-                    place.set(row);
-                    shard.insert(key.to_vec(), place);
-                }
-            },
+            Some(row) => {
+                let place = match shard.get_mut(key) {
+                    Some(place) => {
+                        self.bytes.fetch_sub(bytes(place), Ordering::Relaxed);
+                        place
+                    }
+                    None => shard.entry(key.to_vec()).or_default(),
+                };
+                place.set(row);
+                self.bytes.fetch_add(bytes(place), Ordering::Relaxed);
+            }
             None => {
-                shard.remove(key);
+                if let Some(removed) = shard.remove(key) {
+                    self.bytes.fetch_sub(bytes(&removed), Ordering::Relaxed);
+                }
             }
         }
+    }
+
+    /// Bytes of the rows in memory.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn shard(&self, key: &[u8]) -> &RwLock<Shard> {
@@ -217,6 +235,21 @@ mod tests {
     fn keys(rows: &GlobalRows, order: Order) -> Vec<String> {
         let all = rows.scan(&KeyRange::all(), order);
         all.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+    }
+
+    #[test]
+    fn memory_is_counted() {
+        let rows = GlobalRows::in_memory("g");
+        let count = |key: &[u8], value: Option<&[u8]>, expected: usize| {
+            rows.put(key, value.map(|value| Row::new(value, 0)));
+            assert_eq!(rows.resident_bytes(), expected);
+        };
+        count(b"a", Some(b"1234"), ROW_BYTES + 5);
+        count(b"bb", Some(b""), 2 * ROW_BYTES + 7);
+        count(b"a", Some(b"1"), 2 * ROW_BYTES + 4);
+        count(b"c", None, 2 * ROW_BYTES + 4);
+        count(b"a", None, ROW_BYTES + 2);
+        count(b"bb", None, 0);
     }
 
     #[test]

@@ -61,6 +61,10 @@ macro_rules! leave_to_rows {
             self.$($rows).+.resident_bytes()
         }
 
+        fn pinned_bytes(&self) -> usize {
+            self.$($rows).+.pinned_bytes()
+        }
+
         fn evict(&mut self, bytes: usize) {
             self.$($rows).+.evict(bytes);
         }
@@ -397,6 +401,10 @@ impl Rows {
 
     pub(super) fn resident_bytes(&self) -> usize {
         if self.has_engine { self.table.resident_bytes() } else { 0 }
+    }
+
+    pub(super) fn pinned_bytes(&self) -> usize {
+        if self.has_engine { 0 } else { self.table.resident_bytes() }
     }
 
     pub(super) fn evict(&mut self, bytes: usize) {

@@ -319,6 +319,10 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
         0
     }
 
+    fn pinned_bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
     fn evict(&mut self, _: usize) {}
 
     fn changelog(&self) -> Option<&OutTopic> {

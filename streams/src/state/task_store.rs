@@ -55,6 +55,9 @@ pub(crate) trait TaskStore: Any + Send {
     /// Bytes of rows in memory before its engine; none if memory is all that it has.
     fn resident_bytes(&self) -> usize;
 
+    /// Bytes of rows that are in memory and nowhere else, so that nothing can be forgotten of them.
+    fn pinned_bytes(&self) -> usize;
+
     /// Forgets rows that its engine has, until so many bytes are in memory.
     fn evict(&mut self, bytes: usize);
 

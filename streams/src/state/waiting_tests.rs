@@ -116,10 +116,12 @@ fn check<S: Waiting>(supplier: &StoreSupplier, seed: u64) {
         match random.below(12) {
             0 => {
                 store.commit();
+                assert_eq!(store.store.uncommitted_bytes(), 0);
                 (committed, logged) = (model.clone(), store.log().len());
             }
             1 => {
                 store.store.abort();
+                assert_eq!(store.store.uncommitted_bytes(), 0);
                 store.forget(logged);
                 model = committed.clone();
             }
@@ -131,6 +133,7 @@ fn check<S: Waiting>(supplier: &StoreSupplier, seed: u64) {
             _ => S::act(&mut store, &mut model, &mut random, step),
         }
         S::compare(&mut store.store, &model);
+        assert_eq!(store.store.resident_bytes(), 0, "nothing can be forgotten of it");
     }
 }
 
@@ -146,6 +149,28 @@ fn agrees_with_the_model<S: Waiting>(supplier: &StoreSupplier) {
 fn suppressed_updates_agree_with_the_model() {
     type Suppressed = SuppressState<String, String>;
     agrees_with_the_model::<Suppressed>(&Suppressed::supplier(Arc::new(text()), Arc::new(text())));
+}
+
+/// What waits is counted where it lies, and what an abort would bring back is counted until the commit.
+#[test]
+fn what_waits_is_counted() {
+    fn check<S: Waiting>(supplier: &StoreSupplier) {
+        let (mut random, mut model) = (Random(3), S::Model::default());
+        let mut store = Tested::<S>::new(supplier);
+        let (mut uncommitted, mut pinned) = (0, 0);
+        for step in 0..30 {
+            S::act(&mut store, &mut model, &mut random, step);
+            uncommitted = uncommitted.max(store.store.uncommitted_bytes());
+            pinned = pinned.max(store.store.pinned_bytes());
+        }
+        assert!(uncommitted > 0 && pinned > 30, "{}: {uncommitted} {pinned}", std::any::type_name::<S>());
+        store.commit();
+        assert_eq!(store.store.uncommitted_bytes(), 0);
+    }
+    let texts = || (Arc::new(text()), Arc::new(text()));
+    check::<SuppressState<String, String>>(&SuppressState::<String, String>::supplier(texts().0, texts().1));
+    check::<GraceState<String, String>>(&GraceState::<String, String>::supplier(texts().0, texts().1));
+    check::<UnjoinedState<String>>(&UnjoinedState::<String>::supplier(texts().0));
 }
 
 #[test]

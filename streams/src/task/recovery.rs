@@ -96,6 +96,11 @@ impl Task {
         self.state.stores.iter().map(|store| store.resident_bytes())
     }
 
+    /// Bytes of rows that are in memory and nowhere else, by store.
+    pub(crate) fn pinned_bytes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.state.stores.iter().map(|store| (store.name(), store.pinned_bytes()))
+    }
+
     /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
     pub(crate) fn evict(&mut self, bytes: usize) {
         self.state.stores.iter_mut().for_each(|store| store.evict(bytes));

@@ -15,6 +15,7 @@ mod growth;
 mod idling;
 mod instances;
 mod killed;
+mod memory;
 mod metrics;
 mod optimized;
 mod patterns;
@@ -25,6 +26,8 @@ mod purge;
 mod queries;
 mod restart;
 mod standbys;
+mod state_dir;
+mod told;
 mod windows;
 mod word_count;
 

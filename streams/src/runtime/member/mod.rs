@@ -404,6 +404,8 @@ impl Member {
     /// What the clock brings: another placement, state that nobody uses.
     async fn look_around(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
+        let globals = self.task_config.globals.rows().map(|(_, rows)| rows.resident_bytes()).sum();
+        self.workers.share_memory(globals);
         let caught_up = |task: &TaskId| {
             let behind = self.holdings.progress(*task).and_then(|progress| progress.behind());
             behind.is_some_and(|behind| behind <= self.timing.acceptable_lag)

@@ -30,6 +30,9 @@ use crate::processor::{Drops, RawInput, TaskId};
 use crate::task::{Epoch, Task};
 use crate::topology::Topology;
 
+/// Records between two looks at what is uncommitted.
+const RECORDS_PER_LOOK: usize = 64;
+
 /// A task that a worker drives.
 pub(crate) struct RunningTask {
     task: Task,
@@ -196,15 +199,23 @@ impl RunningTask {
         self.inputs.get(partition).map(|input| self.task.inputs()[*input].buffered())
     }
 
-    /// Processes up to `records` records; how many there were.
+    /// Processes up to `records` records, or until more than `uncommitted_max_bytes` are uncommitted; how many there were.
     ///
     /// # Errors
     /// If one fails and the policy says to stop.
-    pub(crate) fn process(&mut self, records: usize, wall_clock_ms: i64) -> Result<usize> {
+    pub(crate) fn process(
+        &mut self,
+        records: usize,
+        uncommitted_max_bytes: usize,
+        wall_clock_ms: i64,
+    ) -> Result<usize> {
         self.outbox.wall_clock_ms = wall_clock_ms;
         let mut count = 0;
         while count < records && self.task.process(wall_clock_ms, &mut self.outbox)? {
             count += 1;
+            if count % RECORDS_PER_LOOK == 0 && self.uncommitted_bytes() > uncommitted_max_bytes {
+                break;
+            }
         }
         self.tell_metrics(count);
         Ok(count)
@@ -391,13 +402,19 @@ impl RunningTask {
         self.task.resident_bytes()
     }
 
+    /// Bytes of rows that are in memory and nowhere else, by store.
+    pub(crate) fn pinned_bytes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.task.pinned_bytes()
+    }
+
     /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
     pub(crate) fn evict(&mut self, bytes: usize) {
         self.task.evict(bytes);
     }
 
+    /// Bytes held for an abort, and of records that wait for the end of the transaction before theirs.
     pub(crate) fn uncommitted_bytes(&self) -> usize {
-        self.task.uncommitted_bytes()
+        self.task.uncommitted_bytes() + self.outbox.ready_bytes()
     }
 
     pub(crate) fn pending_bytes(&self) -> usize {

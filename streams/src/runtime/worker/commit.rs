@@ -29,8 +29,7 @@ impl Worker {
         since >= self.context.commit_interval
             || (self.commit_requested && !worked)
             || self.tasks.values().any(RunningTask::commit_requested)
-            || self.tasks.values().map(RunningTask::uncommitted_bytes).sum::<usize>()
-                > self.context.uncommitted_max_bytes
+            || self.uncommitted_is_full()
             || self.is_short_of_memory()
     }
 

@@ -112,8 +112,8 @@ pub(crate) struct WorkerContext {
     /// Under exactly-once; the producer is its.
     pub(crate) transaction: Option<WorkerTransaction>,
     pub(crate) commit_interval: Duration,
-    /// Undo lists and unsent batches beyond this force a commit.
-    pub(crate) uncommitted_max_bytes: usize,
+    /// Undo lists and unsent batches beyond this force a commit; this worker's part of `statestore.uncommitted.max.bytes`.
+    pub(crate) uncommitted_max_bytes: Arc<AtomicUsize>,
     /// Rows waiting to be forwarded beyond this force a flush; this worker's part of `statestore.cache.max.bytes`.
     pub(crate) cache_max_bytes: Arc<AtomicUsize>,
     /// Rows of stores on disk that may be in memory too; this worker's part of `statestore.memory.max.bytes`.
@@ -158,6 +158,8 @@ struct Worker {
     /// Told when the commit in flight has ended.
     settling: Vec<oneshot::Sender<()>>,
     paused: BTreeSet<TopicPartition>,
+    /// When it was told last that memory is full.
+    told_of_memory: Option<Instant>,
     /// The group has given its tasks to others: nothing is processed until they are taken away.
     fenced: bool,
 }
@@ -176,6 +178,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         commit_requested: false,
         settling: Vec::new(),
         paused: BTreeSet::new(),
+        told_of_memory: None,
         fenced: false,
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
@@ -224,6 +227,7 @@ impl Worker {
             self.flush_all().await?;
         }
         if self.commit_is_due(worked) {
+            self.tell_of_full_memory();
             self.begin_commit().await?;
         }
         if let Some(error) = self.acknowledgements.error() {
@@ -353,15 +357,18 @@ impl Worker {
     async fn work(&mut self) -> Result<bool> {
         let wall_clock_ms = self.context.host.wall_clock_ms();
         let mut worked = false;
-        if self.fenced || self.context.asleep {
+        // The commit in flight makes room.
+        let waits = self.commit.is_some() && self.uncommitted_is_full();
+        if self.fenced || self.context.asleep || waits {
             return Ok(false);
         }
+        let uncommitted_max = self.context.uncommitted_max_bytes.load(Ordering::Relaxed);
         let WorkerContext { busy, host, metrics, .. } = &self.context;
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             let _span = tracing::trace_span!("process", task = %task.id()).entered();
             let began = host.now();
             busy.begin(task.id(), began);
-            let records = task.process(RECORDS_PER_TURN, wall_clock_ms)?;
+            let records = task.process(RECORDS_PER_TURN, uncommitted_max, wall_clock_ms)?;
             if records > 0 {
                 metrics.processed(records, host.now() - began);
             }
