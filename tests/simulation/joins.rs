@@ -12,6 +12,7 @@ use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
+use crate::commit_phases::CommitPhases;
 use crate::committed::{Seen, all, number};
 use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
 use crate::nemesis::{FAULTS, Nemesis};
@@ -195,7 +196,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
                 _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
             }
             nodes.iter().for_each(|node| sim.kill(node));
-            process_the_rest(&operator, &setting).await;
+            Box::pin(process_the_rest(&operator, &setting)).await;
             Outcome {
                 left: all(&operator, "left", PARTITIONS).await,
                 right: all(&operator, "right", PARTITIONS).await,
@@ -203,7 +204,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
                 counts: all(&operator, "counts", 1).await,
             }
         };
-        broker.keep_running_while(trouble).await
+        broker.keep_running_while(Box::pin(trouble)).await
     };
     let clock = sim.node("clock");
     let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
@@ -217,12 +218,17 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
 
 #[test]
 fn joins_and_windows_are_whole() {
-    let mut met = 0;
-    for_each_seed("joins_and_windows_are_whole", |seed| {
-        let options = SimOptions::chaos(seed);
-        let sim = Sim::new(seed, options.clone());
-        met += run(&sim, &options);
-        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    let (mut met, mut seeds) = (0, 0);
+    let phases = CommitPhases::default();
+    phases.watch(|| {
+        for_each_seed("joins_and_windows_are_whole", |seed| {
+            let options = SimOptions::chaos(seed);
+            let sim = Sim::new(seed, options.clone());
+            met += run(&sim, &options);
+            seeds += 1;
+            println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+        });
     });
     assert!(met > 0, "nothing has met");
+    phases.all_met(seeds);
 }

@@ -7,6 +7,7 @@
 mod broker_process;
 mod changing_topics;
 mod checker;
+mod commit_phases;
 mod committed;
 mod compaction;
 mod consumers;
@@ -16,6 +17,7 @@ mod history;
 mod identity;
 mod instances;
 mod joins;
+mod lost_topics;
 mod nemesis;
 mod poison;
 mod producers;

@@ -194,12 +194,12 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
                 host.sleep(STOP).await;
             }
             nodes.iter().for_each(|node| sim.kill(node));
-            let counts = final_counts(&host, &setting).await;
+            let counts = Box::pin(final_counts(&host, &setting)).await;
             let output = newest(&host, "counts", setting.partitions).await;
             let changelog = newest(&host, "word-count-word-counts-changelog", setting.partitions).await;
             (counts, output, changelog)
         };
-        broker.keep_running_while(trouble).await
+        broker.keep_running_while(Box::pin(trouble)).await
     };
     let clock = sim.node("clock");
     let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });

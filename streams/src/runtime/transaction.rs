@@ -117,15 +117,18 @@ impl WorkerTransaction {
                 let what = format!("the transaction's offset of {gone}");
                 return Err(ClientError::from_code(&what, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
             }
-            producer.send_offsets_to_transaction(&offsets, &group).await?;
-            match producer.commit_transaction().await {
+            in_phase("offsets", producer.send_offsets_to_transaction(&offsets, &group)).await?;
+            match in_phase("end", producer.commit_transaction()).await {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                    claim(&client, &producer).await?;
-                    match offsets.is_empty() {
-                        true => Err(ClientError::invalid("a commit without offsets has an unknown outcome")),
-                        false if are_committed(&client, &name, &offsets).await? => Ok(()),
-                        false => Err(error),
+                    in_phase("claim", claim(&client, &producer)).await?;
+                    if offsets.is_empty() {
+                        let unknown = "a commit without offsets has an unknown outcome";
+                        return Err(ClientError::invalid(unknown));
                     }
+                    let committed = are_committed(&client, &name, &offsets).await?;
+                    let found = if committed { "committed" } else { "not committed" };
+                    tracing::debug!(phase = "outcome", outcome = found, "commit");
+                    if committed { Ok(()) } else { Err(error) }
                 }
                 ended => ended,
             }
@@ -179,6 +182,22 @@ impl WorkerTransaction {
             tracing::debug!(%error, "closing a producer");
         }
     }
+}
+
+/// Tells the log when a phase of a commit begins and how it ends.
+async fn in_phase(
+    phase: &'static str,
+    work: impl Future<Output = Result<(), ClientError>>,
+) -> Result<(), ClientError> {
+    tracing::debug!(phase, outcome = "begins", "commit");
+    let done = work.await;
+    let outcome = match &done {
+        Ok(()) => "done",
+        Err(error) if error.kind() == ErrorKind::OutcomeUnknown => "unknown",
+        Err(_) => "failed",
+    };
+    tracing::debug!(phase, outcome, "commit");
+    done
 }
 
 async fn claim(client: &Client, producer: &Producer) -> Result<(), ClientError> {

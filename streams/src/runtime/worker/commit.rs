@@ -99,7 +99,9 @@ impl Worker {
         }
         if let Some(transaction) = &mut self.context.transaction {
             let undone = transaction.undo().await;
-            undone.map_err(|error| client_error("undoing a transaction", error))?;
+            undone.map_err(|error| {
+                client_error(&format!("undoing a transaction that was lost ({why})"), error)
+            })?;
             self.context.producer = transaction.producer().clone();
         }
         self.settled();
