@@ -24,9 +24,10 @@ pub use crate::processor_api::{
 pub use crate::record::{FixedKeyRecord, RawRecord, Record, RecordMetadata};
 pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
+pub use crate::runtime::position::Position;
 pub use crate::runtime::query::{
-    KeyQueryMetadata, Position, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore,
-    ReadOnlyVersionedStore, ReadOnlyWindowStore, StreamsMetadata,
+    KeyQueryMetadata, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore,
+    ReadOnlyWindowStore, StreamsMetadata,
 };
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
 pub use crate::runtime::task_status::TaskStatus;

@@ -20,7 +20,10 @@ use crate::topology::Topology;
 /// # Errors
 /// If one is in use, corrupt, of another version, or the disk fails.
 #[cfg(not(feature = "sled"))]
-pub(super) fn open(disk: &Disk, directory: &Path, _topology: &Topology) -> Result<Arc<dyn Engine>> {
+pub(super) fn open(disk: &Disk, directory: &Path, topology: &Topology) -> Result<Arc<dyn Engine>> {
+    let in_fjall =
+        |store: &crate::topology::StoreDefinition| store.engine == crate::state::StoreEngine::Fjall;
+    debug_assert!(topology.stores.iter().all(in_fjall), "there is no other");
     open_engine(disk, directory)
 }
 

@@ -24,7 +24,6 @@ use super::member::{Member, Timing, ToldLags};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
-use super::query::Position;
 use super::restore::Changelogs;
 use super::restore_listener::RestoreListener;
 use super::state::{State, StateListener};
@@ -60,7 +59,7 @@ pub(crate) struct Instance {
 /// The way to a running instance. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct InstanceHandle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the instance's task, its workers' askers and its user share.
@@ -74,7 +73,7 @@ pub(crate) struct Shared {
     /// Until it ends: what lies on disk is closed then, whoever still holds a handle.
     pub(crate) globals: Mutex<Globals>,
     /// How far the topics of the global stores are read, if there are any.
-    globals_read: Option<watch::Receiver<Positions>>,
+    pub(crate) globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
     /// Counts commits.
     pub(crate) committed: watch::Sender<u64>,
@@ -131,33 +130,6 @@ impl InstanceHandle {
         let globals = self.shared.globals.lock();
         let mut all = globals.rows();
         all.find(|(name, _)| ***name == *store).map(|(_, rows)| Arc::clone(rows))
-    }
-
-    /// The topic that brings a store of a task back, if there is one, and whether it is one that the task reads.
-    pub(crate) fn restored_from(&self, store: &str) -> Option<(String, bool)> {
-        let plan = self.shared.plan();
-        let store = plan.topology.store(store)?;
-        let topic = store.restored_from(&plan.topology, &self.shared.application_id)?;
-        Some((topic, store.source_topic.is_some()))
-    }
-
-    /// Whether records of a topic go to a global store.
-    pub(crate) fn feeds_global(&self, topic: &str, store: &str) -> bool {
-        self.shared.globals.lock().feeds(topic, store)
-    }
-
-    /// How far each partition of the topics is read that feed a global store.
-    pub(crate) fn global_positions(&self, store: &str) -> Position {
-        let mut position = Position::new();
-        if let Some(read) = &self.shared.globals_read {
-            let globals = self.shared.globals.lock();
-            for (place, next) in read.borrow().iter() {
-                if *next > 0 && globals.feeds(&place.topic, store) {
-                    position.raise(Arc::clone(&place.topic), place.partition, next - 1);
-                }
-            }
-        }
-        position
     }
 
     /// The topic that a store is logged to, and its partitions.

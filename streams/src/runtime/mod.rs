@@ -5,7 +5,7 @@
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
 //! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that
-//! every instance has whole); `metrics`, `drain`, [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
+//! every instance has whole); `metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
 //! a running application).
 
 mod acknowledgements;
@@ -25,6 +25,7 @@ mod member;
 mod metrics;
 mod partition_counts;
 mod plan;
+pub mod position;
 mod purge;
 pub mod query;
 mod restore;

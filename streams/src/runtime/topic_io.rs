@@ -9,7 +9,7 @@ use anabranch_client::{
     Producer, ProducerConfig, ProducerRecord, TopicPartition,
 };
 
-use super::query::Position;
+use super::position::Position;
 use super::worker::client_error;
 use crate::data::Item;
 use crate::error::{Error, Result};
@@ -76,7 +76,8 @@ impl<K: Item, V: Item> TopicProducer<K, V> {
     /// const LATEST: Store<KeyValue<String, String>> = Store::named("latest");
     ///
     /// # fn main() -> Result<()> {
-    /// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+    /// # let (_host, threads) = anabranch_host::Host::real(1).expect("threads");
+    /// # threads.block_on(async {
     /// let builder = StreamsBuilder::new();
     /// builder.table_with(WORDS, LATEST);
     /// let app = Streams::new("own-writes", builder.build()?).start().await?;

@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::bound::{check, is_readable, look_ahead};
-use super::position::Position;
 use crate::data::{Data, Nullable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::user_data::Hosts;
 use crate::runtime::instance::InstanceHandle;
+use crate::runtime::position::Position;
 use crate::serdes::{Serde, SerdeContext, SerdeError};
 use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, TaskStore};
 

@@ -1,13 +1,14 @@
 //! What a store must reflect before it answers, and how it is found out what a copy reflects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anabranch_client::{IsolationLevel, OffsetSpec, TopicPartition};
 
-use super::position::Position;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::instance::InstanceHandle;
+use crate::runtime::position::Position;
 use crate::runtime::running_task::position_of;
 
 /// Refuses unless `position` reaches `bound` in these partitions; topics that nobody reads for the store are refused for
@@ -107,6 +108,35 @@ pub(super) async fn look_ahead(instance: &InstanceHandle, store: &str, task: Tas
         }),
     );
     true
+}
+
+impl InstanceHandle {
+    /// The topic that brings a store of a task back, if there is one, and whether it is one that the task reads.
+    pub(crate) fn restored_from(&self, store: &str) -> Option<(String, bool)> {
+        let plan = self.shared.plan();
+        let store = plan.topology.store(store)?;
+        let topic = store.restored_from(&plan.topology, &self.shared.application_id)?;
+        Some((topic, store.source_topic.is_some()))
+    }
+
+    /// Whether records of a topic go to a global store.
+    pub(crate) fn feeds_global(&self, topic: &str, store: &str) -> bool {
+        self.shared.globals.lock().feeds(topic, store)
+    }
+
+    /// How far each partition of the topics is read that feed a global store.
+    pub(crate) fn global_positions(&self, store: &str) -> Position {
+        let mut position = Position::new();
+        if let Some(read) = &self.shared.globals_read {
+            let globals = self.shared.globals.lock();
+            for (place, next) in read.borrow().iter() {
+                if *next > 0 && globals.feeds(&place.topic, store) {
+                    position.raise(Arc::clone(&place.topic), place.partition, next - 1);
+                }
+            }
+        }
+        position
+    }
 }
 
 #[cfg(test)]

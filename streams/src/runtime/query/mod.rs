@@ -3,7 +3,7 @@
 //! The worker that owns a task answers between two records, from committed rows: what an abort could still undo is not
 //! shown. Answers come from the tasks of this instance; a key that another instance has is not found here.
 //!
-//! Reading order: `position` (what a store reflects), `bound` (what it must reflect to answer), `asked` (how a
+//! Reading order: `bound` (what it must reflect to answer), `asked` (how a
 //! task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
 //! `session`, `versioned`; and `location` (which instance has what).
 
@@ -11,7 +11,6 @@ mod asked;
 mod bound;
 mod key_value;
 pub(crate) mod location;
-mod position;
 mod session;
 mod versioned;
 mod window;
@@ -19,7 +18,6 @@ mod window;
 pub use asked::AskedInstance;
 pub use key_value::ReadOnlyKeyValueStore;
 pub use location::{KeyQueryMetadata, StreamsMetadata};
-pub use position::Position;
 pub use session::ReadOnlySessionStore;
 pub use versioned::ReadOnlyVersionedStore;
 pub use window::ReadOnlyWindowStore;
@@ -30,6 +28,7 @@ use asked::Asked;
 
 use crate::data::Data;
 use crate::error::Result;
+use crate::runtime::position::Position;
 use crate::state::{KeyValue, Sessions, Store, StoreKind, Versioned, Windows};
 
 /// A kind of store that can be asked while the application runs. Sealed, as [`StoreKind`] is.

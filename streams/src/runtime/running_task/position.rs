@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::RunningTask;
 use super::restoring::LoggedStore;
-use crate::runtime::query::Position;
+use crate::runtime::position::Position;
 use crate::runtime::worker::Offsets;
 
 /// Looks ahead that may be kept: more bring nothing, since the first is reached first.
