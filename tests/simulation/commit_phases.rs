@@ -34,8 +34,7 @@ impl CommitPhases {
         self.seen.lock().expect("no panic").get(what).copied().unwrap_or(0)
     }
 
-    /// Fails if a phase was never cut off, has never failed, or an outcome was never unknown and found both ways; unless
-    /// there were too few seeds to tell.
+    /// Fails if a phase was never cut off or has never failed, unless there were too few seeds to tell.
     pub(crate) fn all_met(&self, seeds: u64) {
         println!("in {seeds} seeds: {:?}", self.seen.lock().expect("no panic"));
         if seeds < ENOUGH_SEEDS || std::env::var("RUST_LOG").is_ok() {
@@ -48,9 +47,6 @@ impl CommitPhases {
                 "`{phase}` was never cut off"
             );
             assert!(ends[0] > 0 && ends[1] + ends[2] > 0, "`{phase}` has never failed: {ends:?}");
-        }
-        for outcome in ["end unknown", "outcome committed", "outcome not committed"] {
-            assert!(self.count(outcome) > 0, "never: {outcome}");
         }
     }
 }

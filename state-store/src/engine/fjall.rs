@@ -36,6 +36,8 @@ const NAME: &str = "fjall";
 const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
+/// How names of journals end: there is always one.
+const JOURNAL: &str = ".jnl";
 const HEAD: u8 = 0;
 const ROW: u8 = 1;
 
@@ -86,6 +88,13 @@ impl FjallEngine {
         // would stumble over what it left.
         if disk.exists(&path).map_err(io)? && !disk.exists(&path.join(MARKER)).map_err(io)? {
             disk.remove_dir_all(&path).map_err(io)?;
+        }
+        // fjall would make a journal anew, and its snapshots would not see what the tables have.
+        if disk.exists(&path).map_err(io)?
+            && !disk.read_dir(&path).map_err(io)?.iter().any(|entry| entry.name.ends_with(JOURNAL))
+        {
+            let detail = "its journal is gone".to_owned();
+            return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
         }
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
@@ -436,7 +445,7 @@ fn engine_error(action: &'static str) -> impl Fn(Box<dyn std::error::Error + Sen
 /// fjall's errors by what the caller must do: those of a store, or of the whole database. What cannot be told apart from
 /// a failing disk is the disk's.
 fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, error: FjallError) -> Error {
-    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    use std::io::ErrorKind::{AlreadyExists, InvalidData, InvalidInput, NotFound, UnexpectedEof};
     let other_version = |found: String| {
         let what = format!("the database in {}", directory.display());
         Error::OtherVersion { what, found, known: "3".to_owned() }
@@ -446,9 +455,12 @@ fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, erro
         FjallError::InvalidVersion(Some(version)) => other_version(version.to_string()),
         FjallError::Storage(LsmError::InvalidVersion(version)) => other_version(version.to_string()),
         FjallError::Poisoned | FjallError::KeyspaceDeleted => engine_error(action)(error.into()),
-        // Files that end too early or are not there are damage; anything else is the disk's.
+        // Files that end too early, are not there, or are where none should be are damage; anything else is the disk's.
         FjallError::Storage(LsmError::Io(ref io)) | FjallError::Io(ref io)
-            if !matches!(io.kind(), InvalidData | NotFound | UnexpectedEof) =>
+            if !matches!(
+                io.kind(),
+                AlreadyExists | InvalidData | InvalidInput | NotFound | UnexpectedEof
+            ) =>
         {
             engine_error(action)(error.into())
         }

@@ -133,4 +133,6 @@ pub trait EngineScan: Send {
 }
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;

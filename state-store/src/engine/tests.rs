@@ -21,7 +21,7 @@ use crate::{Context, KeyValueTable, TableOptions};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn write(
+pub(super) fn write(
     store: &mut dyn EngineStore,
     rows: &[(Vec<u8>, Option<Vec<u8>>)],
     checkpoint: Option<Checkpoint>,
@@ -308,7 +308,7 @@ fn a_damaged_journal_is_told_or_is_an_earlier_one() {
     assert_eq!(error.kind(), ErrorKind::CorruptStore);
 }
 
-fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {
+pub(super) fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {
     FjallEngine::open(&host.disk(), directory, FjallOptions { cache_bytes: 1 << 20, memtable_bytes: 1 << 16 })
 }
 
