@@ -139,36 +139,6 @@ impl Instance {
         }
     }
 
-    /// A file of the state it keeps on disk is cut short, is gone, or has bytes that nobody wrote.
-    pub(crate) fn damage_state(&self, dice: &mut fastrand::Rng) {
-        let mut files = Vec::new();
-        let mut directories = vec![self.directory.clone()];
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let path = entry.path();
-                match path.is_dir() {
-                    true => directories.push(path),
-                    false => files.push(path),
-                }
-            }
-        }
-        // Who it is, and of which version, are told by files of their own: other ones are another instance's.
-        files.retain(|path| {
-            !["process-id", "version", "lock", ".lock"].iter().any(|name| path.ends_with(name))
-        });
-        files.sort();
-        let Some(path) = dice.choice(files) else { return };
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = dice.usize(0..bytes.len() + 1);
-        println!("damaged at {at} of {}: {}", bytes.len(), path.display());
-        match dice.u32(0..3) {
-            0 => return std::fs::remove_file(&path).unwrap(),
-            1 => bytes.truncate(at),
-            _ => bytes[at..].iter_mut().take(64).for_each(|byte| *byte = dice.u8(..)),
-        }
-        std::fs::write(&path, bytes).unwrap();
-    }
-
     /// Waits until the process that was started last has all its tasks.
     pub(crate) async fn started(&mut self, host: &Host) {
         let answer = self.answer(host, "start").await;
