@@ -168,11 +168,11 @@ fn long_keys_are_in_order(engine: &dyn Engine) {
     let mut store = engine.open_store("0_0/long").expect("sound");
     let mut model = Model::new();
     let long_key = |random: &mut Random| {
-        let mut key = vec![7; PREFIX_BYTES - 1 + random.below(3) as usize];
+        let mut key = vec![7; PREFIX_BYTES - 1 + random.below(3)];
         // The keys of one more bucket, and short ones between both.
         key[1] = 7 + random.below(2) as u8;
         if random.below(4) == 0 {
-            key.truncate(1 + random.below(2) as usize);
+            key.truncate(1 + random.below(2));
         }
         key.extend(random.bytes(2));
         key

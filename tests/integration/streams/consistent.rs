@@ -1,9 +1,6 @@
 //! What is asked while records are processed is as of one commit, whatever the kind of the store: a record that has written
 //! many rows is seen whole or not at all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anabranch::prelude::*;
 
 use super::{App, keep};
@@ -108,34 +105,31 @@ async fn answers_are_whole_while_records_are_processed() -> Result<()> {
         let streams = app.streams(builder.build()?).create_topics(1).guarantee(guarantee);
         // With so little memory rows are read from disk, too.
         let streams = streams.config("statestore.memory.max.bytes", 4096).config("commit.interval.ms", 10);
-        let running = Arc::new(keep(streams, directory.path()).start().await?);
-        let done = Arc::new(AtomicBool::new(false));
-        let writer = tokio::spawn({
-            let (running, topic, done) = (Arc::clone(&running), topic.clone(), Arc::clone(&done));
-            async move {
-                let producer = running.producer(topic)?;
-                for number in 1..=RECORDS {
-                    producer.send("k".to_string(), number).await?;
-                    if number % 20 == 0 {
-                        producer.flush().await?;
-                        tokio::task::yield_now().await;
-                    }
+        let running = keep(streams, directory.path()).start().await?;
+        let write = async {
+            let producer = running.producer(topic.clone())?;
+            for number in 1..=RECORDS {
+                producer.send("k".to_string(), number).await?;
+                if number % 20 == 0 {
+                    producer.flush().await?;
+                    tokio::task::yield_now().await;
                 }
-                producer.flush().await?;
-                done.store(true, Ordering::Relaxed);
-                Ok::<(), Error>(())
             }
-        });
-        let (mut last, mut steps) = ([0; 6], 0);
-        while last != [RECORDS; 6] {
-            let now = seen(&running, topic.name()).await?;
-            assert!(now.iter().zip(last).all(|(now, last)| *now >= last), "{now:?} after {last:?}");
-            steps += usize::from(now != last && now[0] < RECORDS);
-            last = now;
-        }
-        writer.await.expect("no panic")?;
-        assert!(done.load(Ordering::Relaxed) && steps > 2, "asked while it was at work: {steps}");
-        Arc::into_inner(running).expect("nobody else has it").close().await?;
+            producer.flush().await
+        };
+        let ask = async {
+            let (mut last, mut steps) = ([0; 6], 0);
+            while last != [RECORDS; 6] {
+                let now = seen(&running, topic.name()).await?;
+                assert!(now.iter().zip(last).all(|(now, last)| *now >= last), "{now:?} after {last:?}");
+                steps += usize::from(now != last && now[0] < RECORDS);
+                last = now;
+            }
+            assert!(steps > 2, "asked while it was at work: {steps}");
+            Ok(())
+        };
+        tokio::try_join!(write, ask)?;
+        running.close().await?;
     }
     Ok(())
 }
