@@ -92,3 +92,29 @@ fn no_damage_is_taken_for_truth() {
         }
     }
 }
+
+/// What is in tables must not vanish with the file that names them: the journal has only what came after.
+#[test]
+fn a_keyspace_that_lost_its_version_is_damaged() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let (disk, directory) = (host.disk(), tempfile::tempdir().expect("a directory"));
+    {
+        let engine = open_fjall(&host, directory.path()).expect("new");
+        let mut store = engine.open_store("s").expect("sound");
+        // Far more than stays in memory.
+        for number in 0..200_u8 {
+            let rows = [(vec![number], Some(vec![number; 8000]))];
+            let checkpoint = Checkpoint { offset: number.into(), wall_clock_ms: 0 };
+            write(&mut *store, &rows, Some(checkpoint)).expect("sound");
+        }
+        engine.sync().expect("sound");
+    }
+    let keyspaces = directory.path().join("rows/keyspaces");
+    let tables = |folder: &Path| disk.read_dir(&folder.join("tables")).is_ok_and(|tables| !tables.is_empty());
+    let folders =
+        disk.read_dir(&keyspaces).expect("there").into_iter().map(|entry| keyspaces.join(entry.name));
+    let folder = folders.into_iter().find(|folder| tables(folder)).expect("a keyspace with tables");
+    disk.remove_file(&folder.join("current")).expect("there");
+    let error = open_fjall(&host, directory.path()).expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::CorruptEngine, "{error}");
+}

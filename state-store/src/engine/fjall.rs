@@ -38,6 +38,10 @@ const DATABASE: &str = "rows";
 const MARKER: &str = "version";
 /// How names of journals end: there is always one.
 const JOURNAL: &str = ".jnl";
+/// The folder of keyspaces, a folder each; in it that of its tables, and the file that names the version that counts.
+const KEYSPACES: &str = "keyspaces";
+const TABLES: &str = "tables";
+const CURRENT: &str = "current";
 const HEAD: u8 = 0;
 const ROW: u8 = 1;
 
@@ -96,6 +100,9 @@ impl FjallEngine {
             let detail = "its journal is gone".to_owned();
             return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
         }
+        if let Some(detail) = tables_without_version(disk, &path.join(KEYSPACES)).map_err(io)? {
+            return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
+        }
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
         let open = OpenDatabase { options, directory: directory.to_owned(), database, _lock: lock };
@@ -113,6 +120,26 @@ impl FjallEngine {
     ) -> impl FnOnce(FjallError) -> Error + use<'a> {
         move |error| fjall_error(Some(store), action, &self.open.directory, error)
     }
+}
+
+/// Names a keyspace that has tables but not the file that says which of them count. fjall would take it for one that was
+/// never finished, and remove it; then its journal would bring back the newest rows, and a head that vouches for all.
+fn tables_without_version(disk: &Disk, keyspaces: &Path) -> std::io::Result<Option<String>> {
+    if !disk.exists(keyspaces)? {
+        return Ok(None);
+    }
+    for keyspace in disk.read_dir(keyspaces)?.into_iter().filter(|entry| entry.is_dir) {
+        let path = keyspaces.join(&keyspace.name);
+        let tables = path.join(TABLES);
+        if !disk.exists(&path.join(CURRENT))? && disk.exists(&tables)? && !disk.read_dir(&tables)?.is_empty()
+        {
+            return Ok(Some(format!(
+                "keyspace {} has tables, and nothing says which of them count",
+                keyspace.name
+            )));
+        }
+    }
+    Ok(None)
 }
 
 impl std::fmt::Debug for FjallEngine {
