@@ -39,6 +39,9 @@ use crate::state::{GlobalRows, Globals};
 use crate::task::TaskConfig;
 use crate::topology::Topology;
 
+/// How often it is looked whether a worker whose answer is awaited is still there.
+const LOOK_FOR_WORKER: Duration = Duration::from_millis(100);
+
 /// What an instance is made of.
 pub(crate) struct Instance {
     pub(crate) host: Host,
@@ -174,13 +177,26 @@ impl InstanceHandle {
         &self.shared.application_id
     }
 
-    /// Asks the worker that has a task; a question nobody can answer is dropped, which its asker sees.
-    /// Unless it may be `stale`, the answer comes from a task that processes.
-    pub(crate) fn ask(&self, task: TaskId, stale: bool, question: Question) {
+    /// Asks the worker that has a task, and tells which one it is; a question nobody can answer is dropped, which its
+    /// asker sees. Unless it may be `stale`, the answer comes from a task that processes.
+    pub(crate) fn ask(&self, task: TaskId, stale: bool, question: Question) -> Option<usize> {
         let worker = self.shared.placed.lock().get(&task).copied();
         match worker {
             Some(worker) => self.shared.tell(worker, ToWorker::Ask { task, stale, question }),
             None => question(None),
+        }
+        worker
+    }
+
+    /// What a worker answers; none if it has ended, or is given up since it does not come back from user code.
+    pub(crate) async fn answer_of<T>(&self, worker: usize, mut answer: oneshot::Receiver<T>) -> Option<T> {
+        loop {
+            let asked = self.shared.client.host().timeout(LOOK_FOR_WORKER, &mut answer).await;
+            match asked {
+                Ok(answer) => return answer.ok(),
+                Err(_) if self.shared.workers.lock().contains_key(&worker) => {}
+                Err(_) => return None,
+            }
         }
     }
 
@@ -193,13 +209,12 @@ impl InstanceHandle {
         let drained = async {
             drained.await?;
             // The group knows of a commit before the worker does whose stores are asked next.
-            let workers: Vec<_> = workers.lock().values().cloned().collect();
-            for worker in workers {
+            let numbers: Vec<usize> = workers.lock().keys().copied().collect();
+            for worker in numbers {
                 let (reply, settled) = oneshot::channel();
                 // A worker that has ended has nothing left to settle.
-                if worker.send(ToWorker::Settle { reply }).is_ok() {
-                    let _ = settled.await;
-                }
+                self.shared.tell(worker, ToWorker::Settle { reply });
+                let _ = self.answer_of(worker, settled).await;
             }
             if let Some(positions) = globals_read {
                 drain::drain_globals(client, global_topics, positions.clone()).await?;

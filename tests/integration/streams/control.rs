@@ -7,7 +7,7 @@ use anabranch::prelude::*;
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_host::Host;
 
-use super::{App, count, counted, expected, on_kafka};
+use super::{App, count, counted, expected, on_kafka, told};
 
 type States = Arc<Mutex<Vec<State>>>;
 
@@ -195,6 +195,46 @@ async fn tasks_of_a_worker_that_does_not_come_back_are_given_up() -> Result<()> 
         let counts = counted(&running).await?;
         assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 2), ("wait", 2)]), "{guarantee:?}");
         running.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_instance_goes_on_for_a_worker_that_does_not_come_back() -> Result<()> {
+    if on_kafka() {
+        return Ok(());
+    }
+    told::collect();
+    let (host, _runtime) = Host::real(2).expect("threads");
+    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("stuck-beside");
+        // Whichever instance reads the line first does not come back from it; the other one does at once.
+        let (topology, release) = waiting(&app)?;
+        let start = async |topology: Topology| {
+            let streams = app.streams(topology).guarantee(guarantee).on(host.clone(), broker.dialer());
+            let streams = streams.config("consumer.max.poll.interval.ms", 1000);
+            streams.create_topics(1).config("consumer.heartbeat.interval.ms", 100).start().await
+        };
+        let first = start(topology.clone()).await?;
+        count(&first, app.lines(), &["a b c"]).await?;
+        let second = start(topology).await?;
+        let lines = first.producer(app.lines())?;
+        for line in ["a", "wait", "b"] {
+            lines.send(None, line.to_string()).await?;
+        }
+        lines.flush().await?;
+        let drained = host.timeout(seconds(60), second.drain()).await;
+        assert!(matches!(drained, Ok(Ok(()))), "{drained:?} {:#?}", told::lines(&[]));
+        let mut counts = counted(&first).await?;
+        counts.extend(counted(&second).await?);
+        assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 1), ("wait", 1)]), "{guarantee:?}");
+        let name = format!("the worker {}-StreamThread-1 has been in user code of task 0_0 for", app.id());
+        let told = told::lines(&["ERROR", &name, "longer than max.poll.interval.ms: its tasks are given up"]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        drop(release);
+        second.close().await?;
+        first.close().await?;
     }
     Ok(())
 }

@@ -45,6 +45,8 @@ use crate::task::TaskConfig;
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
+/// How often it is looked whether a worker whose answer is awaited comes back at all.
+const LOOK_FOR_STUCK: Duration = Duration::from_secs(1);
 /// Between two requests for another placement because something has caught up.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// Why a close was not clean.
@@ -454,11 +456,19 @@ impl Member {
         }
     }
 
-    /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers.
-    async fn hear_until<R>(&mut self, mut answer: oneshot::Receiver<R>) -> Result<Option<R>> {
+    /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers. None if it has
+    /// failed, or if it is `given_up` since it does not come back from user code.
+    async fn hear_until<R>(
+        &mut self,
+        mut answer: oneshot::Receiver<R>,
+        given_up: Option<usize>,
+    ) -> Result<Option<R>> {
         let host = self.shared.client.host().clone();
+        let look = self.timing.max_poll_interval.min(LOOK_FOR_STUCK);
+        let mut look_at = host.now() + look;
         loop {
             enum Woken {
+                Look,
                 Word(Option<(usize, FromWorker)>),
                 Again,
             }
@@ -468,16 +478,30 @@ impl Member {
                     false => host.sleep(COMMIT_AGAIN).await,
                 }
             };
+            let next_look = async {
+                match given_up {
+                    Some(_) => host.sleep_until(look_at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let woken = tokio::select! {
                 biased;
                 answer = &mut answer => return Ok(answer.ok()),
                 word = self.from_workers.recv() => Woken::Word(word),
                 () = again => Woken::Again,
+                () = next_look => Woken::Look,
             };
             match woken {
                 Woken::Word(Some((worker, word))) => Box::pin(self.hear(worker, word)).await?,
                 Woken::Word(None) => return Ok(None),
                 Woken::Again => self.commit_deferred().await,
+                Woken::Look => {
+                    look_at = host.now() + look;
+                    Box::pin(self.look_for_stuck_workers()).await?;
+                    if given_up.is_some_and(|worker| !self.workers.numbers().contains(&worker)) {
+                        return Ok(None);
+                    }
+                }
             }
         }
     }
@@ -494,7 +518,7 @@ impl Member {
         for worker in self.workers.numbers() {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::Stop { reply });
-            match self.hear_until(answer).await {
+            match self.hear_until(answer, None).await {
                 Ok(Some(result)) => stopped = stopped.and(result),
                 // It has failed before and is gone.
                 Ok(None) => {}

@@ -103,7 +103,7 @@ impl Member {
         if let Some(worker) = self.worker_of(&partition) {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::BeginAnew { partition: partition.clone(), reply });
-            self.hear_until(answer).await?;
+            self.hear_until(answer, Some(worker)).await?;
         }
         for (offsets, _) in &mut self.deferred {
             offsets.remove(&partition);

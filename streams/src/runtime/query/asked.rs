@@ -218,7 +218,7 @@ impl<K: Data, V: Data> Asked<K, V> {
         let elsewhere =
             move || Error::new(ErrorKind::Migrated, format_args!("task {task} is not running here"));
         let name = self.name.clone();
-        self.instance.ask(
+        let worker = self.instance.ask(
             task,
             self.stale,
             Box::new(move |running| {
@@ -236,7 +236,11 @@ impl<K: Data, V: Data> Asked<K, V> {
                 let _ = sender.send(answer);
             }),
         );
-        answer.await.unwrap_or_else(|_| Err(elsewhere()))
+        let answer = match worker {
+            Some(worker) => self.instance.answer_of(worker, answer).await,
+            None => answer.await.ok(),
+        };
+        answer.unwrap_or_else(|| Err(elsewhere()))
     }
 
     pub(super) fn key_bytes(&self, key: &K) -> Result<Vec<u8>> {

@@ -98,7 +98,7 @@ pub(super) async fn look_ahead(instance: &InstanceHandle, store: &str, task: Tas
         }
     };
     let (reached, name) = (position_of(&committed), store.to_string());
-    instance.ask(
+    let _ = instance.ask(
         task,
         true,
         Box::new(move |running| {
