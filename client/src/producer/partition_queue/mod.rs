@@ -15,8 +15,10 @@
 //! - A refusal for the sequence means little for a younger batch (an older one is still missing: it goes again). For
 //!   the oldest it is a proof: the leader lacks what came before it and has none of what is numbered here (a batch was
 //!   given up, or a leader lost its tail). Then the producer takes a new epoch, and once nothing is in flight all that
-//!   is numbered starts again from sequence 0. Since the proof is needed, a batch of unknown fate is never renumbered,
-//!   and so never written twice.
+//!   is numbered starts again from sequence 0. Since the proof is needed, a batch of unknown fate is not renumbered, and
+//!   not written twice. What the proof cannot see is a request that was given up (`request.timeout.ms`) and is still on
+//!   its way: if it arrives after the refusal and before the new epoch, its batch is written under both. Kafka's producer
+//!   has the same gap.
 
 use std::collections::VecDeque;
 use std::fmt;
