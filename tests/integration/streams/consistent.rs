@@ -1,6 +1,8 @@
 //! What is asked while records are processed is as of one commit, whatever the kind of the store: a record that has written
 //! many rows is seen whole or not at all.
 
+use std::cell::Cell;
+
 use anabranch::prelude::*;
 
 use super::{App, keep};
@@ -106,13 +108,17 @@ async fn answers_are_whole_while_records_are_processed() -> Result<()> {
         // With so little memory rows are read from disk, too.
         let streams = streams.config("statestore.memory.max.bytes", 4096).config("commit.interval.ms", 10);
         let running = keep(streams, directory.path()).start().await?;
+        // Who writes does not run away from who asks.
+        let answered = Cell::new(0);
         let write = async {
             let producer = running.producer(topic.clone())?;
             for number in 1..=RECORDS {
                 producer.send("k".to_string(), number).await?;
                 if number % 20 == 0 {
                     producer.flush().await?;
-                    tokio::task::yield_now().await;
+                    while answered.get() < number - RECORDS / 5 {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             producer.flush().await
@@ -124,6 +130,7 @@ async fn answers_are_whole_while_records_are_processed() -> Result<()> {
                 assert!(now.iter().zip(last).all(|(now, last)| *now >= last), "{now:?} after {last:?}");
                 steps += usize::from(now != last && now[0] < RECORDS);
                 last = now;
+                answered.set(now[0]);
             }
             assert!(steps > 2, "asked while it was at work: {steps}");
             Ok(())
