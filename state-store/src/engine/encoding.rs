@@ -25,8 +25,21 @@ pub(crate) fn encode_head(checkpoint: Option<Checkpoint>) -> [u8; HEAD_BYTES] {
     head
 }
 
+/// Reads the head of a store that has one; none is right only where nothing was ever written.
+pub(crate) fn read_head(
+    store: &str,
+    head: Option<&[u8]>,
+    is_empty: impl FnOnce() -> Result<bool>,
+) -> Result<Option<Option<Checkpoint>>> {
+    match head {
+        Some(head) => decode_head(store, head).map(Some),
+        None if is_empty()? => Ok(None),
+        None => Err(Error::corrupt_store(store, "it has rows but no head")),
+    }
+}
+
 /// Reads a head.
-pub(crate) fn decode_head(store: &str, head: &[u8]) -> Result<Option<Checkpoint>> {
+fn decode_head(store: &str, head: &[u8]) -> Result<Option<Checkpoint>> {
     match head.split_first() {
         Some((&VERSION, rest)) => {
             let corrupt = || Error::corrupt_store(store, "its head is damaged");

@@ -25,9 +25,12 @@ use fjall::{
 };
 use smallvec::{SmallVec, smallvec};
 
-use super::encoding::{decode_head, decode_into, encode_head, encode_row};
+use super::encoding::{decode_into, encode_head, encode_row, read_head};
 use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
+use super::{
+    ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
+    lock_directory,
+};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -81,26 +84,15 @@ impl FjallEngine {
     /// # Errors
     /// [`Error::Locked`] if another instance has it open, an error if it is corrupt, [`Error::OtherVersion`], or the disk's.
     pub fn open(disk: &Disk, directory: &Path, options: FjallOptions) -> Result<Self> {
-        let io = |source: std::io::Error| engine_error("to open the directory")(source.into());
-        disk.create_dir_all(directory).map_err(io)?;
-        let lock = disk.lock_dir(directory).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Locked { directory: directory.to_owned() },
-            _ => io(error),
-        })?;
+        let io = |source: std::io::Error| engine_error(NAME, "to open the directory")(source.into());
+        let lock = lock_directory(NAME, disk, directory)?;
         let path = directory.join(DATABASE);
         // Without the marker nothing was ever written: a first start was killed while the database was made, and fjall
         // would stumble over what it left.
         if disk.exists(&path).map_err(io)? && !disk.exists(&path.join(MARKER)).map_err(io)? {
             disk.remove_dir_all(&path).map_err(io)?;
         }
-        // fjall would make a journal anew, and its snapshots would not see what the tables have.
-        if disk.exists(&path).map_err(io)?
-            && !disk.read_dir(&path).map_err(io)?.iter().any(|entry| entry.name.ends_with(JOURNAL))
-        {
-            let detail = "its journal is gone".to_owned();
-            return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
-        }
-        if let Some(detail) = tables_without_version(disk, &path.join(KEYSPACES)).map_err(io)? {
+        if let Some(detail) = missing_files(disk, &path).map_err(io)? {
             return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
         }
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
@@ -122,21 +114,24 @@ impl FjallEngine {
     }
 }
 
-/// Names a keyspace that has tables but not the file that says which of them count. fjall would take it for one that was
-/// never finished, and remove it; then its journal would bring back the newest rows, and a head that vouches for all.
-fn tables_without_version(disk: &Disk, keyspaces: &Path) -> std::io::Result<Option<String>> {
-    if !disk.exists(keyspaces)? {
-        return Ok(None);
+/// What is gone of a database although fjall would go on without it, and show rows that are not all:
+///
+/// - A journal would be made anew, and its snapshots would not see what the tables have.
+/// - A keyspace without its current version would be taken for one that was never finished, and removed; then the journal
+///   would bring back the newest rows, and a head that vouches for all.
+fn missing_files(disk: &Disk, database: &Path) -> std::io::Result<Option<String>> {
+    let list = |path: &Path| if disk.exists(path)? { disk.read_dir(path) } else { Ok(Vec::new()) };
+    let files = list(database)?;
+    if !files.is_empty() && !files.iter().any(|file| file.name.ends_with(JOURNAL)) {
+        return Ok(Some("its journal is gone".to_owned()));
     }
-    for keyspace in disk.read_dir(keyspaces)?.into_iter().filter(|entry| entry.is_dir) {
+    let keyspaces = database.join(KEYSPACES);
+    for keyspace in list(&keyspaces)?.into_iter().filter(|entry| entry.is_dir) {
         let path = keyspaces.join(&keyspace.name);
-        let tables = path.join(TABLES);
-        if !disk.exists(&path.join(CURRENT))? && disk.exists(&tables)? && !disk.read_dir(&tables)?.is_empty()
-        {
-            return Ok(Some(format!(
-                "keyspace {} has tables, and nothing says which of them count",
-                keyspace.name
-            )));
+        if !disk.exists(&path.join(CURRENT))? && !list(&path.join(TABLES))?.is_empty() {
+            let detail =
+                format!("keyspace {} has tables, and nothing says which of them count", keyspace.name);
+            return Ok(Some(detail));
         }
     }
     Ok(None)
@@ -155,11 +150,7 @@ impl Engine for FjallEngine {
         let keyspace = opened.map_err(self.error(name, "to open a store"))?;
         let mut store = FjallStore { name: name.into(), head: None, engine: self.clone(), keyspace };
         let head = store.keyspace.get([HEAD]).map_err(store.error("to read a store's head"))?;
-        store.head = match head {
-            Some(head) => Some(decode_head(name, &head)?),
-            None if store.is_empty()? => None,
-            None => return Err(Error::corrupt_store(name, "it has rows but no head")),
-        };
+        store.head = read_head(name, head.as_deref(), || store.is_empty())?;
         Ok(Box::new(store))
     }
 
@@ -465,10 +456,6 @@ fn row_key(key: &[u8]) -> SmallVec<[u8; 64]> {
     bytes
 }
 
-fn engine_error(action: &'static str) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error {
-    move |source| Error::Engine { engine: NAME, action, source }
-}
-
 /// fjall's errors by what the caller must do: those of a store, or of the whole database. What cannot be told apart from
 /// a failing disk is the disk's.
 fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, error: FjallError) -> Error {
@@ -481,7 +468,7 @@ fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, erro
         FjallError::Locked => Error::Locked { directory: directory.to_owned() },
         FjallError::InvalidVersion(Some(version)) => other_version(version.to_string()),
         FjallError::Storage(LsmError::InvalidVersion(version)) => other_version(version.to_string()),
-        FjallError::Poisoned | FjallError::KeyspaceDeleted => engine_error(action)(error.into()),
+        FjallError::Poisoned | FjallError::KeyspaceDeleted => engine_error(NAME, action)(error.into()),
         // Files that end too early, are not there, or are where none should be are damage; anything else is the disk's.
         FjallError::Storage(LsmError::Io(ref io)) | FjallError::Io(ref io)
             if !matches!(
@@ -489,7 +476,7 @@ fn fjall_error(store: Option<&str>, action: &'static str, directory: &Path, erro
                 AlreadyExists | InvalidData | InvalidInput | NotFound | UnexpectedEof
             ) =>
         {
-            engine_error(action)(error.into())
+            engine_error(NAME, action)(error.into())
         }
         damage => match store {
             Some(store) => Error::corrupt_store(store, damage.to_string()),

@@ -24,7 +24,10 @@ use anabranch_host::{DirectoryLock, Disk, File, OpenOptions};
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, encode_row};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
+use super::{
+    ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
+    ingest_as_chunk, lock_directory,
+};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -85,12 +88,8 @@ impl JournalEngine {
     /// # Errors
     /// [`Error::Locked`] if another instance has it open, an error if it is corrupt, or the disk's.
     pub fn open(disk: &Disk, directory: &Path) -> Result<Self> {
-        let failed = |source: io::Error| engine_error("to open the directory", source);
-        disk.create_dir_all(directory).map_err(failed)?;
-        let lock = disk.lock_dir(directory).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Error::Locked { directory: directory.to_owned() },
-            _ => failed(error),
-        })?;
+        let failed = |source: io::Error| failed("to open the directory", source);
+        let lock = lock_directory(NAME, disk, directory)?;
         let file = disk.open(&directory.join("journal"), OpenOptions::create()).map_err(failed)?;
         let length = usize::try_from(file.len().map_err(failed)?).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length];
@@ -109,7 +108,7 @@ impl JournalEngine {
     fn append(&self, payload: &[u8]) -> Result<()> {
         let mut state = self.open.state.lock();
         if state.failed {
-            return Err(engine_error("to write after a write has failed", io::ErrorKind::Other.into()));
+            return Err(failed("to write after a write has failed", io::ErrorKind::Other.into()));
         }
         let mut frame = Vec::with_capacity(FRAME_HEAD_BYTES + payload.len());
         put_bytes(&mut frame, &checksum(payload).to_be_bytes(), payload);
@@ -120,7 +119,7 @@ impl JournalEngine {
         }
         if let Err(error) = written {
             state.failed = true;
-            return Err(engine_error("to write a chunk", error));
+            return Err(failed("to write a chunk", error));
         }
         let at = state.end + FRAME_HEAD_BYTES as u64;
         state.end = at + payload.len() as u64;
@@ -136,7 +135,7 @@ impl JournalEngine {
     fn read(&self, store: &str, place: Place, row: &mut RowBuffer) -> Result<()> {
         let mut bytes = vec![0; place.length];
         let read = self.open.file.read_exact_at(&mut bytes, place.offset);
-        read.map_err(|error| engine_error("to read a row", error))?;
+        read.map_err(|error| failed("to read a row", error))?;
         if checksum(&bytes) != place.checksum {
             return Err(Error::corrupt_store(store, "a row does not match its checksum"));
         }
@@ -213,8 +212,8 @@ fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn engine_error(action: &'static str, error: io::Error) -> Error {
-    Error::Engine { engine: NAME, action, source: error.into() }
+fn failed(action: &'static str, error: io::Error) -> Error {
+    engine_error(NAME, action)(error.into())
 }
 
 impl Engine for JournalEngine {
@@ -243,7 +242,7 @@ impl Engine for JournalEngine {
             false => self.open.file.sync_now(),
         };
         state.failed = synced.is_err();
-        synced.map_err(|error| engine_error("to sync", error))
+        synced.map_err(|error| failed("to sync", error))
     }
 }
 
@@ -300,14 +299,7 @@ impl EngineStore for JournalStore {
     }
 
     fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        let mut before: Option<Vec<u8>> = None;
-        let mut ascends = true;
-        let mut checked = rows.inspect(|(key, _)| {
-            ascends &= before.as_deref().is_none_or(|before| before < *key);
-            before = Some(key.to_vec());
-        });
-        self.write(&mut checked, None)?;
-        if ascends { Ok(()) } else { Err(Error::Misuse("rows were ingested out of order")) }
+        ingest_as_chunk(self, rows)
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, decode_row, encode_row};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
+use super::{
+    ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, ingest_as_chunk,
+};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -174,14 +176,7 @@ impl EngineStore for MemoryStore {
     }
 
     fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        let mut before: Option<Vec<u8>> = None;
-        let mut ascends = true;
-        let mut checked = rows.inspect(|(key, _)| {
-            ascends &= before.as_deref().is_none_or(|before| before < *key);
-            before = Some(key.to_vec());
-        });
-        self.write(&mut checked, None)?;
-        if ascends { Ok(()) } else { Err(Error::Misuse("rows were ingested out of order")) }
+        ingest_as_chunk(self, rows)
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

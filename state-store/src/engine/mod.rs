@@ -3,7 +3,7 @@
 //! An engine holds named stores. A store is written in chunks; a chunk is there as a whole or not at all, and after a
 //! crash a store is as some chunk left it, none before it missing. The last chunk of a run carries the changelog offset
 //! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
-//! brings back: nothing need be synced, nothing is ever wiped.
+//! brings back: nothing need be synced, and a crash wipes nothing.
 //!
 //! Reading order: the traits here, [`encoding`], the engines [`memory`], [`fjall`] with its `long_keys`, [`journal`] (in a
 //! simulation) and `sled` (a feature), [`segments`] (a table over several stores).
@@ -18,10 +18,11 @@ pub(crate) mod segments;
 pub(crate) mod sled;
 
 use std::fmt::Debug;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use anabranch_host::Disk;
+use anabranch_host::{DirectoryLock, Disk};
 
 use self::fjall::{FjallEngine, FjallOptions};
 use self::journal::JournalEngine;
@@ -52,6 +53,36 @@ pub fn open_engine(disk: &Disk, directory: &Path) -> Result<Arc<dyn Engine>> {
         return Ok(Arc::new(JournalEngine::open(disk, directory)?));
     }
     Ok(Arc::new(FjallEngine::open(disk, directory, FjallOptions::default())?))
+}
+
+/// Makes an engine's directory if it is not there, and locks it.
+fn lock_directory(engine: &'static str, disk: &Disk, directory: &Path) -> Result<DirectoryLock> {
+    let failed = |error: io::Error| engine_error(engine, "to open the directory")(error.into());
+    disk.create_dir_all(directory).map_err(failed)?;
+    disk.lock_dir(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { directory: directory.to_owned() },
+        _ => failed(error),
+    })
+}
+
+/// What fails in an engine, or in the disk under it.
+fn engine_error(
+    engine: &'static str,
+    action: &'static str,
+) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error {
+    move |source| Error::Engine { engine, action, source }
+}
+
+/// Ingests rows as one chunk: for an engine that has nothing faster.
+fn ingest_as_chunk(store: &mut dyn EngineStore, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
+    let mut before: Option<Vec<u8>> = None;
+    let mut ascends = true;
+    let mut checked = rows.inspect(|(key, _)| {
+        ascends &= before.as_deref().is_none_or(|before| before < *key);
+        before = Some(key.to_vec());
+    });
+    store.write(&mut checked, None)?;
+    if ascends { Ok(()) } else { Err(Error::Misuse("rows were ingested out of order")) }
 }
 
 /// Stores by name. One an instance; the names say task and store.

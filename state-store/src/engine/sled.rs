@@ -24,8 +24,11 @@ use anabranch_host::{DirectoryLock, Disk, OpenOptions};
 use parking_lot::Mutex;
 use sled::{Batch, Db, Error as SledError, IVec, Tree};
 
-use super::encoding::{decode_head, decode_into, encode_head, encode_row};
-use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
+use super::encoding::{decode_into, encode_head, encode_row, read_head};
+use super::{
+    ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
+    lock_directory,
+};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -89,28 +92,24 @@ impl SledEngine {
     /// # Errors
     /// [`Error::Locked`] if another instance has it open, an error if it is corrupt, [`Error::OtherVersion`], or the disk's.
     pub fn open(disk: &Disk, directory: &Path, options: SledOptions) -> Result<Self> {
-        let io = |source: std::io::Error| engine_error("to open the directory")(source.into());
-        disk.create_dir_all(directory).map_err(io)?;
-        let lock = disk.lock_dir(directory).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => Error::Locked { directory: directory.to_owned() },
-            _ => io(error),
-        })?;
+        let io = |source: std::io::Error| engine_error(NAME, "to open the directory")(source.into());
+        let lock = lock_directory(NAME, disk, directory)?;
         let (path, marker) = (directory.join(DATABASE), directory.join(VERSION_FILE));
-        match disk.exists(&marker).map_err(io)? {
-            true => {
-                let found = String::from_utf8_lossy(&disk.read(&marker).map_err(io)?).trim().to_string();
-                if found != VERSION {
-                    let what = format!("the database in {}", directory.display());
-                    return Err(Error::OtherVersion { what, found, known: VERSION.to_owned() });
-                }
-            }
-            false => {
-                // Without it nothing was ever written: a first start was killed.
+        let found =
+            if disk.exists(&marker).map_err(io)? { disk.read(&marker).map_err(io)? } else { Vec::new() };
+        match String::from_utf8_lossy(&found).trim() {
+            VERSION => {}
+            // Without it nothing was ever written that counts: a first start was cut off.
+            "" => {
                 if disk.exists(&path).map_err(io)? {
                     disk.remove_dir_all(&path).map_err(io)?;
                 }
                 let file = disk.open(&marker, OpenOptions::create_empty()).map_err(io)?;
                 file.write_all_at(VERSION.as_bytes(), 0).map_err(io)?;
+            }
+            found => {
+                let what = format!("the database in {}", directory.display());
+                return Err(Error::OtherVersion { what, found: found.to_owned(), known: VERSION.to_owned() });
             }
         }
         let opened = sled::Config::new().path(&path).cache_capacity(options.cache_bytes).open();
@@ -146,11 +145,7 @@ impl Engine for SledEngine {
             engine: self.clone(),
         };
         let head = store.tree.get([HEAD]).map_err(store.error("to read a store's head"))?;
-        store.head = match head {
-            Some(head) => Some(decode_head(name, &head)?),
-            None if store.is_empty()? => None,
-            None => return Err(Error::corrupt_store(name, "it has rows but no head")),
-        };
+        store.head = read_head(name, head.as_deref(), || store.is_empty())?;
         Ok(Box::new(store))
     }
 
@@ -428,10 +423,6 @@ fn row_key(key: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn engine_error(action: &'static str) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error {
-    move |source| Error::Engine { engine: NAME, action, source }
-}
-
 /// sled's errors by what the caller must do. What cannot be told apart from a failing disk is the disk's.
 fn sled_error(store: Option<&str>, action: &'static str, directory: &Path, error: SledError) -> Error {
     match (error, store) {
@@ -442,6 +433,6 @@ fn sled_error(store: Option<&str>, action: &'static str, directory: &Path, error
             directory: directory.to_owned(),
             detail: "sled finds its pages damaged".to_owned(),
         },
-        (error, _) => engine_error(action)(error.into()),
+        (error, _) => engine_error(NAME, action)(error.into()),
     }
 }

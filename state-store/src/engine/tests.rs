@@ -485,6 +485,18 @@ fn a_first_start_may_be_killed() {
     assert_eq!(engine.store_names().expect("sound"), Vec::<String>::new());
 }
 
+/// It makes its marker first: the file, then what is in it.
+#[cfg(feature = "sled")]
+#[test]
+fn a_first_start_of_sled_may_be_killed() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let made = host.disk().open(&directory.path().join("version"), OpenOptions::create_empty());
+    drop(made.expect("made"));
+    let engine = SledEngine::open(&host.disk(), directory.path(), SledOptions::default()).expect("made anew");
+    assert_eq!(engine.store_names().expect("sound"), Vec::<String>::new());
+}
+
 #[test]
 fn a_store_of_another_version_is_refused() {
     let (host, _runtime) = Host::real(1).expect("threads");
