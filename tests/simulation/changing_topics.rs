@@ -13,10 +13,13 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{Seen, all, number};
-use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::instances::{
+    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
+};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::seeds::{Witness, for_each_seed};
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::seeds::Witness;
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(12);
@@ -54,12 +57,11 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Setting {
-            instances: one_of(&[1, 2, 2]) as usize,
-            threads: one_of(&[1, 2]) as usize,
-            standbys: one_of(&[0, 1]),
-            commit_interval_ms: one_of(&[10, 100, 1000]),
+            instances: one_of(host, &[1, 2, 2]),
+            threads: one_of(host, &[1, 2]),
+            standbys: one_of(host, &[0, 1]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
             deletes: host.random_below(2) == 0,
         }
@@ -156,22 +158,6 @@ async fn change(sim: &Sim, setting: &Setting, witness: &RefCell<Witness>) {
     }
 }
 
-/// Processes what is left to process, however often it must be started.
-async fn process_the_rest(host: &Host, setting: &Setting) {
-    loop {
-        let rest = async {
-            let running = setting.streams(host).start().await?;
-            running.drain().await?;
-            running.close().await
-        };
-        match rest.await {
-            Ok(()) => return,
-            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
-        }
-        host.sleep(Duration::from_millis(500)).await;
-    }
-}
-
 fn text(seen: &Seen) -> String {
     String::from_utf8(seen.value.clone()).expect("text")
 }
@@ -229,20 +215,19 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
             }
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
-            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
-            let sent = tokio::select! {
-                biased;
-                (sent, ..) = async { tokio::join!(
+            let nodes = nodes_of(setting.instances);
+            let work = async {
+                tokio::join!(
                     write(sim.node("writer")),
                     Box::pin(change(sim, &setting, witness)),
                     nemesis.run(TROUBLE),
                     end_instances(sim, setting.instances, true, TROUBLE),
-                ) } => sent,
-                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+                )
+                .0
             };
+            let sent = while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
-            Box::pin(process_the_rest(&operator, &setting)).await;
+            Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             let admin = connect(&operator).await.admin();
             let mut there = Vec::new();
             for topic in TOPICS {
@@ -256,24 +241,15 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok(there) = in_time else {
-        panic!("seed {}: no rest within {REST:?}", sim.seed());
-    };
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
-    there
+    come_to_rest(sim, TROUBLE + REST, work)
 }
 
 #[test]
 fn topics_may_come_and_go_and_grow() {
     let witness = RefCell::default();
     let mut there = 0;
-    for_each_seed("topics_may_come_and_go_and_grow", |seed| {
-        let options = SimOptions::chaos(seed);
-        let sim = Sim::new(seed, options.clone());
-        there += run(&sim, &options, &witness);
-        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    for_each_chaos("topics_may_come_and_go_and_grow", |sim, options| {
+        there += run(sim, options, &witness);
     });
     assert!(there > 0, "nothing was written");
     let all = ["topic that comes", "topic that comes again", "topic that goes", "topic that grows"];

@@ -50,6 +50,12 @@ pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> 
     seen
 }
 
+/// The newest number of each key in a topic.
+pub(crate) async fn newest(host: &Host, topic: &str, partitions: i32) -> BTreeMap<String, i64> {
+    let records = all(host, topic, partitions).await;
+    records.into_iter().map(|record| (record.key, number(&record.value))).collect()
+}
+
 /// A value that is a number.
 pub(crate) fn number(bytes: &[u8]) -> i64 {
     i64::from_be_bytes(bytes.try_into().expect("8 bytes"))

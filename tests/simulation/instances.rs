@@ -1,8 +1,9 @@
 //! Instances of an application, each on a node of its own, as an operator runs them; and who ends them.
 
+use std::future::Future;
 use std::time::Duration;
 
-use anabranch::prelude::{AtLeastOnce, ExactlyOnce, Guarantee, Streams};
+use anabranch::prelude::{AtLeastOnce, ExactlyOnce, Guarantee, Result, RunningStreams, Streams};
 use anabranch_host::{Host, Sim};
 
 use crate::broker_process::ADDRESS;
@@ -29,7 +30,7 @@ pub(crate) fn that_may_stand_still(instances: usize, guarantee: Guarantee) -> &'
 }
 
 /// Runs an instance on its node, and starts it again whenever it has ended.
-pub(crate) async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams) {
+async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams) {
     let operator = sim.node("operator");
     loop {
         let host = sim.node(node);
@@ -46,6 +47,48 @@ pub(crate) async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) 
             sim.kill(node);
         }
         operator.sleep(Duration::from_millis(operator.random_below(2000))).await;
+    }
+}
+
+/// The nodes of so many instances.
+pub(crate) fn nodes_of(instances: usize) -> Vec<String> {
+    (0..instances).map(|number| format!("app{number}")).collect()
+}
+
+/// Runs instances on their nodes until `work` is done; they are still there then.
+pub(crate) async fn while_they_run<T>(
+    sim: &Sim,
+    nodes: &[String],
+    streams: impl Fn(&Host) -> Streams,
+    work: impl Future<Output = T>,
+) -> T {
+    let instances = nodes.iter().map(|node| keep_running(sim, node, &streams));
+    tokio::select! {
+        biased;
+        done = work => done,
+        _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
+    }
+}
+
+/// Processes what is left to process, however often an instance must be started for it, and asks the last one.
+pub(crate) async fn process_the_rest<T>(
+    host: &Host,
+    streams: impl Fn(&Host) -> Streams,
+    ask: impl AsyncFn(&RunningStreams) -> Result<T>,
+) -> T {
+    loop {
+        let rest = async {
+            let running = streams(host).start().await?;
+            running.drain().await?;
+            let answer = ask(&running).await?;
+            running.close().await?;
+            Ok::<_, anabranch::Error>(answer)
+        };
+        match rest.await {
+            Ok(answer) => return answer,
+            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
+        }
+        host.sleep(Duration::from_millis(500)).await;
     }
 }
 

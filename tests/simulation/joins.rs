@@ -14,10 +14,12 @@ use anabranch_host::{Host, Sim, SimOptions};
 use crate::broker_process::BrokerProcess;
 use crate::commit_phases::CommitPhases;
 use crate::committed::{Seen, all, number};
-use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::instances::{
+    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
+};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::seeds::for_each_seed;
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(15);
@@ -59,13 +61,12 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Setting {
-            instances: one_of(&[1, 2, 2]) as usize,
-            threads: one_of(&[1, 2]) as usize,
-            standbys: one_of(&[0, 1]),
-            cache_max_bytes: one_of(&[0, 10_000_000]) as usize,
-            commit_interval_ms: one_of(&[10, 100, 1000]),
+            instances: one_of(host, &[1, 2, 2]),
+            threads: one_of(host, &[1, 2]),
+            standbys: one_of(host, &[0, 1]),
+            cache_max_bytes: one_of(host, &[0, 10_000_000]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
         }
     }
@@ -109,22 +110,6 @@ async fn write(host: Host, side: &'static str) {
         host.sleep(Duration::from_millis(host.random_below(150))).await;
     }
     futures::future::join_all(fates).await;
-}
-
-/// Processes what is left to process, however often it must be started.
-async fn process_the_rest(host: &Host, setting: &Setting) {
-    loop {
-        let rest = async {
-            let running = setting.streams(host).start().await?;
-            running.drain().await?;
-            running.close().await
-        };
-        match rest.await {
-            Ok(()) => return,
-            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
-        }
-        host.sleep(Duration::from_millis(500)).await;
-    }
 }
 
 /// What inputs and outputs hold in the end.
@@ -183,20 +168,18 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             create_topic(&operator, "right", PARTITIONS).await;
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
-            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
-            tokio::select! {
-                biased;
-                _ = async { tokio::join!(
+            let nodes = nodes_of(setting.instances);
+            let work = async {
+                tokio::join!(
                     write(sim.node("left"), "left"),
                     write(sim.node("right"), "right"),
                     nemesis.run(TROUBLE),
                     end_instances(sim, setting.instances, true, TROUBLE),
-                ) } => {}
-                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
-            }
+                )
+            };
+            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
-            Box::pin(process_the_rest(&operator, &setting)).await;
+            Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             Outcome {
                 left: all(&operator, "left", PARTITIONS).await,
                 right: all(&operator, "right", PARTITIONS).await,
@@ -206,14 +189,8 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok(outcome) = in_time else {
-        panic!("seed {}: no rest within {REST:?}", sim.seed());
-    };
-    let met = judge(&outcome, setting.guarantee);
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
-    met
+    let outcome = come_to_rest(sim, TROUBLE + REST, work);
+    judge(&outcome, setting.guarantee)
 }
 
 #[test]
@@ -221,12 +198,9 @@ fn joins_and_windows_are_whole() {
     let (mut met, mut seeds) = (0, 0);
     let phases = CommitPhases::default();
     phases.watch(|| {
-        for_each_seed("joins_and_windows_are_whole", |seed| {
-            let options = SimOptions::chaos(seed);
-            let sim = Sim::new(seed, options.clone());
-            met += run(&sim, &options);
+        for_each_chaos("joins_and_windows_are_whole", |sim, options| {
+            met += run(sim, options);
             seeds += 1;
-            println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
         });
     });
     assert!(met > 0, "nothing has met");

@@ -18,6 +18,7 @@ use crate::broker_process::BrokerProcess;
 use crate::committed::all;
 use crate::instances::of_the_world;
 use crate::producers::{connect, create_topic};
+use crate::runs::come_to_rest;
 use crate::seeds::for_each_seed;
 
 /// An instance ends by then, or hangs.
@@ -206,9 +207,6 @@ fn a_topic_that_is_lost_is_told() {
             let broker = BrokerProcess::start(&sim, &[("auto.create.topics.enable", "false")]);
             broker.keep_running_while(Box::pin(run_in_the_world(&sim, &setting))).await;
         };
-        let clock = sim.node("clock");
-        let in_time = sim.block_on(async { clock.timeout(HANGS, work).await });
-        assert!(in_time.is_ok(), "seed {seed}: no end within {HANGS:?}: {setting:?}");
-        assert_eq!(sim.panics(), [], "seed {seed}");
+        come_to_rest(&sim, HANGS, work);
     });
 }

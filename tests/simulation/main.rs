@@ -1,7 +1,7 @@
-//! Broker, clients and word count in one simulated world, under a seed that decides what fails.
+//! Broker, clients and applications in one simulated world, under a seed that decides what fails.
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
-//! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `broker_process`,
+//! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `runs`, `broker_process`,
 //! `nemesis`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
 
 mod broker_process;
@@ -22,6 +22,7 @@ mod nemesis;
 mod poison;
 mod producers;
 mod reader;
+mod runs;
 mod seeds;
 mod state_directory;
 mod transactions;

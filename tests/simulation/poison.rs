@@ -14,10 +14,12 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{Seen, all};
-use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::instances::{
+    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
+};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::seeds::for_each_seed;
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(10);
@@ -59,11 +61,10 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Setting {
-            instances: one_of(&[1, 2]) as usize,
-            threads: one_of(&[1, 2]) as usize,
-            commit_interval_ms: one_of(&[10, 100, 1000]),
+            instances: one_of(host, &[1, 2]),
+            threads: one_of(host, &[1, 2]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
             answer: [Answer::DeadLetter, Answer::DeadLetter, Answer::Skip, Answer::Fail]
                 [host.random_below(4) as usize],
@@ -129,22 +130,6 @@ async fn write(host: Host) {
     futures::future::join_all(fates).await;
 }
 
-/// Processes what is left to process, however often it must be started.
-async fn process_the_rest(host: &Host, setting: &Setting, answer: Answer) {
-    loop {
-        let rest = async {
-            let running = setting.streams(host, answer).start().await?;
-            running.drain().await?;
-            running.close().await
-        };
-        match rest.await {
-            Ok(()) => return,
-            Err(error) => println!("{:?} not processed: {error}", host.now().since_start()),
-        }
-        host.sleep(Duration::from_millis(500)).await;
-    }
-}
-
 /// How often each value is there.
 fn times<'a>(records: impl IntoIterator<Item = &'a Seen>) -> BTreeMap<Vec<u8>, usize> {
     let mut times = BTreeMap::new();
@@ -176,18 +161,16 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             }
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let nodes = nodes_of(setting.instances);
             let start = |host: &Host| setting.streams(host, setting.answer);
-            let instances = nodes.iter().map(|node| keep_running(sim, node, start));
-            tokio::select! {
-                biased;
-                _ = async { tokio::join!(
+            let work = async {
+                tokio::join!(
                     write(sim.node("writer")),
                     nemesis.run(TROUBLE),
                     end_instances(sim, setting.instances, true, TROUBLE),
-                ) } => {}
-                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
-            }
+                )
+            };
+            while_they_run(sim, &nodes, start, work).await;
             nodes.iter().for_each(|node| sim.kill(node));
             let input = all(&operator, "in", PARTITIONS).await;
             let mut answer = setting.answer;
@@ -201,7 +184,8 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
                 assert!(out.keys().all(|value| ahead.contains_key(value)), "it went on: {out:?}, {ahead:?}");
                 answer = Answer::Skip;
             }
-            Box::pin(process_the_rest(&operator, &setting, answer)).await;
+            let start = |host: &Host| setting.streams(host, answer);
+            Box::pin(process_the_rest(&operator, start, async |_| Ok(()))).await;
             let of = |wanted: fn(&Seen) -> bool| times(input.iter().filter(|record| wanted(record)));
             let guarantee = setting.guarantee;
             check("outputs", &all(&operator, "out", 1).await, of(|record| !is_bad(record)), guarantee);
@@ -214,23 +198,14 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok(bad) = in_time else {
-        panic!("seed {}: no rest within {REST:?}", sim.seed());
-    };
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
-    bad
+    come_to_rest(sim, TROUBLE + REST, work)
 }
 
 #[test]
 fn bad_records_are_answered_once() {
     let mut bad = 0;
-    for_each_seed("bad_records_are_answered_once", |seed| {
-        let options = SimOptions::chaos(seed);
-        let sim = Sim::new(seed, options.clone());
-        bad += run(&sim, &options);
-        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    for_each_chaos("bad_records_are_answered_once", |sim, options| {
+        bad += run(sim, options);
     });
     assert!(bad > 0, "nothing was bad");
 }

@@ -11,6 +11,7 @@ use anabranch_protocol::records::Compression;
 
 use crate::broker_process::ADDRESS;
 use crate::history::{Log, Outcome, Recorder, bytes_of};
+use crate::runs::one_of;
 
 /// What the producers of a run are like; from the seed.
 #[derive(Clone, Debug)]
@@ -27,13 +28,12 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn draw(host: &Host, topic: &str) -> Load {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Load {
             topic: topic.to_string(),
-            partitions: one_of(&[1, 2, 5]) as i32,
-            record_bytes: one_of(&[8, 100, 2000, 20_000]),
-            pause_us: one_of(&[2_000, 20_000, 200_000]),
-            records_per_producer: one_of(&[20, 200, 1_000_000]),
+            partitions: one_of(host, &[1, 2, 5]),
+            record_bytes: one_of(host, &[8, 100, 2000, 20_000]),
+            pause_us: one_of(host, &[2_000, 20_000, 200_000]),
+            records_per_producer: one_of(host, &[20, 200, 1_000_000]),
         }
     }
 

@@ -16,11 +16,12 @@ use anabranch_host::sim::DiskOptions;
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
-use crate::committed::{all, number};
-use crate::instances::{keep_running, of_the_world};
+use crate::committed::{all, newest};
+use crate::instances::{nodes_of, of_the_world, process_the_rest, while_they_run};
 use crate::nemesis::{Fault, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::seeds::{Witness, for_each_seed};
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::seeds::Witness;
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("counts");
 const CHANGELOG: &str = "kept-counts-changelog";
@@ -119,16 +120,15 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Setting {
-            partitions: one_of(&[1, 2, 3]) as i32,
-            instances: one_of(&[1, 1, 2]) as usize,
-            threads: one_of(&[1, 2]) as usize,
-            commit_interval_ms: one_of(&[10, 100, 1000]),
-            memory_max_bytes: one_of(&[0, 2000, 64_000_000]),
-            distinct_words: one_of(&[3, 100]),
+            partitions: one_of(host, &[1, 2, 3]),
+            instances: one_of(host, &[1, 1, 2]),
+            threads: one_of(host, &[1, 2]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
+            distinct_words: one_of(host, &[3, 100]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
-            standbys: one_of(&[0, 1]),
+            standbys: one_of(host, &[0, 1]),
             replaces: host.random_below(2) == 0,
         }
     }
@@ -261,28 +261,9 @@ async fn spoil(sim: &Sim, setting: &Setting, calm: &DiskOptions, witness: &RefCe
     host.sleep_until(anabranch_host::Instant::from_start(TROUBLE)).await;
 }
 
-/// Counts what is left to count, and gives the store; however often it must be started.
-async fn final_counts(host: &Host, setting: &Setting) -> BTreeMap<String, i64> {
-    loop {
-        let counted = async {
-            let running = setting.streams(host).start().await?;
-            running.drain().await?;
-            let counts = running.store(COUNTS)?.all().await?;
-            running.close().await?;
-            Ok::<_, Error>(counts.into_iter().collect())
-        };
-        match counted.await {
-            Ok(counts) => return counts,
-            Err(error) => println!("{:?} not counted: {error}", host.now().since_start()),
-        }
-        host.sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// The newest count of each word in a topic.
-async fn newest(host: &Host, topic: &str, partitions: i32) -> BTreeMap<String, i64> {
-    let counts = all(host, topic, partitions).await;
-    counts.into_iter().map(|count| (count.key, number(&count.value))).collect()
+/// What the store has.
+async fn counts_of(running: &RunningStreams) -> Result<BTreeMap<String, i64>> {
+    Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
 }
 
 /// A whole run, judged.
@@ -294,23 +275,22 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             create_topic(&sim.node("writer"), "lines", setting.partitions).await;
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let nodes = nodes_of(setting.instances);
             let known = [Fault::Kill, Fault::Reset];
             let nemesis = Nemesis::new(sim, &broker, &nodes, &known, options.disk.clone());
-            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
-            tokio::select! {
-                biased;
-                _ = async { tokio::join!(
+            let work = async {
+                tokio::join!(
                     write(sim.node("writer"), setting.clone()),
                     nemesis.run(TROUBLE),
                     Box::pin(spoil(sim, &setting, &options.disk, witness)),
-                ) } => {}
-                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
-            }
+                )
+            };
+            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
             // Static members: until they are missed, those that do not come back keep their tasks.
             sim.sleep(MISSED).await;
-            let counts = Box::pin(final_counts(&sim.node("app0"), &setting)).await;
+            let counts =
+                Box::pin(process_the_rest(&sim.node("app0"), |host| setting.streams(host), counts_of)).await;
             let host = sim.node("last");
             let mut expected: BTreeMap<String, i64> = BTreeMap::new();
             for line in all(&host, "lines", setting.partitions).await {
@@ -323,11 +303,7 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok((counts, expected, output, changelog)) = in_time else {
-        panic!("seed {}: no rest within {REST:?}", sim.seed());
-    };
+    let (counts, expected, output, changelog) = come_to_rest(sim, TROUBLE + REST, work);
     assert_eq!(changelog, counts, "the changelog (left) brings the store (right) back");
     assert_eq!(output, counts, "the output's newest (left) are the store's (right)");
     match setting.guarantee {
@@ -339,17 +315,13 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
             }
         }
     }
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
 }
 
 #[test]
 fn state_that_fails_is_brought_back() {
     let witness = RefCell::default();
-    for_each_seed("state_that_fails_is_brought_back", |seed| {
-        let options = SimOptions::chaos(seed);
-        let sim = Sim::new(seed, options.clone());
-        run(&sim, &options, &witness);
-        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    for_each_chaos("state_that_fails_is_brought_back", |sim, options| {
+        run(sim, options, &witness);
     });
     witness.borrow().must_have_seen(STATE_FAULTS.map(StateFault::name));
 }

@@ -16,6 +16,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 use crate::broker_process::{BrokerProcess, NODE};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
+use crate::runs::come_to_rest;
 use crate::seeds::{for_each_seed, for_some_seeds};
 
 const TOPIC: &str = "transactions";
@@ -239,10 +240,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
         };
         broker.keep_running_while(trouble).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok((logs, offsets)) = in_time else { panic!("seed {}: no rest within {REST:?}", sim.seed()) };
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
+    let (logs, offsets) = come_to_rest(sim, TROUBLE + REST, work);
     judge(&attempts.borrow(), &logs, &offsets)
 }
 

@@ -14,11 +14,14 @@ use anabranch_host::sim::{NetworkOptions, assert_same_trace};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
-use crate::committed::{all, number};
-use crate::instances::{end_instances, keep_running, of_the_world, that_may_stand_still};
+use crate::committed::newest;
+use crate::instances::{
+    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
+};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::seeds::{for_each_seed, for_some_seeds};
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::seeds::for_some_seeds;
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("word-counts");
 
@@ -63,18 +66,17 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        let one_of = |choices: &[u64]| choices[host.random_below(choices.len() as u64) as usize];
         Setting {
-            partitions: one_of(&[1, 2, 3]) as i32,
-            instances: one_of(&[1, 1, 2]) as usize,
-            threads: one_of(&[1, 2]) as usize,
-            cache_max_bytes: one_of(&[0, 1000, 10_000_000]) as usize,
-            commit_interval_ms: one_of(&[10, 100, 1000]),
-            distinct_words: one_of(&[3, 100]),
-            pause_us: one_of(&[20_000, 200_000]),
+            partitions: one_of(host, &[1, 2, 3]),
+            instances: one_of(host, &[1, 1, 2]),
+            threads: one_of(host, &[1, 2]),
+            cache_max_bytes: one_of(host, &[0, 1000, 10_000_000]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            distinct_words: one_of(host, &[3, 100]),
+            pause_us: one_of(host, &[20_000, 200_000]),
             troubled: host.random_below(8) > 0,
             guarantee: if host.random_below(2) == 0 { AtLeastOnce } else { ExactlyOnce },
-            standbys: one_of(&[0, 1]),
+            standbys: one_of(host, &[0, 1]),
         }
     }
 
@@ -135,29 +137,9 @@ async fn write(host: Host, setting: Setting, until: Duration, written: Written) 
     futures::future::join_all(fates).await;
 }
 
-/// Counts what is left to count, and gives the store; however often it must be started.
-async fn final_counts(host: &Host, setting: &Setting) -> Words {
-    loop {
-        match count_the_rest(setting.streams(host)).await {
-            Ok(counts) => return counts,
-            Err(error) => println!("{:?} not counted: {error}", host.now().since_start()),
-        }
-        host.sleep(Duration::from_millis(500)).await;
-    }
-}
-
-async fn count_the_rest(streams: Streams) -> Result<Words> {
-    let running = streams.start().await?;
-    running.drain().await?;
-    let counts = running.store(COUNTS)?.all().await?;
-    running.close().await?;
-    Ok(counts.into_iter().collect())
-}
-
-/// The newest count of each word in a topic.
-async fn newest(host: &Host, topic: &str, partitions: i32) -> Words {
-    let counts = all(host, topic, partitions).await;
-    counts.into_iter().map(|count| (count.key, number(&count.value))).collect()
+/// What the store has.
+async fn counts_of(running: &RunningStreams) -> Result<Words> {
+    Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
 }
 
 /// A whole run, judged. Gives how many words were counted.
@@ -176,36 +158,30 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             let faults = if setting.troubled { &FAULTS[..] } else { nothing };
             let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
             let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
-            let instances = nodes.iter().map(|node| keep_running(sim, node, |host| setting.streams(host)));
-            tokio::select! {
-                biased;
-                _ = async { tokio::join!(
+            let nodes = nodes_of(setting.instances);
+            let work = async {
+                tokio::join!(
                     writer("writer0"),
                     writer("writer1"),
                     nemesis.run(TROUBLE),
                     end_instances(sim, setting.instances, setting.troubled, TROUBLE),
-                ) } => {}
-                _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
-            }
+                )
+            };
+            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             let host = sim.node("last");
             if !setting.troubled {
                 nodes.iter().for_each(|node| sim.interrupt(node));
                 host.sleep(STOP).await;
             }
             nodes.iter().for_each(|node| sim.kill(node));
-            let counts = Box::pin(final_counts(&host, &setting)).await;
+            let counts = Box::pin(process_the_rest(&host, |host| setting.streams(host), counts_of)).await;
             let output = newest(&host, "counts", setting.partitions).await;
             let changelog = newest(&host, "word-count-word-counts-changelog", setting.partitions).await;
             (counts, output, changelog)
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let clock = sim.node("clock");
-    let in_time = sim.block_on(async { clock.timeout(TROUBLE + REST, work).await });
-    let Ok((counts, output, changelog)) = in_time else {
-        panic!("seed {}: no rest within {REST:?}", sim.seed());
-    };
+    let (counts, output, changelog) = come_to_rest(sim, TROUBLE + REST, work);
     for (word, acknowledged) in written.acknowledged.borrow().iter() {
         let counted = counts.get(word).copied().unwrap_or(0);
         assert!(counted >= *acknowledged, "{word}: {acknowledged} acknowledged, {counted} counted");
@@ -221,18 +197,14 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
     if !setting.troubled {
         assert_eq!(counts, *written.sent.borrow(), "nothing failed, so each word counts once");
     }
-    assert_eq!(sim.panics(), [], "seed {}", sim.seed());
     counts.values().sum()
 }
 
 #[test]
 fn no_word_is_lost() {
     let mut counted = 0;
-    for_each_seed("no_word_is_lost", |seed| {
-        let options = SimOptions::chaos(seed);
-        let sim = Sim::new(seed, options.clone());
-        counted += run(&sim, &options);
-        println!("seed {seed}: {} steps, {:?}", sim.steps(), sim.now().since_start());
+    for_each_chaos("no_word_is_lost", |sim, options| {
+        counted += run(sim, options);
     });
     assert!(counted > 0, "nothing was counted");
 }
