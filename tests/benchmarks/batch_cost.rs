@@ -29,6 +29,7 @@ use anabranch_protocol::messages::produce::{
 };
 use anabranch_protocol::records::{BatchBuilder, Compression};
 use anabranch_protocol::{ApiKey, Decoder, ErrorCode, Message, RequestHeader, encode_request};
+use anabranch_tests::arguments::Arguments;
 use anabranch_tests::server::Server;
 use bytes::{Bytes, BytesMut};
 
@@ -37,17 +38,15 @@ const PRODUCE_VERSION: i16 = 11;
 const RECORDS_PER_BATCH: usize = 100;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
-    };
+    let arguments = Arguments::of_this_program();
     let numbers = |name: &str, otherwise: &str| -> Vec<usize> {
-        let list = value(name).unwrap_or(otherwise.into());
+        let list = arguments.value(name).unwrap_or(otherwise.into());
         list.split(',').filter(|one| !one.is_empty()).map(|one| one.parse().unwrap()).collect()
     };
-    let batches: usize = value("--batches").map_or(50_000, |text| text.parse().unwrap());
-    let server = value("--bootstrap-server")
-        .map_or_else(Server::start, |address| Server::running(address, value("--server-pid")));
+    let batches = arguments.number("--batches", 50_000) as usize;
+    let server = arguments
+        .value("--bootstrap-server")
+        .map_or_else(Server::start, |address| Server::running(address, arguments.value("--server-pid")));
     println!("memory, idle                  {} MiB", server.memory_mib().0);
     topic(&server, "warm-up", 1);
     load(&server, "warm-up", 1, UNDER_WAY, batches);

@@ -25,22 +25,20 @@ use anabranch_client::{
     TopicPartition,
 };
 use anabranch_host::Host;
+use anabranch_tests::arguments::Arguments;
 use anabranch_tests::server::Server;
 
 const LINES: Topic<Option<String>, String> = Topic::new("benchmark-lines");
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
-    };
-    let number = |name: &str, otherwise: u64| value(name).map_or(otherwise, |text| text.parse().unwrap());
-    let guarantee = value("--guarantee").unwrap_or("at_least_once".into());
-    let commit_ms = number("--commit-ms", 100).to_string();
-    let counts = value("--counts").unwrap_or(format!("benchmark-counts-{}", std::process::id()));
-    let theirs = arguments.iter().any(|argument| argument == "--theirs");
-    let server =
-        value("--bootstrap-server").map_or_else(Server::start, |address| Server::running(address, None));
+    let arguments = Arguments::of_this_program();
+    let guarantee = arguments.value("--guarantee").unwrap_or("at_least_once".into());
+    let commit_ms = arguments.number("--commit-ms", 100).to_string();
+    let counts = arguments.value("--counts").unwrap_or(format!("benchmark-counts-{}", std::process::id()));
+    let theirs = arguments.has("--theirs");
+    let server = arguments
+        .value("--bootstrap-server")
+        .map_or_else(Server::start, |address| Server::running(address, None));
 
     // The application has a runtime, and its workers threads, of their own.
     let application = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -72,7 +70,7 @@ fn main() {
             app.start().await.unwrap()
         })
     });
-    let (rate, seconds) = (number("--rate", 1000), number("--seconds", 12));
+    let (rate, seconds) = (arguments.number("--rate", 1000), arguments.number("--seconds", 12));
     let mut delays = measuring.block_on(measure(&host, &client, &counts, rate, seconds));
     delays.sort_unstable();
     let at = |per_mille: usize| delays[(delays.len() * per_mille / 1000).min(delays.len() - 1)] as f64 / 1e3;

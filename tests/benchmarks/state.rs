@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anabranch::prelude::*;
+use anabranch_tests::arguments::Arguments;
 use anabranch_tests::server::{Server, cpu_seconds};
 
 const APPLICATION: &str = "benchmark-state";
@@ -32,20 +33,18 @@ const COUNTS: Topic<String, i64> = Topic::new("benchmark-state-counts");
 const WORDS_PER_LINE: usize = 10;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
-    };
+    let arguments = Arguments::of_this_program();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    if let Some(directory) = value("--instance") {
-        let server = value("--bootstrap-server").unwrap();
-        let in_memory = arguments.iter().any(|argument| argument == "--in-memory");
+    if let Some(directory) = arguments.value("--instance") {
+        let server = arguments.value("--bootstrap-server").unwrap();
+        let in_memory = arguments.has("--in-memory");
         runtime.block_on(instance(&server, &directory, in_memory)).unwrap();
         return;
     }
-    let keys: usize = value("--keys").map_or(4_000_000, |text| text.parse().unwrap());
-    let server =
-        value("--bootstrap-server").map_or_else(Server::start, |address| Server::running(address, None));
+    let keys = arguments.number("--keys", 4_000_000) as usize;
+    let server = arguments
+        .value("--bootstrap-server")
+        .map_or_else(Server::start, |address| Server::running(address, None));
     let directories = tempfile::tempdir().unwrap();
     let (first, second) = (directories.path().join("first"), directories.path().join("second"));
     let start = |directory: &Path, more: &[&str]| Instance::start(&server.address, directory, more);
@@ -79,7 +78,7 @@ fn main() {
         println!("restored, {what:<20}{}", restored.ready());
         restored.close();
     }
-    if arguments.iter().any(|argument| argument == "--bootstrap-server") {
+    if arguments.has("--bootstrap-server") {
         return;
     }
 

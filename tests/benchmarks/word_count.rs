@@ -21,30 +21,28 @@
 use std::time::Instant;
 
 use anabranch::prelude::*;
+use anabranch_tests::arguments::Arguments;
 use anabranch_tests::server::{Server, cpu_seconds};
 
 const LINES: Topic<Option<String>, String> = Topic::new("benchmark-lines");
 const WORDS_PER_LINE: usize = 10;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
-    };
-    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    let lines: usize = value("--lines").map_or(200_000, |text| text.parse().unwrap());
+    let arguments = Arguments::of_this_program();
+    let lines = arguments.number("--lines", 200_000) as usize;
     let caches: Vec<String> =
-        value("--cache-bytes").map_or(vec!["0".into(), "10485760".into()], |one| vec![one]);
-    let guarantee = value("--guarantee").unwrap_or("at_least_once".into());
-    let commit_ms = value("--commit-ms").unwrap_or("100".into());
-    let partitions: i32 = value("--partitions").map_or(1, |text| text.parse().unwrap());
+        arguments.value("--cache-bytes").map_or(vec!["0".into(), "10485760".into()], |one| vec![one]);
+    let guarantee = arguments.value("--guarantee").unwrap_or("at_least_once".into());
+    let commit_ms = arguments.value("--commit-ms").unwrap_or("100".into());
+    let partitions = arguments.number("--partitions", 1) as i32;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = value("--bootstrap-server")
-        .map_or_else(Server::start, |address| Server::running(address, value("--server-pid")));
-    if !flag("--no-fill") {
+    let server = arguments
+        .value("--bootstrap-server")
+        .map_or_else(Server::start, |address| Server::running(address, arguments.value("--server-pid")));
+    if !arguments.has("--no-fill") {
         runtime.block_on(fill(&server.address, partitions, lines)).unwrap();
     }
-    for cache_bytes in caches.iter().filter(|_| !flag("--fill-only")) {
+    for cache_bytes in caches.iter().filter(|_| !arguments.has("--fill-only")) {
         let settings = [
             ("processing.guarantee", guarantee.as_str()),
             ("commit.interval.ms", &commit_ms),
