@@ -161,7 +161,8 @@ impl Member {
             drop_stores(&*engine, task)?;
             drop(engine);
             self.workers.start(self.asleep)?;
-            self.open_later(tasks, self.shared.client.host().now());
+            let at = self.pauses.try_again_at(self.shared.client.host().now());
+            self.open_later(tasks, at);
             return Ok(());
         }
         drop(engine);
@@ -193,7 +194,8 @@ impl Member {
         for _ in numbers {
             self.workers.start(self.asleep)?;
         }
-        self.open_later(tasks, host.now());
+        let at = self.pauses.try_again_at(host.now());
+        self.open_later(tasks, at);
         Ok(())
     }
 
