@@ -100,7 +100,6 @@ pub(crate) enum FileKind {
 /// A directory that no other process may use as long as this lives.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    #[allow(dead_code, reason = "held for its drop")]
     pub(crate) file: File,
 }
 
@@ -234,6 +233,18 @@ impl Disk {
             FileKind::Simulated(file) => file.try_lock()?,
         }
         Ok(DirectoryLock { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Lets go now. Closing the file would not do: a process that another thread is just starting shares what is open
+    /// until it runs its own program, and with it the lock.
+    fn drop(&mut self) {
+        match &self.file.kind {
+            FileKind::Real(file) => file.unlock(),
+            // No process is started from within a simulation.
+            FileKind::Simulated(_) => {}
+        }
     }
 }
 

@@ -159,6 +159,11 @@ impl RealFile {
             std::fs::TryLockError::Error(error) => error,
         })
     }
+
+    /// Lets go of a lock. A failure leaves it to the operating system, which does so when the last handle closes.
+    pub(crate) fn unlock(&self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// Runs a call that may block for long on a thread made for such.
@@ -171,6 +176,7 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use crate::disk::FileKind;
     use crate::{Host, OpenOptions};
 
     #[test]
@@ -186,5 +192,22 @@ mod tests {
         file.write_all_vectored_at(&mut [], 0).unwrap();
         file.write_all_vectored_at(&mut [std::io::IoSlice::new(&[])], 0).unwrap();
         assert_eq!(file.len().unwrap(), expected.len() as u64);
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_owner_whoever_else_has_the_file_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, _runtime) = Host::real(1).unwrap();
+        let lock = host.disk().lock_dir(directory.path()).unwrap();
+        // As a process that is being started has it.
+        let shared = match &lock.file.kind {
+            FileKind::Real(file) => file.file.try_clone().unwrap(),
+            FileKind::Simulated(_) => unreachable!("the host is real"),
+        };
+        host.disk().lock_dir(directory.path()).expect_err("locked");
+        drop(lock);
+        let _again = host.disk().lock_dir(directory.path()).expect("free");
+        drop(shared);
+        host.disk().lock_dir(directory.path()).expect_err("the one who has it now keeps it");
     }
 }

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anabranch_host::{DirectoryLock, Disk, OpenOptions};
 use parking_lot::Mutex;
@@ -42,6 +43,10 @@ const VERSION: &str = "1";
 const DEFAULT_TREE: &[u8] = b"__sled__default";
 const HEAD: u8 = 0;
 const ROW: u8 = 1;
+/// What sled says of a database that somebody has open: its errors have no kind for it.
+const LOCKED: &str = "could not acquire lock";
+const LOCK_TRIES: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// A bulk load is written in batches of about this size.
 const BULK_BYTES: usize = 1 << 20;
 
@@ -112,8 +117,8 @@ impl SledEngine {
                 return Err(Error::OtherVersion { what, found: found.to_owned(), known: VERSION.to_owned() });
             }
         }
-        let opened = sled::Config::new().path(&path).cache_capacity(options.cache_bytes).open();
-        let database = opened.map_err(|error| sled_error(None, "to open the database", directory, error))?;
+        let database = open_database(&path, options)
+            .map_err(|error| sled_error(None, "to open the database", directory, error))?;
         let open = OpenDatabase { directory: directory.to_owned(), database, _lock: lock };
         Ok(SledEngine { open: Arc::new(open) })
     }
@@ -125,6 +130,22 @@ impl SledEngine {
     ) -> impl FnOnce(SledError) -> Error + use<'a> {
         move |error| sled_error(Some(store), action, &self.open.directory, error)
     }
+}
+
+/// Opens the database of a directory that is locked. Sled has a lock of its own and lets go of it by closing the file,
+/// which a process that another thread is just starting has open as well, until it runs its own program. Nobody else can
+/// have it: so wait for that one, but not for ever.
+fn open_database(path: &Path, options: SledOptions) -> std::result::Result<Db, SledError> {
+    let config = sled::Config::new().path(path).cache_capacity(options.cache_bytes);
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(SledError::Io(error)) if error.to_string().starts_with(LOCKED) => {
+                std::thread::park_timeout(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+    config.open()
 }
 
 impl std::fmt::Debug for SledEngine {

@@ -404,7 +404,8 @@ fn copy(disk: &Disk, from: &Path, to: &Path) {
     }
 }
 
-/// Makes a database of 4,000 rows, does `damage` to one of its files and reads it: the number of rows, or what is wrong.
+/// Makes a database of 4,000 rows, does `damage` to one of its files, or to all of a directory, and reads it: the number of
+/// rows, or what is wrong.
 fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::result::Result<usize, ErrorKind> {
     let (directory, crashed) =
         (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
@@ -424,16 +425,18 @@ fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::resul
         copy(&host.disk(), directory.path(), crashed.path());
     }
     let disk = host.disk();
-    let mut path = crashed.path().join("rows").join(file);
-    if file.ends_with("tables") {
-        // The bulk load's: fjall may have written others since.
-        let names = disk.read_dir(&path).expect("there").into_iter().map(|entry| entry.name);
-        path = path.join(names.min_by_key(|name| (name.len(), name.clone())).expect("a table"));
+    let path = crashed.path().join("rows").join(file);
+    // All tables: fjall may have merged them meanwhile, and not yet removed what it no longer reads.
+    let damaged: Vec<_> = match file.ends_with("tables") {
+        true => disk.read_dir(&path).expect("there").iter().map(|entry| path.join(&entry.name)).collect(),
+        false => vec![path],
+    };
+    for path in damaged {
+        let mut bytes = disk.read(&path).expect("there");
+        damage(&mut bytes);
+        let file = disk.open(&path, OpenOptions::create_empty()).expect("there");
+        file.write_all_at(&bytes, 0).expect("written");
     }
-    let mut bytes = disk.read(&path).expect("there");
-    damage(&mut bytes);
-    let file = disk.open(&path, OpenOptions::create_empty()).expect("there");
-    file.write_all_at(&bytes, 0).expect("written");
     let read = || -> Result<usize> {
         let store = open_fjall(host, crashed.path())?.open_store("s")?;
         let mut scan = store.snapshot()?.scan(&KeyRange::all(), Order::Forward)?;
