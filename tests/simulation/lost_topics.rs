@@ -59,8 +59,7 @@ impl Setting {
         let while_down = flip() && lost != "lost-counts-repartition";
         Setting {
             lost,
-            // Whether running instances hear of a source that is gone before it comes again is chance.
-            comes_again: comes_again && (lost != "words" || while_down),
+            comes_again,
             while_down,
             instances: 1 + host.random_below(2) as usize,
             guarantee: if flip() { ExactlyOnce } else { AtLeastOnce },
