@@ -104,7 +104,8 @@ impl Groups {
             tracing::error!(partition, "__consumer_offsets has partitions that it did not have before");
             return;
         };
-        let is_empty = log.start_offset() == log.end_offset();
+        // A log that is offline has no offsets; to load it fails.
+        let is_empty = log.end_offset() >= 0 && log.start_offset() == log.end_offset();
         let mut shard = shard.lock();
         shard.unload(ErrorCode::NOT_COORDINATOR);
         let load = shard.begin_load(log);

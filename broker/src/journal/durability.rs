@@ -7,7 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use anabranch_host::{Disk, is_shortage};
 use anabranch_protocol::Uuid;
@@ -32,6 +32,8 @@ pub(crate) struct Durability {
     durable_start_offset: AtomicI64,
     /// The checksum of the file of leader epochs as it was last written.
     epochs_checksum: Mutex<Option<u32>>,
+    /// Whether the last that was written of the log is a snapshot of its producers.
+    has_snapshot: AtomicBool,
     unsynced: Mutex<Unsynced>,
     /// The generation of the journal that knows this log by `number`; only the committer reads and writes both.
     registered_in: AtomicU64,
@@ -75,6 +77,7 @@ impl Durability {
             log_start_offset: AtomicI64::new(log_start_offset),
             durable_start_offset: AtomicI64::new(log_start_offset),
             epochs_checksum: Mutex::default(),
+            has_snapshot: AtomicBool::new(false),
             unsynced: Mutex::new(Unsynced { end_offset: recovery_point, ..Unsynced::default() }),
             registered_in: AtomicU64::new(0),
             number: AtomicU32::new(0),
@@ -115,6 +118,16 @@ impl Durability {
     /// Notes what the file of leader epochs holds.
     pub(crate) fn epochs_are(&self, text: &str) {
         *self.epochs_checksum.lock() = Some(crc_fast::crc32_iscsi(text.as_bytes()));
+    }
+
+    /// Whether the log was closed, and has left a snapshot of its producers.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.has_snapshot.load(Ordering::Acquire)
+    }
+
+    /// Notes that the log was closed with a snapshot.
+    pub(crate) fn closed_with_snapshot(&self) {
+        self.has_snapshot.store(true, Ordering::Release);
     }
 
     pub(crate) fn log_start_offset(&self) -> i64 {

@@ -201,7 +201,7 @@ impl Journal {
     }
 
     /// Notes that a segment takes no more appends; the next checkpoint syncs it and its indexes.
-    pub(crate) fn sealed(&self, log: &Arc<Durability>, files: [&LazyFile; 4], end_offset: i64) {
+    pub(crate) fn sealed(&self, log: &Arc<Durability>, files: [&LazyFile; 5], end_offset: i64) {
         for file in files {
             self.note(log, log.wrote(file, end_offset));
         }

@@ -14,7 +14,7 @@
 //! and is replaced as a whole:
 //!
 //! ```text
-//! anabranch-checkpoint                    topic partition topic-id recovery-point log-start epochs-checksum;
+//! anabranch-checkpoint                    topic partition topic-id recovery-point log-start epochs-checksum snapshot;
 //!                                         a checksum on the first line
 //! ```
 
@@ -35,6 +35,7 @@ pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 const VERSION: &str = "0";
+const SNAPSHOT: &str = "snapshot";
 
 /// The lines of a checkpoint of Kafka's, split into their words; none if it is not whole.
 pub(super) fn parse_lines(text: &str) -> Option<Vec<Vec<&str>>> {
@@ -67,6 +68,8 @@ pub(super) struct Remembered {
     pub(super) start_offset: i64,
     /// The checksum of the file of leader epochs, which Kafka gave none; none if it is not known.
     pub(super) epochs_checksum: Option<u32>,
+    /// Whether a clean stop has left a snapshot of the producers at the recovery point; without one there were none.
+    pub(super) has_snapshot: bool,
 }
 
 /// What is remembered of the logs of a directory.
@@ -104,16 +107,22 @@ impl Checkpoint {
             else {
                 return None;
             };
-            let epochs_checksum = match rest {
-                [] | ["-"] => None,
-                [digits] => Some(u32::from_str_radix(digits, 16).ok()?),
+            let (epochs_checksum, has_snapshot) = match *rest {
+                [] => ("-", false),
+                [digits] | [digits, "-"] => (digits, false),
+                [digits, SNAPSHOT] => (digits, true),
                 _ => return None,
+            };
+            let epochs_checksum = match epochs_checksum {
+                "-" => None,
+                digits => Some(u32::from_str_radix(digits, 16).ok()?),
             };
             let remembered = Remembered {
                 topic_id: topic_id.parse().ok()?,
                 recovery_point: recovery_point.parse().ok()?,
                 start_offset: start_offset.parse().ok()?,
                 epochs_checksum,
+                has_snapshot,
             };
             logs.insert(PartitionName::new(topic, partition.parse().ok()?), remembered);
         }
@@ -123,8 +132,9 @@ impl Checkpoint {
     fn to_text(&self) -> String {
         let lines = lines_text(self.logs.iter().map(|(name, log)| {
             let epochs = log.epochs_checksum.map_or("-".to_string(), |checksum| format!("{checksum:08x}"));
+            let snapshot = if log.has_snapshot { SNAPSHOT } else { "-" };
             format!(
-                "{} {} {} {} {} {epochs}",
+                "{} {} {} {} {} {epochs} {snapshot}",
                 name.topic, name.partition, log.topic_id, log.recovery_point, log.start_offset
             )
         }));
@@ -187,6 +197,7 @@ mod tests {
             recovery_point: i64::MAX - i64::from(n),
             start_offset: i64::from(n),
             epochs_checksum: (n > 0).then_some(u32::from(n)),
+            has_snapshot: n > 0,
         };
         let logs = [("b", 1, 0), ("a-b", 0, 200)];
         let logs = logs.map(|(topic, partition, n)| (PartitionName::new(topic, partition), remembered(n)));

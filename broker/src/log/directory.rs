@@ -206,7 +206,11 @@ impl LogDirectory {
             .shared
             .path
             .join(name.deleted_directory(u128::from_be_bytes(self.shared.host.random_uuid())));
-        self.shared.disk.rename(&from, &to).map_err(LogError::io(&from))?;
+        match self.shared.disk.rename(&from, &to) {
+            // It is offline because it was gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.map_err(LogError::io(&from))?,
+        }
         self.shared.offline.lock().remove(name);
         // The files are removed at the next start, when the new name is durable.
         Ok(())
@@ -417,6 +421,7 @@ impl Shared {
                 recovery_point: log.recovery_point(),
                 start_offset: log.log_start_offset(),
                 epochs_checksum: log.epochs_checksum(),
+                has_snapshot: log.has_snapshot(),
             };
             checkpoint.logs.insert(log.name().clone(), remembered);
             high_watermarks.insert(log.name().clone(), log.watermark().value());

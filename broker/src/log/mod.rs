@@ -235,7 +235,11 @@ impl Log {
         let active = self.segments.last_mut().expect("there is one");
         active.seal()?;
         self.journal.sealed(&self.durability, active.all_files(), end_offset);
-        self.write_snapshot()
+        self.write_snapshot()?;
+        if !self.producers.is_empty() {
+            self.durability.closed_with_snapshot();
+        }
+        Ok(())
     }
 
     fn disk(&self) -> &Disk {

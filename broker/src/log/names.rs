@@ -8,6 +8,8 @@ pub(crate) const INDEX_SUFFIX: &str = ".index";
 pub(crate) const TIME_INDEX_SUFFIX: &str = ".timeindex";
 /// The aborted transactions of a segment.
 pub(crate) const TRANSACTION_INDEX_SUFFIX: &str = ".txnindex";
+/// The checksum of a file of aborted transactions; a name of our own.
+pub(crate) const TRANSACTION_CHECKSUM_SUFFIX: &str = ".txnchecksum";
 /// The state of the producers at an offset.
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
 /// What a file is called that will be removed soon.

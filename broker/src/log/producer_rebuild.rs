@@ -78,6 +78,8 @@ pub(super) fn rebuild_producers(
                 segment.corrupt(batch.position, error.to_string())
             };
             let whole = Batch { header, bytes };
+            // A marker decides for the batches before it; these are looked at when they are read.
+            whole.check_crc().map_err(corrupt)?;
             if let Some(record) = whole.records(&mut scratch).map_err(corrupt)?.next() {
                 let control = ControlRecord::parse(&record.map_err(corrupt)?).map_err(corrupt)?;
                 let ended = producers.marked(&header, control, now_ms);

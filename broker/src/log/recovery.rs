@@ -5,7 +5,7 @@
 //! two cases are told apart by how far the log was durable: behind that it is a *torn tail*, which nobody was told of,
 //! and it is cut; before it, it is *corruption*: the log goes offline and nothing is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use super::producer_rebuild::{damaged_transactions, rebuild_producers};
 use super::producer_state::ProducerStates;
 use super::replay::{Replay, Replayed};
 use super::segment::{Segment, SegmentFiles};
+use crate::config::Flush;
 use crate::journal;
 use crate::open_files::OpenFiles;
 use crate::partition_name::{PartitionName, is_deleted_directory};
@@ -101,7 +102,9 @@ pub(super) async fn recover(
             found.push((name, log));
         }
     }
-    if !is_clean && !config.is_ephemeral {
+    if is_clean {
+        opening.miss(&mut found);
+    } else if !config.is_ephemeral {
         opening.sync(&mut found).await?;
     }
     if is_clean {
@@ -135,8 +138,12 @@ impl Opening<'_> {
         let owner = Owner::read(self.disk, &directory).map_err(LogError::io(&directory))?;
         let mut topic_id = owner.topic_id();
         if owner == Owner::Unwritten && !self.is_clean {
-            self.put_aside(name, &directory)?;
-            return Ok(None);
+            let was_synced =
+                self.disk.exists(&directory.join(LEADER_EPOCHS)).map_err(LogError::io(&directory))?;
+            if !was_synced || !self.checkpoint.logs.contains_key(name) {
+                self.put_aside(name, &directory, was_synced)?;
+                return Ok(None);
+            }
         }
         let replayed = self.replayed.remove(name);
         let is_replayed = replayed.is_some();
@@ -144,8 +151,8 @@ impl Opening<'_> {
             Some(topic_id) => self.checkpoint.of(name, topic_id),
             None => self.checkpoint.logs.get(name).copied(),
         };
-        if owner == Owner::Damaged {
-            tracing::warn!(partition = %name, "{PARTITION_METADATA} is damaged");
+        if topic_id.is_none() {
+            tracing::warn!(partition = %name, "{PARTITION_METADATA} is damaged or gone");
             if let Some(known) = remembered.filter(|log| log.topic_id != Uuid::ZERO) {
                 topic_id = Some(known.topic_id);
                 write_owner(self.disk, &directory, known.topic_id).map_err(LogError::io(&directory))?;
@@ -156,11 +163,9 @@ impl Opening<'_> {
         let files = SegmentFiles::new(directory, self.open_files.clone());
         let outcome = match self.open_segments(&files).await {
             Ok(segments) if self.is_clean && knows_end(remembered, &segments) => {
-                self.open_clean(&files, segments, topic_id, &said, epochs_checksum).await
+                self.open_clean(&files, segments, topic_id, &said, remembered).await
             }
-            Ok(segments) => {
-                self.open_unclean(&files, segments, topic_id, &said, is_replayed, epochs_checksum)
-            }
+            Ok(segments) => self.open_unclean(&files, segments, topic_id, &said, is_replayed, remembered),
             Err(error) => Err(error),
         };
         match outcome {
@@ -171,6 +176,7 @@ impl Opening<'_> {
                     recovery_point: said.durable_end,
                     start_offset: said.start_offset,
                     epochs_checksum,
+                    has_snapshot: remembered.is_some_and(|log| log.has_snapshot),
                 };
                 Ok(Some(Found { outcome, topic_id, remembered }))
             }
@@ -179,8 +185,7 @@ impl Opening<'_> {
 
     /// Removes what the power left of a log that was never synced, not even its owner. If it was synced after all, somebody
     /// has removed the owner, and the directory only gets another name.
-    fn put_aside(&self, name: &PartitionName, directory: &Path) -> Result<(), LogError> {
-        let was_synced = self.disk.exists(&directory.join(LEADER_EPOCHS)).map_err(LogError::io(directory))?;
+    fn put_aside(&self, name: &PartitionName, directory: &Path, was_synced: bool) -> Result<(), LogError> {
         if was_synced {
             let to = self.path.join(name.stray_directory(u128::from_be_bytes(self.host.random_uuid())));
             tracing::warn!(partition = %name, to = %to.display(), "a log that belongs to no topic is put aside");
@@ -227,10 +232,12 @@ impl Opening<'_> {
         mut segments: Vec<Segment>,
         topic_id: Option<Uuid>,
         said: &Replayed,
-        epochs_checksum: Option<u32>,
+        remembered: Option<Remembered>,
     ) -> Result<Recovered, LogError> {
         let end_offset = said.recovery_point;
-        let (_, epochs) = self.read_epochs(files, epochs_checksum)?;
+        let first = segments.first().map_or(end_offset, Segment::base_offset);
+        check_begin(files, first, said)?;
+        let (_, epochs) = self.read_epochs(files, remembered.and_then(|log| log.epochs_checksum))?;
         let epochs = match epochs {
             Some(epochs) => epochs,
             None => {
@@ -246,16 +253,19 @@ impl Opening<'_> {
         let snapshot = files.directory.join(offset_file_name(end_offset, SNAPSHOT_SUFFIX));
         let damaged_from = damaged_transactions(&segments);
         let has_snapshot = self.disk.exists(&snapshot).map_err(LogError::io(&snapshot))?;
-        let producers = match has_snapshot || damaged_from.is_some() {
+        let is_expected = remembered.is_some_and(|log| log.has_snapshot);
+        if is_expected && !has_snapshot {
+            tracing::warn!(path = %snapshot.display(), "the producer snapshot is gone and made anew");
+        }
+        let producers = match has_snapshot || is_expected || damaged_from.is_some() {
             true => rebuild_producers(files, &mut segments, end_offset, damaged_from, self.now_ms)?,
             // A log without producers gets no snapshot.
             false => ProducerStates::default(),
         };
-        let first = segments.first().map_or(end_offset, Segment::base_offset);
         Ok(Recovered {
             topic_id,
             segments,
-            start_offset: said.start_offset.max(first).min(end_offset),
+            start_offset: said.start_offset.min(end_offset),
             end_offset,
             recovery_point: end_offset,
             producers,
@@ -272,8 +282,16 @@ impl Opening<'_> {
         topic_id: Option<Uuid>,
         said: &Replayed,
         is_replayed: bool,
-        epochs_checksum: Option<u32>,
+        remembered: Option<Remembered>,
     ) -> Result<Recovered, LogError> {
+        // Segments go when the checkpoint or the journal says so, and with `flush=os` there is none that is synced.
+        if let Some(first) = segments.first()
+            && remembered.is_some()
+            && self.config.flush == Flush::Commit
+        {
+            check_begin(files, first.base_offset(), said)?;
+        }
+        let epochs_checksum = remembered.and_then(|log| log.epochs_checksum);
         let (text, known_epochs) = self.read_epochs(files, epochs_checksum)?;
         // Without the file they are in the batches alone.
         let scan_from = if known_epochs.is_some() { said.recovery_point } else { 0 };
@@ -328,6 +346,19 @@ impl Opening<'_> {
         Ok((text, epochs))
     }
 
+    /// After a clean stop the checkpoint names every log that had records: what is not there is lost.
+    fn miss(&self, found: &mut Vec<(PartitionName, Found)>) {
+        let known: BTreeSet<PartitionName> = found.iter().map(|(name, _)| name.clone()).collect();
+        for (name, log) in &self.checkpoint.logs {
+            let path = self.path.join(name.to_string());
+            if log.start_offset < log.recovery_point && !known.contains(name) {
+                let reason = format!("it is gone, and had records up to offset {}", log.recovery_point);
+                let outcome = Err(LogError::Corrupt { path, position: 0, reason });
+                found.push((name.clone(), Found { outcome, topic_id: Some(log.topic_id), remembered: *log }));
+            }
+        }
+    }
+
     fn remove_snapshots_behind(&self, files: &SegmentFiles, end_offset: i64) -> Result<(), LogError> {
         for entry in self.disk.read_dir(&files.directory).map_err(LogError::io(&files.directory))? {
             if parse_offset_file_name(&entry.name, SNAPSHOT_SUFFIX).is_some_and(|of| of > end_offset) {
@@ -349,12 +380,25 @@ impl Opening<'_> {
                 }
                 remembered.recovery_point = recovered.recovery_point;
                 remembered.start_offset = recovered.start_offset;
+                remembered.has_snapshot = false;
             }
             checkpoint.logs.insert(name.clone(), remembered);
         }
         self.disk.sync_dir(self.path).await.map_err(LogError::io(self.path))?;
         checkpoint.write(self.disk, self.path).await.map_err(LogError::io(self.path))
     }
+}
+
+/// Whether the first segment, which begins at `first`, holds the first offset that may be read.
+fn check_begin(files: &SegmentFiles, first: i64, said: &Replayed) -> Result<(), LogError> {
+    if first > said.start_offset {
+        return Err(LogError::Corrupt {
+            path: files.directory.clone(),
+            position: 0,
+            reason: format!("segments are gone: it held offset {}, and begins at {first}", said.start_offset),
+        });
+    }
+    Ok(())
 }
 
 /// The epochs as the batches have them.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use anabranch_host::{Disk, File, OpenOptions};
 use anabranch_protocol::Uuid;
 
-use super::checkpoint::{Checkpoint, Remembered};
+use super::checkpoint::{Checkpoint, LEADER_EPOCHS, Remembered};
 use super::error::LogError;
 use super::names::{
-    INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name,
-    parse_offset_file_name,
+    INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_CHECKSUM_SUFFIX,
+    TRANSACTION_INDEX_SUFFIX, offset_file_name, parse_offset_file_name,
 };
 use super::owner::{Owner, write_owner};
 use super::scan::Scan;
@@ -134,6 +134,11 @@ impl<'a> Replay<'a> {
         Owner::read(self.disk, directory).map_err(LogError::io(directory))
     }
 
+    /// Whether a checkpoint has come to the log of this directory.
+    fn was_synced(&self, directory: &Path) -> Result<bool, LogError> {
+        self.disk.exists(&directory.join(LEADER_EPOCHS)).map_err(LogError::io(directory))
+    }
+
     /// The log called `name`, if the directory of that name is its own or can be.
     fn target(&self, name: &PartitionName, topic_id: Uuid) -> Result<Option<Target>, LogError> {
         let directory = self.directory.join(name.to_string());
@@ -144,8 +149,8 @@ impl<'a> Replay<'a> {
             Owner::Topic(_) => return Ok(None),
             // What is in the checkpoint was synced, name, owner and all. So that log was deleted, and the crash came
             // before the journal said so; what is there now is of a later one, and nothing of it was durable.
-            Owner::Unwritten if known.is_some() => return Ok(None),
-            // Nothing of it was synced, so all of it is in the journal.
+            Owner::Unwritten if known.is_some() && !self.was_synced(&directory)? => return Ok(None),
+            // Nothing of it was synced, so all of it is in the journal; or the owner is lost alone.
             Owner::Unwritten | Owner::Damaged => {
                 write_owner(self.disk, &directory, topic_id).map_err(LogError::io(&directory))?;
             }
@@ -181,9 +186,14 @@ impl Target {
         let io = |source: io::Error| LogError::Io { path: directory.clone(), source };
         let entries = disk.read_dir(&self.directory).map_err(io)?;
         let base_of = |name: &str| {
-            [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX]
-                .iter()
-                .find_map(|suffix| parse_offset_file_name(name, suffix))
+            let of_segments = [
+                LOG_SUFFIX,
+                INDEX_SUFFIX,
+                TIME_INDEX_SUFFIX,
+                TRANSACTION_INDEX_SUFFIX,
+                TRANSACTION_CHECKSUM_SUFFIX,
+            ];
+            of_segments.iter().find_map(|suffix| parse_offset_file_name(name, suffix))
         };
         let bases = entries.iter().filter_map(|entry| parse_offset_file_name(&entry.name, LOG_SUFFIX));
         let last = bases.filter(|base| *base < offset).max();

@@ -11,7 +11,10 @@ use anabranch_protocol::records::{BATCH_HEADER_BYTES, Batch, BatchHeader, NO_TIM
 use parking_lot::Mutex;
 
 use super::error::LogError;
-use super::names::{INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name};
+use super::names::{
+    INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_CHECKSUM_SUFFIX, TRANSACTION_INDEX_SUFFIX,
+    offset_file_name,
+};
 use super::offset_index::{self, OffsetIndex, OffsetPosition};
 use super::scan::{Scan, ScanError, ScannedBatch};
 use super::time_index::{self, TimeIndex, TimestampOffset};
@@ -96,6 +99,7 @@ impl Segment {
             transactions: AbortedTransactions::new(
                 base_offset,
                 files.file(base_offset, TRANSACTION_INDEX_SUFFIX),
+                files.file(base_offset, TRANSACTION_CHECKSUM_SUFFIX),
                 bytes > 0,
             ),
             first_timestamp: OnceLock::new(),
@@ -125,8 +129,9 @@ impl Segment {
     }
 
     /// The file of batches and the indexes.
-    pub(super) fn all_files(&self) -> [&LazyFile; 4] {
-        [&self.file, &self.index_file, &self.time_index_file, self.transactions.file()]
+    pub(super) fn all_files(&self) -> [&LazyFile; 5] {
+        let [transactions, checksum] = self.transactions.files();
+        [&self.file, &self.index_file, &self.time_index_file, transactions, checksum]
     }
 
     /// Bytes that the larger index takes, once it is loaded.
@@ -232,7 +237,8 @@ impl Segment {
         let after = self.locate_timestamp(timestamp)?.unwrap_or(self.base_offset);
         let mut scan = self.scan(self.locate(after.max(from))?)?;
         let mut scratch = Vec::new();
-        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
+        // Also what is passed over is checked: a record must not be missed for a damaged timestamp.
+        while let Some(batch) = scan.next_checked().map_err(|error| self.scan_error(error))? {
             if batch.header.last_offset() >= bound {
                 break;
             }
@@ -244,7 +250,6 @@ impl Segment {
                 self.corrupt(batch.position, error.to_string())
             };
             let whole = Batch { header: batch.header, bytes };
-            whole.check_crc().map_err(corrupt)?;
             for record in whole.records(&mut scratch).map_err(corrupt)? {
                 let record = record.map_err(corrupt)?;
                 if record.timestamp >= timestamp && record.offset >= from {

@@ -27,7 +27,7 @@ pub(super) struct Surroundings<'a> {
 
 impl Segment {
     /// Whole batches from the one that holds `offset` on: at most `max_bytes`, but at least one batch; none that ends at
-    /// `bound` or behind it. Empty if there are none in this segment.
+    /// `bound` or behind it, and then empty. The segment must hold the offset, or what is left behind it.
     pub(super) fn read(
         &self,
         offset: i64,
@@ -45,7 +45,8 @@ impl Segment {
             let available = self.bytes().saturating_sub(position) as usize;
             let length = want.min(available).max(BATCH_HEADER_BYTES.min(available));
             if length == 0 {
-                return Ok(Bytes::new());
+                let reason = format!("it ends before offset {offset}, which was in it");
+                return Err(self.corrupt(position, reason));
             }
             let mut buffer = BytesMut::zeroed(length);
             file.read_exact_at(&mut buffer, u64::from(position))

@@ -6,13 +6,18 @@
 //! A transaction stands in the index of the segment that holds its marker, so entries come in the order of their last
 //! offsets. There is no file before the first entry. As any index it may be lost or torn: recovery makes those anew that
 //! were not synced, together with the state of the producers, which alone knows where a transaction began.
+//!
+//! Kafka's format has no checksum, but a lost or changed entry would make aborted records committed ones. So a file of
+//! our own stands beside it, `%020d.txnchecksum`: a CRC-32C of the index, as text. One without the other is damage.
 
 use std::io;
 use std::sync::OnceLock;
 
+use anabranch_host::OpenOptions;
 use bytes::{Buf, BufMut};
 
 use super::LogError;
+use super::checkpoint::read_text;
 use super::index_file::IndexFile;
 use crate::open_files::LazyFile;
 
@@ -57,6 +62,14 @@ impl AbortedTransaction {
     }
 }
 
+fn new_checksum() -> crc_fast::Digest {
+    crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi)
+}
+
+fn checksum_text(checksum: &crc_fast::Digest) -> String {
+    format!("{:08x}\n", checksum.finalize() as u32)
+}
+
 fn damaged(problem: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
@@ -65,34 +78,48 @@ fn damaged(problem: &'static str) -> io::Error {
 #[derive(Debug)]
 pub(super) struct AbortedTransactions {
     base_offset: i64,
-    file: LazyFile,
+    files: Files,
     index: OnceLock<TransactionIndex>,
+}
+
+/// The index and its checksum.
+#[derive(Clone, Debug)]
+struct Files {
+    index: LazyFile,
+    checksum: LazyFile,
 }
 
 impl AbortedTransactions {
     /// Those of the segment that begins at `base_offset`. A new segment has none, whatever files lie there.
-    pub(super) fn new(base_offset: i64, file: LazyFile, may_have_some: bool) -> AbortedTransactions {
+    pub(super) fn new(
+        base_offset: i64,
+        index_file: LazyFile,
+        checksum_file: LazyFile,
+        may_have_some: bool,
+    ) -> AbortedTransactions {
+        let files = Files { index: index_file, checksum: checksum_file };
         let index = OnceLock::new();
         if !may_have_some {
-            let _ = index.set(TransactionIndex::empty(file.clone()));
+            let _ = index.set(TransactionIndex::empty(files.clone()));
         }
-        AbortedTransactions { base_offset, file, index }
+        AbortedTransactions { base_offset, files, index }
     }
 
-    pub(super) fn file(&self) -> &LazyFile {
-        &self.file
+    /// The index, and the file of its checksum.
+    pub(super) fn files(&self) -> [&LazyFile; 2] {
+        [&self.files.index, &self.files.checksum]
     }
 
     fn index(&self) -> Result<&TransactionIndex, LogError> {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let loaded = TransactionIndex::load(self.base_offset, self.file.clone()).map_err(self.error())?;
+        let loaded = TransactionIndex::load(self.base_offset, self.files.clone()).map_err(self.error())?;
         Ok(self.index.get_or_init(|| loaded))
     }
 
     fn error(&self) -> impl FnOnce(io::Error) -> LogError + use<> {
-        LogError::io(&self.file.path())
+        LogError::io(&self.files.index.path())
     }
 
     /// Reads the index, to know whether it can be.
@@ -116,7 +143,7 @@ impl AbortedTransactions {
 
     /// Forgets all of them, so that they can be entered anew.
     pub(super) fn reset(&mut self) -> Result<(), LogError> {
-        self.index = OnceLock::from(TransactionIndex::anew(self.file.clone()).map_err(self.error())?);
+        self.index = OnceLock::from(TransactionIndex::anew(self.files.clone()).map_err(self.error())?);
         Ok(())
     }
 
@@ -136,28 +163,45 @@ impl AbortedTransactions {
 #[derive(Debug)]
 struct TransactionIndex {
     entries: IndexFile<ENTRY_BYTES>,
+    files: Files,
+    /// Over all entries.
+    checksum: crc_fast::Digest,
+    /// Whether the file of the checksum is of all entries.
+    is_written: bool,
 }
 
 impl TransactionIndex {
     /// An index without entries. What lies in its file, if there is one, goes with the first entry.
-    fn empty(file: LazyFile) -> TransactionIndex {
-        TransactionIndex { entries: IndexFile::empty(file) }
+    fn empty(files: Files) -> TransactionIndex {
+        let entries = IndexFile::empty(files.index.clone());
+        TransactionIndex { entries, files, checksum: new_checksum(), is_written: true }
     }
 
-    /// An index without entries, and without a file.
-    fn anew(file: LazyFile) -> io::Result<TransactionIndex> {
-        match file.disk().remove_file(&file.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(TransactionIndex::empty(file)),
+    /// An index without entries, and without files.
+    fn anew(files: Files) -> io::Result<TransactionIndex> {
+        for file in [&files.index, &files.checksum] {
+            match file.disk().remove_file(&file.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(TransactionIndex::empty(files))
     }
 
     /// The index in the file of the segment that begins at `base_offset`; without a file it has no entries.
-    fn load(base_offset: i64, file: LazyFile) -> io::Result<TransactionIndex> {
-        if !file.disk().exists(&file.path())? {
-            return Ok(TransactionIndex::empty(file));
+    fn load(base_offset: i64, files: Files) -> io::Result<TransactionIndex> {
+        let Some(known) = read_text(files.checksum.disk(), &files.checksum.path())? else {
+            return match files.index.disk().exists(&files.index.path())? {
+                true => Err(damaged("there is no checksum of it")),
+                false => Ok(TransactionIndex::empty(files)),
+            };
+        };
+        let (entries, found) = IndexFile::load(files.index.clone())?;
+        let mut checksum = new_checksum();
+        checksum.update(found.as_flattened());
+        if known != checksum_text(&checksum) {
+            return Err(damaged("its checksum does not match"));
         }
-        let (entries, found) = IndexFile::load(file)?;
         let mut last_offset = base_offset - 1;
         for entry in &found {
             let entry = AbortedTransaction::decode(entry).ok_or_else(|| damaged("an unknown version"))?;
@@ -168,17 +212,28 @@ impl TransactionIndex {
             }
             last_offset = entry.last_offset;
         }
-        Ok(TransactionIndex { entries })
+        Ok(TransactionIndex { entries, files, checksum, is_written: true })
     }
 
     /// Enters a transaction; those before it ended before it.
     fn push(&mut self, transaction: AbortedTransaction) -> io::Result<()> {
-        self.entries.push(transaction.encode())
+        let entry = transaction.encode();
+        self.checksum.update(&entry);
+        self.is_written = false;
+        self.entries.push(entry)
     }
 
-    /// Writes the entries that are in memory.
+    /// Writes the entries that are in memory, and the checksum.
     fn flush(&mut self) -> io::Result<()> {
-        if self.entries.len() == 0 { Ok(()) } else { self.entries.flush() }
+        if self.is_written {
+            return Ok(());
+        }
+        self.entries.flush()?;
+        let file = &self.files.checksum;
+        let file = file.disk().open(&file.path(), OpenOptions::create_empty())?;
+        file.write_all_at(checksum_text(&self.checksum).as_bytes(), 0)?;
+        self.is_written = true;
+        Ok(())
     }
 
     /// Adds the transactions to `found` that have records from `from` to before `to`. Returns whether those are all, also
@@ -218,10 +273,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (host, _runtime) = Host::real(1).unwrap();
         let open_files = OpenFiles::new(host.disk(), 10);
-        let file = open_files.file(directory.path().join("00000000000000000010.txnindex"));
-        let mut index = TransactionIndex::load(10, file.clone()).unwrap();
+        let of =
+            |suffix: &str| open_files.file(directory.path().join(format!("00000000000000000010.{suffix}")));
+        let files = Files { index: of("txnindex"), checksum: of("txnchecksum") };
+        let (file, checksum) = (&files.index, &files.checksum);
+        let load = |base_offset| TransactionIndex::load(base_offset, files.clone());
+        let mut index = load(10).unwrap();
         index.flush().unwrap();
-        assert!(!host.disk().exists(&file.path()).unwrap(), "nothing aborted, no file");
+        for file in [file, checksum] {
+            assert!(!host.disk().exists(&file.path()).unwrap(), "nothing aborted, no file");
+        }
         // 5-20, 12-25 and 30-31; another transaction is open from 15 on, and one from 33 on.
         let all = [aborted(1, [5, 20, 12]), aborted(2, [12, 25, 15]), aborted(3, [30, 31, 15])];
         all.iter().for_each(|transaction| index.push(*transaction).unwrap());
@@ -240,20 +301,41 @@ mod tests {
             check(&index, 32, 40, &[], false);
             if !is_loaded {
                 index.flush().unwrap();
-                index = TransactionIndex::load(10, file.clone()).unwrap();
+                index = load(10).unwrap();
             }
         }
         let bytes = host.disk().read(&file.path()).unwrap();
         assert_eq!(bytes.len(), 3 * ENTRY_BYTES);
         assert_eq!(bytes[..11], [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
-        // The segment begins behind a marker; a file that ends within an entry; another version.
-        assert!(TransactionIndex::load(21, file.clone()).is_err());
-        file.get().unwrap().set_len(40).unwrap();
-        assert!(TransactionIndex::load(10, file.clone()).is_err());
-        file.get().unwrap().write_all_at(&[0, 1], 0).unwrap();
-        file.get().unwrap().set_len(34).unwrap();
-        assert!(TransactionIndex::load(10, file.clone()).is_err());
-        TransactionIndex::anew(file.clone()).unwrap();
+        // The segment begins behind a marker.
+        assert!(load(21).is_err());
+        let write = |file: &LazyFile, bytes: &[u8]| {
+            let file = host.disk().open(&file.path(), OpenOptions::create_empty()).unwrap();
+            file.write_all_at(bytes, 0).unwrap();
+        };
+        // Any flipped bit, a file that is shorter, one without the other.
+        for position in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 1 << (position % 8);
+            write(file, &flipped);
+            assert!(load(10).is_err(), "{position}");
+            write(file, &bytes[..position]);
+            assert!(load(10).is_err(), "cut to {position}");
+        }
+        host.disk().remove_file(&file.path()).unwrap();
+        assert!(load(10).is_err());
+        write(file, &bytes);
+        let text = host.disk().read(&checksum.path()).unwrap();
+        for position in 0..text.len() {
+            let mut flipped = text.clone();
+            flipped[position] ^= 1;
+            write(checksum, &flipped);
+            assert!(load(10).is_err(), "{position}");
+        }
+        host.disk().remove_file(&checksum.path()).unwrap();
+        assert!(load(10).is_err());
+        TransactionIndex::anew(files.clone()).unwrap();
         assert!(!host.disk().exists(&file.path()).unwrap());
+        assert_eq!(load(10).unwrap().entries.len(), 0);
     }
 }

@@ -114,7 +114,8 @@ impl Transactions {
             tracing::error!(partition, "__transaction_state has partitions that it did not have before");
             return;
         };
-        let is_empty = log.start_offset() == log.end_offset();
+        // A log that is offline has no offsets; to load it fails.
+        let is_empty = log.end_offset() >= 0 && log.start_offset() == log.end_offset();
         let mut shard = shard.lock();
         let load = shard.begin_load(log, leader_epoch);
         if is_empty {

@@ -16,8 +16,8 @@ use parking_lot::RwLock;
 
 use super::super::error::LogError;
 use super::super::names::{
-    DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX,
-    offset_file_name, parse_offset_file_name,
+    DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX,
+    TRANSACTION_CHECKSUM_SUFFIX, TRANSACTION_INDEX_SUFFIX, offset_file_name, parse_offset_file_name,
 };
 use super::super::retention::RemovedFiles;
 use super::super::scan::{Scan, ScanError};
@@ -151,7 +151,8 @@ pub(crate) async fn finish_swaps(disk: &Disk, directory: &Path, is_ephemeral: bo
             remove(name)?;
         }
     }
-    let suffixes = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX];
+    let suffixes =
+        [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, TRANSACTION_CHECKSUM_SUFFIX];
     for base in &bases {
         let end = end_of(disk, &directory.join(offset_file_name(*base, &log_swap)))?.unwrap_or(*base);
         for name in &names {
