@@ -34,6 +34,7 @@ use anabranch_tests::server::Server;
 use bytes::{Bytes, BytesMut};
 
 const UNDER_WAY: usize = 10;
+const BATCHES_THAT_MAKE_FILES: usize = 4;
 const PRODUCE_VERSION: i16 = 11;
 const RECORDS_PER_BATCH: usize = 100;
 
@@ -49,21 +50,25 @@ fn main() {
         .map_or_else(Server::start, |address| Server::running(address, arguments.value("--server-pid")));
     println!("memory, idle                  {} MiB", server.memory_mib().0);
     topic(&server, "warm-up", 1);
-    load(&server, "warm-up", 1, UNDER_WAY, batches);
+    load(&mut connect(&server, UNDER_WAY), "warm-up", 1, batches);
 
     for partitions in numbers("--partitions", "1,10,100,1000,10000") {
         let name = format!("over-{partitions}");
         topic(&server, &name, partitions);
-        load(&server, &name, partitions, UNDER_WAY, partitions); // the first batch makes the files
+        // The first batches of a partition make its files, those of the indexes too.
+        load(&mut connect(&server, UNDER_WAY), &name, partitions, BATCHES_THAT_MAKE_FILES * partitions);
+        let mut connections = connect(&server, UNDER_WAY);
         report(&server, &format!("{partitions} partitions"), batches, || {
-            load(&server, &name, partitions, UNDER_WAY, batches);
+            load(&mut connections, &name, partitions, batches);
         });
     }
     topic(&server, "one", 1);
     for connections in numbers("--connections", "1,10,100,1000") {
-        report(&server, &format!("{connections} connections"), batches, || {
-            load(&server, "one", 1, connections, batches);
-        });
+        let name = format!("{connections} connections");
+        let mut connections = connect(&server, connections);
+        let first = connections.len();
+        load(&mut connections, "one", 1, first);
+        report(&server, &name, batches, || load(&mut connections, "one", 1, batches));
     }
     println!("server                        {}", server.figures());
 }
@@ -89,17 +94,20 @@ fn topic(server: &Server, name: &str, partitions: usize) {
     });
 }
 
-/// Writes so many batches to so many partitions in turn, over so many connections in turn.
-fn load(server: &Server, topic: &str, partitions: usize, connections: usize, batches: usize) {
+fn connect(server: &Server, connections: usize) -> Vec<Connection> {
+    (0..connections).map(|_| Connection::open(&server.address)).collect()
+}
+
+/// Writes so many batches to so many partitions in turn, over all connections in turn.
+fn load(connections: &mut [Connection], topic: &str, partitions: usize, batches: usize) {
     let batch = batch();
     let next = AtomicUsize::new(0);
-    let (workers, each) = (connections.min(UNDER_WAY), UNDER_WAY / connections.min(UNDER_WAY));
+    let workers = connections.len().min(UNDER_WAY);
+    let each = UNDER_WAY / workers;
     std::thread::scope(|scope| {
-        for worker in 0..workers {
-            let own = connections / workers + usize::from(worker < connections % workers);
+        for own in connections.chunks_mut(connections.len().div_ceil(workers)) {
             let (batch, next) = (&batch, &next);
             scope.spawn(move || {
-                let mut own: Vec<_> = (0..own).map(|_| Connection::open(&server.address)).collect();
                 let mut turn = 0;
                 loop {
                     let first = next.fetch_add(each, Ordering::Relaxed);
