@@ -43,6 +43,8 @@ pub(crate) struct BatchOutbox {
     pub(crate) wall_clock_ms: i64,
     /// By [`OutTopic::index`].
     topics: Vec<TopicBatches>,
+    /// Builders that got their first record since all were finished, by topic and partition; some are finished already.
+    begun: Vec<(usize, usize)>,
     ready: Vec<ReadyBatch>,
     ready_bytes: usize,
     waiting: Vec<WaitingRecord>,
@@ -64,6 +66,7 @@ impl BatchOutbox {
             batch_bytes,
             wall_clock_ms: 0,
             topics: Vec::new(),
+            begun: Vec::new(),
             ready: Vec::new(),
             ready_bytes: 0,
             waiting: Vec::new(),
@@ -97,16 +100,15 @@ impl BatchOutbox {
 
     /// Finishes every batch that holds a record.
     pub(crate) fn finish_all(&mut self) {
-        for topic in &mut self.topics {
-            let Some(name) = &topic.name else { continue };
-            for (partition, builder) in topic.builders.iter_mut().enumerate() {
-                if !builder.is_empty() {
-                    let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-                    let record_count = builder.record_count();
-                    let batch = builder.finish();
-                    self.ready_bytes += batch.len();
-                    self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
-                }
+        for (topic, partition) in self.begun.drain(..) {
+            let TopicBatches { name: Some(name), builders, .. } = &mut self.topics[topic] else { continue };
+            let builder = &mut builders[partition];
+            if !builder.is_empty() {
+                let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+                let record_count = builder.record_count();
+                let batch = builder.finish();
+                self.ready_bytes += batch.len();
+                self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
             }
         }
     }
@@ -203,6 +205,7 @@ impl Outbox for BatchOutbox {
         let Some(builder) = batches.builders.get_mut(at) else {
             return Err(Error::record(format_args!("`{}` has no partition {at}, only {count}", topic.name)));
         };
+        let begins = builder.is_empty();
         let appended = builder.append(timestamp, record.key, record.value, HeadersRef(record.headers).iter());
         appended.map_err(|error| {
             Error::record(format_args!("a record for `{}` cannot be written: {error}", topic.name))
@@ -216,6 +219,8 @@ impl Outbox for BatchOutbox {
             let partition = i32::try_from(at).unwrap_or(i32::MAX);
             self.ready_bytes += batch.len();
             self.ready.push(ReadyBatch { topic: Arc::clone(&topic.name), partition, record_count, batch });
+        } else if begins {
+            self.begun.push((topic.index as usize, at));
         }
         Ok(())
     }
