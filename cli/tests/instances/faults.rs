@@ -70,13 +70,18 @@ fn one_of_the_running(world: &World, dice: &mut fastrand::Rng) -> Option<usize> 
     dice.choice(world.running())
 }
 
-/// Kills an instance, which comes back at once or when it is missed; with or without its state.
+/// Kills an instance, which comes back at once or when it is missed; with its state, without it, or with one that is damaged.
 fn kill_instance(world: &mut World, setting: &Setting, dice: &mut fastrand::Rng) -> usize {
     let Some(number) = one_of_the_running(world, dice) else { return 0 };
     world.instances[number].kill();
     // Under at-least-once, whoever lost its state is another member: all wait until this one is missed.
     if setting.guarantee == ExactlyOnce && dice.u32(0..6) == 0 {
         world.instances[number].lose_state();
+    }
+    if dice.u32(0..8) == 0
+        && let Some(damage) = world.instances[number].damage_state(dice)
+    {
+        println!("instance {number}: {damage}");
     }
     let after = match dice.u32(0..3) {
         0 if setting.guarantee == ExactlyOnce => setting.session + Duration::from_millis(dice.u64(0..1500)),

@@ -14,6 +14,10 @@ use crate::application::{ANSWER, INSTANCE};
 /// How long an answer may take: far longer than it ever does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What says whose a directory is, and who made it: without it, or with another, an instance is refused.
+const UNTOUCHED: [&str; 4] = [".lock", "lock", "process-id", "version"];
+const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
 /// An instance, whether its process runs or not. Killed when dropped.
 pub(crate) struct Instance {
     pub(crate) number: usize,
@@ -137,6 +141,56 @@ impl Instance {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
             _ => {}
         }
+    }
+
+    /// A file of the state it keeps on disk is cut, removed, or has a bit flipped, or its stores are gone altogether. What
+    /// happened, if anything is there.
+    pub(crate) fn damage_state(&self, dice: &mut fastrand::Rng) -> Option<String> {
+        assert!(!self.is_up(), "it runs");
+        let mut files = Vec::new();
+        let mut folders = vec![self.directory.clone()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            for path in entries.map(|entry| entry.unwrap().path()) {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !UNTOUCHED.contains(&name.as_str()) {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        let path = dice.choice(&files)?;
+        let shown = path.strip_prefix(&self.directory).unwrap().display();
+        let mut bytes = std::fs::read(path).unwrap();
+        // A file may be longer than what is written to it.
+        let written = bytes.chunks(ZEROS.len()).rposition(|chunk| *chunk != ZEROS[..chunk.len()]);
+        let written = written.map_or(0, |last| bytes.len().min((last + 1) * ZEROS.len()));
+        let written = bytes[..written].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let at = dice.usize(..written.max(1));
+        Some(match dice.u32(0..10) {
+            0 => {
+                let stores =
+                    files.iter().find_map(|path| path.ancestors().find(|path| path.ends_with("stores")));
+                std::fs::remove_dir_all(stores?).unwrap();
+                "the stores are removed".to_string()
+            }
+            1..4 => {
+                std::fs::remove_file(path).unwrap();
+                format!("{shown} is removed")
+            }
+            4..7 => {
+                OpenOptions::new().write(true).open(path).unwrap().set_len(at as u64).unwrap();
+                format!("{shown} is cut at {at} of {written}")
+            }
+            _ if written > 0 => {
+                bytes[at] ^= 1 << dice.u32(0..8);
+                std::fs::write(path, bytes).unwrap();
+                format!("a bit of {shown} is flipped at {at} of {written}")
+            }
+            _ => return None,
+        })
     }
 
     /// Waits until the process that was started last has all its tasks.

@@ -2,7 +2,8 @@
 //! that of an undisturbed run.
 //!
 //! The application has an aggregation, a stream-stream join and a windowed count behind a repartition. Input is written
-//! all the while. 20 kills; `ANABRANCH_FULL=1` makes 200. What happens when comes from a seed (`ANABRANCH_SEED` replays it as
+//! all the while. At about one kill in eight, files of the instance's state directory are damaged before it comes back. 20
+//! kills; `ANABRANCH_FULL=1` makes 200. What happens when comes from a seed (`ANABRANCH_SEED` replays it as
 //! well as a real machine can). On a server that `ANABRANCH_KAFKA=host:port` names, only instances are disturbed.
 //!
 //! Reading order: [`judge`] (what must be true in the end), [`application`] (what is computed, and the process that does),

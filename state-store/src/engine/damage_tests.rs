@@ -1,7 +1,10 @@
 //! fjall's files damaged in every way: what is damaged is told.
 
+use std::path::PathBuf;
+
 use anabranch_host::{Host, OpenOptions};
 
+use super::fjall::{FjallEngine, FjallOptions};
 use super::tests::{open_fjall, write};
 use super::*;
 use crate::error::ErrorKind;
@@ -10,12 +13,24 @@ use crate::random::Random;
 /// Flips bits in every file of a database, cuts it, removes it: what opens all the same is as some chunk left it.
 #[test]
 fn no_damage_is_taken_for_truth() {
+    damage_everything(1 << 16, &[]);
+}
+
+/// The same with rows that lie in journals alone, two of them sealed.
+#[test]
+fn no_damage_of_sealed_journals_is_taken_for_truth() {
+    damage_everything(1 << 24, &[20, 40]);
+}
+
+/// `sealed` says after how many chunks a journal was sealed and the next one begun.
+fn damage_everything(memtable_bytes: u64, sealed: &[usize]) {
     let (host, _runtime) = Host::real(1).expect("threads");
     let disk = host.disk();
     let (written, damaged) =
         (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
     {
-        let engine = open_fjall(&host, written.path()).expect("new");
+        let options = FjallOptions { cache_bytes: 1 << 20, memtable_bytes };
+        let engine = FjallEngine::open(&disk, written.path(), options).expect("new");
         let mut store = engine.open_store("s").expect("sound");
         for offset in 0..60_u8 {
             let rows = [(b"newest".to_vec(), Some(vec![offset; 3000])), (vec![offset], Some(vec![1]))];
@@ -46,6 +61,17 @@ fn no_damage_is_taken_for_truth() {
             ));
         }
     }
+    if !sealed.is_empty() {
+        let whole = files.iter().position(|(path, ..)| path.ends_with("0.jnl")).expect("a journal");
+        let (path, bytes, length) = files.swap_remove(whole);
+        let ends = fjall_files::batch_ends(&disk, &written.path().join("rows/0.jnl"));
+        let cuts: Vec<usize> = sealed.iter().map(|chunks| ends[chunks - 1] as usize).collect();
+        let starts = std::iter::once(0).chain(cuts.iter().copied());
+        for (id, (start, end)) in starts.zip(cuts.iter().copied().chain([length])).enumerate() {
+            let part = bytes[start..end].to_vec();
+            files.push((path.with_file_name(format!("{id}.jnl")), part, end - start));
+        }
+    }
     let look = |what: &str| {
         let read = || -> Result<()> {
             let store = open_fjall(&host, damaged.path())?.open_store("s")?;
@@ -69,9 +95,12 @@ fn no_damage_is_taken_for_truth() {
     };
     let random = &mut Random(7);
     for (damaged_file, bytes, length) in &files {
-        for attempt in 0..8 {
+        for attempt in 0..12 {
             let mut after = bytes.clone();
             let at = random.below((*length).max(1));
+            if attempt == 0 && !sealed.is_empty() && damaged_file.ends_with("0.jnl") {
+                continue;
+            }
             match attempt {
                 0 => {}
                 1 => after.truncate(at),
@@ -93,28 +122,100 @@ fn no_damage_is_taken_for_truth() {
     }
 }
 
+/// A database with tables, and one chunk more that no table has: the folder of its keyspace, its journal, how many chunks.
+fn with_tables(host: &Host, directory: &Path) -> (PathBuf, PathBuf, usize) {
+    let folder = directory.join("rows/keyspaces/1");
+    let has_tables = || !host.disk().read_dir(&folder.join("tables")).expect("there").is_empty();
+    let chunk = |store: &mut dyn EngineStore, number: usize| {
+        let rows = [(number.to_be_bytes().to_vec(), Some(vec![1; 8000]))];
+        let checkpoint = Checkpoint { offset: number as i64, wall_clock_ms: 0 };
+        write(store, &rows, Some(checkpoint)).expect("sound");
+    };
+    let mut chunks = 0;
+    {
+        let engine = open_fjall(host, directory).expect("new");
+        let mut store = engine.open_store("s").expect("sound");
+        while !has_tables() {
+            assert!(chunks < 10_000, "nothing is written to a table");
+            chunk(&mut *store, chunks);
+            chunks += 1;
+        }
+    }
+    let options = FjallOptions { cache_bytes: 1 << 20, memtable_bytes: 1 << 30 };
+    let engine = FjallEngine::open(&host.disk(), directory, options).expect("sound");
+    chunk(&mut *engine.open_store("s").expect("sound"), chunks);
+    (folder, directory.join("rows/0.jnl"), chunks + 1)
+}
+
 /// What is in tables must not vanish with the file that names them: the journal has only what came after.
 #[test]
 fn a_keyspace_that_lost_its_version_is_damaged() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (folder, ..) = with_tables(&host, directory.path());
+    host.disk().remove_file(&folder.join("current")).expect("there");
+    let error = open_fjall(&host, directory.path()).expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::CorruptEngine, "{error}");
+}
+
+/// Another store may have nothing but the journal, and what is gone of it have come before what the tables have.
+#[test]
+fn tables_that_are_newer_than_the_journal_are_damage() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let disk = host.disk();
+    let open_cut = |after: fn(usize) -> usize| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (_, journal, chunks) = with_tables(&host, directory.path());
+        // In the middle of a batch.
+        let ends = fjall_files::batch_ends(&disk, &journal);
+        let cut = after(chunks).checked_sub(1).map_or(0, |last| ends[last] + 100);
+        disk.open(&journal, OpenOptions::write()).and_then(|file| file.set_len(cut)).expect("cut");
+        let opened =
+            open_fjall(&host, directory.path()).and_then(|engine| engine.open_store("s")?.checkpoint());
+        (opened, chunks)
+    };
+    let (torn, chunks) = open_cut(|chunks| chunks - 1);
+    assert_eq!(torn.expect("a crash").map(|checkpoint| checkpoint.offset), Some(chunks as i64 - 2));
+    // A table has at least all that fills the memory, which is more than one chunk.
+    for after in [|_| 0, |_| 1] {
+        let error = open_cut(after).0.expect_err("it is damaged");
+        assert_eq!(error.kind(), ErrorKind::CorruptEngine, "{error}");
+    }
+}
+
+/// A keyspace without its version may be one that a crash has left while it was made or removed.
+#[test]
+fn what_a_crash_leaves_of_a_keyspace_is_no_damage() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let (disk, directory) = (host.disk(), tempfile::tempdir().expect("a directory"));
+    let (folder, ..) = with_tables(&host, directory.path());
+    let made = folder.with_file_name("17");
+    disk.create_dir_all(&made.join("tables")).expect("made");
+    let engine = open_fjall(&host, directory.path()).expect("sound");
+    assert!(!disk.exists(&made).expect("known"));
+    // It is dropped for good when nobody has it open any more.
+    let open = engine.open_store("s").expect("sound");
+    engine.drop_store("s").expect("dropped");
+    disk.remove_file(&folder.join("current")).expect("there");
+    drop(open);
+    drop(engine);
+    assert!(disk.exists(&folder.join("tables")).expect("known"));
+    let engine = open_fjall(&host, directory.path()).expect("sound");
+    assert_eq!(engine.store_names().expect("names"), Vec::<String>::new());
+    assert!(!disk.exists(&folder).expect("known"));
+}
+
+/// Rows that lie in the journal alone would come back when a store of the same name is made anew.
+#[test]
+fn a_keyspace_that_was_written_to_and_has_no_version_is_damaged() {
     let (host, _runtime) = Host::real(1).expect("threads");
     let (disk, directory) = (host.disk(), tempfile::tempdir().expect("a directory"));
     {
         let engine = open_fjall(&host, directory.path()).expect("new");
         let mut store = engine.open_store("s").expect("sound");
-        // Far more than stays in memory.
-        for number in 0..200_u8 {
-            let rows = [(vec![number], Some(vec![number; 8000]))];
-            let checkpoint = Checkpoint { offset: number.into(), wall_clock_ms: 0 };
-            write(&mut *store, &rows, Some(checkpoint)).expect("sound");
-        }
-        engine.sync().expect("sound");
+        write(&mut *store, &[(b"k".to_vec(), Some(b"v".to_vec()))], None).expect("sound");
     }
-    let keyspaces = directory.path().join("rows/keyspaces");
-    let tables = |folder: &Path| disk.read_dir(&folder.join("tables")).is_ok_and(|tables| !tables.is_empty());
-    let folders =
-        disk.read_dir(&keyspaces).expect("there").into_iter().map(|entry| keyspaces.join(entry.name));
-    let folder = folders.into_iter().find(|folder| tables(folder)).expect("a keyspace with tables");
-    disk.remove_file(&folder.join("current")).expect("there");
+    disk.remove_file(&directory.path().join("rows/keyspaces/1/current")).expect("there");
     let error = open_fjall(&host, directory.path()).expect_err("damaged");
     assert_eq!(error.kind(), ErrorKind::CorruptEngine, "{error}");
 }

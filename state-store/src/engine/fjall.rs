@@ -3,6 +3,7 @@
 //! ```text
 //!   <directory>/.lock    held as long as the engine is open
 //!   <directory>/rows/    the database
+//!   <directory>/dropped/ the keyspaces that are being removed: an empty file each, named as its folder
 //!   keyspace:            0x00 -> head     0x01 ‖ key -> row        (see `encoding`)
 //! ```
 //!
@@ -18,14 +19,15 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_host::{DirectoryLock, Disk};
+use anabranch_host::{DirectoryLock, Disk, OpenOptions};
 use fjall::{
-    Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, LsmError, OwnedWriteBatch,
-    PersistMode, Readable, Slice, Snapshot,
+    AbstractTree, Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, LsmError,
+    OwnedWriteBatch, PersistMode, Readable, Slice, Snapshot,
 };
 use smallvec::{SmallVec, smallvec};
 
 use super::encoding::{decode_into, encode_head, encode_row, read_head};
+use super::fjall_files::{self, Reach};
 use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
 use super::{
     ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
@@ -39,12 +41,7 @@ const NAME: &str = "fjall";
 const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
-/// How names of journals end: there is always one.
-const JOURNAL: &str = ".jnl";
-/// The folder of keyspaces, a folder each; in it that of its tables, and the file that names the version that counts.
-const KEYSPACES: &str = "keyspaces";
-const TABLES: &str = "tables";
-const CURRENT: &str = "current";
+const DROPPED: &str = "dropped";
 const HEAD: u8 = 0;
 const ROW: u8 = 1;
 
@@ -71,6 +68,7 @@ pub struct FjallEngine {
 
 struct OpenDatabase {
     options: FjallOptions,
+    disk: Disk,
     directory: PathBuf,
     /// Dropped before the lock: fjall writes until then.
     database: Database,
@@ -92,13 +90,54 @@ impl FjallEngine {
         if disk.exists(&path).map_err(io)? && !disk.exists(&path.join(MARKER)).map_err(io)? {
             disk.remove_dir_all(&path).map_err(io)?;
         }
-        if let Some(detail) = missing_files(disk, &path).map_err(io)? {
-            return Err(Error::CorruptEngine { directory: directory.to_owned(), detail });
-        }
+        let corrupt = |detail| Error::CorruptEngine { directory: directory.to_owned(), detail };
+        let dropped = directory.join(DROPPED);
+        let is_dropped = |keyspace: &str| disk.exists(&dropped.join(keyspace));
+        let reach = fjall_files::inspect(disk, &path, is_dropped).map_err(io)?.map_err(corrupt)?;
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
-        let open = OpenDatabase { options, directory: directory.to_owned(), database, _lock: lock };
-        Ok(FjallEngine { open: Arc::new(open) })
+        // It has removed what was left of them.
+        if disk.exists(&dropped).map_err(io)? {
+            disk.remove_dir_all(&dropped).map_err(io)?;
+        }
+        let (disk, directory) = (disk.clone(), directory.to_owned());
+        let open = OpenDatabase { options, disk, directory, database, _lock: lock };
+        let engine = FjallEngine { open: Arc::new(open) };
+        if let Reach::To(last) = reach
+            && let Some(name) = engine.newer_than(last)?
+        {
+            let detail = format!("store {name} has tables that are newer than the journal's end");
+            return Err(Error::CorruptEngine { directory: engine.open.directory.clone(), detail });
+        }
+        Ok(engine)
+    }
+
+    /// Notes that a keyspace is going to be removed, for its files go one by one: what a crash leaves of them is no damage.
+    fn note_removal(&self, keyspace: &Keyspace) -> std::io::Result<()> {
+        let (disk, dropped) = (&self.open.disk, self.open.directory.join(DROPPED));
+        let Some((folders, name)) = keyspace.path().parent().zip(keyspace.path().file_name()) else {
+            return Ok(());
+        };
+        disk.create_dir_all(&dropped)?;
+        for earlier in disk.read_dir(&dropped)? {
+            if !disk.exists(&folders.join(&earlier.name))? {
+                disk.remove_file(&dropped.join(&earlier.name))?;
+            }
+        }
+        disk.open(&dropped.join(name), OpenOptions::create())?;
+        Ok(())
+    }
+
+    /// A store that has tables with something newer than this batch.
+    fn newer_than(&self, batch: Option<u64>) -> Result<Option<String>> {
+        for name in self.store_names()? {
+            let opened = self.open.database.keyspace(&name, || self.create_options());
+            let keyspace = opened.map_err(self.error(&name, "to open a store"))?;
+            if keyspace.tree.get_highest_persisted_seqno() > batch {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
     }
 
     fn create_options(&self) -> KeyspaceCreateOptions {
@@ -112,29 +151,6 @@ impl FjallEngine {
     ) -> impl FnOnce(FjallError) -> Error + use<'a> {
         move |error| fjall_error(Some(store), action, &self.open.directory, error)
     }
-}
-
-/// What is gone of a database although fjall would go on without it, and show rows that are not all:
-///
-/// - A journal would be made anew, and its snapshots would not see what the tables have.
-/// - A keyspace without its current version would be taken for one that was never finished, and removed; then the journal
-///   would bring back the newest rows, and a head that vouches for all.
-fn missing_files(disk: &Disk, database: &Path) -> std::io::Result<Option<String>> {
-    let list = |path: &Path| if disk.exists(path)? { disk.read_dir(path) } else { Ok(Vec::new()) };
-    let files = list(database)?;
-    if !files.is_empty() && !files.iter().any(|file| file.name.ends_with(JOURNAL)) {
-        return Ok(Some("its journal is gone".to_owned()));
-    }
-    let keyspaces = database.join(KEYSPACES);
-    for keyspace in list(&keyspaces)?.into_iter().filter(|entry| entry.is_dir) {
-        let path = keyspaces.join(&keyspace.name);
-        if !disk.exists(&path.join(CURRENT))? && !list(&path.join(TABLES))?.is_empty() {
-            let detail =
-                format!("keyspace {} has tables, and nothing says which of them count", keyspace.name);
-            return Ok(Some(detail));
-        }
-    }
-    Ok(None)
 }
 
 impl std::fmt::Debug for FjallEngine {
@@ -161,6 +177,7 @@ impl Engine for FjallEngine {
         }
         let opened = self.open.database.keyspace(name, || self.create_options());
         let keyspace = opened.map_err(self.error(name, "to open a store"))?;
+        self.note_removal(&keyspace).map_err(|source| self.error(name, "to drop a store")(source.into()))?;
         self.open.database.delete_keyspace(keyspace).map_err(self.error(name, "to drop a store"))
     }
 
@@ -330,7 +347,13 @@ impl EngineStore for FjallStore {
             };
             written.map_err(self.error("to write a bulk load"))?;
         }
-        ingestion.finish().map_err(self.error("to finish a bulk load"))
+        // The journal is to reach as far as any table, or it would be taken for damaged; what is in memory goes to one first.
+        self.engine.sync()?;
+        ingestion.finish().map_err(self.error("to finish a bulk load"))?;
+        let mut batch = self.batch();
+        batch.insert(&self.keyspace, [HEAD], encode_head(self.head.flatten()));
+        batch.commit().map_err(self.error("to write a head"))?;
+        self.engine.sync()
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

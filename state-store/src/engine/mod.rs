@@ -5,11 +5,12 @@
 //! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
 //! brings back: nothing need be synced, and a crash wipes nothing.
 //!
-//! Reading order: the traits here, [`encoding`], the engines [`memory`], [`fjall`] with its `long_keys`, [`journal`] (in a
+//! Reading order: the traits here, [`encoding`], the engines [`memory`], [`fjall`] with its `fjall_files` and `long_keys`, [`journal`] (in a
 //! simulation) and `sled` (a feature), [`segments`] (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
+mod fjall_files;
 pub(crate) mod journal;
 mod long_keys;
 pub(crate) mod memory;
