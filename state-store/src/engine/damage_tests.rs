@@ -98,9 +98,6 @@ fn damage_everything(memtable_bytes: u64, sealed: &[usize]) {
         for attempt in 0..12 {
             let mut after = bytes.clone();
             let at = random.below((*length).max(1));
-            if attempt == 0 && !sealed.is_empty() && damaged_file.ends_with("0.jnl") {
-                continue;
-            }
             match attempt {
                 0 => {}
                 1 => after.truncate(at),

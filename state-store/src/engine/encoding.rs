@@ -4,14 +4,14 @@
 //!   head:  version u8 = 1 | 0 or 1: a checkpoint follows | offset i64 | wall clock i64
 //!   row:   timestamp i64 | length of headers, varint | headers | value
 //! ```
-//! Integers are big-endian.
+//! Integers are big-endian. An engine may put something of its own behind a head.
 
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Row, RowBuffer};
 
 /// Version of the format above.
 const VERSION: u8 = 1;
-const HEAD_BYTES: usize = 18;
+pub(super) const HEAD_BYTES: usize = 18;
 
 /// The first record of a store.
 pub(crate) fn encode_head(checkpoint: Option<Checkpoint>) -> [u8; HEAD_BYTES] {

@@ -4,8 +4,10 @@
 //!   <directory>/.lock    held as long as the engine is open
 //!   <directory>/rows/    the database
 //!   <directory>/dropped/ the keyspaces that are being removed: an empty file each, named as its folder
-//!   keyspace:            0x00 -> head     0x01 ‖ key -> row        (see `encoding`)
+//!   keyspace:            0x00 -> head ‖ chunk u64     0x01 ‖ key -> row        (see `encoding`)
 //! ```
+//!
+//! Every chunk writes the head, with its number in the store: none can be missing unseen (`fjall_files`).
 //!
 //! The byte before the key keeps the head apart and lets keys be empty, which fjall's own cannot be. Keys that are longer
 //! than fjall's are in buckets (`long_keys`).
@@ -27,7 +29,7 @@ use fjall::{
 use smallvec::{SmallVec, smallvec};
 
 use super::encoding::{decode_into, encode_head, encode_row, read_head};
-use super::fjall_files::{self, Reach};
+use super::fjall_files::{self, FIRST_CHUNK, Found, HEAD, Reach, chunk_number};
 use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
 use super::{
     ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
@@ -42,7 +44,6 @@ const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
 const DROPPED: &str = "dropped";
-const HEAD: u8 = 0;
 const ROW: u8 = 1;
 
 /// How much the engine may use.
@@ -93,7 +94,7 @@ impl FjallEngine {
         let corrupt = |detail| Error::CorruptEngine { directory: directory.to_owned(), detail };
         let dropped = directory.join(DROPPED);
         let is_dropped = |keyspace: &str| disk.exists(&dropped.join(keyspace));
-        let reach = fjall_files::inspect(disk, &path, is_dropped).map_err(io)?.map_err(corrupt)?;
+        let found = fjall_files::inspect(disk, &path, is_dropped).map_err(io)?.map_err(corrupt)?;
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
         // It has removed what was left of them.
@@ -103,13 +104,10 @@ impl FjallEngine {
         let (disk, directory) = (disk.clone(), directory.to_owned());
         let open = OpenDatabase { options, disk, directory, database, _lock: lock };
         let engine = FjallEngine { open: Arc::new(open) };
-        if let Reach::To(last) = reach
-            && let Some(name) = engine.newer_than(last)?
-        {
-            let detail = format!("store {name} has tables that are newer than the journal's end");
-            return Err(Error::CorruptEngine { directory: engine.open.directory.clone(), detail });
+        match engine.tables_that_do_not_fit(&found)? {
+            Some(detail) => Err(Error::CorruptEngine { directory: engine.open.directory.clone(), detail }),
+            None => Ok(engine),
         }
-        Ok(engine)
     }
 
     /// Notes that a keyspace is going to be removed, for its files go one by one: what a crash leaves of them is no damage.
@@ -128,13 +126,22 @@ impl FjallEngine {
         Ok(())
     }
 
-    /// A store that has tables with something newer than this batch.
-    fn newer_than(&self, batch: Option<u64>) -> Result<Option<String>> {
+    /// What is wrong with the tables of a store, if something is: newer than the journals, or older than their beginning.
+    fn tables_that_do_not_fit(&self, found: &Found) -> Result<Option<String>> {
         for name in self.store_names()? {
             let opened = self.open.database.keyspace(&name, || self.create_options());
             let keyspace = opened.map_err(self.error(&name, "to open a store"))?;
-            if keyspace.tree.get_highest_persisted_seqno() > batch {
-                return Ok(Some(name));
+            if let Reach::To(last) = found.reach
+                && keyspace.tree.get_highest_persisted_seqno() > last
+            {
+                return Ok(Some(format!("store {name} has tables that are newer than the journal's end")));
+            }
+            let id = keyspace.path().file_name().and_then(|id| id.to_str()).and_then(|id| id.parse().ok());
+            let Some((batch, chunk)) = id.and_then(|id: u64| found.first.get(&id)) else { continue };
+            let head = keyspace.tree.get([HEAD], *batch);
+            let head = head.map_err(|error| self.error(&name, "to read a store's head")(error.into()))?;
+            if head.and_then(|head| chunk_number(&head)).is_some_and(|before| before + 1 != *chunk) {
+                return Ok(Some(format!("chunks of store {name} before {chunk} are gone")));
             }
         }
         Ok(None)
@@ -164,8 +171,10 @@ impl Engine for FjallEngine {
         check_name(name)?;
         let opened = self.open.database.keyspace(name, || self.create_options());
         let keyspace = opened.map_err(self.error(name, "to open a store"))?;
-        let mut store = FjallStore { name: name.into(), head: None, engine: self.clone(), keyspace };
+        let mut store =
+            FjallStore { name: name.into(), head: None, chunks: 0, engine: self.clone(), keyspace };
         let head = store.keyspace.get([HEAD]).map_err(store.error("to read a store's head"))?;
+        store.chunks = head.as_deref().and_then(chunk_number).unwrap_or(FIRST_CHUNK - 1);
         store.head = read_head(name, head.as_deref(), || store.is_empty())?;
         Ok(Box::new(store))
     }
@@ -198,6 +207,8 @@ struct FjallStore {
     name: Arc<str>,
     /// The checkpoint of the head; `None` if no head is written yet.
     head: Option<Option<Checkpoint>>,
+    /// The number of the last chunk.
+    chunks: u64,
     /// Dropped before the engine.
     keyspace: Keyspace,
     engine: FjallEngine,
@@ -296,11 +307,12 @@ impl EngineStore for FjallStore {
             }
         }
         let head = if checkpoint.is_some() { checkpoint } else { self.head.flatten() };
-        if checkpoint.is_some() || self.head.is_none() {
-            batch.insert(&self.keyspace, [HEAD], encode_head(head));
-        }
+        let mut bytes = encode_head(head).to_vec();
+        bytes.extend_from_slice(&(self.chunks + 1).to_be_bytes());
+        batch.insert(&self.keyspace, [HEAD], bytes);
         batch.commit().map_err(self.error("to write a chunk"))?;
         self.head = Some(head);
+        self.chunks += 1;
         Ok(())
     }
 
@@ -350,9 +362,7 @@ impl EngineStore for FjallStore {
         // The journal is to reach as far as any table, or it would be taken for damaged; what is in memory goes to one first.
         self.engine.sync()?;
         ingestion.finish().map_err(self.error("to finish a bulk load"))?;
-        let mut batch = self.batch();
-        batch.insert(&self.keyspace, [HEAD], encode_head(self.head.flatten()));
-        batch.commit().map_err(self.error("to write a head"))?;
+        self.write(&mut std::iter::empty(), None)?;
         self.engine.sync()
     }
 

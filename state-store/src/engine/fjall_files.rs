@@ -16,17 +16,20 @@
 //! - A sealed journal would be cut where it is damaged, and newer ones replayed on top of it.
 //! - A keyspace without `current` would be taken for one that was never finished, and removed. Then the journal would bring
 //!   back its newest rows, or in time its old ones.
+//! - Chunks of a store that are gone would not be missed. So its head, which every chunk writes, has the chunk's number.
 //! - `v<n>` is not checked against its checksum, nor the order of batches.
 //!
 //! Only the newest journal may end anywhere: that is what a crash leaves. It is cut where its last whole batch ends. If
 //! tables hold what it does not have any more, it was no crash: fjall makes a journal durable before a table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use anabranch_host::{Disk, File, OpenOptions};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::encoding::HEAD_BYTES;
 
 /// How names of journals end: there is always one.
 const JOURNAL: &str = ".jnl";
@@ -35,6 +38,11 @@ const KEYSPACES: &str = "keyspaces";
 const TABLES: &str = "tables";
 const CURRENT: &str = "current";
 const CURRENT_BYTES: usize = 25;
+
+/// The key of a store's head.
+pub(super) const HEAD: u8 = 0;
+/// The number of a store's first chunk.
+pub(super) const FIRST_CHUNK: u64 = 1;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -51,24 +59,42 @@ const SEQNO_LIMIT: u64 = 1 << 62;
 const NEW_JOURNAL_BYTES: u64 = 64 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// What the journals have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// How far they reach.
+    pub(super) reach: Reach,
+    /// The first batch of each keyspace that has tables too, with the number of its chunk: tables have what was before.
+    pub(super) first: BTreeMap<u64, (u64, u64)>,
+}
+
 /// How far the journals reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reach {
     /// To the batch of this number, or to none: tables hold nothing newer.
     To(Option<u64>),
     /// A journal was just begun: nothing is known.
+    #[default]
     Unknown,
 }
 
-/// Looks at the files of a database, and cuts off what a crash has left of a batch. Says how far the journals reach, or
+/// A keyspace's chunk in a batch; none says that it has no number.
+type Chunks = BTreeMap<u64, Option<u64>>;
+
+/// The number of the chunk that has written a head; none if chunks had none then.
+pub(super) fn chunk_number(head: &[u8]) -> Option<u64> {
+    head.get(HEAD_BYTES..).and_then(|number| number.first_chunk()).map(|number| u64::from_be_bytes(*number))
+}
+
+/// Looks at the files of a database, and cuts off what a crash has left of a batch. Says what the journals have, or
 /// what is damaged. Nothing is missed of the folder of a keyspace that is being dropped.
 pub(super) fn inspect(
     disk: &Disk,
     database: &Path,
     is_dropped: impl Fn(&str) -> io::Result<bool>,
-) -> io::Result<Result<Reach, String>> {
+) -> io::Result<Result<Found, String>> {
     if !disk.exists(database)? || disk.read_dir(database)?.is_empty() {
-        return Ok(Ok(Reach::Unknown));
+        return Ok(Ok(Found::default()));
     }
     let keyspaces = match keyspaces(disk, &database.join(KEYSPACES), is_dropped)? {
         Ok(keyspaces) => keyspaces,
@@ -80,23 +106,32 @@ pub(super) fn inspect(
     };
     let mut last = None;
     let mut is_fresh = false;
+    let (mut first, mut next) = (BTreeMap::new(), BTreeMap::new());
     for (index, id) in journals.iter().enumerate() {
         let path = database.join(format!("{id}{JOURNAL}"));
         let mut journal = Journal::open(disk, &path)?;
         let mut end = 0;
-        let mut written = BTreeSet::new();
+        let mut written = Chunks::new();
         while let Some((seqno, after)) = journal.batch(end, &mut written)? {
-            if let Some(id) = written.iter().find(|id| keyspaces.unfinished.contains(id)) {
-                return Ok(Err(format!("keyspace {id} was written to, and has no `{CURRENT}`")));
-            }
-            // Of keyspaces that were removed, the numbers may have been given to others since.
-            if written.iter().any(|id| keyspaces.finished.contains(id)) {
+            for (keyspace, chunk) in std::mem::take(&mut written) {
+                if keyspaces.unfinished.contains(&keyspace) {
+                    return Ok(Err(format!("keyspace {keyspace} was written to, and has no `{CURRENT}`")));
+                }
+                // Of keyspaces that were removed, the batches' numbers may have been given to others since.
+                let Some(has_tables) = keyspaces.finished.get(&keyspace) else { continue };
                 if last >= Some(seqno) {
                     return Ok(Err(format!("the batches of journal {id} are out of order at byte {end}")));
                 }
                 last = Some(seqno);
+                // One that was written before chunks had numbers.
+                let Some(chunk) = chunk else { continue };
+                let expected = next.insert(keyspace, chunk + 1);
+                if expected.is_none() && *has_tables {
+                    first.insert(keyspace, (seqno, chunk));
+                } else if expected.unwrap_or(FIRST_CHUNK) != chunk {
+                    return Ok(Err(format!("chunks of keyspace {keyspace} before {chunk} are gone")));
+                }
             }
-            written.clear();
             end = after;
         }
         if index + 1 < journals.len() {
@@ -111,13 +146,15 @@ pub(super) fn inspect(
             file.sync_now()?;
         }
     }
-    Ok(Ok(if is_fresh { Reach::Unknown } else { Reach::To(last) }))
+    let reach = if is_fresh { Reach::Unknown } else { Reach::To(last) };
+    Ok(Ok(Found { reach, first }))
 }
 
 /// The folders of keyspaces, by their numbers.
 #[derive(Default)]
 struct Keyspaces {
-    finished: BTreeSet<u64>,
+    /// Each with whether it has tables.
+    finished: BTreeMap<u64, bool>,
     /// Those that a crash may have left while they were made, or removed.
     unfinished: BTreeSet<u64>,
 }
@@ -134,11 +171,12 @@ fn keyspaces(
             return Ok(Err(format!("{} is no keyspace", entry.name)));
         };
         let path = folder.join(&entry.name);
+        let has_tables = !list(&path.join(TABLES))?.is_empty();
         if !disk.exists(&path.join(CURRENT))? {
             if is_dropped(&entry.name)? {
                 continue;
             }
-            if !list(&path.join(TABLES))?.is_empty() {
+            if has_tables {
                 let damage = format!("keyspace {id} has tables, and nothing says which of them count");
                 return Ok(Err(damage));
             }
@@ -157,7 +195,7 @@ fn keyspaces(
         if !disk.exists(&version)? || xxh3_128(&disk.read(&version)?) != u128::from_le_bytes(*checksum) {
             return damaged();
         }
-        found.finished.insert(id);
+        found.finished.insert(id, has_tables);
     }
     Ok(Ok(found))
 }
@@ -219,9 +257,9 @@ impl Journal {
         Ok(self.bytes(at, 1)?.map(|bytes| bytes[0]))
     }
 
-    /// The number of the batch at `at` and where it ends, if there is a whole and sound one; `keyspaces` gets those it
-    /// writes to.
-    fn batch(&mut self, at: u64, keyspaces: &mut BTreeSet<u64>) -> io::Result<Option<(u64, u64)>> {
+    /// The number of the batch at `at` and where it ends, if there is a whole and sound one; `chunks` gets what it writes
+    /// to.
+    fn batch(&mut self, at: u64, chunks: &mut Chunks) -> io::Result<Option<(u64, u64)>> {
         let Some(start) = self.bytes(at, START_BYTES)? else { return Ok(None) };
         if start[0] != START {
             return Ok(None);
@@ -248,7 +286,11 @@ impl Journal {
             };
             let Some(item) = self.bytes(at, length)? else { return Ok(None) };
             checksum.update(item);
-            keyspaces.insert(u64_at(item, if item[0] == CLEAR { 1 } else { 3 }));
+            let chunk = chunks.entry(u64_at(item, if item[0] == CLEAR { 1 } else { 3 })).or_default();
+            if let (ITEM, Some([HEAD, head @ ..])) = (item[0], item.get(ITEM_BYTES..)) {
+                let is_head = u16_at(item, 11) == 1;
+                *chunk = is_head.then(|| chunk_number(head)).flatten().or(*chunk);
+            }
             at += length as u64;
         }
         let Some(end) = self.bytes(at, END_BYTES)? else { return Ok(None) };
@@ -288,7 +330,7 @@ pub(super) fn batch_ends(disk: &Disk, path: &Path) -> Vec<u64> {
     let mut journal = Journal::open(disk, path).expect("there");
     let mut ends = Vec::new();
     let mut at = 0;
-    while let Some((_, end)) = journal.batch(at, &mut BTreeSet::new()).expect("read") {
+    while let Some((_, end)) = journal.batch(at, &mut Chunks::new()).expect("read") {
         ends.push(end);
         at = end;
     }
