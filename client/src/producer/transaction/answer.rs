@@ -50,6 +50,8 @@ pub(super) fn meaning(question: Question, code: ErrorCode) -> Meaning {
         | ErrorCode::INVALID_PRODUCER_ID_MAPPING
         | ErrorCode::UNKNOWN_PRODUCER_ID => Meaning::Fenced,
         ErrorCode::TRANSACTION_ABORTABLE => Meaning::Abort,
+        // It was aborted by whoever asked for the id meanwhile, as this producer itself may have, long ago.
+        ErrorCode::INVALID_TXN_STATE if question == Question::End => Meaning::Fenced,
         // The group has gone on without this member.
         ErrorCode::UNKNOWN_MEMBER_ID
         | ErrorCode::ILLEGAL_GENERATION
@@ -102,7 +104,9 @@ mod tests {
         check(ErrorCode::ILLEGAL_GENERATION, &[Question::Offsets], Meaning::Abort);
         check(ErrorCode::UNKNOWN_MEMBER_ID, &[Question::Offsets], Meaning::Abort);
         check(ErrorCode::FENCED_INSTANCE_ID, &[Question::Offsets], Meaning::Abort);
-        check(ErrorCode::INVALID_TXN_STATE, &all, Meaning::Fatal);
+        check(ErrorCode::INVALID_TXN_STATE, &all[..4], Meaning::Fatal);
+        // Java's cannot go on, where it is only this transaction that is lost.
+        check(ErrorCode::INVALID_TXN_STATE, &[Question::End], Meaning::Fenced);
         check(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, &all, Meaning::Fatal);
         check(ErrorCode::INVALID_TRANSACTION_TIMEOUT, &[Question::Identity], Meaning::Fatal);
         check(ErrorCode::UNKNOWN_SERVER_ERROR, &all, Meaning::Fatal);
