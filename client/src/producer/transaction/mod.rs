@@ -10,10 +10,14 @@
 //! ```
 //! Two protocols differ in how partitions and epochs come into a transaction:
 //! - [`Protocol::Announced`] (transaction.version 0 and 1): the client adds each partition before it writes there, and
-//!   the group before its offsets. The epoch stays from one transaction to the next, so late requests of an aborted one
-//!   would count for the next: after an abort that gave up batches the producer takes a new epoch.
+//!   the group before its offsets. The epoch stays from one transaction to the next, so late requests of one would count
+//!   for the next: after an abort that gave up batches, and after an end that was asked for and not answered the first
+//!   time, the producer takes a new epoch.
 //! - [`Protocol::Implicit`] (KIP-890, transaction.version 2): leaders and group coordinators add what they are sent, and
 //!   each end of a transaction gives the producer a new epoch.
+//!
+//! A refusal of a commit says that it did not happen only if every request for it was answered: one whose answer was lost
+//! may have been carried out, and the state that refuses the next may have come after it.
 
 mod answer;
 
@@ -47,11 +51,20 @@ enum Phase {
     /// In a transaction.
     Open,
     /// At the end of one; `asked` tells that the coordinator may know.
-    Ending { commit: bool, asked: bool },
-    /// The transaction is aborted, but the producer needs a new epoch.
-    Renewing,
+    Ending { commit: bool, asked: bool, doubt: Doubt },
+    /// The transaction is at its end, but the producer needs a new epoch.
+    Renewing { commit: bool },
     /// The producer can never go on as it is.
     Broken(ClientError),
+}
+
+/// What is not known of the requests for an end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    /// One is on its way.
+    awaits: bool,
+    /// One was never answered: it may have been carried out, or yet be.
+    lost: bool,
 }
 
 /// What to ask the coordinator next to end a transaction.
@@ -184,7 +197,7 @@ impl Transaction {
             Phase::Broken(error) => Err(error.clone()),
             Phase::Outside => Err(ClientError::invalid("call init_transactions before begin_transaction")),
             Phase::Open => Err(ClientError::invalid("a transaction is under way already")),
-            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+            Phase::Ending { .. } | Phase::Renewing { .. } => Err(not_ended()),
         }
     }
 
@@ -197,7 +210,7 @@ impl Transaction {
             Phase::Open => self.check_good(),
             Phase::Broken(error) => Err(error.clone()),
             Phase::Outside | Phase::Ready => Err(not_begun()),
-            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+            Phase::Ending { .. } | Phase::Renewing { .. } => Err(not_ended()),
         }
     }
 
@@ -229,14 +242,14 @@ impl Transaction {
         self.gave_up = true;
         if error.kind() == ErrorKind::Fenced {
             self.phase = Phase::Broken(error.clone());
-        } else if matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false }) {
+        } else if matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false, .. }) {
             self.failure.get_or_insert_with(|| error.clone());
         }
     }
 
     /// Whether the sender may write to a partition now; notes what must be announced before.
     pub(super) fn admits(&mut self, name: &TopicPartition) -> bool {
-        if !matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false }) {
+        if !matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false, .. }) {
             return false;
         }
         if self.partitions.contains(name) {
@@ -352,19 +365,24 @@ impl Transaction {
                 if commit {
                     self.check_good()?;
                 }
-                self.phase = Phase::Ending { commit, asked: false };
+                self.phase = Phase::Ending { commit, asked: false, doubt: Doubt::default() };
                 Ok(())
             }
-            Phase::Ending { commit: before, .. } if *before == commit => Ok(()),
-            Phase::Ending { commit: true, asked: false } => {
-                self.phase = Phase::Ending { commit: false, asked: false };
+            Phase::Ending { commit: before, .. } | Phase::Renewing { commit: before }
+                if *before == commit =>
+            {
                 Ok(())
             }
-            Phase::Renewing if !commit => Ok(()),
-            Phase::Ending { commit: true, .. } => Err(ClientError::invalid(
-                "a commit was asked for: commit again, or call init_transactions and look at what is committed",
-            )),
-            Phase::Ending { .. } | Phase::Renewing => Err(not_ended()),
+            Phase::Ending { commit: true, asked: false, .. } => {
+                self.phase = Phase::Ending { commit: false, asked: false, doubt: Doubt::default() };
+                Ok(())
+            }
+            Phase::Ending { commit: true, .. } | Phase::Renewing { commit: true } => {
+                Err(ClientError::invalid(
+                    "a commit was asked for: commit again, or call init_transactions and look at what is committed",
+                ))
+            }
+            Phase::Ending { .. } | Phase::Renewing { .. } => Err(not_ended()),
             Phase::Broken(error) => Err(error.clone()),
             Phase::Outside | Phase::Ready => Err(not_begun()),
         }
@@ -380,12 +398,12 @@ impl Transaction {
     /// # Errors
     /// Abort, if it was to be committed and cannot be.
     pub(super) fn next_end_request(&mut self) -> Result<Option<EndRequest>> {
-        if let Phase::Ending { commit: true, asked: false } = self.phase {
+        if let Phase::Ending { commit: true, asked: false, .. } = self.phase {
             self.check_good()?;
         }
         let Some(identity) = self.identity else { return Ok(None) };
         match &mut self.phase {
-            Phase::Ending { commit, asked } => {
+            Phase::Ending { commit, asked, doubt } => {
                 let commit = *commit;
                 if !self.may_have_begun {
                     // The coordinator has never heard of it.
@@ -393,9 +411,10 @@ impl Transaction {
                     return Ok(None);
                 }
                 *asked = true;
+                doubt.lost |= std::mem::replace(&mut doubt.awaits, true);
                 Ok(Some(EndRequest::End { identity, commit }))
             }
-            Phase::Renewing => Ok(Some(EndRequest::Renew(identity))),
+            Phase::Renewing { .. } => Ok(Some(EndRequest::Renew(identity))),
             Phase::Broken(error) => Err(error.clone()),
             Phase::Outside | Phase::Ready | Phase::Open => Ok(None),
         }
@@ -408,11 +427,13 @@ impl Transaction {
 
     /// The answer to an [`EndRequest::End`]. With the implicit protocol it brings the next identity.
     pub(super) fn end_answered(&mut self, code: ErrorCode, identity: Option<ProducerIdentity>) -> Next {
-        let Phase::Ending { commit, .. } = self.phase else { return Next::Done };
+        let Phase::Ending { commit, doubt, .. } = &mut self.phase else { return Next::Done };
+        doubt.awaits = false;
+        let (commit, may_come_late) = (*commit, doubt.lost);
         let what = if commit { "committing the transaction" } else { "aborting the transaction" };
         if code == ErrorCode::INVALID_TXN_STATE && !commit && !self.begun {
             // What was to begin it never arrived.
-            self.phase = Phase::Renewing;
+            self.phase = Phase::Renewing { commit };
             return Next::Done;
         }
         let next = self.take(what, Question::End, code);
@@ -423,7 +444,7 @@ impl Transaction {
                     self.end();
                 }
                 // Late requests of this transaction must not count for the next.
-                _ if self.gave_up => self.phase = Phase::Renewing,
+                _ if self.gave_up || may_come_late => self.phase = Phase::Renewing { commit },
                 _ => self.end(),
             }
         }
@@ -433,8 +454,19 @@ impl Transaction {
     /// Nobody answered in time. The error for the caller.
     pub(super) fn end_unanswered(&self, error: ClientError) -> ClientError {
         match self.phase {
-            Phase::Ending { commit: true, asked: true } => error.outcome_unknown(),
+            Phase::Ending { commit: true, asked: true, .. } | Phase::Renewing { commit: true } => {
+                error.outcome_unknown()
+            }
             _ => error,
+        }
+    }
+
+    /// Whether the transaction may be committed, whatever an answer says now.
+    fn may_be_committed(&self) -> bool {
+        match self.phase {
+            Phase::Ending { commit, doubt, .. } => commit && doubt.lost,
+            Phase::Renewing { commit } => commit,
+            _ => false,
         }
     }
 
@@ -446,6 +478,8 @@ impl Transaction {
     /// What an answer means; a bad one changes the phase.
     fn take(&mut self, what: &str, question: Question, code: ErrorCode) -> Next {
         let error = || ClientError::from_code(what, code);
+        let in_doubt = self.may_be_committed();
+        let told = |error: ClientError| if in_doubt { error.outcome_unknown() } else { error };
         match meaning(question, code) {
             Meaning::Done => Next::Done,
             Meaning::Retry => Next::Retry(error()),
@@ -454,20 +488,25 @@ impl Transaction {
             Meaning::Abort => {
                 let error = error();
                 self.failure.get_or_insert_with(|| error.clone());
+                if in_doubt {
+                    return Next::Stop(told(error));
+                }
                 if let Phase::Ending { commit: true, .. } = self.phase {
                     // The coordinator has refused, so it is not committed.
-                    self.phase = Phase::Ending { commit: true, asked: false };
+                    self.phase = Phase::Ending { commit: true, asked: false, doubt: Doubt::default() };
                 }
                 Next::Stop(error.must_abort())
             }
-            Meaning::Fenced => self.breaks(error().with_kind(ErrorKind::Fenced)),
-            Meaning::Fatal => self.breaks(error()),
+            Meaning::Fenced => {
+                let error = error().with_kind(ErrorKind::Fenced);
+                self.phase = Phase::Broken(error.clone());
+                Next::Stop(told(error))
+            }
+            Meaning::Fatal => {
+                self.phase = Phase::Broken(error());
+                Next::Stop(told(error()))
+            }
         }
-    }
-
-    fn breaks(&mut self, error: ClientError) -> Next {
-        self.phase = Phase::Broken(error.clone());
-        Next::Stop(error)
     }
 }
 

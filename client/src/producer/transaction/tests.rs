@@ -12,6 +12,7 @@ fn code(name: &str) -> ErrorCode {
         ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
         ErrorCode::PRODUCER_FENCED,
         ErrorCode::INVALID_PRODUCER_EPOCH,
+        ErrorCode::INVALID_PRODUCER_ID_MAPPING,
         ErrorCode::INVALID_TXN_STATE,
         ErrorCode::TRANSACTION_ABORTABLE,
         ErrorCode::TOPIC_AUTHORIZATION_FAILED,
@@ -185,6 +186,54 @@ fn failures_leave_what_they_must() {
     check("begin = ok; write 0 = true; commit = ok; ask = commit 3; claim = ok; id NONE = done; begin = ok");
     check(
         "begin = ok; write 0 = true; abort = ok; ask = abort 3; silence = Retriable; commit = Invalid; abort = ok; ask = abort 3",
+    );
+}
+
+#[test]
+fn a_refusal_proves_nothing_once_an_answer_was_lost() {
+    let check = |script: &str| {
+        for protocol in [Protocol::Announced, Protocol::Implicit] {
+            let begun =
+                "claim = ok; id NONE = done; begin = ok; offsets NONE = ok; commit = ok; ask = commit 3";
+            check(protocol, &format!("{begun}; {script}"));
+        }
+    };
+    // Each request was answered: it is not committed.
+    check(
+        "ended NOT_COORDINATOR = elsewhere; ask = commit 3; ended INVALID_TXN_STATE = Fenced; claim = Fenced",
+    );
+    check("ended TRANSACTION_ABORTABLE = Abort; abort = ok");
+    // The one before may have been carried out.
+    let lost = "silence = OutcomeUnknown; ask = commit 3";
+    check(&format!("{lost}; ended INVALID_TXN_STATE = OutcomeUnknown; commit = Fenced; claim = Fenced"));
+    check(&format!("{lost}; ended PRODUCER_FENCED = OutcomeUnknown; commit = Fenced; claim = Fenced"));
+    check(&format!("{lost}; ended INVALID_PRODUCER_ID_MAPPING = OutcomeUnknown; claim = Fenced"));
+    check(&format!("{lost}; ended TRANSACTION_ABORTABLE = OutcomeUnknown; abort = Invalid; claim = ok"));
+}
+
+#[test]
+fn an_end_that_may_come_late_must_not_end_the_next() {
+    let check = |protocol, script: &str| {
+        let begun = "claim = ok; id NONE = done; begin = ok; offsets NONE = ok";
+        check(protocol, &format!("{begun}; {script}"));
+    };
+    let lost = "commit = ok; ask = commit 3; ask = commit 3; ended NONE = done";
+    check(Protocol::Implicit, &format!("{lost}; ask = nothing; begin = ok"));
+    check(
+        Protocol::Announced,
+        &format!(
+            "{lost}; begin = Invalid; ask = renew 3; silence = OutcomeUnknown; abort = Invalid; commit = ok; \
+             ask = renew 3; id NONE = done; begin = ok"
+        ),
+    );
+    // It is committed, whoever has the id now.
+    check(
+        Protocol::Announced,
+        &format!("{lost}; ask = renew 3; id PRODUCER_FENCED = OutcomeUnknown; commit = Fenced"),
+    );
+    check(
+        Protocol::Announced,
+        "abort = ok; ask = abort 3; ask = abort 3; ended NONE = done; ask = renew 3; id NONE = done; begin = ok",
     );
 }
 

@@ -372,8 +372,10 @@ impl Producer {
     ///
     /// # Errors
     /// Abort, if something was not written or the coordinator refuses: nothing is committed, and
-    /// [`Producer::abort_transaction`] is to be called. OutcomeUnknown, if nobody answered within `max.block.ms`: call
-    /// this again, or [`Producer::init_transactions`]. Fenced; Invalid, without a transaction.
+    /// [`Producer::abort_transaction`] is to be called. OutcomeUnknown, if nobody answered within `max.block.ms`, or a
+    /// refusal came after a request that nobody answered: call this again, or [`Producer::init_transactions`]; if that is
+    /// Fenced, another producer must take the id before what is committed no longer changes. Fenced; Invalid, without a
+    /// transaction.
     pub async fn commit_transaction(&self) -> Result<()> {
         let (shared, transactional) = (self.shared(), self.transactional()?);
         let _one_at_a_time = transactional.calls.lock().await;
