@@ -43,6 +43,17 @@ impl ByteStream {
         }
     }
 
+    /// Closes it at once: what was written and has not left is never sent, and the peer is told that the connection is no
+    /// more. In one process the peer may still read what was written.
+    pub fn reset(self) {
+        match self {
+            // One that has ended already needs no reset.
+            ByteStream::Tcp(stream) => drop(stream.set_zero_linger()),
+            ByteStream::InProcess(stream) => drop(stream),
+            ByteStream::Simulated(stream) => stream.reset(),
+        }
+    }
+
     /// The two directions, to be used by two tasks.
     #[must_use]
     pub fn split(self) -> (ReadHalf<ByteStream>, WriteHalf<ByteStream>) {

@@ -4,15 +4,15 @@
 //! request owns the next frame; a correlation id that disagrees is a protocol error and closes the connection. So do
 //! bytes that are no frame, an answer that does not parse and an answer that takes longer than its time-out: after
 //! either nothing that comes can be trusted. Everybody who waits is then told, and the owner ([`crate::cluster`]) opens
-//! another. Generic over the byte stream; a task of its own reads and writes, so that no caller who gives up midway
-//! leaves half a request behind.
+//! another. A request that took too long may still wait to be sent; the connection is reset then, so that it never leaves.
+//! A task of its own reads and writes, so that no caller who gives up midway leaves half a request behind.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use anabranch_host::{Host, Instant};
+use anabranch_host::{ByteStream, Host, Instant};
 use anabranch_protocol::frame::take_frame;
 use anabranch_protocol::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use anabranch_protocol::{
@@ -74,6 +74,8 @@ struct Shared {
 struct State {
     /// Why no request is taken any more.
     closed: Option<ClientError>,
+    /// An answer took too long: what was sent is not to arrive any more.
+    is_given_up: bool,
     next_correlation_id: i32,
     outgoing: VecDeque<Segments>,
     open: VecDeque<OpenRequest>,
@@ -126,10 +128,7 @@ impl Connection {
     ///
     /// # Errors
     /// Retriable, if the broker does not answer; Invalid, if it speaks nothing that we do.
-    pub async fn open<S>(host: &Host, stream: S, options: ConnectionOptions) -> Result<Connection>
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    pub async fn open(host: &Host, stream: ByteStream, options: ConnectionOptions) -> Result<Connection> {
         let shared = Arc::new(Shared {
             host: host.clone(),
             permits: Arc::new(Semaphore::new(options.max_in_flight.max(1))),
@@ -372,6 +371,7 @@ impl PendingAnswer {
             Ok(Err(_)) => return Err(shared.broken()),
             Err(_) => {
                 let error = ClientError::timed_out(&format!("{key} to {}", shared.options.peer), timeout);
+                shared.state.lock().is_given_up = true;
                 shared.close(error.clone());
                 return Err(error);
             }
@@ -444,10 +444,7 @@ impl BrokerVersions {
 }
 
 /// Moves bytes until the connection is closed or breaks.
-async fn drive<S>(shared: Arc<Shared>, stream: S)
-where
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
+async fn drive(shared: Arc<Shared>, stream: ByteStream) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let ended = tokio::select! {
         biased;
@@ -457,6 +454,9 @@ where
     };
     if let Some(error) = ended {
         shared.close(error);
+    }
+    if shared.state.lock().is_given_up {
+        return reader.unsplit(writer).reset();
     }
     // A clean end for the broker's sake; it may have gone already.
     let _ = shared.host.timeout(Duration::from_secs(1), writer.shutdown()).await;

@@ -128,9 +128,10 @@ impl Producer {
     /// Invalid, if the configuration cannot be.
     pub fn new(client: &Client, config: ProducerConfig) -> Result<Producer> {
         config.validate()?;
+        let request_timeout = Duration::from_millis(client.config().request_timeout_ms);
         let shared = Arc::new(Shared {
             client: client.clone(),
-            accumulator: Mutex::new(Accumulator::new(&config)),
+            accumulator: Mutex::new(Accumulator::new(&config, request_timeout)),
             transactional: Transactional::new(&config),
             config,
             wake: Notify::new(),

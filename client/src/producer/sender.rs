@@ -451,12 +451,16 @@ impl Sender {
                     None => Verdict::Retry(ClientError::corrupt(format!("no answer for {}", batch.name))),
                 },
                 Err(error) if error.kind() == ErrorKind::Invalid => Verdict::Refused(error.clone()),
-                Err(error) => Verdict::Retry(error.clone()),
+                Err(error) => Verdict::Unanswered(error.clone()),
             };
-            if let Verdict::Retry(error) | Verdict::OutOfOrder(error) | Verdict::TooLarge(error) = &verdict {
+            if let Verdict::Retry(error)
+            | Verdict::Unanswered(error)
+            | Verdict::OutOfOrder(error)
+            | Verdict::TooLarge(error) = &verdict
+            {
                 tracing::debug!(partition = %batch.name, %error, "producer sends a batch again");
                 let elsewhere = error.code() != Some(ErrorCode::CONCURRENT_TRANSACTIONS);
-                if elsewhere && matches!(verdict, Verdict::Retry(_)) {
+                if elsewhere && matches!(verdict, Verdict::Retry(_) | Verdict::Unanswered(_)) {
                     self.stale.insert(Arc::clone(&batch.name.topic));
                 }
             }

@@ -285,6 +285,28 @@ impl Network {
         }
     }
 
+    /// The owner of an end resets the connection: what waits for its link is lost, what travels may arrive.
+    pub(super) fn abandon(
+        &mut self,
+        agenda: &mut Agenda,
+        id: ConnectionId,
+        end: End,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.is_gone(end) {
+            return;
+        }
+        let kept = if connection.is_held(end) { 0 } else { self.dice.below(3) };
+        connection.lose_in_flight(end, agenda.now(), usize::try_from(kept).unwrap_or(0));
+        connection.leave(end, wakers);
+        if connection.is_gone(other(end)) {
+            self.connections.remove(&id);
+        } else if !connection.is_broken(end) {
+            self.reset_end(agenda, id, other(end), Duration::ZERO);
+        }
+    }
+
     /// Something arrives; false if there is nobody left.
     pub(super) fn arrive(&mut self, id: ConnectionId, end: End, wakers: &mut Vec<Waker>) -> Option<NodeId> {
         let connection = self.connections.get_mut(&id)?;

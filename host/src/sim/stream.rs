@@ -176,6 +176,16 @@ pub struct SimStream {
 }
 
 impl SimStream {
+    /// Lets go of it at once: what has not left is never sent.
+    pub(crate) fn reset(self) {
+        let mut wakers = Vec::new();
+        let mut state = self.node.shared.state();
+        let State { network, agenda, .. } = &mut *state;
+        network.abandon(agenda, self.connection, self.end, &mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     fn end_of_connection(&self) -> (ConnectionId, End) {
         (self.connection, self.end)
     }

@@ -95,7 +95,8 @@ struct Queue {
 }
 
 impl Accumulator {
-    pub(super) fn new(config: &ProducerConfig) -> Self {
+    /// One for a client that gives up requests after `request_timeout`.
+    pub(super) fn new(config: &ProducerConfig, request_timeout: Duration) -> Self {
         Accumulator {
             batch_size: config.batch_size,
             buffer_memory: config.buffer_memory,
@@ -107,6 +108,7 @@ impl Accumulator {
                 retries: config.retries,
                 linger: Duration::from_millis(config.linger_ms),
                 delivery_timeout: Duration::from_millis(config.delivery_timeout_ms),
+                late: request_timeout,
                 may_renumber: config.transactional_id.is_none(),
             },
             topics: HashMap::default(),
@@ -368,7 +370,7 @@ impl Accumulator {
     ) -> Option<Settled> {
         let way = &mut self.queues[id as usize].way;
         let retry_at = now + retry_after(way.failures + 1);
-        let (settled, gap) = way.answered(batch_id, payload, verdict, retry_at, &self.limits);
+        let (settled, gap) = way.answered(batch_id, payload, verdict, now, retry_at, &self.limits);
         if gap && way.identity() == self.identity {
             // Another partition may have led to a new epoch already. The largest epoch has no successor: a new id then.
             self.identity = self.identity.and_then(|identity| {

@@ -13,7 +13,7 @@ const IDENTITY: ProducerIdentity = ProducerIdentity { id: 1, epoch: 0 };
 
 fn accumulator(pairs: &[(&str, &str)], partitions: usize) -> Accumulator {
     let config = ProducerConfig::from_pairs(pairs.iter().copied()).unwrap();
-    let mut accumulator = Accumulator::new(&config);
+    let mut accumulator = Accumulator::new(&config, Duration::from_secs(30));
     let partition =
         PartitionMetadata { leader: Some(1), leader_epoch: 0, replicas: vec![1], in_sync: vec![1] };
     accumulator.learn_topic(&TopicMetadata {

@@ -16,9 +16,12 @@
 //!   the oldest it is a proof: the leader lacks what came before it and has none of what is numbered here (a batch was
 //!   given up, or a leader lost its tail). Then the producer takes a new epoch, and once nothing is in flight all that
 //!   is numbered starts again from sequence 0. Since the proof is needed, a batch of unknown fate is not renumbered, and
-//!   not written twice. What the proof cannot see is a request that was given up (`request.timeout.ms`) and is still on
-//!   its way: if it arrives after the refusal and before the new epoch, its batch is written under both. Kafka's producer
-//!   has the same gap.
+//!   not written twice.
+//! - A request that was given up without an answer may still arrive and bring what is missing, and the refused batch too.
+//!   Its connection is reset, so nothing of it leaves any more; but a leader may have it and not have come to it. So for
+//!   another `request.timeout.ms` a refusal is no proof: the same is sent again under the same number, and if the late
+//!   request has written it by then, the leader knows it. Only a request that a leader takes up even later than that,
+//!   after the refusal and before the new epoch, is written twice. Kafka's producer does not wait at all.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -103,6 +106,8 @@ pub(super) enum Verdict {
     Written(BatchMetadata),
     /// It may be written or not; ask again.
     Retry(ClientError),
+    /// Nobody says. It may be written or not, or yet be: the request may arrive late.
+    Unanswered(ClientError),
     /// It is not written, for its number does not follow.
     OutOfOrder(ClientError),
     /// It is not written, for it is too large; a part of it may not be.
@@ -126,6 +131,8 @@ pub(super) struct Limits {
     pub(super) retries: u32,
     pub(super) linger: std::time::Duration,
     pub(super) delivery_timeout: std::time::Duration,
+    /// So long after it was given up a request may still be carried out.
+    pub(super) late: std::time::Duration,
     /// Whether the producer may take a new epoch by itself. In a transaction a gap is the end of it instead.
     pub(super) may_renumber: bool,
 }
@@ -145,6 +152,8 @@ pub(super) struct PartitionQueue {
     is_known: bool,
     /// All that is numbered starts anew under a new epoch once nothing is in flight.
     renumber: bool,
+    /// Until then a request that was given up may be carried out and write what is not known to be written.
+    late_until: Option<Instant>,
     /// Failures in a row, and when the next attempt may be.
     pub(super) failures: u32,
     retry_at: Instant,
@@ -205,6 +214,7 @@ impl PartitionQueue {
             next_sequence: 0,
             is_known: false,
             renumber: false,
+            late_until: None,
             failures: 0,
             retry_at: Instant::default(),
         }
@@ -351,6 +361,7 @@ impl PartitionQueue {
             self.waiting.push_front(numbered.batch);
         }
         self.renumber = false;
+        self.late_until = None;
         self.identity = None;
     }
 
@@ -360,10 +371,14 @@ impl PartitionQueue {
         batch_id: u64,
         payload: Bytes,
         verdict: Verdict,
+        now: Instant,
         retry_at: Instant,
         limits: &Limits,
     ) -> (Option<Settled>, bool) {
         self.in_flight -= 1;
+        if matches!(verdict, Verdict::Unanswered(_)) {
+            self.late_until = Some(now + limits.late);
+        }
         let index = self.numbered.iter().position(|numbered| numbered.batch.id == batch_id);
         let Some(index) = index else {
             // Given up while it was in flight.
@@ -375,7 +390,14 @@ impl PartitionQueue {
         let (error, out_of_order) = match verdict {
             Verdict::Written(metadata) => {
                 self.failures = 0;
-                self.is_known |= Some(numbered.identity) == self.identity;
+                let is_current = Some(numbered.identity) == self.identity;
+                self.is_known |= is_current;
+                if is_current
+                    && sequence_after(numbered.sequence, numbered.batch.records) == self.next_sequence
+                {
+                    // All that was sent before it is written, or is refused from now on.
+                    self.late_until = None;
+                }
                 let batch = self.remove(index);
                 return (batch.map(|batch| batch.settle(Ok(metadata))), false);
             }
@@ -388,10 +410,11 @@ impl PartitionQueue {
                 return (self.refuse(index, error), false);
             }
             Verdict::OutOfOrder(error) => (error, true),
-            Verdict::Retry(error) => (error, false),
+            Verdict::Retry(error) | Verdict::Unanswered(error) => (error, false),
         };
         numbered.failed = true;
-        let gap = out_of_order && index == 0 && !self.renumber;
+        let may_come_late = self.late_until.is_some_and(|until| now < until);
+        let gap = out_of_order && index == 0 && !self.renumber && !may_come_late;
         if !out_of_order || index == 0 {
             numbered.batch.attempts += 1;
             self.failures += 1;

@@ -12,6 +12,7 @@ const LIMITS: Limits = Limits {
     retries: 10,
     linger: Duration::from_millis(5),
     delivery_timeout: Duration::from_secs(120),
+    late: Duration::from_secs(30),
     may_renumber: true,
 };
 
@@ -33,6 +34,10 @@ fn error(code: ErrorCode) -> ClientError {
 
 fn retry() -> Verdict {
     Verdict::Retry(error(ErrorCode::NOT_LEADER_OR_FOLLOWER))
+}
+
+fn unanswered() -> Verdict {
+    Verdict::Unanswered(ClientError::retriable("no answer"))
 }
 
 fn out_of_order() -> Verdict {
@@ -59,7 +64,12 @@ fn take_all(queue: &mut PartitionQueue, identity: ProducerIdentity) -> Vec<(u64,
 
 /// An answer, as (whether it settled the batch well or badly, whether a new epoch is needed).
 fn answer(queue: &mut PartitionQueue, id: u64, verdict: Verdict) -> (Option<bool>, bool) {
-    let (settled, gap) = queue.answered(id, Bytes::from_static(&[0; 100]), verdict, at(0), &LIMITS);
+    answer_at(0, queue, id, verdict)
+}
+
+/// The same at this time, in milliseconds.
+fn answer_at(ms: u64, queue: &mut PartitionQueue, id: u64, verdict: Verdict) -> (Option<bool>, bool) {
+    let (settled, gap) = queue.answered(id, Bytes::from_static(&[0; 100]), verdict, at(ms), at(ms), &LIMITS);
     (settled.map(|settled| settled.result.is_ok()), gap)
 }
 
@@ -141,6 +151,44 @@ fn the_oldest_out_of_order_starts_a_new_epoch_when_all_have_answered() {
 }
 
 #[test]
+fn a_gap_is_no_proof_while_a_request_may_come_late() {
+    let begun = || {
+        let mut queue = queue(2);
+        assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0), (1, 0, 10)]);
+        assert_eq!(answer(&mut queue, 1, unanswered()), NOTHING);
+        // The first of them is given up with its fate unknown.
+        assert_eq!(queue.expire(at(120_000), &LIMITS).len(), 2);
+        assert_eq!(answer_at(120_001, &mut queue, 0, unanswered()), NOTHING);
+        queue.push(batch(10, at(119_000)));
+        assert_eq!(take_all(&mut queue, FIRST), [(2, 0, 20)]);
+        assert_eq!(answer_at(120_002, &mut queue, 2, out_of_order()), NOTHING, "they may yet arrive");
+        assert_eq!(take_all(&mut queue, FIRST), [(2, 0, 20)], "again, under its number");
+        queue
+    };
+    // They have arrived.
+    let mut late = begun();
+    assert_eq!(answer_at(120_100, &mut late, 2, written()), WELL);
+    // They never do.
+    let mut lost = begun();
+    assert_eq!(answer_at(150_000, &mut lost, 2, out_of_order()), NOTHING);
+    assert_eq!(take_all(&mut lost, FIRST), [(2, 0, 20)]);
+    assert_eq!(answer_at(150_001, &mut lost, 2, out_of_order()), (None, true));
+    assert_eq!(take_all(&mut lost, SECOND), [(2, 1, 0)]);
+    // Once the last that was numbered is written, none that comes late is taken.
+    let mut settled = queue(2);
+    take_all(&mut settled, FIRST);
+    assert_eq!(answer(&mut settled, 0, unanswered()), NOTHING);
+    assert_eq!(answer(&mut settled, 1, out_of_order()), NOTHING);
+    take_all(&mut settled, FIRST);
+    assert_eq!(answer(&mut settled, 0, written()), WELL);
+    take_all(&mut settled, FIRST);
+    assert_eq!(answer(&mut settled, 1, written()), WELL);
+    settled.push(batch(10, at(0)));
+    take_all(&mut settled, FIRST);
+    assert_eq!(answer(&mut settled, 2, out_of_order()), (None, true), "the leader has lost its tail");
+}
+
+#[test]
 fn a_refused_batch_gives_its_number_back_only_if_nobody_can_have_seen_it() {
     // Refused at the first attempt and nobody behind: the next takes its number.
     let mut only = queue(1);
@@ -173,11 +221,11 @@ fn a_batch_that_is_too_large_is_cut_and_keeps_its_place() {
     queue.push(batch(1, at(0)));
     queue.push(batch(1, at(0)));
     assert_eq!(take_all(&mut queue, FIRST), [(0, 0, 0), (1, 0, 10), (2, 0, 13), (3, 0, 14)]);
-    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), &LIMITS);
+    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), at(0), &LIMITS);
     assert!(settled.is_none() && !gap, "an older one is on its way");
     assert_eq!(answer(&mut queue, 0, written()), WELL);
     assert_eq!(take_all(&mut queue, FIRST), [(1, 0, 10)]);
-    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), &LIMITS);
+    let (settled, gap) = queue.answered(1, sealed(3), too_large(), at(0), at(0), &LIMITS);
     assert!(settled.is_none() && gap, "the halves need numbers of their own");
     assert_eq!(take_all(&mut queue, SECOND), [], "two are in flight");
     assert_eq!(answer(&mut queue, 2, out_of_order()), NOTHING);
@@ -187,7 +235,8 @@ fn a_batch_that_is_too_large_is_cut_and_keeps_its_place() {
     let Payload::Builder(mut builder) = half.payload else { panic!("it is not finished") };
     assert_eq!((builder.record_count(), builder.compression()), (1, Compression::Gzip));
     // Of one record there are no halves.
-    let (settled, _) = queue.answered(half.batch_id, builder.finish().freeze(), too_large(), at(0), &LIMITS);
+    let (settled, _) =
+        queue.answered(half.batch_id, builder.finish().freeze(), too_large(), at(0), at(0), &LIMITS);
     assert!(settled.unwrap().result.is_err());
     let taken = take_all(&mut queue, SECOND);
     assert_eq!(taken, [(half.batch_id - 1, 1, 0)], "the second half, before those that were behind it");

@@ -428,3 +428,35 @@ fn closing_with_bytes_unread_resets() {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
 }
+
+#[test]
+fn a_reset_loses_what_waits_for_its_link() {
+    // Whether it is closed by a reset; whether what it has written comes when the link is up again.
+    for (resets, expected) in [(true, false), (false, true)] {
+        let sim = sim(1, NetworkOptions::default());
+        let (server, client) = (sim.node("server"), sim.node("client"));
+        let heard = server.spawn({
+            let server = server.clone();
+            async move {
+                let (mut stream, _) = server.listen(ADDRESS).await?.accept().await?;
+                let mut buffer = Vec::new();
+                // The end, or the reset.
+                let _ = stream.read_to_end(&mut buffer).await;
+                Ok::<_, io::Error>(buffer)
+            }
+        });
+        let heard = sim.block_on(async {
+            let mut stream = dial(&client).await;
+            sim.partition("client", "server");
+            stream.write_all(b"late").await?;
+            if resets {
+                stream.reset()
+            } else {
+                drop(stream)
+            }
+            sim.heal();
+            heard.await.expect("no panic")
+        });
+        assert_eq!(heard.expect("a connection") == b"late", expected);
+    }
+}
