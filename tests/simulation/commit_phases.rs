@@ -52,6 +52,9 @@ impl CommitPhases {
             );
             assert!(ends[0] > 0 && ends[1] + ends[2] > 0, "`{phase}` has never failed: {ends:?}");
         }
+        for found in ["end unknown", "outcome committed", "outcome not committed"] {
+            assert!(self.count(found) > 0, "never met: {found}");
+        }
     }
 }
 

@@ -18,6 +18,12 @@ pub(crate) fn of_the_world(streams: Streams, host: &Host) -> Streams {
         .config("producer.transaction.timeout.ms", 5000)
 }
 
+/// One that gives up soon what nobody answers: requests that it has given up arrive late, and nobody tells it whether a
+/// transaction is committed.
+pub(crate) fn impatient(streams: Streams) -> Streams {
+    streams.config("producer.max.block.ms", 1500).config("request.timeout.ms", 2000)
+}
+
 /// The nodes of instances that may stand still. A process that does so, or is cut off, for longer than its session wakes up
 /// with batches to send; another has its tasks then, and only transactions fence the two. So where there are two instances
 /// and none, they end, and lose connections, but do not wake up late.

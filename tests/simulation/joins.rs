@@ -15,7 +15,7 @@ use crate::broker_process::BrokerProcess;
 use crate::commit_phases::CommitPhases;
 use crate::committed::{Seen, all, number};
 use crate::instances::{
-    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
+    end_instances, impatient, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
 };
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
@@ -57,6 +57,8 @@ struct Setting {
     cache_max_bytes: usize,
     commit_interval_ms: u64,
     guarantee: Guarantee,
+    /// It gives up soon what nobody answers.
+    is_impatient: bool,
 }
 
 impl Setting {
@@ -68,6 +70,7 @@ impl Setting {
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
             commit_interval_ms: one_of(host, &[10, 100, 1000]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
+            is_impatient: host.random_below(2) == 0,
         }
     }
 
@@ -79,7 +82,8 @@ impl Setting {
             .config("num.standby.replicas", self.standbys)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
             .config("commit.interval.ms", self.commit_interval_ms);
-        of_the_world(streams, host)
+        let streams = of_the_world(streams, host);
+        if self.is_impatient { impatient(streams) } else { streams }
     }
 
     /// Where anything may fail.

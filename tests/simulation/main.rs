@@ -25,5 +25,6 @@ mod reader;
 mod runs;
 mod seeds;
 mod state_directory;
+mod ticks;
 mod transactions;
 mod word_count;

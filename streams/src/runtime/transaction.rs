@@ -5,8 +5,12 @@
 //! open. The unit of rollback is the worker: if the transaction is lost, all its tasks go back to their last commit.
 //!
 //! The outcome of a commit may stay unknown. Then the id is claimed anew, after which nothing can change any more, and
-//! the group's offsets tell: they are those of the epoch, or it never happened.
+//! the group's offsets tell: they are those of the epoch, or it never happened. Where they do not tell (an epoch that has
+//! written and read nothing) nobody can say what the stores should hold, so they are restored from their changelogs, whose
+//! transactions are decided by then.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anabranch_client::{
@@ -21,6 +25,28 @@ use super::worker::Offsets;
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 /// Transactions that fail in a row are begun at most so long after one another.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Codes that end the transaction under way, or its producer, and no more: another may succeed. What a coordinator or a
+/// leader has forgotten, or remembers otherwise, is told by them.
+const OF_THE_TRANSACTION: [ErrorCode; 8] = [
+    ErrorCode::INVALID_TXN_STATE,
+    ErrorCode::INVALID_PRODUCER_ID_MAPPING,
+    ErrorCode::INVALID_PRODUCER_EPOCH,
+    ErrorCode::PRODUCER_FENCED,
+    ErrorCode::UNKNOWN_PRODUCER_ID,
+    ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+    ErrorCode::TRANSACTION_ABORTABLE,
+    ErrorCode::UNKNOWN_SERVER_ERROR,
+];
+
+/// Whether an error ends no more than the transaction under way: another may succeed where it has failed.
+pub(crate) fn ends_the_transaction(error: &ClientError) -> bool {
+    let by_kind = matches!(
+        error.kind(),
+        ErrorKind::Abort | ErrorKind::OutcomeUnknown | ErrorKind::Fenced | ErrorKind::Retriable
+    );
+    by_kind || error.code().is_some_and(|code| OF_THE_TRANSACTION.contains(&code))
+}
 
 /// Whether the topic is there no more, as far as the client has heard: who reads it hears of it at once.
 fn is_gone(client: &Client, partition: &TopicPartition) -> bool {
@@ -39,6 +65,8 @@ pub(crate) struct WorkerTransaction {
     undone_since: Option<Instant>,
     /// So long may transactions be undone and none be committed (`task.timeout.ms`).
     patience: Duration,
+    /// A commit was asked for, and what the group has does not tell whether it happened.
+    unsure: Arc<AtomicBool>,
 }
 
 impl WorkerTransaction {
@@ -66,7 +94,13 @@ impl WorkerTransaction {
             undone: 0,
             undone_since: None,
             patience,
+            unsure: Arc::default(),
         })
+    }
+
+    /// Whether nobody knows if a commit has happened: memory is not to be trusted then.
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure.load(Ordering::Relaxed)
     }
 
     /// What the worker sends with; another one after [`WorkerTransaction::undo`].
@@ -102,7 +136,7 @@ impl WorkerTransaction {
     /// Commits it with these offsets; the future does not hold the worker up.
     ///
     /// # Errors
-    /// Of the future: if it is not committed, and never will be.
+    /// Of the future: if it is not committed, and never will be; or [`WorkerTransaction::is_unsure`] from then on.
     pub(crate) fn commit(
         &mut self,
         offsets: Offsets,
@@ -110,6 +144,7 @@ impl WorkerTransaction {
     ) -> impl Future<Output = Result<(), ClientError>> + 'static {
         self.open = false;
         let (client, producer, name) = (self.client.clone(), self.producer.clone(), self.group.clone());
+        let (config, unsure) = (self.config.clone(), Arc::clone(&self.unsure));
         async move {
             let group = group.await?;
             if let Some(gone) = offsets.keys().find(|partition| is_gone(&client, partition)) {
@@ -120,14 +155,16 @@ impl WorkerTransaction {
             in_phase("offsets", producer.send_offsets_to_transaction(&offsets, &group)).await?;
             match in_phase("end", producer.commit_transaction()).await {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                    in_phase("claim", claim(&client, &producer)).await?;
+                    // Until it is known, also if this future is dropped.
+                    unsure.store(true, Ordering::Relaxed);
+                    in_phase("claim", claim_anew(&client, &producer, &config)).await?;
                     if offsets.is_empty() {
-                        let unknown = "a commit without offsets has an unknown outcome";
-                        return Err(ClientError::invalid(unknown));
+                        return Err(error);
                     }
                     let committed = are_committed(&client, &name, &offsets).await?;
                     let found = if committed { "committed" } else { "not committed" };
                     tracing::debug!(phase = "outcome", outcome = found, "commit");
+                    unsure.store(false, Ordering::Relaxed);
                     if committed { Ok(()) } else { Err(error) }
                 }
                 ended => ended,
@@ -143,37 +180,46 @@ impl WorkerTransaction {
     /// Ends it without effect, however long the coordinator takes. Waits the longer, the more in a row were undone.
     ///
     /// # Errors
-    /// If the coordinator refuses, or none was committed for too long.
+    /// If the coordinator refuses for good, or none was committed for too long.
     pub(crate) async fn undo(&mut self) -> Result<(), ClientError> {
         self.open = false;
+        let host = self.client.host().clone();
+        let mut refused_since = None;
         loop {
             match self.producer.abort_transaction().await {
                 Ok(()) => break,
-                Err(error) if error.is_retriable() => self.client.host().sleep(TRY_AGAIN).await,
+                Err(error) if error.is_retriable() => {}
                 // It was never begun, or it is ended already. Or its coordinator has ended it, since it took too long:
                 // then this producer is fenced, and nobody else has the id of this worker.
                 Err(_) => match self.claim().await {
-                    Err(error) if error.kind() == ErrorKind::Fenced => {
+                    Ok(()) => break,
+                    Err(error) if ends_the_transaction(&error) => {
+                        self.patience_left(*refused_since.get_or_insert(host.now()))?;
                         self.producer = Producer::new(&self.client, self.config.clone())?;
                     }
-                    claimed => {
-                        claimed?;
-                        break;
-                    }
+                    Err(error) => return Err(error),
                 },
             }
+            host.sleep(TRY_AGAIN).await;
         }
-        let host = self.client.host();
         let since = *self.undone_since.get_or_insert(host.now());
-        if self.undone > 0 && host.now() - since > self.patience {
-            return Err(ClientError::invalid(format!(
-                "no transaction was committed for {:?} (task.timeout.ms)",
-                host.now() - since
-            )));
+        if self.undone > 0 {
+            self.patience_left(since)?;
         }
         host.sleep(LONGEST_PAUSE.min(TRY_AGAIN * 2u32.saturating_pow(self.undone).min(100))).await;
         self.undone = self.undone.saturating_add(1);
         Ok(())
+    }
+
+    /// Whether it may be tried on what has failed since then.
+    fn patience_left(&self, since: Instant) -> Result<(), ClientError> {
+        let time = self.client.host().now() - since;
+        match time > self.patience {
+            true => Err(ClientError::invalid(format!(
+                "no transaction was committed for {time:?} (task.timeout.ms)"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Ends what is open, and the producer.
@@ -209,6 +255,25 @@ async fn claim(client: &Client, producer: &Producer) -> Result<(), ClientError> 
     }
 }
 
+/// Claims the id for a producer whose commit may have happened; if that is fenced, for another in its place.
+async fn claim_anew(
+    client: &Client,
+    producer: &Producer,
+    config: &ProducerConfig,
+) -> Result<(), ClientError> {
+    match claim(client, producer).await {
+        Err(error) if error.kind() == ErrorKind::Fenced => {
+            let another = Producer::new(client, config.clone())?;
+            let claimed = claim(client, &another).await;
+            if let Err(error) = another.close().await {
+                tracing::debug!(%error, "closing a producer");
+            }
+            claimed
+        }
+        claimed => claimed,
+    }
+}
+
 /// Whether the group's offsets are these.
 async fn are_committed(client: &Client, group: &str, offsets: &Offsets) -> Result<bool, ClientError> {
     let partitions: Vec<TopicPartition> = offsets.keys().cloned().collect();
@@ -223,5 +288,29 @@ async fn are_committed(client: &Client, group: &str, offsets: &Offsets) -> Resul
             Err(error) if error.is_retriable() => client.host().sleep(TRY_AGAIN).await,
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_transaction_does_not_end_the_instance() {
+        let check = |code, expected| {
+            let error = ClientError::from_code("ending", code);
+            assert_eq!(ends_the_transaction(&error), expected, "{error}");
+        };
+        for code in OF_THE_TRANSACTION {
+            check(code, true);
+        }
+        check(ErrorCode::CONCURRENT_TRANSACTIONS, true);
+        check(ErrorCode::ILLEGAL_GENERATION, true);
+        check(ErrorCode::NOT_COORDINATOR, true);
+        check(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, false);
+        check(ErrorCode::TOPIC_AUTHORIZATION_FAILED, false);
+        check(ErrorCode::INVALID_TRANSACTION_TIMEOUT, false);
+        check(ErrorCode::MESSAGE_TOO_LARGE, false);
+        assert!(!ends_the_transaction(&ClientError::closed("producer")));
     }
 }

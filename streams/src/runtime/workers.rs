@@ -23,6 +23,9 @@ use crate::processor::TaskId;
 /// The ways to the workers, by their numbers.
 pub(crate) type WorkerSenders = Arc<Mutex<BTreeMap<usize, mpsc::UnboundedSender<ToWorker>>>>;
 
+/// How often it is looked whether a worker that is waited for is stuck.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What workers are made of.
 pub(crate) struct WorkerParts {
     pub(crate) client: Client,
@@ -192,6 +195,25 @@ impl Workers {
             let _ = thread.handle.await;
         }
         self.counted();
+    }
+
+    /// As [`Workers::forget`], but a worker that is at one task of user code for longer than `limit` is given up. Whether it
+    /// has ended.
+    pub(crate) async fn forget_in_time(&mut self, number: usize, limit: Duration) -> bool {
+        let host = self.parts.client.host().clone();
+        while let Some(thread) = self.threads.get_mut(&number) {
+            if host.timeout(limit.min(LOOK_AGAIN), &mut thread.handle).await.is_ok() {
+                self.threads.remove(&number);
+                break;
+            }
+            if thread.busy.beyond(limit, host.now()).is_some() {
+                self.closing.remove(&number);
+                self.retire(number);
+                return false;
+            }
+        }
+        self.forget(number).await;
+        true
     }
 
     /// Workers that have been at one task for longer than `limit`.

@@ -8,7 +8,7 @@ use anabranch_host::Instant;
 use tokio::sync::oneshot;
 
 use super::{Member, Shared};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Processes;
@@ -121,6 +121,15 @@ impl Member {
             tracing::warn!(worker, %error, "local state is damaged: it is removed and restored");
             return self.replace_damaged(worker, damage, error).await;
         }
+        // What ends a transaction and what it was made with is no failure of the application's: the tasks go on from what
+        // the group and the changelogs have.
+        if self.timing.has_transactions
+            && matches!(error.kind(), ErrorKind::Migrated | ErrorKind::Corrupted)
+            && self.workers.numbers().contains(&worker)
+        {
+            tracing::warn!(worker, %error, "a worker has lost its transactions: its tasks are opened anew");
+            return self.replace(worker).await;
+        }
         let answer = match &self.uncaught {
             // The reader of global stores cannot be replaced.
             Some(handler) if self.workers.numbers().contains(&worker) => handler(&error),
@@ -133,14 +142,7 @@ impl Member {
             UncaughtErrorAnswer::ReplaceThread if damage.is_some() => {
                 self.replace_damaged(worker, Damage::Broken, error).await
             }
-            UncaughtErrorAnswer::ReplaceThread => {
-                let tasks = self.tasks_on(worker);
-                self.workers.forget(worker).await;
-                self.workers.start(self.asleep)?;
-                let at = self.pauses.try_again_at(self.shared.client.host().now());
-                self.open_later(tasks, at);
-                Ok(())
-            }
+            UncaughtErrorAnswer::ReplaceThread => self.replace(worker).await,
             UncaughtErrorAnswer::ShutdownApplication => {
                 self.holdings.ask_to_shut_down();
                 self.consumer.enforce_rebalance("the application is to end everywhere");
@@ -149,6 +151,16 @@ impl Member {
                 Ok(())
             }
         }
+    }
+
+    /// Starts another worker in the place of one that has failed; its tasks go on from their last commit.
+    async fn replace(&mut self, worker: usize) -> Result<()> {
+        let tasks = self.tasks_on(worker);
+        self.workers.forget(worker).await;
+        self.workers.start(self.asleep)?;
+        let at = self.pauses.try_again_at(self.shared.client.host().now());
+        self.open_later(tasks, at);
+        Ok(())
     }
 
     /// Removes what is damaged of the local state, and opens again what was open of it: the tasks of a worker that has
@@ -172,8 +184,14 @@ impl Member {
         let numbers = self.workers.numbers();
         self.abandon_workers();
         let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
+        // One that does not come back from user code holds the engine; it is not waited for longer than others are.
         for number in &numbers {
-            self.workers.forget(*number).await;
+            if !self.workers.forget_in_time(*number, self.timing.max_poll_interval).await {
+                let process = self.holdings.process_id();
+                if let Ok(number) = u16::try_from(*number) {
+                    self.fence_workers([(process, number)]).await;
+                }
+            }
         }
         self.task_config.engine = None;
         if damage == Damage::All {

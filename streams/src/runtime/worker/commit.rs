@@ -16,6 +16,7 @@ use super::{FromWorker, Offsets, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use crate::runtime::running_task::RunningTask;
+use crate::runtime::transaction::{WorkerTransaction, ends_the_transaction};
 
 /// Outputs acknowledged and offsets committed, or not.
 pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
@@ -76,6 +77,17 @@ impl Worker {
     /// Whether an error ends no more than the transaction under way.
     pub(super) fn may_undo(&self, error: &Error) -> bool {
         self.context.transaction.is_some() && matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Migrated)
+    }
+
+    /// Whether memory can be trusted.
+    ///
+    /// # Errors
+    /// If nobody knows whether what it holds was committed, now that no commit is in flight.
+    pub(super) fn check_outcome(&self) -> Result<()> {
+        match self.context.transaction.as_ref().is_some_and(WorkerTransaction::is_unsure) {
+            true => Err(Error::new(ErrorKind::Corrupted, "nobody knows whether a transaction was committed")),
+            false => Ok(()),
+        }
     }
 
     /// What an error of the producer ends: the transaction, where there is one.
@@ -167,7 +179,10 @@ impl Worker {
         let acknowledged = match done {
             Ok(acknowledged) => acknowledged,
             Err(error) if self.context.transaction.is_some() => {
-                return Err(transaction_lost("committing", error));
+                return Err(match self.check_outcome() {
+                    Err(unsure) => unsure.with_source(error),
+                    Ok(()) => transaction_lost("committing", error),
+                });
             }
             Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
                 tracing::warn!(%error, "the tasks of this worker belong to others");
@@ -217,11 +232,8 @@ async fn ask_instance<T>(
 
 /// An error that ends a transaction, if another may succeed where it has failed.
 fn transaction_lost(doing: &str, error: ClientError) -> Error {
-    match error.kind() {
-        anabranch_client::ErrorKind::Abort
-        | anabranch_client::ErrorKind::OutcomeUnknown
-        | anabranch_client::ErrorKind::Fenced
-        | anabranch_client::ErrorKind::Retriable => Error::new(ErrorKind::Aborted, doing).with_source(error),
-        _ => client_error(doing, error),
+    match ends_the_transaction(&error) {
+        true => Error::new(ErrorKind::Aborted, doing).with_source(error),
+        false => client_error(doing, error),
     }
 }

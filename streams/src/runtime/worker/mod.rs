@@ -222,6 +222,9 @@ impl Worker {
         if let Some(done) = self.commit_if_done().await {
             self.committed(done)?;
         }
+        if self.commit.is_none() {
+            self.check_outcome()?;
+        }
         let worked = self.work().await?;
         if !worked {
             self.flush_all().await?;

@@ -1,0 +1,130 @@
+//! An application that writes by the clock alone, so that most of its transactions commit no offsets, while everything fails.
+//!
+//! Each task counts its ticks in a store and writes each number. Exactly once, the numbers of a task are 1, 2, 3 and so on,
+//! whoever has run it, and its store has the last one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anabranch::prelude::*;
+use anabranch_host::{Host, Sim, SimOptions};
+
+use crate::broker_process::BrokerProcess;
+use crate::committed::{all, newest, number};
+use crate::instances::{end_instances, impatient, nodes_of, of_the_world, process_the_rest, while_they_run};
+use crate::nemesis::{FAULTS, Nemesis};
+use crate::producers::create_topic;
+use crate::runs::{come_to_rest, for_each_chaos, one_of};
+
+/// Things fail for so long...
+const TROUBLE: Duration = Duration::from_secs(20);
+/// ...and when all is mended, the run must come to rest within this time.
+const REST: Duration = Duration::from_secs(600);
+const PARTITIONS: i32 = 2;
+
+const TICKS: Store<KeyValue<String, i64>> = Store::named("ticks");
+
+struct Clock {
+    ticks: StoreRef<KeyValue<String, i64>>,
+}
+
+impl Clock {
+    fn new(ctx: &mut InitContext<'_, Self>) -> Self {
+        let task = ctx.task_id().to_string();
+        ctx.schedule(millis(50), WallClockTime, move |this, time, ctx| {
+            let ticks = ctx.store(this.ticks).get(&task)?.unwrap_or(0) + 1;
+            ctx.store(this.ticks).put(&task, &ticks)?;
+            ctx.forward(Record::new(task.clone(), ticks, time));
+            Ok(())
+        });
+        Clock { ticks: ctx.store(TICKS) }
+    }
+}
+
+impl Processor for Clock {
+    type KeyIn = String;
+    type ValueIn = i64;
+    type KeyOut = String;
+    type ValueOut = i64;
+
+    fn process(&mut self, _: Record<String, i64>, _: &mut ProcessorContext<'_, Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn topology() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.stream(Topic::<String, i64>::new("never-written")).process(Clock::new).to("out");
+    builder.build().expect("a valid topology")
+}
+
+/// What a run is like; from the seed.
+#[derive(Clone, Debug)]
+struct Setting {
+    instances: usize,
+    threads: usize,
+    commit_interval_ms: u64,
+    has_directory: bool,
+}
+
+impl Setting {
+    fn draw(host: &Host) -> Setting {
+        Setting {
+            instances: one_of(host, &[1, 2]),
+            threads: one_of(host, &[1, 2]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            has_directory: host.random_below(2) == 0,
+        }
+    }
+
+    fn streams(&self, host: &Host) -> Streams {
+        let streams = Streams::new("ticks", topology())
+            .threads(self.threads)
+            .guarantee(ExactlyOnce)
+            .config("commit.interval.ms", self.commit_interval_ms);
+        let streams = if self.has_directory { streams.state_dir("/var/lib/app") } else { streams };
+        impatient(of_the_world(streams, host))
+    }
+}
+
+/// A whole run, judged. Gives how many ticks were counted.
+fn run(sim: &Sim, options: &SimOptions) -> i64 {
+    let setting = Setting::draw(&sim.node("setting"));
+    println!("seed {}: {setting:?}", sim.seed());
+    let work = async {
+        let broker = BrokerProcess::start(sim, &[]);
+        let trouble = async {
+            let operator = sim.node("last");
+            create_topic(&operator, "never-written", PARTITIONS).await;
+            create_topic(&operator, "out", 1).await;
+            let nodes = nodes_of(setting.instances);
+            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
+            let work = async {
+                tokio::join!(nemesis.run(TROUBLE), end_instances(sim, setting.instances, true, TROUBLE))
+            };
+            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
+            nodes.iter().for_each(|node| sim.kill(node));
+            let nothing = async |_: &RunningStreams| Ok(());
+            Box::pin(process_the_rest(&operator, |host| setting.streams(host), nothing)).await;
+            let out = all(&operator, "out", 1).await;
+            (out, newest(&operator, "ticks-ticks-changelog", PARTITIONS).await)
+        };
+        broker.keep_running_while(Box::pin(trouble)).await
+    };
+    let (out, stored) = come_to_rest(sim, TROUBLE + REST, work);
+    let mut last: BTreeMap<String, i64> = BTreeMap::new();
+    for tick in &out {
+        let last = last.entry(tick.key.clone()).or_default();
+        assert_eq!(number(&tick.value), *last + 1, "task {}: each number once, in order", tick.key);
+        *last += 1;
+    }
+    assert_eq!(stored, last, "the changelog (left) has the last that was written (right)");
+    last.values().sum()
+}
+
+#[test]
+fn each_tick_counts_once() {
+    let mut counted = 0;
+    for_each_chaos("each_tick_counts_once", |sim, options| counted += run(sim, options));
+    assert!(counted > 0, "no clock ticks");
+}
