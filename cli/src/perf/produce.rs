@@ -1,6 +1,5 @@
 //! `perf produce`, by Kafka's name `producer-perf-test`: how fast records are sent.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use anabranch_client::{Delivery, Producer, ProducerConfig, ProducerRecord};
@@ -8,6 +7,7 @@ use anabranch_host::{Host, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::latencies::Latencies;
 use super::speed;
@@ -16,6 +16,8 @@ use crate::progress::Progress;
 
 /// Records on the way before the oldest is waited for.
 const MAX_ON_THE_WAY: usize = 100_000;
+/// A record that is due sooner is sent now.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// Between two lines.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -60,37 +62,31 @@ impl ProduceArguments {
             let producer = Producer::new(&client, config)?;
             let payload: Vec<u8> =
                 (0..arguments.record_size).map(|_| b'A' + host.random_below(26) as u8).collect();
-            let mut run = Run {
+            let run = Run {
                 host: host.clone(),
                 began: host.now(),
+                record_size: arguments.record_size,
+                is_silent: arguments.json,
                 all: Latencies::default(),
                 window: Window::new(&host),
                 progress: Progress::new(arguments.num_records, arguments.json),
             };
-            let mut on_the_way: VecDeque<(Instant, Delivery)> = VecDeque::new();
+            let mut pace = Pace { host: host.clone(), began: run.began, per_second: arguments.throughput };
+            // Whoever hears of the acknowledgements does so while others are sent, or latencies would be those of the loop.
+            let (on_the_way, acknowledged) = mpsc::channel(MAX_ON_THE_WAY);
+            let run = host.spawn(run.acknowledgements(acknowledged));
             for number in 0..arguments.num_records {
-                if let Ok(throughput) = u32::try_from(arguments.throughput)
-                    && throughput > 0
-                {
-                    let due = run.began + Duration::from_secs_f64(number as f64 / f64::from(throughput));
-                    host.sleep_until(due).await;
-                }
+                pace.wait_for(number).await;
                 let sent = host.now();
                 let record =
                     ProducerRecord { value: Some(&payload), ..ProducerRecord::new(&arguments.topic) };
-                on_the_way.push_back((sent, producer.send(record).await?));
-                while on_the_way.len() >= MAX_ON_THE_WAY
-                    && let Some((sent, delivery)) = on_the_way.pop_front()
-                {
-                    delivery.await?;
-                    run.acknowledged(sent, arguments.record_size, arguments.json);
+                if on_the_way.send((sent, producer.send(record).await?)).await.is_err() {
+                    break;
                 }
             }
             producer.flush().await?;
-            for (sent, delivery) in on_the_way {
-                delivery.await?;
-                run.acknowledged(sent, arguments.record_size, arguments.json);
-            }
+            drop(on_the_way);
+            let run = run.await??;
             producer.close().await?;
             run.finish(&arguments);
             Ok(())
@@ -112,21 +108,51 @@ impl Window {
     }
 }
 
+/// Holds back records that come before their time.
+struct Pace {
+    host: Host,
+    began: Instant,
+    /// None if not above zero.
+    per_second: i64,
+}
+
+impl Pace {
+    async fn wait_for(&mut self, number: u64) {
+        let Some(per_second) = u32::try_from(self.per_second).ok().filter(|rate| *rate > 0) else { return };
+        let due = self.began + Duration::from_secs_f64(number as f64 / f64::from(per_second));
+        // Timers tick in milliseconds: who waited for each record of a fast stream would send one a tick.
+        if due.saturating_duration_since(self.host.now()) >= SHORTEST_WAIT {
+            self.host.sleep_until(due).await;
+        }
+    }
+}
+
 struct Run {
     host: Host,
     began: Instant,
+    record_size: usize,
+    is_silent: bool,
     all: Latencies,
     window: Window,
     progress: Progress,
 }
 
 impl Run {
-    fn acknowledged(&mut self, sent: Instant, bytes: usize, is_silent: bool) {
+    /// Hears of each record's acknowledgement until nothing more is sent.
+    async fn acknowledgements(mut self, mut sent: mpsc::Receiver<(Instant, Delivery)>) -> Result<Run> {
+        while let Some((sent, delivery)) = sent.recv().await {
+            delivery.await?;
+            self.acknowledged(sent);
+        }
+        Ok(self)
+    }
+
+    fn acknowledged(&mut self, sent: Instant) {
         let now = self.host.now();
         let latency_ms = now.saturating_duration_since(sent).as_secs_f64() * 1000.0;
         self.all.all_ms.push(latency_ms);
         self.window.latencies.all_ms.push(latency_ms);
-        self.window.bytes += bytes as u64;
+        self.window.bytes += self.record_size as u64;
         self.progress.advance(1);
         let elapsed = now.saturating_duration_since(self.window.began);
         if elapsed < REPORT_INTERVAL {
@@ -134,7 +160,7 @@ impl Run {
         }
         let count = self.window.latencies.all_ms.len() as u64;
         let (records, mib) = speed(count, self.window.bytes, elapsed);
-        if !is_silent {
+        if !self.is_silent {
             self.progress.print(&format!(
                 "{count} records sent, {records:.1} records/sec ({mib:.2} MB/sec), {:.1} ms avg latency, {:.1} ms max latency.",
                 self.window.latencies.average(),

@@ -236,6 +236,8 @@ fn how_fast_it_goes_is_told_as_kafka_tells_it() {
     let produced =
         server.tool(&["producer-perf-test", "--topic", "t", "--num-records", "500", "--record-size", "20"]);
     assert!(produced.starts_with("500 records sent, ") && produced.contains("ms 99th, "), "{produced}");
+    let paced = ["perf", "produce", "--topic", "paced", "--num-records", "500", "--throughput", "50000"];
+    assert!(server.tool(&paced).starts_with("500 records sent, "));
     let consumed = server.tool(&["consumer-perf-test", "--topic", "t", "--messages", "500"]);
     let lines: Vec<&str> = consumed.lines().collect();
     assert!(lines[0].starts_with("start.time, end.time, data.consumed.in.MB, MB.sec"), "{consumed}");
