@@ -233,10 +233,7 @@ fn describe(partition_index: i32, found: Found) -> PartitionData {
         last_stable_offset: offsets.map_or(-1, |offsets| offsets.last_stable_offset),
         log_start_offset: offsets.map_or(-1, |offsets| offsets.log_start_offset),
         // Null says "read uncommitted"; of a partition that was not even looked into nothing is said.
-        aborted_transactions: match error_code.is_none() || offsets.is_some() {
-            true => aborted_transactions,
-            false => Some(aborted_transactions.unwrap_or_default()),
-        },
+        aborted_transactions,
         // Never null: librdkafka takes null records for a broken answer.
         records: Some(records),
         diverging_epoch: diverging

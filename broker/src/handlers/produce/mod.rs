@@ -247,7 +247,9 @@ fn append(
         Err(error) => {
             tracing::debug!(topic = %topic.name, partition = index, %error, "a batch is refused");
             let mut outcome = Outcome::failed(index, error.error_code(), Some(error.to_string()));
-            outcome.log_start_offset = partition.log_start_offset();
+            if tells_log_start(&error) {
+                outcome.log_start_offset = partition.log_start_offset();
+            }
             if let AppendError::InvalidRecord { records, .. }
             | AppendError::InvalidTimestamp { records, .. } = error
             {
@@ -256,6 +258,19 @@ fn append(
             outcome
         }
     }
+}
+
+/// Whether the start of the log is told with the error, as with Kafka: not if the partition or the whole batch was no good.
+fn tells_log_start(error: &AppendError) -> bool {
+    !matches!(
+        error,
+        AppendError::Corrupt(_)
+            | AppendError::TooLarge { .. }
+            | AppendError::LargerThanSegment { .. }
+            | AppendError::Shortage { .. }
+            | AppendError::Truncating
+            | AppendError::Gone(_)
+    )
 }
 
 fn answer(answering: Answering, topics: &[TopicOutcome]) -> Segments {
