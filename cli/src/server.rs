@@ -63,7 +63,7 @@ async fn serve(host: Host, config: BrokerConfig, shutdown_timeout: Duration) -> 
     let opened = match broker.listen().await {
         Ok(_) => match broker.listen_for_metrics().await {
             Err(error) if is_default => {
-                tracing::warn!(%error, "/metrics and /health are not answered");
+                tracing::warn!(%error, "/metrics and /health are not answered: `--metrics` takes another address, or `none`");
                 Ok(())
             }
             opened => opened.map(drop),

@@ -135,6 +135,12 @@ impl ClientError {
         }))
     }
 
+    /// What caused it, if that was an error; the text tells of it too.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+
     /// What the caller must do.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -166,11 +172,8 @@ impl fmt::Debug for ClientError {
     }
 }
 
-impl StdError for ClientError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
+/// It names no source: its text tells of the cause, and whoever prints an error with its sources would print it twice.
+impl StdError for ClientError {}
 
 /// What a broker's code asks of the caller of this crate. The producer and the consumer look at the codes themselves
 /// where they can mend more than the caller could.
@@ -220,6 +223,7 @@ mod tests {
         let outer = inner.context("starting");
         assert_eq!(outer.to_string(), "starting: creating topic a: TOPIC_ALREADY_EXISTS (36): it is");
         assert_eq!(outer.code(), Some(ErrorCode::TOPIC_ALREADY_EXISTS));
-        assert!(outer.source().is_some());
+        assert!(outer.cause().is_some());
+        assert!(outer.source().is_none(), "it would be told twice");
     }
 }
