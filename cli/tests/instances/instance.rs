@@ -16,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What says whose a directory is, and who made it: without it, or with another, an instance is refused.
 const UNTOUCHED: [&str; 4] = [".lock", "lock", "process-id", "version"];
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// An instance, whether its process runs or not. Killed when dropped.
 pub(crate) struct Instance {
