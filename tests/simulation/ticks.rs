@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch::prelude::*;
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest, number};
 use crate::instances::{end_instances, impatient, nodes_of, of_the_world, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
-use crate::producers::create_topic;
+use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 
 /// Things fail for so long...
@@ -32,7 +33,9 @@ impl Clock {
     fn new(ctx: &mut InitContext<'_, Self>) -> Self {
         let task = ctx.task_id().to_string();
         ctx.schedule(millis(50), WallClockTime, move |this, time, ctx| {
-            let ticks = ctx.store(this.ticks).get(&task)?.unwrap_or(0) + 1;
+            // Before its first record nothing is committed that ties a transaction to the task.
+            let Some(before) = ctx.store(this.ticks).get(&task)? else { return Ok(()) };
+            let ticks = before + 1;
             ctx.store(this.ticks).put(&task, &ticks)?;
             ctx.forward(Record::new(task.clone(), ticks, time));
             Ok(())
@@ -47,14 +50,15 @@ impl Processor for Clock {
     type KeyOut = String;
     type ValueOut = i64;
 
-    fn process(&mut self, _: Record<String, i64>, _: &mut ProcessorContext<'_, Self>) -> Result<()> {
-        Ok(())
+    fn process(&mut self, _: Record<String, i64>, ctx: &mut ProcessorContext<'_, Self>) -> Result<()> {
+        let task = ctx.task_id().to_string();
+        ctx.store(self.ticks).put(&task, &0)
     }
 }
 
 fn topology() -> Topology {
     let builder = StreamsBuilder::new();
-    builder.stream(Topic::<String, i64>::new("never-written")).process(Clock::new).to("out");
+    builder.stream(Topic::<String, i64>::new("starts")).process(Clock::new).to("out");
     builder.build().expect("a valid topology")
 }
 
@@ -87,6 +91,15 @@ impl Setting {
     }
 }
 
+/// Writes a record for each task.
+async fn start_each_task(operator: &Host) {
+    let producer = Producer::new(&connect(operator).await, ProducerConfig::default()).expect("sound");
+    for partition in 0..PARTITIONS {
+        let record = ProducerRecord::new("starts").key(&b"start"[..]).value(&[0; 8][..]).partition(partition);
+        producer.send(record).await.expect("room").await.expect("nothing fails yet");
+    }
+}
+
 /// A whole run, judged. Gives how many ticks were counted.
 fn run(sim: &Sim, options: &SimOptions) -> i64 {
     let setting = Setting::draw(&sim.node("setting"));
@@ -95,7 +108,8 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             let operator = sim.node("last");
-            create_topic(&operator, "never-written", PARTITIONS).await;
+            create_topic(&operator, "starts", PARTITIONS).await;
+            start_each_task(&operator).await;
             create_topic(&operator, "out", 1).await;
             let nodes = nodes_of(setting.instances);
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
@@ -111,7 +125,8 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
-    let (out, stored) = come_to_rest(sim, TROUBLE + REST, work);
+    let (out, mut stored) = come_to_rest(sim, TROUBLE + REST, work);
+    stored.retain(|_, ticks| *ticks > 0);
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
     for tick in &out {
         let last = last.entry(tick.key.clone()).or_default();

@@ -47,6 +47,8 @@ pub(crate) struct BatchOutbox {
     begun: Vec<(usize, usize)>,
     ready: Vec<ReadyBatch>,
     ready_bytes: usize,
+    /// A batch was taken since [`BatchOutbox::take_written`].
+    written: bool,
     waiting: Vec<WaitingRecord>,
 }
 
@@ -69,6 +71,7 @@ impl BatchOutbox {
             begun: Vec::new(),
             ready: Vec::new(),
             ready_bytes: 0,
+            written: false,
             waiting: Vec::new(),
         }
     }
@@ -95,6 +98,7 @@ impl BatchOutbox {
         self.finish_all();
         self.ready.clear();
         self.ready_bytes = 0;
+        self.written = false;
         self.waiting.clear();
     }
 
@@ -116,7 +120,13 @@ impl BatchOutbox {
     /// Takes the finished batches, in the order of each partition.
     pub(crate) fn take_ready(&mut self) -> Vec<ReadyBatch> {
         self.ready_bytes = 0;
+        self.written |= !self.ready.is_empty();
         std::mem::take(&mut self.ready)
+    }
+
+    /// Whether anything was written since this was last asked, with what is finished and not taken.
+    pub(crate) fn take_written(&mut self) -> bool {
+        std::mem::take(&mut self.written) || !self.ready.is_empty()
     }
 
     /// Bytes of the finished batches.

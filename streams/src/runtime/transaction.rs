@@ -4,6 +4,11 @@
 //! count together or not at all. Its transactional id is its own, so whoever starts under the same id ends what was left
 //! open. The unit of rollback is the worker: if the transaction is lost, all its tasks go back to their last commit.
 //!
+//! What fences a member that has lost a task is its group, asked with the offsets: it refuses a member of a generation that
+//! is over, and whoever takes over waits for offsets that are pending. So a transaction names an offset of each task that
+//! it writes for, one that has not moved if none has (an epoch of punctuations alone). Kafka Streams does not, and writes
+//! such an epoch twice if the task moves meanwhile; a task for which nothing was ever committed has none to name here either.
+//!
 //! The outcome of a commit may stay unknown. Then the id is claimed anew, after which nothing can change any more, and
 //! the group's offsets tell: they are those of the epoch, or it never happened. Where they do not tell (an epoch that has
 //! written and read nothing) nobody can say what the stores should hold, so they are restored from their changelogs, whose
@@ -133,13 +138,15 @@ impl WorkerTransaction {
         self.open
     }
 
-    /// Commits it with these offsets; the future does not hold the worker up.
+    /// Commits it with these offsets, and with `ties`, which are committed already and do not move. The future does not
+    /// hold the worker up.
     ///
     /// # Errors
     /// Of the future: if it is not committed, and never will be; or [`WorkerTransaction::is_unsure`] from then on.
     pub(crate) fn commit(
         &mut self,
         offsets: Offsets,
+        ties: Offsets,
         group: impl Future<Output = Result<GroupMetadata, ClientError>> + 'static,
     ) -> impl Future<Output = Result<(), ClientError>> + 'static {
         self.open = false;
@@ -152,7 +159,9 @@ impl WorkerTransaction {
                 let what = format!("the transaction's offset of {gone}");
                 return Err(ClientError::from_code(&what, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
             }
-            in_phase("offsets", producer.send_offsets_to_transaction(&offsets, &group)).await?;
+            let ties = ties.into_iter().filter(|(partition, _)| !is_gone(&client, partition));
+            let all: Offsets = offsets.clone().into_iter().chain(ties).collect();
+            in_phase("offsets", producer.send_offsets_to_transaction(&all, &group)).await?;
             match in_phase("end", producer.commit_transaction()).await {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                     // Until it is known, also if this future is dropped.

@@ -290,6 +290,17 @@ impl RunningTask {
         Ok(moved)
     }
 
+    /// After [`RunningTask::seal`]: an offset that is committed already, if the epoch has written something and moves none.
+    /// Committed again, it ties the transaction to the task: whoever takes the task over waits for its end, and a member
+    /// that has lost the task is refused.
+    pub(crate) fn tie(&mut self, moved: &Offsets) -> Option<(TopicPartition, OffsetAndMetadata)> {
+        if !self.outbox.take_written() || !moved.is_empty() {
+            return None;
+        }
+        let (partition, offset) = self.committed.iter().chain(&self.begun).next()?;
+        Some((partition.clone(), offset.clone()))
+    }
+
     /// Whether the changelogs are those that the stores have been written to so far: a commit counts on them.
     fn look_for_changelogs(&mut self) -> Result<()> {
         let own = self.stores.iter().flatten().filter(|store| !store.changelog.is_source);

@@ -37,10 +37,12 @@ impl Worker {
     /// Seals the epoch; the commit itself goes on beside the work.
     pub(super) async fn begin_commit(&mut self) -> Result<()> {
         self.flush_all().await?;
-        let mut offsets = Offsets::new();
+        let (mut offsets, mut ties) = (Offsets::new(), Offsets::new());
         let wall_clock_ms = self.context.host.wall_clock_ms();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
-            offsets.extend(task.seal(wall_clock_ms)?);
+            let moved = task.seal(wall_clock_ms)?;
+            ties.extend(task.tie(&moved));
+            offsets.extend(moved);
         }
         self.send_ready().await?;
         let settled = self.acknowledgements.settled(self.epoch);
@@ -62,7 +64,7 @@ impl Worker {
                 transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
                 let asker = to_instance.clone();
                 let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await? };
-                let ended = transaction.commit(offsets, group);
+                let ended = transaction.commit(offsets, ties, group);
                 Box::pin(async move {
                     ended.await?;
                     to_instance.send(FromWorker::Committed);
