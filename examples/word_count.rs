@@ -109,7 +109,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(directory) = &arguments.data_dir {
         streams = streams.data_dir(directory);
     }
-    let app = streams.start().await?;
+    let bar = restore_bar();
+    let app = streams.on_restore(show(&bar)).start().await?;
+    bar.finish_and_clear();
     let started = Instant::now();
     let counted = if text.is_interactive() && !arguments.all {
         count_while_typed(&app, text).await
@@ -123,6 +125,24 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // A clean stop even after an error: what was counted is kept.
     app.close().await?;
     report
+}
+
+/// How far the counts of an earlier run have come back, where somebody watches.
+fn restore_bar() -> ProgressBar {
+    match ProgressStyle::with_template("{bar:40} {pos}/{len} restoring") {
+        Ok(style) if std::io::stderr().is_terminal() => ProgressBar::new(0).with_style(style),
+        _ => ProgressBar::hidden(),
+    }
+}
+
+/// Moves the bar by what is told of changelogs. Compacted ones have fewer records than offsets.
+fn show(bar: &ProgressBar) -> impl Fn(&RestoreEvent) + Send + Sync + 'static {
+    let bar = bar.clone();
+    move |event| match event {
+        RestoreEvent::Start { from, to, .. } => bar.inc_length(u64::try_from(to - from).unwrap_or(0)),
+        RestoreEvent::Batch { records, .. } => bar.inc(*records),
+        RestoreEvent::End { .. } | RestoreEvent::Suspended { .. } => {}
+    }
 }
 
 /// What was read.

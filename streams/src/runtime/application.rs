@@ -255,10 +255,14 @@ impl Streams {
     /// # Errors
     /// If the topology or a setting is wrong, a directory cannot be used, no broker answers, or a source topic is
     /// missing: one line that says what to do.
-    pub async fn start(self) -> Result<RunningStreams> {
+    pub async fn start(mut self) -> Result<RunningStreams> {
         self.topology.validate()?;
         let pairs = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut config = StreamsConfig::from_pairs(pairs).map_err(Error::invalid)?;
+        if config.explicit_names {
+            self.topology.require_explicit_names()?;
+        }
+        self.topology.additional_retention_ms = Some(config.window_changelog_additional_retention_ms);
         if let Some(directory) = &self.data_dir {
             let state = directory.join("state").display().to_string();
             config.state_dir.get_or_insert(state);

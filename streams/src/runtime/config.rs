@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use anabranch_client::{ClientConfig, ConsumerConfig, ProducerConfig};
 
+use super::config_keys::{ELSEWHERE, KNOWN, SETTLED};
+
 /// A setting that cannot be used; the text names the key and says what would do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -87,6 +89,10 @@ pub struct StreamsConfig {
     /// `errors.dead.letter.queue.topic.name`: where records go that fail and that no policy was given for; none:
     /// `<application.id>-dead-letter`.
     pub dead_letter_topic: Option<String>,
+    /// `ensure.explicit.internal.resource.naming`: stores and internal topics whose names were made up are refused.
+    pub explicit_names: bool,
+    /// `windowstore.changelog.additional.retention.ms`: how much longer than the store a changelog of windows keeps them.
+    pub window_changelog_additional_retention_ms: i64,
     /// Client settings, with their prefixes if they have one.
     client: BTreeMap<String, String>,
     /// Everything under `topic.`, for internal topics.
@@ -119,6 +125,8 @@ impl Default for StreamsConfig {
             state_cleanup_delay_ms: 600_000,
             client_id: String::new(),
             dead_letter_topic: None,
+            explicit_names: false,
+            window_changelog_additional_retention_ms: 24 * 60 * 60 * 1000,
             client: BTreeMap::new(),
             topic: BTreeMap::new(),
         }
@@ -176,59 +184,6 @@ impl ClientRole {
 const MAX_TAGS: usize = 5;
 const MAX_TAG_KEY: usize = 20;
 const MAX_TAG_VALUE: usize = 30;
-
-/// Keys that this version applies.
-const KNOWN: &[&str] = &[
-    "acceptable.recovery.lag",
-    "buffered.records.per.partition",
-    "client.id",
-    "commit.interval.ms",
-    "errors.dead.letter.queue.topic.name",
-    "application.server",
-    "max.task.idle.ms",
-    "max.warmup.replicas",
-    "num.standby.replicas",
-    "num.stream.threads",
-    "poll.ms",
-    "probing.rebalance.interval.ms",
-    "processing.guarantee",
-    "rack.aware.assignment.tags",
-    "repartition.purge.interval.ms",
-    "replication.factor",
-    "state.cleanup.delay.ms",
-    "state.dir",
-    "statestore.cache.max.bytes",
-    "statestore.memory.max.bytes",
-    "statestore.uncommitted.max.bytes",
-    "task.timeout.ms",
-];
-
-/// Keys of Kafka Streams that do not apply, and what to do instead.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("application.id", "it is the first argument of `Streams::new`"),
-    ("bootstrap.servers", "use `Streams::bootstrap_server`"),
-    ("default.key.serde", "a type names its serde: `impl Data for T { type Serde = .. }`"),
-    ("default.value.serde", "a type names its serde: `impl Data for T { type Serde = .. }`"),
-    ("deserialization.exception.handler", "use `Streams::on_deserialization_error`"),
-    ("processing.exception.handler", "use `Streams::on_processing_error`"),
-    ("production.exception.handler", "use `Streams::on_production_error`"),
-    ("default.timestamp.extractor", "use `Topic::consumed().timestamp_extractor(..)`"),
-    ("topology.optimization", "use `StreamsBuilder::build_with(Optimization::ALL)`"),
-    ("rocksdb.config.setter", "the store engine is not RocksDB"),
-    ("default.client.supplier", "it is a Java class"),
-    ("processor.wrapper.class", "it is a Java class"),
-    ("task.assignor.class", "it is a Java class"),
-    ("metric.reporters", "it is a list of Java classes"),
-    ("group.id", "it is the application id"),
-    ("enable.auto.commit", "offsets are committed with the state that reflects them"),
-    ("isolation.level", "it follows from `processing.guarantee`"),
-    ("transactional.id", "each worker has one of its own"),
-    (
-        "__iq.consistency.offset.vector.enabled__",
-        "positions are always known and need no headers in changelogs: see `Position`",
-    ),
-    ("dsl.store.suppliers.class", "use `Store::in_memory` or `Store::persistent`"),
-];
 
 impl StreamsConfig {
     /// The default settings under these overrides.
@@ -298,6 +253,16 @@ impl StreamsConfig {
             "state.cleanup.delay.ms" => self.state_cleanup_delay_ms = number(key, value, 0, i64::MAX as u64)?,
             "client.id" => self.client_id = value.to_string(),
             "errors.dead.letter.queue.topic.name" => self.dead_letter_topic = Some(not_empty(key, value)?),
+            "ensure.explicit.internal.resource.naming" => {
+                self.explicit_names = match value {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(refused(key, value, "true or false")),
+                }
+            }
+            "windowstore.changelog.additional.retention.ms" => {
+                self.window_changelog_additional_retention_ms = number(key, value, 0, i64::MAX)?;
+            }
             _ => return self.set_other(key, value),
         }
         Ok(())
@@ -315,11 +280,17 @@ impl StreamsConfig {
             self.client_tags.insert(tag.to_string(), value.to_string());
         } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == without_prefix(key)) {
             return Err(ConfigError(format!("`{key}` cannot be set here: {instead}")));
+        } else if let Some((_, only, why)) = SETTLED.iter().find(|(name, ..)| *name == key) {
+            if value != *only {
+                return Err(ConfigError(format!("`{key}` = `{value}`: must be {only} ({why})")));
+            }
         } else if takers(key).next().is_some() {
             self.client.insert(key.to_string(), value.to_string());
         } else {
             let of_clients = ClientRole::ALL.iter().flat_map(|role| role.keys());
-            let nearest = KNOWN.iter().chain(of_clients).min_by_key(|known| edit_distance(known, key));
+            let near = |known: &&&str| edit_distance(known, key) <= key.len().div_ceil(3);
+            let known = KNOWN.iter().chain(of_clients).filter(near);
+            let nearest = known.min_by_key(|known| edit_distance(known, key));
             let nearest = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             return Err(ConfigError(format!("unknown configuration key `{key}`{nearest}")));
         }
@@ -458,9 +429,55 @@ mod tests {
             ),
         );
         check(
+            &[("group.protocol", "classic"), ("rack.aware.assignment.strategy", "none")],
+            Ok("30000 1 10485760"),
+        );
+        check(
+            &[("group.protocol", "streams")],
+            Err("`group.protocol` = `streams`: must be classic (the protocol `streams` is not there yet)"),
+        );
+        check(
+            &[("cache.max.bytes.buffering", "1")],
+            Err("`cache.max.bytes.buffering` cannot be set here: it is called `statestore.cache.max.bytes`"),
+        );
+        check(
+            &[("ensure.explicit.internal.resource.naming", "yes")],
+            Err("`ensure.explicit.internal.resource.naming` = `yes`: must be true or false"),
+        );
+        check(
             &[("max.poll.record", "1")],
             Err("unknown configuration key `max.poll.record`; did you mean `max.poll.records`?"),
         );
+    }
+
+    /// Every key of Kafka Streams 4.3 is applied, passed to a client, or answered with what to do.
+    #[test]
+    fn no_key_of_kafka_streams_is_unknown() {
+        const KEYS: &str = "application.id bootstrap.servers num.standby.replicas state.dir \
+            ensure.explicit.internal.resource.naming processing.exception.handler.global.enabled \
+            acceptable.recovery.lag statestore.cache.max.bytes cache.max.bytes.buffering client.id default.key.serde \
+            default.value.serde default.list.key.serde.inner default.list.key.serde.type \
+            default.list.value.serde.inner default.list.value.serde.type deserialization.exception.handler \
+            default.deserialization.exception.handler processing.exception.handler production.exception.handler \
+            default.production.exception.handler default.timestamp.extractor errors.dead.letter.queue.topic.name \
+            max.task.idle.ms max.warmup.replicas num.stream.threads processing.guarantee task.assignor.class \
+            replication.factor security.protocol task.timeout.ms topology.optimization group.protocol \
+            application.server buffered.records.per.partition built.in.metrics.version commit.interval.ms \
+            repartition.purge.interval.ms poll.ms probing.rebalance.interval.ms state.cleanup.delay.ms \
+            state.cleanup.dir.max.age.ms dsl.store.suppliers.class default.dsl.store dsl.store.format \
+            processor.wrapper.class rocksdb.config.setter rack.aware.assignment.strategy rack.aware.assignment.tags \
+            rack.aware.assignment.traffic_cost rack.aware.assignment.non_overlap_cost \
+            windowstore.changelog.additional.retention.ms windowed.inner.class.serde window.size.ms upgrade.from \
+            default.client.supplier metric.reporters metrics.recording.level metrics.num.samples \
+            metrics.sample.window.ms enable.metrics.push log.summary.interval.ms config.providers \
+            connections.max.idle.ms metadata.max.age.ms receive.buffer.bytes send.buffer.bytes reconnect.backoff.ms \
+            reconnect.backoff.max.ms retry.backoff.ms request.timeout.ms metadata.recovery.strategy \
+            metadata.recovery.rebootstrap.trigger.ms allow.os.group.write.access";
+        for key in KEYS.split_whitespace() {
+            let answer = StreamsConfig::from_pairs([(key, "?")]);
+            let answer = answer.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(!answer.contains("unknown"), "{answer}");
+        }
     }
 
     #[test]

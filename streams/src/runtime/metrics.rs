@@ -34,6 +34,7 @@ const LATENCY_SECONDS: [f64; 14] =
 pub(crate) struct Metrics {
     registry: Registry,
     application_id: String,
+    info: Family<Labels, Gauge>,
     state: Family<Labels, Gauge>,
     alive_threads: Gauge,
     failed_threads: Counter,
@@ -47,12 +48,17 @@ struct ThreadFamilies {
     processed: Family<Labels, Counter>,
     processing: Family<Labels, Seconds>,
     punctuated: Family<Labels, Counter>,
+    punctuating: Family<Labels, Seconds>,
+    idle: Family<Labels, Seconds>,
+    started: Family<Labels, Gauge<f64, AtomicU64>>,
     committing: Family<Labels, Histogram>,
     created: Family<Labels, Counter>,
     closed: Family<Labels, Counter>,
 }
 
 struct TaskFamilies {
+    assigned: Family<Labels, Gauge>,
+    processing: Family<Labels, Seconds>,
     dropped: Family<Labels, Counter>,
     restored: Family<Labels, Counter>,
     remaining: Family<Labels, Gauge>,
@@ -72,7 +78,9 @@ pub(crate) struct ThreadMetrics {
     pub(crate) processed: Counter,
     processing: Seconds,
     /// Turns in which something was punctuated.
-    pub(crate) punctuated: Counter,
+    punctuated: Counter,
+    punctuating: Seconds,
+    idle: Seconds,
     committing: Histogram,
     pub(crate) created: Counter,
     pub(crate) closed: Counter,
@@ -82,6 +90,7 @@ pub(crate) struct ThreadMetrics {
 
 /// What a worker counts of a task.
 pub(crate) struct TaskMetrics {
+    processing: Seconds,
     dropped: [Counter; DropReason::ALL.len()],
     restored: Counter,
     ages: Histogram,
@@ -102,6 +111,12 @@ impl Metrics {
         let r = &mut registry;
         Metrics {
             application_id: application_id.to_owned(),
+            info: register(
+                r,
+                "build",
+                "1 for the application and the version of this library.",
+                Family::default(),
+            ),
             state: register(r, "client_state", "1 for what the instance is doing.", Family::default()),
             alive_threads: register(r, "alive_stream_threads", "Workers that run.", Gauge::default()),
             failed_threads: register(r, "failed_stream_threads", "Workers that failed.", Counter::default()),
@@ -116,6 +131,27 @@ impl Metrics {
                     Family::default(),
                 ),
                 punctuated: register(r, "thread_punctuate", "Turns that punctuated.", Family::default()),
+                punctuating: in_unit(
+                    r,
+                    "thread_punctuate_time",
+                    "Time in it.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
+                idle: in_unit(
+                    r,
+                    "thread_idle_time",
+                    "Time in which there was nothing to do.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
+                started: in_unit(
+                    r,
+                    "thread_start_time",
+                    "When the worker was started, since 1970.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
                 committing: in_unit(
                     r,
                     "thread_commit_latency",
@@ -127,6 +163,19 @@ impl Metrics {
                 closed: register(r, "thread_task_closed", "Tasks given away.", Family::default()),
             },
             tasks: TaskFamilies {
+                assigned: register(
+                    r,
+                    "tasks",
+                    "Tasks of this instance: active that run or are restored, standbys.",
+                    Family::default(),
+                ),
+                processing: in_unit(
+                    r,
+                    "task_process_time",
+                    "Time in processing its records.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
                 dropped: register(
                     r,
                     "task_dropped_records",
@@ -185,14 +234,18 @@ impl Metrics {
         self.rebalances.inc();
     }
 
-    /// The counters of a worker.
-    pub(crate) fn of_thread(self: &Arc<Self>, number: usize) -> ThreadMetrics {
+    /// The counters of a worker that is started now.
+    pub(crate) fn of_thread(self: &Arc<Self>, number: usize, wall_clock_ms: i64) -> ThreadMetrics {
         let labels = vec![("thread_id", format!("{}-StreamThread-{number}", self.application_id))];
-        let ThreadFamilies { processed, processing, punctuated, committing, created, closed } = &self.threads;
+        let ThreadFamilies { processed, processing, punctuated, punctuating, .. } = &self.threads;
+        let ThreadFamilies { idle, started, committing, created, closed, .. } = &self.threads;
+        started.get_or_create_owned(&labels).set(wall_clock_ms as f64 / 1e3);
         ThreadMetrics {
             processed: processed.get_or_create_owned(&labels),
             processing: processing.get_or_create_owned(&labels),
             punctuated: punctuated.get_or_create_owned(&labels),
+            punctuating: punctuating.get_or_create_owned(&labels),
+            idle: idle.get_or_create_owned(&labels),
             committing: committing.get_or_create_owned(&labels),
             created: created.get_or_create_owned(&labels),
             closed: closed.get_or_create_owned(&labels),
@@ -209,6 +262,7 @@ impl Metrics {
             self.tasks.dropped.get_or_create_owned(&labels)
         });
         TaskMetrics {
+            processing: self.tasks.processing.get_or_create_owned(&labels),
             dropped,
             restored: self.tasks.restored.get_or_create_owned(&labels),
             ages: self.tasks.ages.get_or_create_owned(&labels),
@@ -233,6 +287,18 @@ impl Metrics {
         self.state.clear();
         self.state.get_or_create_owned(&vec![("state", state.to_string())]).set(1);
         self.alive_threads.set(i64::try_from(workers).unwrap_or(i64::MAX));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let labels = vec![("application_id", self.application_id.clone()), ("version", version)];
+        self.info.get_or_create_owned(&labels).set(1);
+        for (kind, is_standby, is_running) in
+            [("running", false, true), ("restoring", false, false), ("standby", true, false)]
+        {
+            let of_kind = |status: &&TaskStatus| {
+                status.is_standby == is_standby && (is_standby || status.is_running == is_running)
+            };
+            let count = i64::try_from(tasks.iter().filter(of_kind).count()).unwrap_or(i64::MAX);
+            self.tasks.assigned.get_or_create_owned(&vec![("kind", kind.to_owned())]).set(count);
+        }
         self.tasks.remaining.clear();
         for status in tasks {
             if let Some(behind) = status.records_behind {
@@ -253,6 +319,17 @@ impl ThreadMetrics {
     pub(crate) fn processed(&self, records: usize, took: Duration) {
         self.processed.inc_by(records as u64);
         self.processing.inc_by(took.as_secs_f64());
+    }
+
+    /// Something was punctuated, which took so long.
+    pub(crate) fn punctuated(&self, took: Duration) {
+        self.punctuated.inc();
+        self.punctuating.inc_by(took.as_secs_f64());
+    }
+
+    /// There was nothing to do for so long.
+    pub(crate) fn idled(&self, waited: Duration) {
+        self.idle.inc_by(waited.as_secs_f64());
     }
 
     /// A commit took so long.
@@ -293,6 +370,11 @@ impl TaskMetrics {
         self.restored.inc_by(records);
     }
 
+    /// Processing records took so long.
+    pub(crate) fn processed(&self, took: Duration) {
+        self.processing.inc_by(took.as_secs_f64());
+    }
+
     /// The oldest record of a turn was so old.
     pub(crate) fn processed_after(&self, oldest: Duration) {
         self.ages.observe(oldest.as_secs_f64());
@@ -311,4 +393,49 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, 
 fn in_unit<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
     registry.register_with_unit(name, help, unit, metric.clone());
     metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processor::TaskId;
+
+    #[test]
+    fn what_was_told_is_in_the_text() {
+        let metrics = Arc::new(Metrics::new("app"));
+        let (thread, task) = (metrics.of_thread(1, 1_500), metrics.of_task("0_1"));
+        thread.processed(7, Duration::from_millis(250));
+        thread.punctuated(Duration::from_millis(500));
+        thread.idled(Duration::from_millis(125));
+        task.processed(Duration::from_millis(250));
+        let status = |partition, is_standby, is_running| TaskStatus {
+            task: TaskId { subtopology: 0, partition },
+            is_standby,
+            is_running,
+            records_behind: Some(3),
+        };
+        let tasks = [status(1, false, true), status(2, false, false), status(3, true, false)];
+        let text = metrics.expose(State::Running, 2, &tasks).expect("a string takes all");
+        let thread = "{thread_id=\"app-StreamThread-1\"}";
+        for expected in [
+            format!(
+                "kafka_streams_build{{application_id=\"app\",version=\"{}\"}} 1",
+                env!("CARGO_PKG_VERSION")
+            ),
+            "kafka_streams_alive_stream_threads 2".to_owned(),
+            format!("kafka_streams_thread_process_total{thread} 7"),
+            format!("kafka_streams_thread_process_time_seconds_total{thread} 0.25"),
+            format!("kafka_streams_thread_punctuate_total{thread} 1"),
+            format!("kafka_streams_thread_punctuate_time_seconds_total{thread} 0.5"),
+            format!("kafka_streams_thread_idle_time_seconds_total{thread} 0.125"),
+            format!("kafka_streams_thread_start_time_seconds{thread} 1.5"),
+            "kafka_streams_task_process_time_seconds_total{task_id=\"0_1\"} 0.25".to_owned(),
+            "kafka_streams_tasks{kind=\"running\"} 1".to_owned(),
+            "kafka_streams_tasks{kind=\"restoring\"} 1".to_owned(),
+            "kafka_streams_tasks{kind=\"standby\"} 1".to_owned(),
+            "kafka_streams_task_restore_remaining_records{task_id=\"0_2\"} 3".to_owned(),
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
+        }
+    }
 }

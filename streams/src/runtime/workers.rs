@@ -134,7 +134,7 @@ impl Workers {
             memory_max_bytes: Arc::clone(&self.memory_bytes),
             buffered_records: self.parts.buffered_records,
             busy: Busy::default(),
-            metrics: self.parts.metrics.of_thread(number),
+            metrics: self.parts.metrics.of_thread(number, client.host().wall_clock_ms()),
             asleep,
             to_instance: to_instance.clone(),
         };

@@ -26,6 +26,8 @@ pub struct Topology {
     /// Topics whose partitions must be counted alike.
     pub(crate) copartitions: Vec<Vec<String>>,
     pub(crate) faults: Vec<String>,
+    /// How much longer than its store a changelog of windows keeps them, if that is said.
+    pub(crate) additional_retention_ms: Option<i64>,
     /// Stores that only processors have asked for so far, with what their declarations leave out.
     pub(super) declared_stores: BTreeMap<String, Option<String>>,
     /// Children that processors forward to by name.

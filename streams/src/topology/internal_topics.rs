@@ -20,7 +20,8 @@ pub(crate) struct InternalTopic {
     pub(crate) configs: Vec<(String, String)>,
 }
 
-/// How much longer than the store a changelog of windows keeps them (`windowstore.changelog.additional.retention.ms`).
+/// How much longer than the store a changelog of windows keeps them, if `windowstore.changelog.additional.retention.ms` does
+/// not say otherwise.
 const ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1_000;
 
 impl StoreDefinition {
@@ -38,11 +39,11 @@ impl StoreDefinition {
         }
     }
 
-    fn changelog_topic(&self, application_id: &str) -> Option<InternalTopic> {
+    fn changelog_topic(&self, application_id: &str, additional_ms: i64) -> Option<InternalTopic> {
         let name = self.changelog(application_id)?;
         let mut configs = match self.shape {
             StoreShape::JoinWindow { retention_ms } => {
-                let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                let kept_ms = retention_ms.saturating_add(additional_ms);
                 vec![config("cleanup.policy", "delete"), config("retention.ms", &kept_ms.to_string())]
             }
             StoreShape::Unjoined
@@ -54,14 +55,14 @@ impl StoreDefinition {
             }
             StoreShape::Versioned { history_ms } => {
                 // Versions are told apart by the records' times only: none may be compacted away while it can be read.
-                let kept_ms = history_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                let kept_ms = history_ms.saturating_add(additional_ms);
                 vec![
                     config("cleanup.policy", "compact"),
                     config("min.compaction.lag.ms", &kept_ms.to_string()),
                 ]
             }
             StoreShape::Window { retention_ms } | StoreShape::Session { retention_ms } => {
-                let kept_ms = retention_ms.saturating_add(ADDITIONAL_RETENTION_MS);
+                let kept_ms = retention_ms.saturating_add(additional_ms);
                 vec![config("cleanup.policy", "compact,delete"), config("retention.ms", &kept_ms.to_string())]
             }
         };
@@ -114,10 +115,36 @@ impl Topology {
         application_id: &str,
         stores: impl IntoIterator<Item = &'a String>,
     ) -> Vec<InternalTopic> {
-        stores.into_iter().filter_map(|name| self.store(name)?.changelog_topic(application_id)).collect()
+        let additional_ms = self.additional_retention_ms.unwrap_or(ADDITIONAL_RETENTION_MS);
+        let topics =
+            stores.into_iter().map(|name| self.store(name)?.changelog_topic(application_id, additional_ms));
+        topics.flatten().collect()
     }
 }
 
 fn config(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    #[test]
+    fn changelogs_of_windows_outlive_their_stores() {
+        let builder = StreamsBuilder::new();
+        let windows = Tumbling::of(seconds(60)).grace(seconds(240));
+        builder.stream("lines").group_by_key().windowed_by(windows).count_with("counts");
+        let mut topology = builder.build().expect("sound");
+        let mut kept_ms = |additional_ms: Option<i64>| -> i64 {
+            topology.additional_retention_ms = additional_ms;
+            let topics = topology.changelog_topics("app", &["counts".to_string()]);
+            let retention = topics[0].configs.iter().find(|(key, _)| key == "retention.ms");
+            retention.and_then(|(_, value)| value.parse().ok()).expect("it is said")
+        };
+        let store_ms = kept_ms(Some(0));
+        assert!(store_ms >= 5 * 60_000, "{store_ms}");
+        assert_eq!(kept_ms(None), store_ms + 24 * 60 * 60_000);
+        assert_eq!(kept_ms(Some(1)), store_ms + 1);
+    }
 }

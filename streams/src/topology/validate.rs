@@ -18,6 +18,12 @@ pub(crate) fn fault_in_name(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether the builder has made a name up: `KSTREAM-..-0000000003`, with more behind it or not.
+fn is_made_up(name: &str) -> bool {
+    let has_number = || name.as_bytes().windows(10).any(|part| part.iter().all(u8::is_ascii_digit));
+    (name.starts_with("KSTREAM-") || name.starts_with("KTABLE-")) && has_number()
+}
+
 impl Topology {
     /// Checks names, edges, stores, topics and partition counts.
     ///
@@ -48,6 +54,16 @@ impl Topology {
         self.check_processors(&mut faults);
         self.check_global_readers(&mut faults);
         Topology::faults_as_error(&faults)
+    }
+
+    /// Refuses stores and internal topics whose names were made up: they have a number in them, which another operator before
+    /// them changes, and with it where state is looked for (`ensure.explicit.internal.resource.naming`).
+    pub(crate) fn require_explicit_names(&self) -> Result<()> {
+        let stores = self.stores.iter().map(|store| ("store", &store.name));
+        let topics = self.repartition_topics.keys().map(|topic| ("repartition topic", topic));
+        let made_up = stores.chain(topics).filter(|(_, name)| is_made_up(name));
+        let fault = |(what, name)| format!("the {what} `{name}` has no name of its own: give it one");
+        Topology::faults_as_error(&made_up.map(fault).collect::<Vec<_>>())
     }
 
     fn check_names(&self, faults: &mut Vec<String>) {
@@ -214,6 +230,28 @@ mod tests {
                 "patient",
             ],
         );
+    }
+
+    #[test]
+    fn made_up_names_are_told() {
+        let check = |build: fn(&StreamsBuilder), expected: &[&str]| {
+            let builder = StreamsBuilder::new();
+            build(&builder);
+            let checked = builder.build().expect("sound").require_explicit_names();
+            let error = checked.err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(error.matches("has no name of its own").count(), expected.len(), "{error}");
+            expected.iter().for_each(|name| assert!(error.contains(name), "{error}"));
+        };
+        check(|b| drop(b.stream("a").group_by_key().count()), &["the store `KSTREAM-AGGREGATE-STATE-STORE-"]);
+        check(
+            |b| drop(b.stream("a").count_by(|_, value| value.clone())),
+            &[
+                "the store `KSTREAM-AGGREGATE-STATE-STORE-",
+                "the repartition topic `KSTREAM-AGGREGATE-STATE-STORE-",
+            ],
+        );
+        check(|b| drop(b.stream("a").group_by_key().count_with("counts")), &[]);
+        check(|b| drop(b.stream("a").to("b")), &[]);
     }
 
     #[test]

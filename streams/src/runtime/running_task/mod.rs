@@ -221,6 +221,11 @@ impl RunningTask {
         Ok(count)
     }
 
+    /// Notes how long it took to process.
+    pub(crate) fn took(&self, time: Duration) {
+        self.metrics.processed(time);
+    }
+
     fn tell_metrics(&mut self, processed: usize) {
         if processed > 0 {
             let longest_ms = u64::try_from(self.task.take_longest_ms()).unwrap_or(0);

@@ -240,7 +240,10 @@ impl Worker {
         if self.write_behind(worked || restored)? || worked || restored {
             return Ok(false);
         }
-        match self.wait(messages).await {
+        let began = self.context.host.now();
+        let woken = self.wait(messages).await;
+        self.context.metrics.idled(self.context.host.now() - began);
+        match woken {
             Woken::Message(None) => return Ok(true),
             Woken::Message(Some(message)) => return self.take(message).await,
             Woken::Committed(done) => self.committed(done)?,
@@ -372,11 +375,15 @@ impl Worker {
             let began = host.now();
             busy.begin(task.id(), began);
             let records = task.process(RECORDS_PER_TURN, uncommitted_max, wall_clock_ms)?;
+            let processed = host.now();
             if records > 0 {
-                metrics.processed(records, host.now() - began);
+                metrics.processed(records, processed - began);
+                task.took(processed - began);
             }
             let punctuated = task.punctuate(wall_clock_ms)?;
-            metrics.punctuated.inc_by(u64::from(punctuated));
+            if punctuated {
+                metrics.punctuated(host.now() - processed);
+            }
             worked |= records > 0 || punctuated;
         }
         self.come_back()?;
