@@ -31,10 +31,8 @@ EXCUSED = [
     ("broker_configs", r"^1 .*Configs\.length", "as min.insync.replicas above"),
     ("alter_broker_configs", r"^2 .*Configs\.length|^11[56] .*ErrorCode$", "as min.insync.replicas above"),
     ("produce", r"^8 ", "without records at all Kafka hangs up; here it is an invalid record"),
-    ("produce", r"^1[56] .*ErrorCode$", "what cannot be decompressed is corrupt, not an unknown error"),
-    ("fetch", r"^(5|6|10) .*AbortedTransactions", "with an error: empty here, null there"),
+    ("produce", r"^1[56] .*(ErrorCode|LogStartOffset)$", "what cannot be decompressed is corrupt, not an unknown error"),
     ("metadata", r"\[auto-", "a topic made on first use is there at once; Kafka says it is unknown first"),
-    ("produce", r"\.LogStartOffset$", "told with an error as well"),
 ]
 
 

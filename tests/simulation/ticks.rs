@@ -1,6 +1,6 @@
-//! An application that writes by the clock alone, so that most of its transactions commit no offsets, while everything fails.
+//! An application that writes by the clock alone, so that most of its transactions move no offset, while everything fails.
 //!
-//! Each task counts its ticks in a store and writes each number. Exactly once, the numbers of a task are 1, 2, 3 and so on,
+//! From its first record on, each task counts its ticks in a store and writes each number. Exactly once, the numbers of a task are 1, 2, 3 and so on,
 //! whoever has run it, and its store has the last one.
 
 use std::collections::BTreeMap;
@@ -118,14 +118,14 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
-            let nothing = async |_: &RunningStreams| Ok(());
-            Box::pin(process_the_rest(&operator, |host| setting.streams(host), nothing)).await;
+            Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             let out = all(&operator, "out", 1).await;
             (out, newest(&operator, "ticks-ticks-changelog", PARTITIONS).await)
         };
         broker.keep_running_while(Box::pin(trouble)).await
     };
     let (out, mut stored) = come_to_rest(sim, TROUBLE + REST, work);
+    // One that has begun and not ticked has written nothing.
     stored.retain(|_, ticks| *ticks > 0);
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
     for tick in &out {

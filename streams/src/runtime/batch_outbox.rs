@@ -47,7 +47,7 @@ pub(crate) struct BatchOutbox {
     begun: Vec<(usize, usize)>,
     ready: Vec<ReadyBatch>,
     ready_bytes: usize,
-    /// A batch was taken since [`BatchOutbox::take_written`].
+    /// A batch was finished since [`BatchOutbox::take_written`].
     written: bool,
     waiting: Vec<WaitingRecord>,
 }
@@ -104,29 +104,37 @@ impl BatchOutbox {
 
     /// Finishes every batch that holds a record.
     pub(crate) fn finish_all(&mut self) {
-        for (topic, partition) in self.begun.drain(..) {
-            let TopicBatches { name: Some(name), builders, .. } = &mut self.topics[topic] else { continue };
-            let builder = &mut builders[partition];
-            if !builder.is_empty() {
-                let partition = i32::try_from(partition).unwrap_or(i32::MAX);
-                let record_count = builder.record_count();
-                let batch = builder.finish();
-                self.ready_bytes += batch.len();
-                self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
-            }
+        let mut begun = std::mem::take(&mut self.begun);
+        for (topic, partition) in begun.drain(..) {
+            self.finish(topic, partition);
         }
+        self.begun = begun;
+    }
+
+    /// Finishes a batch, if it holds a record, and puts it aside.
+    fn finish(&mut self, topic: usize, partition: usize) {
+        let TopicBatches { name: Some(name), builders, .. } = &mut self.topics[topic] else { return };
+        let builder = &mut builders[partition];
+        if builder.is_empty() {
+            return;
+        }
+        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        let record_count = builder.record_count();
+        let batch = builder.finish();
+        self.ready_bytes += batch.len();
+        self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
+        self.written = true;
     }
 
     /// Takes the finished batches, in the order of each partition.
     pub(crate) fn take_ready(&mut self) -> Vec<ReadyBatch> {
         self.ready_bytes = 0;
-        self.written |= !self.ready.is_empty();
         std::mem::take(&mut self.ready)
     }
 
-    /// Whether anything was written since this was last asked, with what is finished and not taken.
+    /// Whether a batch was finished since this was last asked.
     pub(crate) fn take_written(&mut self) -> bool {
-        std::mem::take(&mut self.written) || !self.ready.is_empty()
+        std::mem::take(&mut self.written)
     }
 
     /// Bytes of the finished batches.
@@ -221,14 +229,10 @@ impl Outbox for BatchOutbox {
             Error::record(format_args!("a record for `{}` cannot be written: {error}", topic.name))
         })?;
         if builder.size_bytes() >= batch_bytes {
-            let record_count = builder.record_count();
-            let batch = builder.finish();
             if partition.is_none() && record.key.is_none() {
                 batches.sticky = (at + 1) % count;
             }
-            let partition = i32::try_from(at).unwrap_or(i32::MAX);
-            self.ready_bytes += batch.len();
-            self.ready.push(ReadyBatch { topic: Arc::clone(&topic.name), partition, record_count, batch });
+            self.finish(topic.index as usize, at);
         } else if begins {
             self.begun.push((topic.index as usize, at));
         }

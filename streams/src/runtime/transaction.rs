@@ -6,8 +6,8 @@
 //!
 //! What fences a member that has lost a task is its group, asked with the offsets: it refuses a member of a generation that
 //! is over, and whoever takes over waits for offsets that are pending. So a transaction names an offset of each task that
-//! it writes for, one that has not moved if none has (an epoch of punctuations alone). Kafka Streams does not, and writes
-//! such an epoch twice if the task moves meanwhile; a task for which nothing was ever committed has none to name here either.
+//! it writes for, one that has not moved if none has (an epoch of punctuations alone). A task for which nothing was ever
+//! committed has none to name: what punctuations write for it before its first record is fenced by the transactional id alone.
 //!
 //! The outcome of a commit may stay unknown. Then the id is claimed anew, after which nothing can change any more, and
 //! the group's offsets tell: they are those of the epoch, or it never happened. Where they do not tell (an epoch that has

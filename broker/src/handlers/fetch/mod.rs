@@ -232,7 +232,6 @@ fn describe(partition_index: i32, found: Found) -> PartitionData {
         high_watermark: offsets.map_or(-1, |offsets| offsets.high_watermark),
         last_stable_offset: offsets.map_or(-1, |offsets| offsets.last_stable_offset),
         log_start_offset: offsets.map_or(-1, |offsets| offsets.log_start_offset),
-        // Null says "read uncommitted"; of a partition that was not even looked into nothing is said.
         aborted_transactions,
         // Never null: librdkafka takes null records for a broken answer.
         records: Some(records),

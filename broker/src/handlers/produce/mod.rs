@@ -260,11 +260,14 @@ fn append(
     }
 }
 
-/// Whether the start of the log is told with the error, as with Kafka: not if the partition or the whole batch was no good.
+/// Whether the start of the log is told with the error, as with Kafka: not if the partition or the whole batch was no good,
+/// or Kafka would not have come as far as the log.
 fn tells_log_start(error: &AppendError) -> bool {
     !matches!(
         error,
         AppendError::Corrupt(_)
+            | AppendError::UnsupportedFormat(_)
+            | AppendError::NotOneBatch(_)
             | AppendError::TooLarge { .. }
             | AppendError::LargerThanSegment { .. }
             | AppendError::Shortage { .. }
