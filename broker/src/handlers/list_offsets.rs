@@ -8,12 +8,14 @@
 //! ```
 //! What lies behind the end that the reader may see is not found.
 
+use std::iter::{repeat, zip};
 use std::sync::Arc;
 
+use anabranch_host::HashMap;
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ListOffsetsTopic, ListOffsetsTopicResponse,
+    ListOffsetsTopicResponse,
 };
 
 use crate::node::Node;
@@ -36,41 +38,39 @@ pub(super) fn handle(
     message: ListOffsetsRequest<'_>,
 ) -> Reply {
     let isolation = Isolation::from_wire(message.isolation_level);
+    let mut asked: HashMap<(&str, i32), Asked> = HashMap::default();
+    for (topic, wanted) in message.topics.iter().flat_map(|topic| zip(repeat(topic), &topic.partitions)) {
+        let asked = asked.entry((topic.name, wanted.partition_index));
+        asked.and_modify(|asked| *asked = Asked::Twice).or_insert(Asked::Once);
+    }
     let topics = message.topics.iter().map(|topic| {
         let found = node.topics.by_name(topic.name);
-        let partitions = topic.partitions.iter().map(|wanted| {
+        let partitions = topic.partitions.iter().filter_map(|wanted| {
             let refuse = |error_code| failed(wanted, error_code);
-            if is_repeated(&message.topics, topic, wanted) {
-                return refuse(ErrorCode::INVALID_REQUEST);
+            match asked.remove(&(topic.name, wanted.partition_index)) {
+                Some(Asked::Once) => {}
+                Some(Asked::Twice) => return Some(refuse(ErrorCode::INVALID_REQUEST)),
+                None => return None,
             }
             if !is_known_timestamp(wanted.timestamp, request.api_version()) {
-                return refuse(ErrorCode::UNSUPPORTED_VERSION);
+                return Some(refuse(ErrorCode::UNSUPPORTED_VERSION));
             }
-            match found.as_ref().and_then(|topic| topic.partition(wanted.partition_index)) {
+            Some(match found.as_ref().and_then(|topic| topic.partition(wanted.partition_index)) {
                 None => refuse(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 Some(partition) => {
                     find(&partition, wanted, isolation, message.replica_id).unwrap_or_else(refuse)
                 }
-            }
+            })
         });
         ListOffsetsTopicResponse { name: topic.name, partitions: partitions.collect() }
     });
     request.answer(&ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
 }
 
-/// Whether a partition is asked for twice, which Kafka refuses: only one answer could be told apart.
-fn is_repeated(
-    topics: &[ListOffsetsTopic<'_>],
-    topic: &ListOffsetsTopic<'_>,
-    wanted: &ListOffsetsPartition,
-) -> bool {
-    topics
-        .iter()
-        .filter(|other| other.name == topic.name)
-        .flat_map(|other| &other.partitions)
-        .filter(|other| other.partition_index == wanted.partition_index)
-        .nth(1)
-        .is_some()
+/// How often a request asks for a partition. More than once is refused, and told once: two answers could not be told apart.
+enum Asked {
+    Once,
+    Twice,
 }
 
 fn is_known_timestamp(timestamp: i64, version: i16) -> bool {

@@ -25,6 +25,8 @@ pub const NO_SEQUENCE: i32 = -1;
 pub const NO_TIMESTAMP: i64 = -1;
 
 const MAGIC: i8 = 2;
+/// The smallest record of the formats before: less is nonsense.
+const OLD_RECORD_BYTES: i32 = 14;
 const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
@@ -77,7 +79,7 @@ pub struct BatchHeader {
     pub record_count: i32,
 }
 
-fn field<const N: usize>(bytes: &[u8; BATCH_HEADER_BYTES], at: usize) -> [u8; N] {
+fn field<const N: usize, const M: usize>(bytes: &[u8; M], at: usize) -> [u8; N] {
     bytes[at..at + N].try_into().expect("the slice has N bytes")
 }
 
@@ -88,10 +90,14 @@ impl BatchHeader {
     /// If there are too few bytes, the length cannot be true, or the format is not 2.
     pub fn parse(bytes: &[u8]) -> Result<BatchHeader, RecordsError> {
         // The magic byte lies at the same place in all formats, so an old message set is told apart however short it is.
-        if let Some(&magic) = bytes.get(MAGIC_AT)
-            && magic as i8 != MAGIC
+        if let Some(start) = bytes.first_chunk::<{ MAGIC_AT + 1 }>()
+            && start[MAGIC_AT] as i8 != MAGIC
         {
-            return Err(RecordsError::UnsupportedMagic(magic as i8));
+            let batch_length = i32::from_be_bytes(field(start, LENGTH_AT));
+            return Err(match batch_length < OLD_RECORD_BYTES {
+                true => RecordsError::InvalidLength(batch_length),
+                false => RecordsError::UnsupportedMagic(start[MAGIC_AT] as i8),
+            });
         }
         let Some(bytes) = bytes.first_chunk::<BATCH_HEADER_BYTES>() else {
             return Err(RecordsError::Truncated("the header is incomplete"));

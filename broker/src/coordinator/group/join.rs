@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use anabranch_host::HashSet;
 use anabranch_protocol::ErrorCode;
 use bytes::Bytes;
 use tracing::info;
@@ -105,12 +106,8 @@ impl GroupTurn<'_> {
     /// A JoinGroup for this group.
     pub(super) fn join(&mut self, mut request: JoinGroup<'_>, reply_to: ReplyTo) {
         // A name said twice would count as two members' support.
-        let mut names = Vec::with_capacity(request.protocols.len());
-        request.protocols.retain(|protocol| {
-            let is_first = !names.contains(&protocol.name);
-            names.push(protocol.name.clone());
-            is_first
-        });
+        let mut names = HashSet::default();
+        request.protocols.retain(|protocol| names.insert(protocol.name.clone()));
         if !self.has_room_for(request.member_id) {
             self.remove_member(request.member_id);
             self.refuse_join(reply_to, "", ErrorCode::GROUP_MAX_SIZE_REACHED);

@@ -97,7 +97,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Pr
             let caller = Caller { transactional_id, producer: question.producer };
             let support = transaction::support(request.api_version());
             node.transactions.admit(&caller, &question.partitions, support, |admission| {
-                append_all(Some(&Answers { question, admission }))
+                append_all(Some(&Answers::new(question, admission)))
             })
         }
         _ => append_all(None),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use anabranch_host::HashMap;
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::produce::ProduceRequest;
 use anabranch_protocol::records::BatchHeader;
 
 use super::TOPIC_ID_VERSION;
 use crate::coordinator::transaction::ProducerIdAndEpoch;
-use crate::log::AppendOrigin;
+use crate::log::{AppendOrigin, Membership};
 use crate::node::Node;
 use crate::transactions::{Admission, Support};
 
@@ -82,23 +83,29 @@ pub(super) fn support(version: i16) -> Support {
 
 /// The coordinator's answers.
 pub(super) struct Answers<'a> {
-    pub(super) question: &'a Question,
-    pub(super) admission: &'a Admission,
+    error_codes: HashMap<(&'a str, i32), ErrorCode>,
+    membership: Membership,
 }
 
-impl Answers<'_> {
+impl<'a> Answers<'a> {
+    pub(super) fn new(question: &'a Question, admission: &Admission) -> Answers<'a> {
+        let asked = question.partitions.iter().map(|(topic, index)| (&**topic, *index));
+        Answers {
+            error_codes: asked.zip(admission.errors.iter().copied()).collect(),
+            membership: admission.membership,
+        }
+    }
+
     /// How a batch for a partition is to be appended.
     ///
     /// # Errors
     /// Why it is not, for the client's program and for its user.
     pub(super) fn origin(&self, topic: &str, index: i32) -> Result<AppendOrigin, (ErrorCode, String)> {
-        let is_asked = |(name, number): &(Arc<str>, i32)| *number == index && **name == *topic;
-        let Some(at) = self.question.partitions.iter().position(is_asked) else {
+        let Some(&error_code) = self.error_codes.get(&(topic, index)) else {
             return Ok(AppendOrigin::Client);
         };
-        let error_code = self.admission.errors.get(at).copied().unwrap_or(ErrorCode::UNKNOWN_SERVER_ERROR);
         match error_code {
-            ErrorCode::NONE => Ok(AppendOrigin::Transaction(self.admission.membership)),
+            ErrorCode::NONE => Ok(AppendOrigin::Transaction(self.membership)),
             ErrorCode::INVALID_TXN_STATE => {
                 Err((error_code, "Partition was not added to the transaction".to_string()))
             }
