@@ -1,4 +1,4 @@
-//! Writes the seeds of every entry below a directory, a folder for each: `cargo run --bin seeds -- corpus`.
+//! Writes the seeds of every entry below a directory, a folder for each: `cargo run --example seeds -- corpus`.
 
 fn main() -> std::io::Result<()> {
     let directory = std::env::args().nth(1).unwrap_or_else(|| "corpus".to_string());
