@@ -39,6 +39,13 @@ impl PartitionName {
         self.directory_with(unique, DELETED_DIRECTORY_SUFFIX)
     }
 
+    /// The partition whose directory was deleted and is called `name`; none if that is not for sure.
+    pub(crate) fn parse_deleted_directory(name: &str) -> Option<Self> {
+        let is_cut = name.len() == MAX_NAME_BYTES;
+        let (directory, _) = name.rsplit_once('.').filter(|_| !is_cut && is_deleted_directory(name))?;
+        PartitionName::parse_directory(directory)
+    }
+
     /// What its directory is called when it is not known whose it is.
     pub(crate) fn stray_directory(&self, unique: u128) -> String {
         self.directory_with(unique, STRAY_DIRECTORY_SUFFIX)
@@ -101,9 +108,13 @@ mod tests {
         assert_eq!(deleted.len(), MAX_NAME_BYTES);
         assert!(is_deleted_directory(&deleted));
         assert_eq!(PartitionName::parse_directory(&deleted), None);
+        assert_eq!(PartitionName::parse_deleted_directory(&deleted), None, "its end may be missing");
+        let name = PartitionName::new("a.b-c", 17);
+        assert_eq!(PartitionName::parse_deleted_directory(&name.deleted_directory(u128::MAX)), Some(name));
         assert!(!is_deleted_directory("my-delete"));
         let stray = PartitionName::new("t", 7).stray_directory(5);
         assert!(!is_deleted_directory(&stray));
+        assert_eq!(PartitionName::parse_deleted_directory(&stray), None);
         assert_eq!(PartitionName::parse_directory(&stray), None);
     }
 }

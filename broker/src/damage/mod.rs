@@ -1,5 +1,5 @@
-//! A broker whose files are damaged: whatever bit flips in whatever file while the broker is down, and whichever file is cut
-//! off or gone, what clients get afterwards is what they would have got, or an error. Never another record, never a gap
+//! A broker whose files are damaged: whatever bit flips in whatever file while the broker is down, and whichever file or
+//! directory is cut off or gone, what clients get afterwards is what they would have got, or an error. Never another record, never a gap
 //! that nobody sees, no aborted record as a committed one, no offset or transaction that is not there; and every other
 //! partition goes on.
 //!
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anabranch_host::{Host, OpenOptions};
 use anabranch_protocol::ErrorCode;
+use anabranch_protocol::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
 use anabranch_protocol::messages::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse,
 };
@@ -69,6 +70,9 @@ impl Original {
                 open().write_all_at(&flipped, byte).unwrap();
             }
             Damage::Cut { length } => open().set_len(length).unwrap(),
+            Damage::Removed if self.directories.iter().any(|directory| directory == path) => {
+                host.disk().remove_dir_all(path).unwrap();
+            }
             Damage::Removed => host.disk().remove_file(path).unwrap(),
         }
         host
@@ -85,9 +89,9 @@ impl Original {
     /// Whether clients may learn of damage in this file when they come to the partition. What can be made anew from the
     /// records is never missed.
     fn may_fail(&self, name: &PartitionName, path: &Path) -> bool {
-        let is_own = path.parent() == Some(&Path::new(DATA).join(name.to_string()));
+        let directory = Path::new(DATA).join(name.to_string());
         let is_needed = path.extension().is_some_and(|kind| kind == "log");
-        is_own && is_needed || self.is_needed_by_all(path)
+        path.parent() == Some(&directory) && is_needed || path == directory || self.is_needed_by_all(path)
     }
 
     /// Opens the copy and holds it against what is true; what was noticed.
@@ -315,11 +319,7 @@ fn every_file_damaged(is_clean: bool) {
         // Of the journal's files only the beginning was ever written.
         let is_journal = path.to_str().unwrap().contains("anabranch-journal");
         let length = if is_journal { length.min(16 << 10) } else { length };
-        let mut all = damages(length as u64, flips, &mut dice);
-        if is_journal {
-            // What a journal tells nobody else knows, so one that is gone or ends early looks like one of less.
-            all.retain(|damage| matches!(damage, Damage::Flip { .. }));
-        }
+        let all = damages(length as u64, flips, &mut dice);
         for damage in if is_full { all } else { some(all, path, &mut dice) } {
             println!("{} {damage:?} (seed {seed})", path.display());
             let host = original.with(path, damage);
@@ -375,4 +375,96 @@ fn every_file_damaged_after_a_clean_stop() {
 #[test]
 fn every_file_damaged_after_a_crash() {
     every_file_damaged(false);
+}
+
+/// Of what the journal says nobody else knows, so it must not be gone, or end early, without anybody noticing.
+#[test]
+fn a_journal_that_is_gone_or_cut_off_is_missed() {
+    for (is_clean, expected) in [(false, Noticed::NoStart), (true, Noticed::Nothing)] {
+        let original = Original::make(is_clean);
+        for name in ["anabranch-journal-0", "anabranch-journal-1"] {
+            let path = Path::new(DATA).join(name);
+            for damage in [Damage::Removed, Damage::Cut { length: 0 }, Damage::Cut { length: 1 << 20 }] {
+                println!("{name} {damage:?}");
+                let host = original.with(&path, damage);
+                let noticed = original.sim.block_on(original.check(&host, &path, damage));
+                assert_eq!(noticed, expected, "{name} {damage:?}");
+            }
+        }
+    }
+}
+
+/// A partition whose directory is gone had records, so it is not made anew: it is offline from start to start, whatever
+/// else goes on, until its topic is deleted.
+#[test]
+fn a_directory_that_is_gone_is_missed() {
+    for is_clean in [true, false] {
+        let original = Original::make(is_clean);
+        for path in &original.directories {
+            println!("{} (clean: {is_clean})", path.display());
+            let host = original.with(path, Damage::Removed);
+            let noticed = original.sim.block_on(original.check(&host, path, Damage::Removed));
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let expected = match name.rsplit_once('-').unwrap().0 {
+                "__cluster_metadata" => Noticed::NoStart,
+                "__consumer_offsets" | "__transaction_state" => Noticed::Error,
+                _ => Noticed::Offline,
+            };
+            assert_eq!(noticed, expected, "{name}");
+        }
+        let path = Path::new(DATA).join("a-0");
+        original.with(&path, Damage::Removed);
+        let (gone, other) = (PartitionName::new("a", 0), PartitionName::new("a", 1));
+        for stop_cleanly in [true, false] {
+            let host = original.sim.node("copy");
+            original.sim.block_on(async {
+                let broker = Broker::open(host.clone(), config()).await.unwrap();
+                assert!(partition_of(&broker, &gone).check().is_err());
+                assert!(partition_of(&broker, &other).check().is_ok());
+                assert!(!host.disk().exists(&path).unwrap(), "nothing is made in its place");
+                if stop_cleanly {
+                    broker.shutdown().await;
+                }
+            });
+            original.sim.kill("copy");
+        }
+        let host = original.sim.node("copy");
+        original.sim.block_on(async {
+            let broker = Broker::open(host.clone(), config()).await.unwrap();
+            let request =
+                DeleteTopicsRequest { topic_names: vec!["a"], timeout_ms: 1000, ..Default::default() };
+            let look = |response: DeleteTopicsResponse<'_>| response.responses[0].error_code;
+            assert_eq!(ask(&broker, 5, &request, look).await, ErrorCode::NONE);
+            broker.node().create_missing_topic("a").unwrap();
+            assert!(partition_of(&broker, &gone).check().is_ok());
+            broker.shutdown().await;
+        });
+        original.sim.kill("copy");
+        original.sim.block_on(async {
+            let broker = Broker::open(original.sim.node("copy"), config()).await.unwrap();
+            assert!(partition_of(&broker, &gone).check().is_ok());
+            broker.shutdown().await;
+        });
+        assert_eq!(original.sim.panics(), []);
+    }
+}
+
+/// Without the checkpoint the broker misses nothing: that is how an operator goes on with what is left.
+#[test]
+fn who_removes_the_checkpoint_too_goes_on_with_what_is_left() {
+    let original = Original::make(false);
+    let host = original.with(&Path::new(DATA).join("a-0"), Damage::Removed);
+    for name in ["anabranch-journal-0", "anabranch-journal-1", "anabranch-checkpoint"] {
+        host.disk().remove_file(&Path::new(DATA).join(name)).unwrap();
+    }
+    original.sim.block_on(async {
+        let broker = Broker::open(host, config()).await.unwrap();
+        for (name, expected) in &original.batches {
+            let partition = partition_of(&broker, name);
+            // The process was killed, not the power: what the journal held lies in the segments as well.
+            let end_offset = if name.to_string() == "a-0" { 0 } else { 3 * expected.len() as i64 };
+            assert_eq!(partition.log_end_offset(), end_offset, "{name}");
+        }
+        broker.shutdown().await;
+    });
 }

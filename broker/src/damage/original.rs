@@ -1,6 +1,6 @@
 //! The directory that is damaged, as a broker has left it, and what is true of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anabranch_host::{Disk, Host, Sim, SimOptions};
@@ -59,6 +59,8 @@ pub(super) struct Original {
     /// What there is to read in `t`, by the offset asked for.
     pub(super) committed: BTreeMap<i64, Committed>,
     pub(super) files: Vec<PathBuf>,
+    /// Those of partitions.
+    pub(super) directories: Vec<PathBuf>,
     /// Whether the broker was stopped cleanly.
     pub(super) is_clean: bool,
 }
@@ -268,6 +270,10 @@ impl Original {
         sim.kill("original");
         let mut found = Vec::new();
         files(&sim.node("original").disk(), Path::new(DATA), &mut found);
-        Original { sim, batches, committed, files: found, is_clean }
+        let directories =
+            found.iter().filter_map(|path| path.parent()).filter(|path| *path != Path::new(DATA));
+        let directories: BTreeSet<PathBuf> = directories.map(Path::to_path_buf).collect();
+        let directories = directories.into_iter().collect();
+        Original { sim, batches, committed, files: found, directories, is_clean }
     }
 }

@@ -125,6 +125,7 @@ impl Committer {
             match entry.kind {
                 Kind::Append => entry.log.watermark().advance(entry.last_offset + 1),
                 Kind::Start => entry.log.start_is_durable(entry.base_offset),
+                Kind::Delete => self.journal.leave(&entry.log),
                 _ => {}
             }
         }

@@ -163,7 +163,7 @@ impl Journal {
         }
     }
 
-    /// The contrary of [`Journal::join`].
+    /// The contrary of [`Journal::join`]: checkpoints do not speak of the log any more.
     pub(crate) fn leave(&self, log: &Arc<Durability>) {
         let mut members = self.shared.members.lock();
         // A new log of the same name may have joined.
@@ -227,8 +227,11 @@ impl Journal {
         self.queue_mark(log, Kind::Start, offset);
     }
 
-    /// Says that a log is no more.
+    /// Says that a log is no more. It [leaves](Journal::leave) when that is durable: until then checkpoints speak of it.
     pub(crate) fn delete(&self, log: &Arc<Durability>) {
+        if self.shared.flush == Flush::Os {
+            self.leave(log);
+        }
         self.queue_mark(log, Kind::Delete, 0);
     }
 
@@ -279,6 +282,14 @@ impl Journal {
         self.shared.queue.lock().entries.clear();
         self.shared.queued.notify_one();
         self.shared.rotated.notify_one();
+    }
+
+    /// Tells those who still wait that nothing becomes durable any more.
+    pub(crate) fn stopped(&self) {
+        self.shared.committed.close(Gone::ShuttingDown);
+        for member in self.members() {
+            member.watermark().close(Gone::ShuttingDown);
+        }
     }
 
     /// The newest generation that gets no more entries and is not checkpointed.

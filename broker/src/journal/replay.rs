@@ -29,6 +29,9 @@ pub(crate) enum ReplayError {
     /// Durable entries are damaged, and which is not known.
     #[error("{}: corrupt at byte {position}: {reason}", path.display())]
     Corrupt { path: PathBuf, position: u64, reason: &'static str },
+    /// A file was there and is not.
+    #[error("{}: it is gone", path.display())]
+    Missing { path: PathBuf },
 }
 
 /// What the journal says of a log.
@@ -48,13 +51,15 @@ pub(crate) enum Entry<'a> {
     Delete,
 }
 
-/// Shows `visit` all entries that may not be in synced segments, oldest first.
+/// Shows `visit` all entries that may not be in synced segments, oldest first. `file_bytes` is what each of the files had
+/// at least when the journal was made; none if it is not known that there is one.
 pub(crate) fn replay<E: From<ReplayError>>(
     disk: &Disk,
     directory: &Path,
+    file_bytes: Option<u64>,
     mut visit: impl FnMut(&PartitionName, Uuid, Entry<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    for generation in needed_generations(disk, directory)? {
+    for generation in needed_generations(disk, directory, file_bytes)? {
         let mut logs = HashMap::default();
         for group in &generation.groups {
             let body = generation.read_body(group)?;
@@ -122,13 +127,23 @@ enum Body {
 }
 
 /// The generations that are not checkpointed, oldest first.
-fn needed_generations(disk: &Disk, directory: &Path) -> Result<Vec<Generation>, ReplayError> {
+fn needed_generations(
+    disk: &Disk,
+    directory: &Path,
+    file_bytes: Option<u64>,
+) -> Result<Vec<Generation>, ReplayError> {
     let mut generations = Vec::new();
     for name in FILE_NAMES {
         let path = directory.join(name);
         let io = |source| ReplayError::Io { path: path.clone(), source };
         if disk.exists(&path).map_err(io)? {
-            generations.push(Generation::read(disk, path)?);
+            let generation = Generation::read(disk, path)?;
+            if file_bytes.is_some_and(|bytes| generation.file_bytes < bytes) {
+                return Err(generation.corrupt(generation.file_bytes, "it is cut off here"));
+            }
+            generations.push(generation);
+        } else if file_bytes.is_some() {
+            return Err(ReplayError::Missing { path });
         }
     }
     let groups = || generations.iter().flat_map(|generation: &Generation| &generation.groups);

@@ -222,7 +222,7 @@ impl Log {
                 AppendError::Gone(Gone::Offline)
             }
             LogError::Gone(gone) => AppendError::Gone(gone),
-            error @ (LogError::Corrupt { .. } | LogError::OffsetOutOfRange { .. }) => {
+            error => {
                 tracing::error!(partition = %self.name(), %error, "the log cannot be continued");
                 self.watermark().close(Gone::Offline);
                 AppendError::Gone(Gone::Offline)

@@ -15,8 +15,12 @@
 //!
 //! ```text
 //! anabranch-checkpoint                    topic partition topic-id recovery-point log-start epochs-checksum snapshot;
-//!                                         a checksum on the first line
+//!                                         a checksum on the first line, and maybe `journal <bytes of each file>` on the
+//!                                         second
 //! ```
+//!
+//! It is also what tells that something is gone: every log in it has a directory, and where it says `journal` the journal
+//! has both its files, of that size at least.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,6 +40,7 @@ pub(super) const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 const VERSION: &str = "0";
 const SNAPSHOT: &str = "snapshot";
+const JOURNAL: &str = "journal ";
 
 /// The lines of a checkpoint of Kafka's, split into their words; none if it is not whole.
 pub(super) fn parse_lines(text: &str) -> Option<Vec<Vec<&str>>> {
@@ -75,6 +80,8 @@ pub(super) struct Remembered {
 /// What is remembered of the logs of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Checkpoint {
+    /// Bytes that each file of the journal has at least; none if there may be no journal.
+    pub(super) journal_bytes: Option<u64>,
     pub(super) logs: BTreeMap<PartitionName, Remembered>,
 }
 
@@ -96,9 +103,15 @@ impl Checkpoint {
     }
 
     fn parse(text: &str) -> Option<Checkpoint> {
-        let (crc, lines) = text.split_once('\n')?;
+        let (crc, mut lines) = text.split_once('\n')?;
         if u32::from_str_radix(crc, 16).ok()? != crc_fast::crc32_iscsi(lines.as_bytes()) {
             return None;
+        }
+        let mut journal_bytes = None;
+        if let Some(rest) = lines.strip_prefix(JOURNAL) {
+            let (bytes, rest) = rest.split_once('\n')?;
+            journal_bytes = Some(bytes.parse().ok()?);
+            lines = rest;
         }
         let mut logs = BTreeMap::new();
         for fields in parse_lines(lines)? {
@@ -126,10 +139,11 @@ impl Checkpoint {
             };
             logs.insert(PartitionName::new(topic, partition.parse().ok()?), remembered);
         }
-        Some(Checkpoint { logs })
+        Some(Checkpoint { journal_bytes, logs })
     }
 
     fn to_text(&self) -> String {
+        let journal = self.journal_bytes.map_or(String::new(), |bytes| format!("{JOURNAL}{bytes}\n"));
         let lines = lines_text(self.logs.iter().map(|(name, log)| {
             let epochs = log.epochs_checksum.map_or("-".to_string(), |checksum| format!("{checksum:08x}"));
             let snapshot = if log.has_snapshot { SNAPSHOT } else { "-" };
@@ -138,6 +152,7 @@ impl Checkpoint {
                 name.topic, name.partition, log.topic_id, log.recovery_point, log.start_offset
             )
         }));
+        let lines = journal + &lines;
         format!("{:08x}\n{lines}", crc_fast::crc32_iscsi(lines.as_bytes()))
     }
 
@@ -201,20 +216,23 @@ mod tests {
         };
         let logs = [("b", 1, 0), ("a-b", 0, 200)];
         let logs = logs.map(|(topic, partition, n)| (PartitionName::new(topic, partition), remembered(n)));
-        Checkpoint { logs: logs.into() }
+        Checkpoint { journal_bytes: None, logs: logs.into() }
     }
 
     #[test]
     fn what_is_remembered_leads_back_and_damage_is_noticed() {
-        let text = some().to_text();
-        assert_eq!(Checkpoint::parse(&text), Some(some()));
-        for cut in 0..text.len() {
-            assert_eq!(Checkpoint::parse(&text[..cut]), None, "{:?}", &text[..cut]);
-        }
-        for position in 0..text.len() {
-            let mut damaged = text.clone().into_bytes();
-            damaged[position] ^= 1;
-            assert_eq!(Checkpoint::parse(&String::from_utf8(damaged).unwrap()), None, "{position}");
+        for journal_bytes in [None, Some(32 << 20)] {
+            let checkpoint = Checkpoint { journal_bytes, ..some() };
+            let text = checkpoint.to_text();
+            assert_eq!(Checkpoint::parse(&text), Some(checkpoint));
+            for cut in 0..text.len() {
+                assert_eq!(Checkpoint::parse(&text[..cut]), None, "{:?}", &text[..cut]);
+            }
+            for position in 0..text.len() {
+                let mut damaged = text.clone().into_bytes();
+                damaged[position] ^= 1;
+                assert_eq!(Checkpoint::parse(&String::from_utf8(damaged).unwrap()), None, "{position}");
+            }
         }
         let name = PartitionName::new("b", 1);
         assert!(some().of(&name, Uuid([0; 16])).is_some());

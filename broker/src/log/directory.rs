@@ -135,6 +135,10 @@ impl LogDirectory {
             }),
         };
         let logs = found.into_iter().map(|(name, found)| directory.adopt(name, found)).collect();
+        if directory.shared.journal_bytes().is_some() {
+            // From here on both files of the journal are missed if they are gone.
+            directory.shared.write_checkpoints().await?;
+        }
         let committing = host.spawn(committer.run());
         let checkpointing = host.spawn(checkpoint_regularly(directory.shared.clone()));
         directory.shared.tasks.lock().extend([committing, checkpointing]);
@@ -169,9 +173,15 @@ impl LogDirectory {
     /// # Errors
     /// If the directory cannot be renamed.
     pub fn delete(&self, log: &Log) -> Result<Durable, LogError> {
+        let deleted = self.begin_deletion(log);
+        // Last, so that a checkpoint that sees it closed finds the deletion in the journal.
         log.watermark().close(Gone::Deleted);
-        self.shared.journal.leave(&log.durability);
+        deleted
+    }
+
+    fn begin_deletion(&self, log: &Log) -> Result<Durable, LogError> {
         if !log.has_directory {
+            self.shared.journal.leave(&log.durability);
             return Ok(Durable::already());
         }
         let to = self
@@ -182,8 +192,13 @@ impl LogDirectory {
         self.shared.journal.delete(&log.durability);
         let shared = self.shared.clone();
         let delay = Duration::from_millis(u64::try_from(log.config.file_delete_delay_ms).unwrap_or(0));
+        let durable = self.shared.journal.settled();
         self.shared.host.spawn(async move {
             shared.host.sleep(delay).await;
+            if durable.await.is_err() {
+                // The next start finds out whether it was deleted.
+                return;
+            }
             // Else the directory might come back under its old name, without its files.
             let synced = match shared.config.is_ephemeral {
                 true => Ok(()),
@@ -211,8 +226,14 @@ impl LogDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed.map_err(LogError::io(&from))?,
         }
-        self.shared.offline.lock().remove(name);
-        // The files are removed at the next start, when the new name is durable.
+        // Once the metadata says so for good, nobody misses it. The files are removed at the next start, when the new name
+        // is durable.
+        let (shared, name, durable) = (self.shared.clone(), name.clone(), self.shared.journal.settled());
+        self.shared.host.spawn(async move {
+            if durable.await.is_ok() {
+                shared.offline.lock().remove(&name);
+            }
+        });
         Ok(())
     }
 
@@ -309,9 +330,7 @@ impl LogDirectory {
                 journal.fail("a task of the log directory ended", &io::ErrorKind::Other.into());
             }
         }
-        for member in journal.members() {
-            member.watermark().close(Gone::ShuttingDown);
-        }
+        journal.stopped();
         if self.shared.config.is_ephemeral {
             return Ok(());
         }
@@ -386,6 +405,11 @@ impl Shared {
         let closed = self.journal.closed_generation();
         let mut put_off = None;
         for log in self.journal.take_dirty() {
+            if log.watermark().gone() == Some(Gone::Deleted) {
+                // Its files need no sync once it is durable that they go.
+                self.journal.settled().await?;
+                continue;
+            }
             let Err(error) = log.sync(&self.disk).await else { continue };
             if log.watermark().gone() == Some(Gone::Deleted) {
                 // Its files have gone meanwhile.
@@ -407,8 +431,15 @@ impl Shared {
         Ok(())
     }
 
+    /// What the files of the journal have at least, while there is one that may be needed.
+    fn journal_bytes(&self) -> Option<u64> {
+        let is_journalled = self.config.flush == Flush::Commit && !self.config.is_ephemeral;
+        (is_journalled && !self.journal.is_closing()).then_some(self.config.journal_file_bytes)
+    }
+
     async fn write_checkpoints(&self) -> Result<(), LogError> {
-        let mut checkpoint = Checkpoint { logs: self.offline.lock().clone() };
+        let journal_bytes = self.journal_bytes();
+        let mut checkpoint = Checkpoint { journal_bytes, logs: self.offline.lock().clone() };
         let mut high_watermarks = BTreeMap::new();
         let members = self.journal.members();
         for log in &members {

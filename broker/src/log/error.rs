@@ -30,6 +30,14 @@ pub enum LogError {
         /// What is wrong there.
         reason: String,
     },
+    /// A file or directory that was durable is not there.
+    #[error("{}: it is gone, and {lost}", path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
+        /// What was in it.
+        lost: String,
+    },
     /// The offset is before the first or behind the last.
     #[error("offset {offset} is out of range, the log holds {log_start_offset} to {log_end_offset}")]
     OffsetOutOfRange {
@@ -56,7 +64,7 @@ impl LogError {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             LogError::Io { .. } | LogError::Gone(Gone::Offline) => ErrorCode::KAFKA_STORAGE_ERROR,
-            LogError::Corrupt { .. } => ErrorCode::CORRUPT_MESSAGE,
+            LogError::Corrupt { .. } | LogError::Missing { .. } => ErrorCode::CORRUPT_MESSAGE,
             LogError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             LogError::Gone(Gone::Deleted) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             LogError::Gone(Gone::ShuttingDown) => ErrorCode::NOT_LEADER_OR_FOLLOWER,

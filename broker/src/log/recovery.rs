@@ -3,9 +3,12 @@
 //! After a clean stop the checkpoints tell all there is to know, and no segment is opened. After a crash the journal is
 //! put back first; then each log is scanned from its recovery point on. Where the scan meets something that is no batch,
 //! two cases are told apart by how far the log was durable: behind that it is a *torn tail*, which nobody was told of,
-//! and it is cut; before it, it is *corruption*: the log goes offline and nothing is cut.
+//! and it is cut; before it, it is *corruption*: the log goes offline and nothing is cut. A log that the checkpoint knows
+//! and whose directory is gone goes offline as well, unless it was deleted. A deletion begins with another name for the
+//! directory and counts from when the journal says so; where the crash came between, the name is given back first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_f
 use super::owner::{Owner, PARTITION_METADATA, write_owner};
 use super::producer_rebuild::{damaged_transactions, rebuild_producers};
 use super::producer_state::ProducerStates;
-use super::replay::{Replay, Replayed};
+use super::replay::{Outcome, Replay, Replayed};
 use super::segment::{Segment, SegmentFiles};
 use crate::config::Flush;
 use crate::journal;
@@ -70,9 +73,12 @@ pub(super) async fn recover(
         journal::sync(disk, path).await.map_err(LogError::io(path))?;
     }
     let checkpoint = Checkpoint::read(disk, path).map_err(LogError::io(path))?;
-    let replayed = match is_clean {
-        true => BTreeMap::new(),
-        false => Replay::run(disk, path, &checkpoint)?,
+    let Outcome { logs: replayed, deleted } = match is_clean {
+        true => Outcome::default(),
+        false => {
+            take_back_deletions(host, path, &checkpoint).map_err(LogError::io(path))?;
+            Replay::run(disk, path, &checkpoint)?
+        }
     };
     let mut opening = Opening {
         host,
@@ -84,6 +90,7 @@ pub(super) async fn recover(
         now_ms: host.wall_clock_ms(),
         checkpoint,
         replayed,
+        deleted,
     };
     let entries: Vec<_> =
         disk.read_dir(path).map_err(LogError::io(path))?.into_iter().filter(|entry| entry.is_dir).collect();
@@ -102,9 +109,8 @@ pub(super) async fn recover(
             found.push((name, log));
         }
     }
-    if is_clean {
-        opening.miss(&mut found);
-    } else if !config.is_ephemeral {
+    opening.miss(&mut found);
+    if !is_clean && !config.is_ephemeral {
         opening.sync(&mut found).await?;
     }
     if is_clean {
@@ -128,6 +134,7 @@ struct Opening<'a> {
     now_ms: i64,
     checkpoint: Checkpoint,
     replayed: BTreeMap<PartitionName, Replayed>,
+    deleted: BTreeSet<(PartitionName, Uuid)>,
 }
 
 impl Opening<'_> {
@@ -140,8 +147,10 @@ impl Opening<'_> {
         if owner == Owner::Unwritten && !self.is_clean {
             let was_synced =
                 self.disk.exists(&directory.join(LEADER_EPOCHS)).map_err(LogError::io(&directory))?;
-            if !was_synced || !self.checkpoint.logs.contains_key(name) {
-                self.put_aside(name, &directory, was_synced)?;
+            let known = self.checkpoint.logs.get(name);
+            if !was_synced || known.is_none() {
+                let is_missed = known.is_some_and(|log| !self.is_deleted(name, log));
+                self.put_aside(name, &directory, was_synced || is_missed)?;
                 return Ok(None);
             }
         }
@@ -183,10 +192,14 @@ impl Opening<'_> {
         }
     }
 
-    /// Removes what the power left of a log that was never synced, not even its owner. If it was synced after all, somebody
-    /// has removed the owner, and the directory only gets another name.
-    fn put_aside(&self, name: &PartitionName, directory: &Path, was_synced: bool) -> Result<(), LogError> {
-        if was_synced {
+    fn is_deleted(&self, name: &PartitionName, log: &Remembered) -> bool {
+        self.deleted.contains(&(name.clone(), log.topic_id))
+    }
+
+    /// Removes what the power left of a log that was never synced, not even its owner. If it may have been synced after
+    /// all, somebody has removed the owner, and the directory only gets another name.
+    fn put_aside(&self, name: &PartitionName, directory: &Path, is_kept: bool) -> Result<(), LogError> {
+        if is_kept {
             let to = self.path.join(name.stray_directory(u128::from_be_bytes(self.host.random_uuid())));
             tracing::warn!(partition = %name, to = %to.display(), "a log that belongs to no topic is put aside");
             return self.disk.rename(directory, &to).map_err(LogError::io(directory));
@@ -346,16 +359,19 @@ impl Opening<'_> {
         Ok((text, epochs))
     }
 
-    /// After a clean stop the checkpoint names every log that had records: what is not there is lost.
+    /// The checkpoint names every log that was ever synced. What is not there, and was not deleted, is lost.
     fn miss(&self, found: &mut Vec<(PartitionName, Found)>) {
         let known: BTreeSet<PartitionName> = found.iter().map(|(name, _)| name.clone()).collect();
         for (name, log) in &self.checkpoint.logs {
-            let path = self.path.join(name.to_string());
-            if log.start_offset < log.recovery_point && !known.contains(name) {
-                let reason = format!("it is gone, and had records up to offset {}", log.recovery_point);
-                let outcome = Err(LogError::Corrupt { path, position: 0, reason });
-                found.push((name.clone(), Found { outcome, topic_id: Some(log.topic_id), remembered: *log }));
+            if log.recovery_point == 0 || known.contains(name) || self.is_deleted(name, log) {
+                continue;
             }
+            // If the directory is brought back, it must hold also what the journal alone said.
+            let replayed = self.replayed.get(name).map_or(0, |replayed| replayed.durable_end);
+            let remembered = Remembered { recovery_point: log.recovery_point.max(replayed), ..*log };
+            let lost = format!("had records up to offset {}", remembered.recovery_point);
+            let outcome = Err(LogError::Missing { path: self.path.join(name.to_string()), lost });
+            found.push((name.clone(), Found { outcome, topic_id: Some(log.topic_id), remembered }));
         }
     }
 
@@ -387,6 +403,28 @@ impl Opening<'_> {
         self.disk.sync_dir(self.path).await.map_err(LogError::io(self.path))?;
         checkpoint.write(self.disk, self.path).await.map_err(LogError::io(self.path))
     }
+}
+
+/// Gives the directories of logs that were about to be deleted their names back, if the checkpoint knows them. If the
+/// journal says that they are deleted, it is done again.
+fn take_back_deletions(host: &Host, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+    let disk = &host.disk();
+    for entry in disk.read_dir(path)?.into_iter().filter(|entry| entry.is_dir) {
+        let Some(name) = PartitionName::parse_deleted_directory(&entry.name) else { continue };
+        let from = path.join(&entry.name);
+        let Some(topic_id) = Owner::read(disk, &from)?.topic_id() else { continue };
+        let to = path.join(name.to_string());
+        if checkpoint.of(&name, topic_id).is_none() || Owner::read(disk, &to)? == Owner::Topic(topic_id) {
+            continue;
+        }
+        if disk.exists(&to)? {
+            // Of a later topic of the name. It came behind the deletion, so it was durable only if that was: then the
+            // journal has all of it.
+            disk.rename(&to, &path.join(name.deleted_directory(u128::from_be_bytes(host.random_uuid()))))?;
+        }
+        disk.rename(&from, &to)?;
+    }
+    Ok(())
 }
 
 /// Whether the first segment, which begins at `first`, holds the first offset that may be read.
@@ -430,7 +468,7 @@ async fn sync_log(disk: &Disk, directory: &Path, log: &mut Recovered, from: i64)
         for file in segment.all_files() {
             match file.get() {
                 Ok(file) => file.sync_data().await.map_err(io)?,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io(error)),
             }
         }

@@ -3,7 +3,7 @@
 //! Batches are written where they belong, unless their bytes lie there already; cuts and deletions are done again. All of
 //! it may be done twice: a crash during recovery changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,10 @@ impl From<ReplayError> for LogError {
             ReplayError::Io { path, source } => LogError::Io { path, source },
             ReplayError::Corrupt { path, position, reason } => {
                 LogError::Corrupt { path, position, reason: reason.to_string() }
+            }
+            ReplayError::Missing { path } => {
+                let lost = "perhaps the newest records were in it alone; bring it back".to_string();
+                LogError::Missing { path, lost }
             }
         }
     }
@@ -60,6 +64,16 @@ pub(super) struct Replay<'a> {
     directory: &'a Path,
     checkpoint: &'a Checkpoint,
     logs: BTreeMap<PartitionName, Target>,
+    deleted: BTreeSet<(PartitionName, Uuid)>,
+}
+
+/// What a replay has learnt.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// What is known of the logs that the journal speaks of.
+    pub(super) logs: BTreeMap<PartitionName, Replayed>,
+    /// Logs that were deleted, by the ids of their topics.
+    pub(super) deleted: BTreeSet<(PartitionName, Uuid)>,
 }
 
 /// A log that entries are put into.
@@ -67,20 +81,26 @@ struct Target {
     directory: PathBuf,
     topic_id: Uuid,
     state: Replayed,
+    /// Whether the directory is gone: nothing is put there, or it would look like a whole log.
+    is_missing: bool,
     /// The segment that got the last batch.
     segment: Option<(i64, File)>,
 }
 
 impl<'a> Replay<'a> {
-    /// Replays the journal in `directory`, and returns what is known of the logs that it speaks of.
+    /// Replays the journal in `directory`.
     pub(super) fn run(
         disk: &'a Disk,
         directory: &'a Path,
         checkpoint: &'a Checkpoint,
-    ) -> Result<BTreeMap<PartitionName, Replayed>, LogError> {
-        let mut replay = Replay { disk, directory, checkpoint, logs: BTreeMap::new() };
-        journal::replay(disk, directory, |name, topic_id, entry| replay.apply(name, topic_id, entry))?;
-        Ok(replay.logs.into_iter().map(|(name, target)| (name, target.state)).collect())
+    ) -> Result<Outcome, LogError> {
+        let mut replay =
+            Replay { disk, directory, checkpoint, logs: BTreeMap::new(), deleted: BTreeSet::new() };
+        journal::replay(disk, directory, checkpoint.journal_bytes, |name, topic_id, entry| {
+            replay.apply(name, topic_id, entry)
+        })?;
+        let logs = replay.logs.into_iter().map(|(name, target)| (name, target.state)).collect();
+        Ok(Outcome { logs, deleted: replay.deleted })
     }
 
     fn apply(&mut self, name: &PartitionName, topic_id: Uuid, entry: Entry<'_>) -> Result<(), LogError> {
@@ -127,6 +147,7 @@ impl<'a> Replay<'a> {
         if self.logs.get(name).is_some_and(|target| target.topic_id == topic_id) {
             self.logs.remove(name);
         }
+        self.deleted.insert((name.clone(), topic_id));
         Ok(())
     }
 
@@ -143,26 +164,29 @@ impl<'a> Replay<'a> {
     fn target(&self, name: &PartitionName, topic_id: Uuid) -> Result<Option<Target>, LogError> {
         let directory = self.directory.join(name.to_string());
         let known = self.checkpoint.of(name, topic_id);
+        let mut is_missing = false;
         match self.owner(&directory)? {
             Owner::Topic(owner) if owner == topic_id => {}
             // A later topic of the same name: this one's directory is gone already.
             Owner::Topic(_) => return Ok(None),
-            // What is in the checkpoint was synced, name, owner and all. So that log was deleted, and the crash came
-            // before the journal said so; what is there now is of a later one, and nothing of it was durable.
-            Owner::Unwritten if known.is_some() && !self.was_synced(&directory)? => return Ok(None),
+            // What is in the checkpoint was synced, name, owner and all.
+            Owner::Unwritten if known.is_some() && !self.was_synced(&directory)? => is_missing = true,
             // Nothing of it was synced, so all of it is in the journal; or the owner is lost alone.
             Owner::Unwritten | Owner::Damaged => {
                 write_owner(self.disk, &directory, topic_id).map_err(LogError::io(&directory))?;
             }
         }
         let state = Replayed::new(known);
-        Ok(Some(Target { directory, topic_id, state, segment: None }))
+        Ok(Some(Target { directory, topic_id, state, is_missing, segment: None }))
     }
 }
 
 impl Target {
     /// Writes batches where they belong, unless they lie there.
     fn put(&mut self, disk: &Disk, segment: i64, position: u32, batches: &[u8]) -> Result<(), LogError> {
+        if self.is_missing {
+            return Ok(());
+        }
         let path = self.directory.join(offset_file_name(segment, LOG_SUFFIX));
         let file = match &self.segment {
             Some((open, file)) if *open == segment => file.clone(),
@@ -181,6 +205,9 @@ impl Target {
 
     /// Cuts the log back to `offset`.
     fn truncate(&mut self, disk: &Disk, offset: i64) -> Result<(), LogError> {
+        if self.is_missing {
+            return Ok(());
+        }
         self.segment = None;
         let directory = self.directory.clone();
         let io = |source: io::Error| LogError::Io { path: directory.clone(), source };
