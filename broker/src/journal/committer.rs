@@ -144,7 +144,7 @@ impl Committer {
             return;
         }
         self.journal.shared.closed.store(self.generation, Ordering::Release);
-        self.journal.shared.rotated.notify_one();
+        self.journal.shared.to_sync.notify_one();
         self.generation += 1;
         self.previous_groups = u32::try_from(self.sequence).unwrap_or(u32::MAX);
         self.sequence = 0;

@@ -44,6 +44,8 @@ pub(crate) struct Durability {
 #[derive(Debug, Default)]
 struct Unsynced {
     files: Vec<LazyFile>,
+    /// Bytes of batches since the last sync, also of one ahead of the checkpoint.
+    appended_bytes: u64,
     /// The recovery point once the files are synced.
     end_offset: i64,
     /// Whether names in the log's directory are not synced.
@@ -159,6 +161,28 @@ impl Durability {
         !std::mem::replace(&mut unsynced.is_listed, true)
     }
 
+    /// Counts the bytes of a batch; whether `limit_bytes` have just been reached since the last sync.
+    pub(super) fn appended(&self, bytes: u64, limit_bytes: u64) -> bool {
+        let mut unsynced = self.unsynced.lock();
+        let before = unsynced.appended_bytes;
+        unsynced.appended_bytes += bytes;
+        before < limit_bytes && unsynced.appended_bytes >= limit_bytes
+    }
+
+    /// Syncs the file that is appended to, so that the next checkpoint finds little to do there. Nothing else is changed by
+    /// it: only a checkpoint moves the recovery point.
+    pub(crate) async fn sync_ahead(&self) -> io::Result<()> {
+        let last = {
+            let mut unsynced = self.unsynced.lock();
+            unsynced.appended_bytes = 0;
+            unsynced.files.last().cloned()
+        };
+        match last {
+            Some(file) => sync_if_there(&file).await,
+            None => Ok(()),
+        }
+    }
+
     /// Notes that a file was made, renamed or removed in the log's directory, or that the directory itself was made.
     pub(crate) fn named(&self, is_new_directory: bool) -> bool {
         let mut unsynced = self.unsynced.lock();
@@ -192,6 +216,7 @@ impl Durability {
         let (files, text, names, directory, end_offset, truncations) = {
             let mut unsynced = self.unsynced.lock();
             unsynced.is_listed = false;
+            unsynced.appended_bytes = 0;
             let files = std::mem::take(&mut unsynced.files);
             let names = std::mem::take(&mut unsynced.names);
             let directory = std::mem::take(&mut unsynced.directory);
@@ -228,12 +253,7 @@ impl Durability {
             self.epochs_are(text);
         }
         for file in files {
-            // A file that retention has removed meanwhile needs no sync.
-            match file.get() {
-                Ok(file) => file.sync_data().await?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            sync_if_there(file).await?;
         }
         if names {
             disk.sync_dir(&self.directory).await?;
@@ -253,5 +273,14 @@ impl Durability {
     pub(super) fn register(&self, generation: u64, number: u32) {
         self.registered_in.store(generation, Ordering::Relaxed);
         self.number.store(number, Ordering::Relaxed);
+    }
+}
+
+/// Syncs a file; one that retention has removed meanwhile needs no sync.
+async fn sync_if_there(file: &LazyFile) -> io::Result<()> {
+    match file.get() {
+        Ok(file) => file.sync_data().await,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -6,7 +6,8 @@
 //! a thousand partitions as for one, and under load the groups grow by themselves.
 //!
 //! There are two files, used in turn. When one is full the committer goes on in the other, and a checkpoint syncs the
-//! segments that the full one speaks of; then it may be overwritten. After a crash the entries that segments lack are
+//! segments that the full one speaks of; then it may be overwritten. A segment that gets much is synced ahead of it, a piece at
+//! a time: a checkpoint that has tens of megabytes to write at once keeps the journal's own syncs waiting. After a crash the entries that segments lack are
 //! copied there from the journal. A sync that failed is never tried again, since the kernel forgets the pages: the whole
 //! directory goes offline.
 //!
@@ -42,6 +43,9 @@ use format::Kind;
 /// The journal's files, used in turn.
 pub(crate) const FILE_NAMES: [&str; 2] = ["anabranch-journal-0", "anabranch-journal-1"];
 
+/// A log that has got this part of a journal's file is synced ahead of the checkpoint.
+const SYNCS_AHEAD: u64 = 8;
+
 /// Bytes of a batch that the leader sets: base offset, length, leader epoch.
 pub(crate) const HEAD_BYTES: usize = 16;
 
@@ -67,12 +71,14 @@ struct Shared {
     members: Mutex<BTreeMap<PartitionName, Weak<Durability>>>,
     /// Logs with something to sync at the next checkpoint.
     dirty: Mutex<Vec<Arc<Durability>>>,
+    /// Logs that have got so much that they are to be synced ahead of it.
+    heavy: Mutex<Vec<Arc<Durability>>>,
     /// Entries of this generation and older ones are in synced segments.
     checkpointed: AtomicU64,
     /// The newest generation that gets no more entries.
     closed: AtomicU64,
-    /// Rings when a generation was closed.
-    rotated: Notify,
+    /// Rings when there is something to sync: a generation was closed, or a log has got much.
+    to_sync: Notify,
     /// How long the syncs took.
     sync_times: Histogram,
 }
@@ -135,9 +141,10 @@ impl Journal {
             is_offline: AtomicBool::new(false),
             members: Mutex::default(),
             dirty: Mutex::default(),
+            heavy: Mutex::default(),
             checkpointed: AtomicU64::new(0),
             closed: AtomicU64::new(0),
-            rotated: Notify::new(),
+            to_sync: Notify::new(),
             sync_times: Histogram::default(),
         });
         let journal = Journal { shared };
@@ -188,6 +195,11 @@ impl Journal {
             return;
         }
         self.note(log, log.wrote(append.file, end_offset));
+        let bytes = append.head.len() + append.rest.len();
+        if log.appended(bytes as u64, self.shared.file_bytes / SYNCS_AHEAD) {
+            self.shared.heavy.lock().push(log.clone());
+            self.shared.to_sync.notify_one();
+        }
         self.queue(Queued {
             log: log.clone(),
             kind: Kind::Append,
@@ -281,7 +293,7 @@ impl Journal {
         }
         self.shared.queue.lock().entries.clear();
         self.shared.queued.notify_one();
-        self.shared.rotated.notify_one();
+        self.shared.to_sync.notify_one();
     }
 
     /// Tells those who still wait that nothing becomes durable any more.
@@ -298,9 +310,14 @@ impl Journal {
         (closed > self.shared.checkpointed.load(Ordering::Acquire)).then_some(closed)
     }
 
-    /// Waits until a generation is closed, or the journal stops.
-    pub(crate) async fn rotated(&self) {
-        self.shared.rotated.notified().await;
+    /// Waits until there is something to sync, or the journal stops.
+    pub(crate) async fn has_work(&self) {
+        self.shared.to_sync.notified().await;
+    }
+
+    /// The logs to be synced ahead of the checkpoint.
+    pub(crate) fn take_heavy(&self) -> Vec<Arc<Durability>> {
+        std::mem::take(&mut *self.shared.heavy.lock())
     }
 
     /// The logs with something to sync.
@@ -322,6 +339,6 @@ impl Journal {
     pub(crate) fn close(&self) {
         self.shared.queue.lock().is_closing = true;
         self.shared.queued.notify_one();
-        self.shared.rotated.notify_one();
+        self.shared.to_sync.notify_one();
     }
 }

@@ -437,6 +437,19 @@ impl Shared {
         (is_journalled && !self.journal.is_closing()).then_some(self.config.journal_file_bytes)
     }
 
+    async fn sync_ahead(&self, logs: Vec<Arc<Durability>>) {
+        for log in logs {
+            match log.sync_ahead().await {
+                // For want of space the checkpoint tries again, and says so if there is still none.
+                Err(error) if !is_shortage(&error) && log.watermark().gone() != Some(Gone::Deleted) => {
+                    self.journal.fail("a segment cannot be synced", &error);
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+
     async fn write_checkpoints(&self) -> Result<(), LogError> {
         let journal_bytes = self.journal_bytes();
         let mut checkpoint = Checkpoint { journal_bytes, logs: self.offline.lock().clone() };
@@ -474,9 +487,16 @@ async fn checkpoint_regularly(shared: Arc<Shared>) {
     }
     loop {
         // Either way round it is time: the ring, or the interval.
-        let _ = shared.host.timeout(shared.config.checkpoint_interval, shared.journal.rotated()).await;
+        let has_rung =
+            shared.host.timeout(shared.config.checkpoint_interval, shared.journal.has_work()).await;
         if shared.journal.is_closing() {
             return;
+        }
+        let heavy = shared.journal.take_heavy();
+        let is_ahead = has_rung.is_ok() && !heavy.is_empty() && shared.journal.closed_generation().is_none();
+        if is_ahead {
+            shared.sync_ahead(heavy).await;
+            continue;
         }
         if let Err(error) = shared.checkpoint().await {
             tracing::warn!(directory = %shared.path.display(), %error, "the checkpoint failed");

@@ -189,6 +189,27 @@ fn a_kill_loses_nothing_and_a_power_cut_nothing_durable() {
     }
 }
 
+#[test]
+fn a_log_that_gets_much_is_synced_ahead_of_the_checkpoint() {
+    for seed in 0..10 {
+        simulate(seed, async |sim| {
+            let host = sim.node("a");
+            let (directory, mut log) = open_log(&host, &config(|_| {})).await;
+            append(&mut log, &["its names are synced with this one"]);
+            directory.checkpoint().await.unwrap();
+            // An eighth of the journal's file, and some more.
+            for _ in 0..10 {
+                append(&mut log, &["x".repeat(1000).as_str()]);
+                log.settled().await.unwrap();
+            }
+            host.sleep(Duration::from_millis(500)).await;
+            sim.crash("a");
+            let left = sim.node("a").disk().read(&log.path().join("00000000000000000000.log")).unwrap();
+            assert!(left.len() > 8 << 10, "{} bytes are left of what was written", left.len());
+        });
+    }
+}
+
 /// A producer whose answers were lost sends all that was on its way again, also to a broker that has started anew.
 #[test]
 fn five_batches_of_a_producer_are_known_after_any_stop() {
