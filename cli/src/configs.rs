@@ -1,11 +1,13 @@
-//! `anabranch configs`: what `kafka-configs` does for topics and brokers.
+//! `anabranch configs`: what `kafka-configs` does for topics, brokers, groups and client metrics.
+
+use std::path::PathBuf;
 
 use anabranch_client::{Admin, ConfigEntry, ConfigResource, ConfigSource};
 use anyhow::{Context, Result, bail};
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::connect::Connection;
+use crate::connect::{Connection, read_properties};
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -19,21 +21,39 @@ pub(crate) struct ConfigsArguments {
     /// Change settings.
     #[arg(long)]
     alter: bool,
-    /// What has the settings: topics, brokers or groups.
-    #[arg(long, value_name = "TYPE", default_value = "topics")]
-    entity_type: String,
-    /// Its name: a topic, the number of a broker, a group.
-    #[arg(long, alias = "topic", alias = "broker", alias = "group", value_name = "NAME")]
+    /// What has the settings.
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "topics")]
+    entity_type: EntityType,
+    /// Its name: a topic, the number of a broker, a group, a subscription to metrics of clients.
+    #[arg(long, value_name = "NAME")]
     entity_name: Option<String>,
+    /// The same as `--entity-type topics --entity-name`.
+    #[arg(long, value_name = "NAME", conflicts_with = "entity_name")]
+    topic: Option<String>,
+    /// The same as `--entity-type brokers --entity-name`.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["entity_name", "topic"])]
+    broker: Option<String>,
+    /// The same as `--entity-type groups --entity-name`.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["entity_name", "topic", "broker"])]
+    group: Option<String>,
+    /// The same as `--entity-type client-metrics --entity-name`.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["entity_name", "topic", "broker", "group"])]
+    client_metrics: Option<String>,
     /// All brokers.
-    #[arg(long, alias = "broker-defaults")]
+    #[arg(long)]
     entity_default: bool,
+    /// The same as `--entity-type brokers --entity-default`.
+    #[arg(long)]
+    broker_defaults: bool,
     /// Also settings that nobody has made.
     #[arg(long)]
     all: bool,
     /// Settings to make: `k1=v1,k2=[a,b]`
     #[arg(long, value_name = "KEY=VALUE,..")]
     add_config: Option<String>,
+    /// A file of settings to make, a `key=value` on each line.
+    #[arg(long, value_name = "FILE", conflicts_with = "add_config")]
+    add_config_file: Option<PathBuf>,
     /// Settings to take back: k1,k2
     #[arg(long, value_name = "KEY,..")]
     delete_config: Option<String>,
@@ -42,10 +62,58 @@ pub(crate) struct ConfigsArguments {
     json: bool,
 }
 
+/// What may have settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EntityType {
+    Topics,
+    Brokers,
+    Groups,
+    ClientMetrics,
+}
+
+/// What the arguments name, in whichever of the two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entity<'a> {
+    kind: EntityType,
+    name: Option<&'a str>,
+    is_default: bool,
+}
+
+impl ConfigsArguments {
+    fn entity(&self) -> Entity<'_> {
+        let short = [
+            (EntityType::Topics, &self.topic),
+            (EntityType::Brokers, &self.broker),
+            (EntityType::Groups, &self.group),
+            (EntityType::ClientMetrics, &self.client_metrics),
+        ];
+        let named = short.into_iter().find_map(|(kind, name)| Some((kind, name.as_deref()?)));
+        match named {
+            Some((kind, name)) => Entity { kind, name: Some(name), is_default: false },
+            None if self.broker_defaults => {
+                Entity { kind: EntityType::Brokers, name: None, is_default: true }
+            }
+            None => Entity {
+                kind: self.entity_type,
+                name: self.entity_name.as_deref(),
+                is_default: self.entity_default,
+            },
+        }
+    }
+
+    fn added(&self) -> Result<Vec<(String, String)>> {
+        match (&self.add_config, &self.add_config_file) {
+            (Some(text), _) => parse_settings(text),
+            (None, Some(path)) => read_properties(path),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+}
+
 pub(crate) fn run(arguments: ConfigsArguments) -> Result<()> {
-    let added = arguments.add_config.as_deref().map(parse_settings).transpose()?.unwrap_or_default();
+    let added = arguments.added()?;
     if arguments.alter && added.is_empty() && arguments.delete_config.is_none() {
-        bail!("--alter needs --add-config or --delete-config");
+        bail!("--alter needs --add-config, --add-config-file or --delete-config");
     }
     arguments.connection.run(async |client| {
         let admin = client.admin();
@@ -53,7 +121,7 @@ pub(crate) fn run(arguments: ConfigsArguments) -> Result<()> {
             return alter(&admin, &arguments, &added).await;
         }
         let mut all = serde_json::Map::new();
-        for resource in resources(&admin, &arguments).await? {
+        for resource in resources(&admin, arguments.entity()).await? {
             let mut entries = admin.describe_configs(&resource).await?;
             entries.retain(|entry| arguments.all || is_dynamic(entry));
             let name = describe_name(&resource);
@@ -72,40 +140,48 @@ pub(crate) fn run(arguments: ConfigsArguments) -> Result<()> {
 
 /// Whether somebody has made the setting while the broker ran.
 fn is_dynamic(entry: &ConfigEntry) -> bool {
-    use ConfigSource::{AllBrokers, Broker, Group, Topic};
-    matches!(entry.source, Topic | Broker | AllBrokers | Group)
+    use ConfigSource::{AllBrokers, Broker, ClientMetrics, Group, Topic};
+    matches!(entry.source, Topic | Broker | AllBrokers | Group | ClientMetrics)
 }
 
-/// What the arguments name; all topics or brokers if they name none.
-async fn resources(admin: &Admin, arguments: &ConfigsArguments) -> Result<Vec<ConfigResource>> {
-    match (arguments.entity_type.as_str(), &arguments.entity_name) {
-        ("topics", None) => {
+/// What the arguments name; all of its kind if they name none.
+async fn resources(admin: &Admin, entity: Entity<'_>) -> Result<Vec<ConfigResource>> {
+    match (entity.kind, entity.name) {
+        (EntityType::Topics, None) => {
             let topics = admin.list_topics().await?;
             Ok(topics.iter().map(|topic| ConfigResource::Topic(topic.name.to_string())).collect())
         }
-        ("brokers", None) if !arguments.entity_default => {
+        (EntityType::Brokers, None) if !entity.is_default => {
             let cluster = admin.describe_cluster().await?;
             let mut all: Vec<_> =
                 cluster.brokers.iter().map(|(broker, _)| ConfigResource::Broker(broker.id)).collect();
             all.push(ConfigResource::AllBrokers);
             Ok(all)
         }
-        _ => Ok(vec![resource(arguments)?]),
+        (EntityType::Groups | EntityType::ClientMetrics, None) => {
+            let mut all = admin.list_config_resources().await?;
+            all.retain(|resource| match resource {
+                ConfigResource::Group(_) => entity.kind == EntityType::Groups,
+                ConfigResource::ClientMetrics(_) => entity.kind == EntityType::ClientMetrics,
+                _ => false,
+            });
+            Ok(all)
+        }
+        _ => Ok(vec![resource(entity)?]),
     }
 }
 
-fn resource(arguments: &ConfigsArguments) -> Result<ConfigResource> {
-    match (arguments.entity_type.as_str(), &arguments.entity_name) {
-        ("topics", Some(name)) => Ok(ConfigResource::Topic(name.clone())),
-        ("groups", Some(name)) => Ok(ConfigResource::Group(name.clone())),
-        ("brokers", Some(name)) => {
-            let id =
-                name.parse().with_context(|| format!("--entity-name: '{name}' is no number of a broker"))?;
+fn resource(entity: Entity<'_>) -> Result<ConfigResource> {
+    match (entity.kind, entity.name) {
+        (EntityType::Brokers, None) if entity.is_default => Ok(ConfigResource::AllBrokers),
+        (_, None) => bail!("--entity-name is missing"),
+        (EntityType::Topics, Some(name)) => Ok(ConfigResource::Topic(name.to_string())),
+        (EntityType::Groups, Some(name)) => Ok(ConfigResource::Group(name.to_string())),
+        (EntityType::ClientMetrics, Some(name)) => Ok(ConfigResource::ClientMetrics(name.to_string())),
+        (EntityType::Brokers, Some(name)) => {
+            let id = name.parse().with_context(|| format!("'{name}' is no number of a broker"))?;
             Ok(ConfigResource::Broker(id))
         }
-        ("brokers", None) if arguments.entity_default => Ok(ConfigResource::AllBrokers),
-        ("topics" | "brokers" | "groups", None) => bail!("--entity-name is missing"),
-        (other, _) => bail!("--entity-type: '{other}' is not one of topics, brokers, groups"),
     }
 }
 
@@ -169,7 +245,7 @@ fn as_json(entry: &ConfigEntry) -> Value {
 }
 
 async fn alter(admin: &Admin, arguments: &ConfigsArguments, added: &[(String, String)]) -> Result<()> {
-    let resource = resource(arguments)?;
+    let resource = resource(arguments.entity())?;
     let deleted = arguments.delete_config.as_deref().unwrap_or_default();
     let deleted = deleted.split(',').map(str::trim).filter(|key| !key.is_empty());
     let mut changes: Vec<(&str, Option<&str>)> =
@@ -205,7 +281,34 @@ fn parse_settings(text: &str) -> Result<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        configs: ConfigsArguments,
+    }
+
+    #[test]
+    fn an_entity_is_named_in_two_ways() {
+        let check = |line: &str, kind: EntityType, name: Option<&str>, is_default: bool| {
+            let words = ["configs", "--describe"].into_iter().chain(line.split_whitespace());
+            let parsed = Command::try_parse_from(words).unwrap();
+            assert_eq!(parsed.configs.entity(), Entity { kind, name, is_default }, "{line}");
+        };
+        check("", EntityType::Topics, None, false);
+        check("--topic t", EntityType::Topics, Some("t"), false);
+        check("--entity-type topics --entity-name t", EntityType::Topics, Some("t"), false);
+        check("--broker 1", EntityType::Brokers, Some("1"), false);
+        check("--broker-defaults", EntityType::Brokers, None, true);
+        check("--entity-type brokers --entity-default", EntityType::Brokers, None, true);
+        check("--group g", EntityType::Groups, Some("g"), false);
+        check("--client-metrics m", EntityType::ClientMetrics, Some("m"), false);
+        check("--entity-type client-metrics", EntityType::ClientMetrics, None, false);
+        assert!(Command::try_parse_from(["configs", "--describe", "--topic", "t", "--broker", "1"]).is_err());
+    }
 
     #[test]
     fn settings_are_split_at_commas_outside_brackets() {
