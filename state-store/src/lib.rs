@@ -17,7 +17,10 @@ mod table;
 
 pub use engine::fjall::{FjallEngine, FjallOptions};
 pub use engine::journal::JournalEngine;
+pub use engine::loading::Loading;
 pub use engine::memory::MemoryEngine;
+pub use engine::runs::MergedRows;
+pub use engine::scratch::ScratchFile;
 pub use engine::segments::is_segment;
 #[cfg(feature = "sled")]
 pub use engine::sled::{SledEngine, SledOptions};

@@ -3,6 +3,7 @@
 //! ```text
 //!   <directory>/.lock    held as long as the engine is open
 //!   <directory>/rows/    the database
+//!   <directory>/loading/ rows on their way into a store (`scratch`)
 //!   <directory>/dropped/ the keyspaces that are being removed: an empty file each, named as its folder
 //!   keyspace:            0x00 -> head ‖ chunk u64     0x01 ‖ key -> row        (see `encoding`)
 //! ```
@@ -20,23 +21,31 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anabranch_host::{DirectoryLock, Disk, OpenOptions};
+use fjall::config::PartitioningPolicy;
 use fjall::{
     AbstractTree, Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, LsmError,
     OwnedWriteBatch, PersistMode, Readable, Slice, Snapshot,
 };
-use smallvec::{SmallVec, smallvec};
+use parking_lot::Mutex;
+use smallvec::smallvec;
 
 use super::encoding::{decode_into, encode_head, encode_row, read_head};
 use super::fjall_files::{self, FIRST_CHUNK, Found, HEAD, Reach, chunk_number};
+use super::fjall_rows::{BulkRows, ROW, row_key};
+use super::loading::Loading;
 use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
+use super::runs::MergedRows;
+use super::scratch::{Scratch, ScratchFile};
 use super::{
     ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
     lock_directory,
 };
 use crate::error::{Error, Result};
-use crate::row::{Checkpoint, Row, RowBuffer};
+use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
 
 const NAME: &str = "fjall";
@@ -44,7 +53,11 @@ const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
 const DROPPED: &str = "dropped";
-const ROW: u8 = 1;
+/// Rows of a bulk load between two looks whether it is to stop.
+const ROWS_PER_LOOK: u32 = 1024;
+
+/// How long a bulk load waits for its turn before it looks whether it is to stop.
+const TURN: Duration = Duration::from_millis(20);
 
 /// How much the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +84,9 @@ struct OpenDatabase {
     options: FjallOptions,
     disk: Disk,
     directory: PathBuf,
+    scratch: Scratch,
+    /// Held by the bulk load that is under way.
+    loads: Arc<Mutex<()>>,
     /// Dropped before the lock: fjall writes until then.
     database: Database,
     _lock: DirectoryLock,
@@ -101,8 +117,10 @@ impl FjallEngine {
         if disk.exists(&dropped).map_err(io)? {
             disk.remove_dir_all(&dropped).map_err(io)?;
         }
+        let scratch = Scratch::open(disk, directory).map_err(io)?;
         let (disk, directory) = (disk.clone(), directory.to_owned());
-        let open = OpenDatabase { options, disk, directory, database, _lock: lock };
+        let open =
+            OpenDatabase { options, disk, directory, scratch, loads: Arc::default(), database, _lock: lock };
         let engine = FjallEngine { open: Arc::new(open) };
         match engine.tables_that_do_not_fit(&found)? {
             Some(detail) => Err(Error::CorruptEngine { directory: engine.open.directory.clone(), detail }),
@@ -147,8 +165,19 @@ impl FjallEngine {
         Ok(None)
     }
 
+    fn sync_journal(&self) -> Result<()> {
+        let synced = self.open.database.persist(PersistMode::SyncAll);
+        synced.map_err(|error| fjall_error(None, "to sync", &self.open.directory, error))
+    }
+
     fn create_options(&self) -> KeyspaceCreateOptions {
-        KeyspaceCreateOptions::default().max_memtable_size(self.open.options.memtable_bytes)
+        // Tables that are loaded go to the last level as they are. As a whole their index and their filter, of megabytes
+        // each, would not be cached, and read for every row.
+        let in_parts = || PartitioningPolicy::new([false, true]);
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(self.open.options.memtable_bytes)
+            .index_block_partitioning_policy(in_parts())
+            .filter_block_partitioning_policy(in_parts())
     }
 
     fn error<'a>(
@@ -171,11 +200,12 @@ impl Engine for FjallEngine {
         check_name(name)?;
         let opened = self.open.database.keyspace(name, || self.create_options());
         let keyspace = opened.map_err(self.error(name, "to open a store"))?;
-        let mut store =
-            FjallStore { name: name.into(), head: None, chunks: 0, engine: self.clone(), keyspace };
+        let (name, written) = (name.into(), Arc::default());
+        let store = FjallStore { name, written, engine: self.clone(), keyspace };
         let head = store.keyspace.get([HEAD]).map_err(store.error("to read a store's head"))?;
-        store.chunks = head.as_deref().and_then(chunk_number).unwrap_or(FIRST_CHUNK - 1);
-        store.head = read_head(name, head.as_deref(), || store.is_empty())?;
+        let chunks = head.as_deref().and_then(chunk_number).unwrap_or(FIRST_CHUNK - 1);
+        let head = read_head(&store.name, head.as_deref(), || store.is_empty())?;
+        *store.written.lock() = Written { head, chunks };
         Ok(Box::new(store))
     }
 
@@ -198,17 +228,24 @@ impl Engine for FjallEngine {
     }
 
     fn sync(&self) -> Result<()> {
-        let synced = self.open.database.persist(PersistMode::SyncAll);
-        synced.map_err(|error| fjall_error(None, "to sync", &self.open.directory, error))
+        self.sync_journal()
     }
 }
 
-struct FjallStore {
-    name: Arc<str>,
+/// What was written last.
+#[derive(Debug, Default)]
+struct Written {
     /// The checkpoint of the head; `None` if no head is written yet.
     head: Option<Option<Checkpoint>>,
     /// The number of the last chunk.
     chunks: u64,
+}
+
+#[derive(Clone)]
+struct FjallStore {
+    name: Arc<str>,
+    /// Shared with the thread that loads rows.
+    written: Arc<Mutex<Written>>,
     /// Dropped before the engine.
     keyspace: Keyspace,
     engine: FjallEngine,
@@ -218,7 +255,7 @@ impl std::fmt::Debug for FjallStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FjallStore")
             .field("name", &self.name)
-            .field("head", &self.head)
+            .field("written", &self.written)
             .finish_non_exhaustive()
     }
 }
@@ -230,6 +267,38 @@ impl FjallStore {
 
     fn batch(&self) -> OwnedWriteBatch {
         self.engine.open.database.batch()
+    }
+
+    /// Writes rows into tables of their own, and then the checkpoint, unless it is told to stop. The store has no rows.
+    fn write_load(
+        &mut self,
+        mut rows: MergedRows,
+        checkpoint: Option<Checkpoint>,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let has_head = self.written.lock().head.is_some();
+        if !has_head {
+            // Rows without a head would be taken for damage.
+            self.write(&mut std::iter::empty(), None)?;
+        }
+        let mut ingestion = self.keyspace.start_ingestion().map_err(self.error("to begin a bulk load"))?;
+        let mut write =
+            |key: Slice, row: Slice| ingestion.write(key, row).map_err(self.error("to write a bulk load"));
+        let mut bulk = BulkRows::default();
+        let mut count = 0_u32;
+        while let Some((key, row)) = rows.next()? {
+            bulk.put(key, row, &mut write)?;
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(ROWS_PER_LOOK) && stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+        bulk.end_bucket(&mut write)?;
+        // The journal is to reach as far as any table, or it would be taken for damaged; what is in memory goes to one first.
+        self.engine.sync_journal()?;
+        ingestion.finish().map_err(self.error("to finish a bulk load"))?;
+        self.write(&mut std::iter::empty(), checkpoint)?;
+        self.engine.sync_journal()
     }
 
     /// The rows of the long keys that begin with `prefix`.
@@ -244,6 +313,10 @@ impl FjallStore {
 impl EngineStore for FjallStore {
     fn engine(&self) -> &'static str {
         NAME
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn key_limit_bytes(&self) -> usize {
@@ -282,6 +355,11 @@ impl EngineStore for FjallStore {
         let mut buffer = Vec::new();
         let mut buckets: BTreeMap<&[u8], Bucket> = BTreeMap::new();
         for (key, row) in rows {
+            buffer.clear();
+            if let Some(row) = row {
+                encode_row(row, &mut buffer);
+            }
+            let row = row.map(|_| &buffer[..]);
             if let Some((prefix, rest)) = long_keys::split(key) {
                 if !buckets.contains_key(prefix) {
                     buckets.insert(prefix, self.bucket(prefix)?);
@@ -292,11 +370,7 @@ impl EngineStore for FjallStore {
                 continue;
             }
             match row {
-                Some(row) => {
-                    buffer.clear();
-                    encode_row(row, &mut buffer);
-                    batch.insert(&self.keyspace, &row_key(key)[..], &buffer[..]);
-                }
+                Some(row) => batch.insert(&self.keyspace, &row_key(key)[..], row),
                 None => batch.remove(&self.keyspace, &row_key(key)[..]),
             }
         }
@@ -306,68 +380,39 @@ impl EngineStore for FjallStore {
                 false => batch.insert(&self.keyspace, &row_key(prefix)[..], long_keys::encode(&bucket)),
             }
         }
-        let head = if checkpoint.is_some() { checkpoint } else { self.head.flatten() };
+        let mut written = self.written.lock();
+        let head = if checkpoint.is_some() { checkpoint } else { written.head.flatten() };
         let mut bytes = encode_head(head).to_vec();
-        bytes.extend_from_slice(&(self.chunks + 1).to_be_bytes());
+        bytes.extend_from_slice(&(written.chunks + 1).to_be_bytes());
         batch.insert(&self.keyspace, [HEAD], bytes);
         batch.commit().map_err(self.error("to write a chunk"))?;
-        self.head = Some(head);
-        self.chunks += 1;
+        *written = Written { head: Some(head), chunks: written.chunks + 1 };
         Ok(())
     }
 
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        if self.head.is_none() {
-            // Rows without a head would be taken for damage.
-            self.write(&mut std::iter::empty(), None)?;
-        }
-        let mut ingestion = self.keyspace.start_ingestion().map_err(self.error("to begin a bulk load"))?;
-        let mut before: Option<Slice> = None;
-        let mut buffer = Vec::new();
-        let mut rows = rows.peekable();
-        while let Some((key, row)) = rows.next() {
-            let whole = key;
-            let key = Slice::from(&row_key(shortened(whole))[..]);
-            if before.replace(key.clone()).is_some_and(|before| before >= key) {
-                return Err(Error::Misuse("rows were ingested out of order"));
-            }
-            if let Some((prefix, rest)) = long_keys::split(whole) {
-                let mut bucket = self.bucket(prefix)?;
-                change(&mut bucket, rest, row);
-                let mut last = rest;
-                while let Some((key, row)) = rows.next_if(|(key, _)| shortened(key) == prefix) {
-                    let rest = &key[PREFIX_BYTES..];
-                    if std::mem::replace(&mut last, rest) >= rest {
-                        return Err(Error::Misuse("rows were ingested out of order"));
-                    }
-                    change(&mut bucket, rest, row);
+    fn load(&mut self, rows: MergedRows, checkpoint: Option<Checkpoint>) -> Result<Loading> {
+        let mut store = self.clone();
+        Loading::beside(NAME, move |stop| {
+            // One after the other: each reads all of its runs at once.
+            let loads = Arc::clone(&store.engine.open.loads);
+            let _only = loop {
+                match loads.try_lock_for(TURN) {
+                    Some(turn) => break turn,
+                    None if stop.load(Ordering::Relaxed) => return Ok(()),
+                    None => {}
                 }
-                let written = match bucket.is_empty() {
-                    true => ingestion.write_tombstone(key),
-                    false => ingestion.write(key, long_keys::encode(&bucket)),
-                };
-                written.map_err(self.error("to write a bulk load"))?;
-                continue;
-            }
-            let written = match row {
-                Some(row) => {
-                    buffer.clear();
-                    encode_row(row, &mut buffer);
-                    ingestion.write(key, &buffer[..])
-                }
-                None => ingestion.write_tombstone(key),
             };
-            written.map_err(self.error("to write a bulk load"))?;
-        }
-        // The journal is to reach as far as any table, or it would be taken for damaged; what is in memory goes to one first.
-        self.engine.sync()?;
-        ingestion.finish().map_err(self.error("to finish a bulk load"))?;
-        self.write(&mut std::iter::empty(), None)?;
-        self.engine.sync()
+            store.write_load(rows, checkpoint, stop)
+        })
+    }
+
+    fn scratch_file(&self) -> Result<Option<ScratchFile>> {
+        let file = self.engine.open.scratch.file().map(Some);
+        file.map_err(|error| engine_error(NAME, "to make a file for rows that are put aside")(error.into()))
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        Ok(self.head.flatten())
+        Ok(self.written.lock().head.flatten())
     }
 }
 
@@ -469,24 +514,12 @@ impl FjallScan {
     }
 }
 
-/// Puts a row into a bucket, or takes it out.
-fn change(bucket: &mut Bucket, rest: &[u8], row: Option<Row<'_>>) {
+/// Puts an encoded row into a bucket, or takes it out.
+fn change(bucket: &mut Bucket, rest: &[u8], row: Option<&[u8]>) {
     match row {
-        Some(row) => {
-            let mut bytes = Vec::new();
-            encode_row(row, &mut bytes);
-            bucket.insert(rest.to_vec(), bytes);
-        }
+        Some(row) => drop(bucket.insert(rest.to_vec(), row.to_vec())),
         None => drop(bucket.remove(rest)),
     }
-}
-
-/// The key of a row as fjall has it, on the stack if it is short.
-fn row_key(key: &[u8]) -> SmallVec<[u8; 64]> {
-    let mut bytes = SmallVec::with_capacity(1 + key.len());
-    bytes.push(ROW);
-    bytes.extend_from_slice(key);
-    bytes
 }
 
 /// fjall's errors by what the caller must do: those of a store, or of the whole database. What cannot be told apart from

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   <directory>/.lock      held as long as the engine is open
+//!   <directory>/loading/   rows on their way into a store (`scratch`)
 //!   <directory>/journal    frames:  length of the payload u32 | checksum of the payload u64 | payload
 //!   payload                0 or 1: a store is written or dropped | its name | and if it is written:
 //!                          0 or 1: a checkpoint follows | offset i64 | wall clock i64 | rows
@@ -24,9 +25,10 @@ use anabranch_host::{DirectoryLock, Disk, File, OpenOptions};
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, encode_row};
+use super::scratch::{Scratch, ScratchFile};
 use super::{
     ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
-    ingest_as_chunk, lock_directory,
+    lock_directory,
 };
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
@@ -49,6 +51,7 @@ pub struct JournalEngine {
 struct OpenJournal {
     file: File,
     state: Mutex<State>,
+    scratch: Scratch,
     _lock: DirectoryLock,
 }
 
@@ -100,7 +103,8 @@ impl JournalEngine {
             detail: format!("the frame at {} does not match its checksum", state.end),
         })?;
         file.set_len(state.end).map_err(failed)?;
-        let open = OpenJournal { file, state: Mutex::new(state), _lock: lock };
+        let scratch = Scratch::open(disk, directory).map_err(failed)?;
+        let open = OpenJournal { file, state: Mutex::new(state), scratch, _lock: lock };
         Ok(JournalEngine { open: Arc::new(open) })
     }
 
@@ -257,6 +261,10 @@ impl EngineStore for JournalStore {
         NAME
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn key_limit_bytes(&self) -> usize {
         KEY_LIMIT_BYTES
     }
@@ -298,8 +306,9 @@ impl EngineStore for JournalStore {
         self.engine.append(&payload)
     }
 
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        ingest_as_chunk(self, rows)
+    fn scratch_file(&self) -> Result<Option<ScratchFile>> {
+        let file = self.engine.open.scratch.file().map(Some);
+        file.map_err(|error| failed("to make a file for rows that are put aside", error))
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::encoding::{decode_into, decode_row, encode_row};
-use super::{
-    ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, ingest_as_chunk,
-};
+use super::scratch::ScratchFile;
+use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -142,6 +141,10 @@ impl EngineStore for MemoryStore {
         NAME
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn key_limit_bytes(&self) -> usize {
         KEY_LIMIT_BYTES
     }
@@ -175,8 +178,8 @@ impl EngineStore for MemoryStore {
         Ok(())
     }
 
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        ingest_as_chunk(self, rows)
+    fn scratch_file(&self) -> Result<Option<ScratchFile>> {
+        Ok(None)
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -5,15 +5,22 @@
 //! that the run reflects. So whatever a crash takes away, the changelog after [`checkpoint`](EngineStore::checkpoint)
 //! brings back: nothing need be synced, and a crash wipes nothing.
 //!
-//! Reading order: the traits here, [`encoding`], the engines [`memory`], [`fjall`] with its `fjall_files` and `long_keys`, [`journal`] (in a
+//! A store that is restored from nothing is written once, in the order of its keys: what comes is sorted in [`runs`], which
+//! lie in a [`scratch`] file when memory is short, and [`loading`] writes them beside all else.
+//!
+//! Reading order: the traits here, [`encoding`], [`runs`], [`scratch`], [`loading`], the engines [`memory`], [`fjall`] with its `fjall_files`, `fjall_rows` and `long_keys`, [`journal`] (in a
 //! simulation) and `sled` (a feature), [`segments`] (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
 mod fjall_files;
+mod fjall_rows;
 pub(crate) mod journal;
+pub(crate) mod loading;
 mod long_keys;
 pub(crate) mod memory;
+pub(crate) mod runs;
+pub(crate) mod scratch;
 pub(crate) mod segments;
 #[cfg(feature = "sled")]
 pub(crate) mod sled;
@@ -27,6 +34,9 @@ use anabranch_host::{DirectoryLock, Disk};
 
 use self::fjall::{FjallEngine, FjallOptions};
 use self::journal::JournalEngine;
+use self::loading::Loading;
+use self::runs::MergedRows;
+use self::scratch::ScratchFile;
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -74,18 +84,6 @@ fn engine_error(
     move |source| Error::Engine { engine, action, source }
 }
 
-/// Ingests rows as one chunk: for an engine that has nothing faster.
-fn ingest_as_chunk(store: &mut dyn EngineStore, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-    let mut before: Option<Vec<u8>> = None;
-    let mut ascends = true;
-    let mut checked = rows.inspect(|(key, _)| {
-        ascends &= before.as_deref().is_none_or(|before| before < *key);
-        before = Some(key.to_vec());
-    });
-    store.write(&mut checked, None)?;
-    if ascends { Ok(()) } else { Err(Error::Misuse("rows were ingested out of order")) }
-}
-
 /// Stores by name. One an instance; the names say task and store.
 pub trait Engine: Debug + Send + Sync {
     /// Opens a store, made if it is not there. At most one table may have it open.
@@ -121,6 +119,9 @@ pub trait EngineStore: Debug + Send {
     /// The engine's name.
     fn engine(&self) -> &'static str;
 
+    /// The store's name.
+    fn name(&self) -> &str;
+
     /// The longest key it can hold.
     fn key_limit_bytes(&self) -> usize;
 
@@ -139,8 +140,14 @@ pub trait EngineStore: Debug + Send {
     /// Writes a chunk and, if it is the last one of a run, what the run reflects; all of it or nothing.
     fn write(&mut self, rows: &mut ChunkRows<'_, '_>, checkpoint: Option<Checkpoint>) -> Result<()>;
 
-    /// Writes many rows in strictly ascending order of their keys, faster than in chunks. The checkpoint stays as it is.
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()>;
+    /// Begins to write rows into the store, which has none, and then the checkpoint. Nobody may write to it until they are
+    /// in.
+    fn load(&mut self, rows: MergedRows, checkpoint: Option<Checkpoint>) -> Result<Loading> {
+        Ok(Loading::in_chunks(rows, checkpoint))
+    }
+
+    /// A file for rows that are put aside, if the engine has a place for one.
+    fn scratch_file(&self) -> Result<Option<ScratchFile>>;
 
     /// What the last finished run reflects.
     fn checkpoint(&self) -> Result<Option<Checkpoint>>;
@@ -166,5 +173,7 @@ pub trait EngineScan: Send {
 
 #[cfg(test)]
 mod damage_tests;
+#[cfg(test)]
+mod load_tests;
 #[cfg(test)]
 mod tests;

@@ -117,19 +117,6 @@ impl SegmentStores {
 
     /// Writes those rows of a chunk that belong to segments, and gives back the others.
     pub(crate) fn write<'r>(&mut self, rows: &mut ChunkRows<'_, 'r>) -> Result<Part<'r>> {
-        self.write_parts(rows, |store, part| store.write(part, None))
-    }
-
-    /// The same with many rows in the order of their keys.
-    pub(crate) fn ingest<'r>(&mut self, rows: &mut ChunkRows<'_, 'r>) -> Result<Part<'r>> {
-        self.write_parts(rows, |store, part| store.ingest(part))
-    }
-
-    fn write_parts<'r>(
-        &mut self,
-        rows: &mut ChunkRows<'_, 'r>,
-        write: impl Fn(&mut dyn EngineStore, &mut ChunkRows<'_, 'r>) -> Result<()>,
-    ) -> Result<Part<'r>> {
         let mut parts: BTreeMap<u64, Part<'r>> = BTreeMap::new();
         let mut others = Vec::new();
         for (key, row) in rows {
@@ -143,8 +130,7 @@ impl SegmentStores {
             if !self.segments.contains_key(&segment) && part.iter().all(|(_, row)| row.is_none()) {
                 continue;
             }
-            let store = self.make(segment)?;
-            write(store, &mut part.into_iter())?;
+            self.make(segment)?.write(&mut part.into_iter(), None)?;
         }
         Ok(others)
     }

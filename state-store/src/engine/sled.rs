@@ -4,6 +4,7 @@
 //!   <directory>/.lock     held as long as the engine is open
 //!   <directory>/version   the version of what follows
 //!   <directory>/rows/     the database
+//!   <directory>/loading/  rows on their way into a store (`scratch`)
 //!   tree:                 0x00 -> head     0x01 ‖ key -> row        (see `encoding`)
 //! ```
 //!
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use sled::{Batch, Db, Error as SledError, IVec, Tree};
 
 use super::encoding::{decode_into, encode_head, encode_row, read_head};
+use super::scratch::{Scratch, ScratchFile};
 use super::{
     ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, KEY_LIMIT_BYTES, check_name, engine_error,
     lock_directory,
@@ -47,8 +49,6 @@ const ROW: u8 = 1;
 const LOCKED: &str = "could not acquire lock";
 const LOCK_TRIES: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
-/// A bulk load is written in batches of about this size.
-const BULK_BYTES: usize = 1 << 20;
 
 /// How much the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub struct SledEngine {
 
 struct OpenDatabase {
     directory: PathBuf,
+    scratch: Scratch,
     /// Dropped before the lock: sled writes until then.
     database: Db,
     _lock: DirectoryLock,
@@ -119,7 +120,8 @@ impl SledEngine {
         }
         let database = open_database(&path, options)
             .map_err(|error| sled_error(None, "to open the database", directory, error))?;
-        let open = OpenDatabase { directory: directory.to_owned(), database, _lock: lock };
+        let (directory, scratch) = (directory.to_owned(), Scratch::open(disk, directory).map_err(io)?);
+        let open = OpenDatabase { directory, scratch, database, _lock: lock };
         Ok(SledEngine { open: Arc::new(open) })
     }
 
@@ -238,6 +240,10 @@ impl EngineStore for SledStore {
         NAME
     }
 
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn key_limit_bytes(&self) -> usize {
         KEY_LIMIT_BYTES
     }
@@ -284,26 +290,9 @@ impl EngineStore for SledStore {
         Ok(())
     }
 
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        let mut before: Option<Vec<u8>> = None;
-        let mut chunk = Vec::new();
-        loop {
-            let mut bytes = 0;
-            while bytes < BULK_BYTES
-                && let Some((key, row)) = rows.next()
-            {
-                if before.as_deref().is_some_and(|before| before >= key) {
-                    return Err(Error::Misuse("rows were ingested out of order"));
-                }
-                before = Some(key.to_vec());
-                bytes += key.len() + row.map_or(0, |row| row.value.len() + row.headers.len());
-                chunk.push((key, row));
-            }
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            self.write(&mut chunk.drain(..), None)?;
-        }
+    fn scratch_file(&self) -> Result<Option<ScratchFile>> {
+        let file = self.engine.open.scratch.file().map(Some);
+        file.map_err(|error| engine_error(NAME, "to make a file for rows that are put aside")(error.into()))
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>> {

@@ -12,6 +12,7 @@ use super::fjall::{FjallEngine, FjallOptions};
 use super::journal::JournalEngine;
 use super::long_keys::PREFIX_BYTES;
 use super::memory::MemoryEngine;
+use super::runs::Runs;
 #[cfg(feature = "sled")]
 use super::sled::{SledEngine, SledOptions};
 use super::*;
@@ -19,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::random::Random;
 use crate::{Context, KeyValueTable, TableOptions};
 
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 pub(super) fn write(
     store: &mut dyn EngineStore,
@@ -30,7 +31,11 @@ pub(super) fn write(
     store.write(&mut { rows }, checkpoint)
 }
 
-fn read(snapshot: &dyn EngineSnapshot, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn read(
+    snapshot: &dyn EngineSnapshot,
+    range: &KeyRange<'_>,
+    order: Order,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut scan = snapshot.scan(range, order).expect("sound");
     let (mut key, mut row, mut all) = (Vec::new(), RowBuffer::default(), Vec::new());
     while scan.next(&mut key, &mut row).expect("sound") {
@@ -40,7 +45,7 @@ fn read(snapshot: &dyn EngineSnapshot, range: &KeyRange<'_>, order: Order) -> Ve
     all
 }
 
-fn model_range(model: &Model, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub(super) fn model_range(model: &Model, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all: Vec<_> = model.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
     if order == Order::Reverse {
         all.reverse();
@@ -67,13 +72,7 @@ fn keeps_the_contract(mut engine: Box<dyn Engine>, reopen: impl Fn(Box<dyn Engin
             }
             let rows: Vec<_> = rows.into_iter().collect();
             match random.below(16) {
-                0 => {
-                    let rows = rows.iter();
-                    let mut rows =
-                        rows.map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
-                    store.ingest(&mut rows).expect("sound");
-                }
-                1..6 => {
+                0..6 => {
                     checkpoint = Some(Checkpoint { offset: round * 20 + step, wall_clock_ms: -round });
                     write(&mut *store, &rows, checkpoint).expect("sound");
                 }
@@ -177,20 +176,12 @@ fn long_keys_are_in_order(engine: &dyn Engine) {
         key.extend(random.bytes(2));
         key
     };
-    for step in 0..9 {
+    for step in 0..6 {
         let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
             (0..6).map(|_| (long_key(random), (random.below(3) > 0).then(|| random.bytes(9)))).collect();
         let rows: Vec<_> = rows.into_iter().collect();
         let before = (store.snapshot().expect("sound"), model.clone());
-        match step % 3 {
-            0 => {
-                let rows = rows.iter();
-                let mut rows =
-                    rows.map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
-                store.ingest(&mut rows).expect("in order");
-            }
-            _ => write(&mut *store, &rows, None).expect("sound"),
-        }
+        write(&mut *store, &rows, None).expect("sound");
         for (key, value) in rows {
             match value {
                 Some(value) => model.insert(key, value),
@@ -218,9 +209,6 @@ fn long_keys_are_in_order(engine: &dyn Engine) {
             assert_eq!(found.then_some(&row.value), model.get(key));
         }
     }
-    let alike = [vec![9; PREFIX_BYTES + 1], vec![9; PREFIX_BYTES]];
-    let mut falling = alike.iter().map(|key| (&key[..], Some(Row::new(b"v", 3))));
-    assert_eq!(store.ingest(&mut falling).expect_err("out of order").kind(), ErrorKind::Misuse);
 }
 
 /// Stores of one engine that are written in turn come back, and one that is dropped does not.
@@ -313,10 +301,10 @@ pub(super) fn open_fjall(host: &Host, directory: &Path) -> Result<FjallEngine> {
 }
 
 /// Opens an engine on disk.
-type Open = fn(&Host, &Path) -> Result<Box<dyn Engine>>;
+pub(super) type Open = fn(&Host, &Path) -> Result<Box<dyn Engine>>;
 
 /// Those that there are.
-const ON_DISK: &[(&str, Open)] = &[
+pub(super) const ON_DISK: &[(&str, Open)] = &[
     ("fjall", |host, directory| Ok(Box::new(open_fjall(host, directory)?))),
     #[cfg(feature = "sled")]
     ("sled", |host, directory| {
@@ -413,10 +401,12 @@ fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::resul
     {
         let engine = open_fjall(host, directory.path()).expect("new");
         let mut store = engine.open_store("s").expect("sound");
-        let loaded = rows[..3000]
-            .iter()
-            .map(|(key, value)| (&key[..], value.as_deref().map(|value| Row::new(value, 3))));
-        store.ingest(&mut { loaded }).expect("sound");
+        let mut runs = Runs::new("s", "fjall");
+        for (key, value) in &rows[..3000] {
+            let row = value.as_deref().map(|value| Row::new(value, 3));
+            runs.push(key, row, || Ok(None)).expect("in memory");
+        }
+        store.load(runs.merge(), None).and_then(|mut loading| loading.wait(&mut *store)).expect("sound");
         for rows in rows[3000..].chunks(100) {
             write(&mut *store, rows, Some(Checkpoint { offset: 1, wall_clock_ms: 1 })).expect("sound");
         }

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::bulk::{Bulk, hidden};
 use super::{KeyValueTable, check_size};
 use crate::engine::segments::SegmentStores;
 use crate::engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
@@ -20,27 +21,25 @@ use crate::table::frozen::committed_row;
 use crate::table::ordered::{KeyRange, Order};
 use crate::table::timed::TimedKeys;
 
-/// From so many rows on, a bulk load is faster than chunks.
-const BULK_ROWS: usize = if cfg!(test) { 50 } else { 20_000 };
-const CHUNK_BYTES: usize = 1 << 20;
-
 /// An engine's store and what the table knows of it.
 #[derive(Debug)]
 pub(super) struct Behind {
-    store: Box<dyn EngineStore>,
+    pub(super) store: Box<dyn EngineStore>,
     /// If keys have a time: the stores of their segments. `store` has what has none.
     segments: Option<SegmentStores>,
     /// Whether every row of `store` is in memory too.
-    complete: bool,
+    pub(super) complete: bool,
     /// Rows of epochs up to this one are in the engine.
-    stored: u64,
+    pub(super) stored: u64,
     /// What the engine reflects.
-    stored_checkpoint: Option<Checkpoint>,
+    pub(super) stored_checkpoint: Option<Checkpoint>,
     /// What the committed rows reflect.
-    checkpoint: Option<Checkpoint>,
+    pub(super) checkpoint: Option<Checkpoint>,
     /// Slots of committed rows to be written, some of them more than once.
-    dirty: Vec<u32>,
+    pub(super) dirty: Vec<u32>,
     run: Option<Run>,
+    /// It is restored from nothing: nothing is written behind.
+    pub(super) bulk: Option<Bulk>,
     /// The slot that the eviction looks at next.
     hand: u32,
     /// The epoch that was stored when the eviction last found nothing more: until another one is, it looks no further.
@@ -69,6 +68,7 @@ impl Behind {
             checkpoint,
             dirty: Vec::new(),
             run: None,
+            bulk: None,
             hand: 0,
             exhausted: None,
         })
@@ -126,14 +126,10 @@ impl Behind {
         }
     }
 
-    fn ingest(&mut self, rows: &mut ChunkRows<'_, '_>) -> Result<()> {
-        match &mut self.segments {
-            None => self.store.ingest(rows),
-            Some(segments) => {
-                let others = segments.ingest(rows)?;
-                self.store.write(&mut others.into_iter(), None)
-            }
-        }
+    /// Whether nothing was ever written of it, and it is one store.
+    pub(super) fn is_new(&self) -> Result<bool> {
+        let is_new = self.segments.is_none() && self.stored_checkpoint.is_none() && self.run.is_none();
+        Ok(is_new && self.store.is_empty()?)
     }
 
     pub(super) fn stored(&self) -> u64 {
@@ -141,11 +137,14 @@ impl Behind {
     }
 
     pub(super) fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>> {
-        self.store.snapshot()
+        match self.hides_rows() {
+            true => Err(hidden()),
+            false => self.store.snapshot(),
+        }
     }
 
     pub(super) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Result<Box<dyn EngineScan>> {
-        self.store.snapshot()?.scan(range, order)
+        self.snapshot()?.scan(range, order)
     }
 
     pub(super) fn check_key(&self, key: &[u8]) -> Result<()> {
@@ -207,7 +206,7 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be written; the same chunk is written again then.
     pub fn write_behind(&mut self, chunk_bytes: usize) -> Result<bool> {
-        if !self.has_unstored() {
+        if self.is_bulk()? || !self.has_unstored() {
             return Ok(false);
         }
         let Some(mut behind) = self.behind.take() else { return Ok(false) };
@@ -223,22 +222,6 @@ impl KeyValueTable {
         Ok(!finished || self.has_unstored())
     }
 
-    /// Writes everything that is committed, many rows at once: for whoever restores.
-    ///
-    /// # Errors
-    /// If the engine cannot be written.
-    pub fn write_behind_all(&mut self) -> Result<()> {
-        let Some(mut behind) = self.behind.take() else { return Ok(()) };
-        if self.committed > behind.stored || behind.run.is_some() {
-            behind.begin_run(self.committed);
-        }
-        let loaded = self.bulk_load(&mut behind);
-        self.behind = Some(behind);
-        loaded?;
-        while self.write_behind(CHUNK_BYTES)? {}
-        Ok(())
-    }
-
     /// Applies a changelog record straight to the committed rows, nothing to be undone, forwarded or logged.
     ///
     /// # Errors
@@ -246,6 +229,9 @@ impl KeyValueTable {
     pub fn restore(&mut self, key: &[u8], row: Option<Row<'_>>) -> Result<()> {
         if self.has_uncommitted() || self.sealed.is_some() {
             return Err(Error::Misuse("rows were restored while others are uncommitted"));
+        }
+        if self.restore_into_runs(key, row)? {
+            return Ok(());
         }
         if let Some(row) = row {
             check_size(key, row)?;
@@ -270,7 +256,8 @@ impl KeyValueTable {
             return Ok(());
         };
         // Restored rows belong to a committed epoch that no run has.
-        if self.committed <= behind.run.as_ref().map_or(behind.stored, |run| run.cut) {
+        let loaded = behind.bulk.as_ref().and_then(Bulk::cut).unwrap_or(behind.stored);
+        if self.committed <= behind.run.as_ref().map_or(loaded, |run| run.cut) {
             self.committed = self.epoch;
             self.epoch += 1;
         }
@@ -298,7 +285,19 @@ impl KeyValueTable {
     /// Evicts rows that the engine has too, those not used for long first, until at most `bytes` are resident. Rows that
     /// are not yet stored stay: write them behind first. Where rows are read by group, a read brings back whole segments,
     /// so whole segments go, and the newest one stays.
-    pub fn evict(&mut self, bytes: usize) {
+    ///
+    /// # Errors
+    /// If rows that are being restored have to be put aside, and the disk fails.
+    pub fn evict(&mut self, bytes: usize) -> Result<()> {
+        match self.behind.as_mut().and_then(|behind| behind.bulk.as_mut()) {
+            Some(Bulk::Resident) if self.rows.bytes() > bytes => return self.move_into_runs(bytes),
+            Some(Bulk::Runs(runs)) => runs.set_limit(bytes),
+            _ => self.evict_rows(bytes),
+        }
+        Ok(())
+    }
+
+    fn evict_rows(&mut self, bytes: usize) {
         let has_groups = self.rows.has_groups();
         let Some(behind) = &mut self.behind else { return };
         if self.rows.bytes() <= bytes || behind.exhausted == Some(behind.stored) {
@@ -408,6 +407,9 @@ impl KeyValueTable {
         if key.len() > behind.store.key_limit_bytes() {
             return Ok(None);
         }
+        if behind.hides_rows() {
+            return Err(hidden());
+        }
         let found = behind.get(key, &mut self.scratch)?;
         // Absence is kept too: who asks for a key mostly writes it next.
         let slot = self.rows.insert(hash, key)?;
@@ -443,20 +445,6 @@ impl KeyValueTable {
             behind.run = Some(run);
         }
         written.map(|()| last)
-    }
-
-    /// Loads the rest of the run into the engine if it is worth it; the last chunk is left to be written.
-    fn bulk_load(&mut self, behind: &mut Behind) -> Result<()> {
-        let rest = behind.run.as_ref().map_or(&[][..], |run| &run.slots[run.written..]);
-        if rest.len() < BULK_ROWS {
-            return Ok(());
-        }
-        let mut rest = rest.to_vec();
-        self.write_sorted(&mut rest, |rows| behind.ingest(rows))?;
-        if let Some(run) = &mut behind.run {
-            run.written = run.slots.len();
-        }
-        Ok(())
     }
 
     /// Hands the committed rows of `slots` to `write`, in the order of their keys. Slots that a dropped segment has left

@@ -16,7 +16,8 @@
 //!
 //! Behind the table there may be an engine on disk. Committed rows are written behind, when the owner finds time
 //! ([`write_behind`]); rows that the engine has may be evicted from memory, from then on the table is not *complete* and
-//! asks the engine for what it does not know.
+//! asks the engine for what it does not know. A store that is restored from nothing is written at once when all is there
+//! (`bulk`).
 //!
 //! Who calls: the task that owns the store. The table calls nobody but its engine; what is to be forwarded or logged is
 //! handed out to the caller.
@@ -24,6 +25,7 @@
 //! [`write_behind`]: KeyValueTable::write_behind
 
 mod behind;
+mod bulk;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ mod view;
 use std::sync::Arc;
 
 use self::behind::Behind;
+use self::bulk::Bulk;
 pub use self::view::FrozenView;
 use crate::engine::{Engine, EngineScan, EngineStore};
 use crate::error::{Error, Result};
@@ -319,10 +322,11 @@ impl KeyValueTable {
         self.pending.len()
     }
 
-    /// Bytes of the rows in memory and their indices.
+    /// Bytes of the rows in memory and their indices, and of those on their way into the engine.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
-        self.rows.bytes()
+        let bulk = self.behind.as_ref().and_then(|behind| behind.bulk.as_ref());
+        self.rows.bytes() + bulk.map_or(0, Bulk::bytes)
     }
 
     /// Keys in memory, those of rows deleted but not yet forgotten among them.

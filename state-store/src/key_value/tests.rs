@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::engine::Engine;
 use crate::engine::fjall::{FjallEngine, FjallOptions};
+use crate::engine::journal::JournalEngine;
 use crate::engine::memory::MemoryEngine;
 use crate::random::Random;
 
@@ -17,6 +18,7 @@ type ModelMap = BTreeMap<Vec<u8>, ModelRow>;
 enum Disk {
     None,
     Memory(MemoryEngine),
+    Journal(tempfile::TempDir, anabranch_host::Host),
     Fjall(tempfile::TempDir, anabranch_host::Host),
 }
 
@@ -27,6 +29,8 @@ impl Disk {
         let store = match self {
             Disk::None => return KeyValueTable::in_memory(options),
             Disk::Memory(engine) => engine.open_store(STORE),
+            Disk::Journal(directory, host) => JournalEngine::open(&host.disk(), directory.path())
+                .and_then(|engine| engine.open_store(STORE)),
             Disk::Fjall(directory, host) => {
                 let engine = FjallEngine::open(&host.disk(), directory.path(), FjallOptions::default());
                 engine.and_then(|engine| engine.open_store(STORE))
@@ -113,25 +117,53 @@ impl Model {
         Checkpoint { offset: self.committed_log as i64 - 1, wall_clock_ms: 7 }
     }
 
-    /// Replays the changelog over what a crash left.
-    fn restore(&self, table: &mut KeyValueTable, random: &mut Random) {
-        let stored = table.stored_checkpoint().map_or(-1, |checkpoint| checkpoint.offset);
-        let start = (stored + 1) as usize;
-        assert!(start <= self.committed_log, "the store is ahead of the changelog");
-        for (at, (key, new)) in self.changelog[..self.committed_log].iter().enumerate().skip(start) {
-            table.restore(key, new.as_ref().map(row)).expect("nothing uncommitted");
-            if random.below(50) == 0 {
-                table.restored_to(Checkpoint { offset: at as i64, wall_clock_ms: 8 });
+    /// Replays the changelog over what a crash left; more crashes begin it again. After a part of it the store is whole, as
+    /// that of a standby is, and the rest follows.
+    fn restore(&self, disk: &Disk, random: &mut Random) -> KeyValueTable {
+        let options = TableOptions { cached: self.cached, ..TableOptions::default() };
+        'again: loop {
+            let mut table = disk.open(options);
+            let stored = table.stored_checkpoint().map_or(-1, |checkpoint| checkpoint.offset);
+            let start = (stored + 1) as usize;
+            assert!(start <= self.committed_log, "the store is ahead of the changelog");
+            if start == 0 && random.below(4) > 0 {
+                table.begin_restore().expect("the disk is sound");
             }
-            match random.below(50) {
-                0 => table.write_behind_all().expect("the disk is sound"),
-                1 => table.evict(random.below(100_000)),
-                2..5 => _ = table.write_behind(random.below(4000)).expect("the disk is sound"),
-                _ => (),
+            let goal = start + random.below(self.committed_log - start + 1);
+            for (at, (key, new)) in self.changelog[..self.committed_log].iter().enumerate().skip(start) {
+                if at >= goal && random.below(3) == 0 {
+                    table.end_restore().expect("the disk is sound");
+                }
+                table.restore(key, new.as_ref().map(row)).expect("nothing uncommitted");
+                if random.below(50) == 0 {
+                    table.restored_to(Checkpoint { offset: at as i64, wall_clock_ms: 8 });
+                }
+                match random.below(50) {
+                    0 => store_all(&mut table),
+                    1 => table.evict(random.below(100_000)).expect("the disk is sound"),
+                    2..5 => _ = table.write_behind(random.below(4000)).expect("the disk is sound"),
+                    5 if table.hides_rows() => {
+                        assert_eq!(table.all().expect_err("not yet").kind(), crate::ErrorKind::Misuse);
+                    }
+                    _ => (),
+                }
+                if random.below(1000) == 0 {
+                    drop(table);
+                    disk.crash(random);
+                    continue 'again;
+                }
             }
+            table.restored_to(self.checkpoint());
+            while !table.end_restore().expect("the disk is sound") {
+                std::thread::yield_now();
+            }
+            return table;
         }
-        table.restored_to(self.checkpoint());
     }
+}
+
+fn store_all(table: &mut KeyValueTable) {
+    while table.write_behind(10_000).expect("the disk is sound") {}
 }
 
 fn check_flush(table: &mut KeyValueTable, model: &mut Model) {
@@ -279,9 +311,9 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
                 assert_eq!(scanned, expected[..expected.len().min(stop_at + 1)]);
             }
             36..39 => _ = table.write_behind(random.below(3000)).expect("the disk is sound"),
-            39 if random.below(8) == 0 => table.write_behind_all().expect("the disk is sound"),
-            40 if random.below(2) == 0 => table.evict(random.below(200_000)),
-            41 if random.below(4) == 0 => table.evict(0),
+            39 if random.below(8) == 0 => store_all(&mut table),
+            40 if random.below(2) == 0 => table.evict(random.below(200_000)).expect("the disk is sound"),
+            41 if random.below(4) == 0 => table.evict(0).expect("the disk is sound"),
             42 => views.push((table.freeze().expect("the disk is sound"), model.committed.clone())),
             43 if !views.is_empty() => {
                 let (view, model) = &views[random.below(views.len())];
@@ -301,8 +333,7 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
                 in_flight = None;
                 model.abort();
                 disk.crash(random);
-                table = disk.open(options);
-                model.restore(&mut table, random);
+                table = model.restore(disk, random);
             }
             _ => (),
         }
@@ -347,9 +378,83 @@ fn a_table_over_memory_that_crashes_agrees_with_the_model() {
 }
 
 #[test]
+fn a_table_over_a_journal_agrees_with_the_model() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    agrees_with_the_model(12, 1500, || {
+        Disk::Journal(tempfile::tempdir().expect("a directory"), host.clone())
+    });
+}
+
+#[test]
 fn a_table_over_fjall_agrees_with_the_model() {
     let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
     agrees_with_the_model(6, 1500, || Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()));
+}
+
+/// What fits stays in memory and can be read at once; what does not can be read when it is in the engine. Nothing is written
+/// before, so a process that ends on the way leaves a new store; one that closes the store leaves what was in memory.
+#[test]
+fn a_store_that_is_restored_from_nothing_is_written_once() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    let disks: [&dyn Fn() -> Disk; 3] = [
+        &|| Disk::Memory(MemoryEngine::new()),
+        &|| Disk::Journal(tempfile::tempdir().expect("a directory"), host.clone()),
+        &|| Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()),
+    ];
+    let checkpoint = Checkpoint { offset: 4999, wall_clock_ms: 1 };
+    for disk in disks {
+        for (fits, ends, closes) in [
+            (true, true, true),
+            (true, false, true),
+            (true, false, false),
+            (false, true, true),
+            (false, false, true),
+        ] {
+            let (disk, what) = (disk(), format!("{fits} {ends} {closes}"));
+            let budget = if fits { 1 << 20 } else { 20_000 };
+            let mut table = disk.open(TableOptions::default());
+            table.begin_restore().expect("the disk is sound");
+            let mut model = BTreeMap::new();
+            for number in 0..5000_u32 {
+                let key = (number.wrapping_mul(2_654_435_761) % 2000).to_be_bytes();
+                let value = (number % 5 > 0).then(|| number.to_be_bytes());
+                let row = value.as_ref().map(|value| Row::new(value, 1));
+                table.restore(&key, row).expect("the disk is sound");
+                match value {
+                    Some(value) => model.insert(key, value),
+                    None => model.remove(&key),
+                };
+                assert!(
+                    !table.write_behind(1000).expect("the disk is sound"),
+                    "{what}: nothing before the end"
+                );
+                if table.resident_bytes() > budget {
+                    table.evict(budget).expect("the disk is sound");
+                }
+            }
+            assert_eq!(table.hides_rows(), !fits, "{what}");
+            table.restored_to(checkpoint);
+            while ends && !table.end_restore().expect("the disk is sound") {
+                assert!(!fits, "{what}: what is in memory can be read at once");
+                std::thread::yield_now();
+            }
+            for (key, value) in model.iter().filter(|_| ends) {
+                assert_eq!(table.get(key).expect("whole"), Some(Row::new(value, 1)), "{what}");
+            }
+            if closes {
+                table.finish_load().expect("the disk is sound");
+                store_all(&mut table);
+            }
+            drop(table);
+            let mut table = disk.open(TableOptions::default());
+            let kept = closes && (ends || fits);
+            assert_eq!(table.stored_checkpoint(), kept.then_some(checkpoint), "{what}");
+            let rows = collect(table.all().expect("the disk is sound"));
+            let rows: Vec<_> = rows.iter().map(|(key, (value, ..))| (&key[..], &value[..])).collect();
+            let expected: Vec<_> = model.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+            assert_eq!(rows, if kept { expected } else { Vec::new() }, "{what}");
+        }
+    }
 }
 
 #[test]
@@ -446,7 +551,7 @@ fn a_hundred_thousand_keys_need_little_memory() {
                 let checkpoint = Checkpoint { offset: i64::from(round * 100_000 + key), wall_clock_ms: 0 };
                 table.commit_epoch(epoch, Some(checkpoint)).expect("sealed");
                 while table.write_behind(200_000).expect("the disk is sound") {}
-                table.evict(budget);
+                table.evict(budget).expect("the disk is sound");
                 assert!(table.resident_bytes() <= budget);
             }
         }

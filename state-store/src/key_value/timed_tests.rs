@@ -160,8 +160,8 @@ fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
                 model.abort();
             }
             27..29 => _ = table.write_behind(random.below(3000)).expect("the disk is sound"),
-            29 if random.below(4) == 0 => table.write_behind_all().expect("the disk is sound"),
-            30 if random.below(2) == 0 => table.evict(random.below(20_000)),
+            29 if random.below(4) == 0 => while table.write_behind(10_000).expect("the disk is sound") {},
+            30 if random.below(2) == 0 => table.evict(random.below(20_000)).expect("the disk is sound"),
             31 if random.below(4) == 0 && !matches!(disk, Disk::None) => {
                 drop(table);
                 in_flight = None;
@@ -254,7 +254,7 @@ fn an_expired_segment_leaves_memory_and_engine() {
     }
     let epoch = table.seal_epoch().expect("nothing is pending");
     table.commit_epoch(epoch, None).expect("sealed");
-    table.write_behind_all().expect("memory does not fail");
+    while table.write_behind(10_000).expect("memory does not fail") {}
     let names = |engine: &MemoryEngine| engine.store_names().expect("memory").join(" ");
     let segments = "0_1-windows#0 0_1-windows#1 0_1-windows#2 0_1-windows#3 0_1-windows#4";
     assert_eq!(names(&engine), format!("0_1-windows {segments}"));
@@ -287,17 +287,17 @@ fn segments_that_are_read_by_group_are_evicted_whole() {
     assert_eq!(read(&mut table, 0, 49), 50);
     let epoch = table.seal_epoch().expect("nothing is pending");
     table.commit_epoch(epoch, None).expect("sealed");
-    table.evict(0);
+    table.evict(0).expect("the disk is sound");
     assert_eq!(table.resident_rows(), 50, "nothing is stored yet");
-    table.write_behind_all().expect("memory does not fail");
+    while table.write_behind(10_000).expect("memory does not fail") {}
     let bytes_of_all = table.resident_bytes();
     // Written in this round: none has been unused for one.
-    table.evict(0);
+    table.evict(0).expect("the disk is sound");
     assert_eq!(table.resident_rows(), 50);
     assert_eq!(read(&mut table, 25, 29), 5);
-    table.evict(bytes_of_all * 3 / 4);
+    table.evict(bytes_of_all * 3 / 4).expect("the disk is sound");
     assert_eq!(table.resident_rows(), 30, "two segments of ten rows each");
-    table.evict(0);
+    table.evict(0).expect("the disk is sound");
     assert_eq!(table.resident_rows(), 10, "the third was not used since");
     assert_eq!(read(&mut table, 15, 44), 30);
     assert_eq!(table.resident_rows(), 40, "three segments have come back");

@@ -5,6 +5,7 @@
 
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::task::Context;
 
 use anabranch_state_store::{Emission, KeyRange, Order, Row};
 
@@ -129,6 +130,26 @@ impl<K: 'static, V: 'static> TaskStore for KeyValueState<K, V> {
 
     fn abort(&mut self) {
         self.typed.rows.abort();
+    }
+
+    fn begin_restore(&mut self) -> Result<()> {
+        self.typed.rows.begin_restore()
+    }
+
+    fn end_restore(&mut self) -> Result<bool> {
+        self.typed.rows.end_restore()
+    }
+
+    fn poll_load(&self, context: &mut Context<'_>) -> bool {
+        self.typed.rows.poll_load(context)
+    }
+
+    fn hides_rows(&self) -> bool {
+        self.typed.rows.hides_rows()
+    }
+
+    fn finish_load(&mut self) -> Result<()> {
+        self.typed.rows.finish_load()
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {

@@ -65,8 +65,8 @@ macro_rules! leave_to_rows {
             self.$($rows).+.pinned_bytes()
         }
 
-        fn evict(&mut self, bytes: usize) {
-            self.$($rows).+.evict(bytes);
+        fn evict(&mut self, bytes: usize) -> $crate::error::Result<()> {
+            self.$($rows).+.evict(bytes)
         }
 
         fn uncommitted_bytes(&self) -> usize {
@@ -407,8 +407,28 @@ impl Rows {
         if self.has_engine { 0 } else { self.table.resident_bytes() }
     }
 
-    pub(super) fn evict(&mut self, bytes: usize) {
-        self.table.evict(bytes);
+    pub(super) fn evict(&mut self, bytes: usize) -> Result<()> {
+        self.table.evict(bytes).map_err(|error| store_error(&self.name, error))
+    }
+
+    pub(super) fn begin_restore(&mut self) -> Result<()> {
+        self.table.begin_restore().map_err(|error| store_error(&self.name, error))
+    }
+
+    pub(super) fn end_restore(&mut self) -> Result<bool> {
+        self.table.end_restore().map_err(|error| store_error(&self.name, error))
+    }
+
+    pub(super) fn poll_load(&self, context: &mut std::task::Context<'_>) -> bool {
+        self.table.poll_load(context)
+    }
+
+    pub(super) fn hides_rows(&self) -> bool {
+        self.table.hides_rows()
+    }
+
+    pub(super) fn finish_load(&mut self) -> Result<()> {
+        self.table.finish_load().map_err(|error| store_error(&self.name, error))
     }
 
     /// The topic that brings the store back.

@@ -323,7 +323,9 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 
-    fn evict(&mut self, _: usize) {}
+    fn evict(&mut self, _: usize) -> Result<()> {
+        Ok(())
+    }
 
     fn changelog(&self) -> Option<&OutTopic> {
         self.changelog.as_ref()

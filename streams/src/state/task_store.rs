@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::task::Context;
 
 use anabranch_state_store::{Checkpoint, Emission, Engine, Row};
 
@@ -59,7 +60,33 @@ pub(crate) trait TaskStore: Any + Send {
     fn pinned_bytes(&self) -> usize;
 
     /// Forgets rows that its engine has, until so many bytes are in memory.
-    fn evict(&mut self, bytes: usize);
+    fn evict(&mut self, bytes: usize) -> Result<()>;
+
+    /// It is going to be restored from the start: if it has nothing yet, it may keep its rows to itself until
+    /// [`end_restore`](TaskStore::end_restore), to write them all at once.
+    fn begin_restore(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// It has been restored to the end; false if its rows cannot be read yet, so that this is to be called again.
+    fn end_restore(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Whether that would go on now; wakes the caller when it would.
+    fn poll_load(&self, _: &mut Context<'_>) -> bool {
+        true
+    }
+
+    /// Whether it keeps its rows to itself now.
+    fn hides_rows(&self) -> bool {
+        false
+    }
+
+    /// Waits until its engine has what it is still being given after the restoration.
+    fn finish_load(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// The topic that brings it back, if it is logged.
     fn changelog(&self) -> Option<&OutTopic>;

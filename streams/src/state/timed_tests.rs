@@ -167,7 +167,7 @@ fn check<S: Timed>(supplier: &StoreSupplier, seed: u64, on_disk: bool) {
             2 => _ = store.store.write_behind().unwrap(),
             3 => {
                 store.store.write_behind().unwrap();
-                store.store.evict(random.below(10_000) as usize);
+                store.store.evict(random.below(10_000) as usize).unwrap();
             }
             4 if on_disk || random.below(3) == 0 => {
                 let log = store.log()[..committed.log].to_vec();

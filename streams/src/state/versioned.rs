@@ -549,7 +549,7 @@ mod tests {
                 3 => _ = store.store.write_behind().unwrap(),
                 4 => {
                     store.store.write_behind().unwrap();
-                    store.store.evict(random.below(10_000) as usize);
+                    store.store.evict(random.below(10_000) as usize).unwrap();
                 }
                 _ => {
                     let value = (random.below(4) > 0).then(|| step.to_string());

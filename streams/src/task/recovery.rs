@@ -3,6 +3,7 @@
 use anabranch_state_store::Checkpoint;
 
 use std::sync::Arc;
+use std::task::Context;
 
 use super::stream_task::Task;
 use crate::error::{Error, Result};
@@ -102,8 +103,45 @@ impl Task {
     }
 
     /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
-    pub(crate) fn evict(&mut self, bytes: usize) {
-        self.state.stores.iter_mut().for_each(|store| store.evict(bytes));
+    ///
+    /// # Errors
+    /// If rows that are being restored have to be put aside, and the disk fails.
+    pub(crate) fn evict(&mut self, bytes: usize) -> Result<()> {
+        self.state.stores.iter_mut().try_for_each(|store| store.evict(bytes))
+    }
+
+    /// A store is going to be restored from the start of its changelog.
+    ///
+    /// # Errors
+    /// If the store's engine cannot be read.
+    pub(crate) fn begin_restore(&mut self, store: usize) -> Result<()> {
+        self.state.stores.get(store).begin_restore()
+    }
+
+    /// A store has been restored to the end; false if its rows cannot be read yet, and this is to be called again.
+    ///
+    /// # Errors
+    /// If the store's engine fails.
+    pub(crate) fn end_restore(&mut self, store: usize) -> Result<bool> {
+        self.state.stores.get(store).end_restore()
+    }
+
+    /// Whether [`Task::end_restore`] would go on now; wakes the caller when it would.
+    pub(crate) fn poll_load(&mut self, store: usize, context: &mut Context<'_>) -> bool {
+        self.state.stores.get(store).poll_load(context)
+    }
+
+    /// Whether a store's rows cannot be read for now.
+    pub(crate) fn hides_rows(&self) -> bool {
+        self.state.stores.iter().any(|store| store.hides_rows())
+    }
+
+    /// Waits until the engines have what they are still being given after a restoration.
+    ///
+    /// # Errors
+    /// If an engine fails.
+    pub(crate) fn finish_loads(&mut self) -> Result<()> {
+        self.state.stores.iter_mut().try_for_each(|store| store.finish_load())
     }
 
     /// Takes a record of a store's changelog straight into its committed rows.
@@ -222,7 +260,7 @@ mod tests {
                     task.seal_and_commit(&mut last).unwrap();
                     assert_eq!(last.0.as_deref(), Some(&round.to_be_bytes()[..]), "{number}");
                     while task.write_behind().unwrap() {}
-                    task.evict(50_000);
+                    task.evict(50_000).unwrap();
                     let resident: Vec<usize> = task.resident_bytes().collect();
                     assert!(resident.iter().all(|bytes| *bytes <= 50_000), "{resident:?}");
                 }

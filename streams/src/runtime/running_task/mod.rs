@@ -424,8 +424,16 @@ impl RunningTask {
     }
 
     /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
-    pub(crate) fn evict(&mut self, bytes: usize) {
-        self.task.evict(bytes);
+    ///
+    /// # Errors
+    /// If rows that are being restored have to be put aside, and the disk fails.
+    pub(crate) fn evict(&mut self, bytes: usize) -> Result<()> {
+        self.task.evict(bytes)
+    }
+
+    /// Whether rows cannot be read yet because they are on their way into an engine.
+    pub(crate) fn hides_rows(&self) -> bool {
+        self.task.hides_rows()
     }
 
     /// Bytes held for an abort, and of records that wait for the end of the transaction before theirs.
@@ -440,12 +448,10 @@ impl RunningTask {
     /// Ends it after a commit: the engine gets what it does not have yet. What it does not take comes back from the
     /// changelogs.
     pub(crate) fn close(mut self) {
-        let written = loop {
-            match self.write_behind() {
-                Ok(true) => {}
-                written => break written,
-            }
-        };
+        let written = self.task.finish_loads().and_then(|()| {
+            while self.write_behind()? {}
+            Ok(())
+        });
         if let Err(error) = written {
             tracing::warn!(task = %self.id(), %error, "its state stays behind: the next start reads more of the changelogs");
         }

@@ -1,7 +1,7 @@
 //! How the state of a task on a worker comes back from its changelogs, and is followed while it stands by.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, TopicPartition};
@@ -28,6 +28,8 @@ pub(super) struct LoggedStore {
     pub(super) next: Option<i64>,
     /// Where the topic ended when it was last seen; none until it has been.
     end: Option<i64>,
+    /// Where it ended when the restoration began, if that began from nothing: the store may write all rows when it is there.
+    fills_up_to: Option<i64>,
     /// Records applied since the restoration began.
     restored: u64,
     /// What it reflects while it follows.
@@ -68,16 +70,24 @@ impl LoggedStore {
             feed: None,
             next,
             end: None,
+            fills_up_to: None,
             restored: 0,
             position: FollowedPosition::default(),
         }
     }
 }
 
+impl LoggedStore {
+    /// Whether it was restored from nothing, and all is there.
+    fn is_filled(&self) -> bool {
+        self.fills_up_to.is_some_and(|to| self.next >= Some(to))
+    }
+}
+
 impl RunningTask {
-    /// Whether every store has reached the end of its changelog.
+    /// Whether every store has reached the end of its changelog, and can be read.
     pub(super) fn is_whole(&self) -> bool {
-        self.stores.iter().flatten().all(|store| store.feed.is_none())
+        self.stores.iter().flatten().all(|store| store.feed.is_none() && store.fills_up_to.is_none())
     }
 
     /// Begins to read every changelog from where its store is.
@@ -126,8 +136,10 @@ impl RunningTask {
     /// Whether a changelog has brought something; wakes the caller when one does.
     pub(crate) fn poll_restore(&mut self, context: &mut Context<'_>) -> bool {
         let mut any = false;
-        for feed in self.stores.iter_mut().flatten().filter_map(|store| store.feed.as_mut()) {
-            any |= feed.poll_ready(context);
+        for (index, store) in self.stores.iter_mut().enumerate() {
+            let Some(store) = store else { continue };
+            any |= store.feed.as_mut().is_some_and(|feed| feed.poll_ready(context));
+            any |= store.is_filled() && self.task.poll_load(index, context);
         }
         any
     }
@@ -149,6 +161,10 @@ impl RunningTask {
                 applied += 1;
                 match restored {
                     Restored::Begin { from, to } => {
+                        if store.next.is_none() {
+                            self.task.begin_restore(index)?;
+                            store.fills_up_to = Some(to);
+                        }
                         (store.next, store.end) = (Some(from), Some(to));
                         self.tell(index, |place| RestoreEvent::Start { place, from, to });
                     }
@@ -157,11 +173,13 @@ impl RunningTask {
                     }
                     Restored::End(end) => {
                         (store.feed, store.next, store.end) = (None, Some(end), Some(end));
-                        let records = store.restored;
+                        store.fills_up_to = store.fills_up_to.map(|to| to.min(end));
                         if end > 0 {
                             self.task.restored_to(index, Checkpoint { offset: end - 1, wall_clock_ms })?;
                         }
-                        self.tell(index, |place| RestoreEvent::End { place, records });
+                        if store.fills_up_to.is_none() {
+                            self.tell_end(index);
+                        }
                     }
                     Restored::Truncated => return Ok(RestoreStep::Truncated),
                     Restored::Failed(error) => {
@@ -171,16 +189,37 @@ impl RunningTask {
                 }
             }
         }
+        let filled = self.fill()?;
         if self.role == Role::Active && self.is_whole() {
             self.restored = true;
             self.note_progress();
             return Ok(RestoreStep::Done);
         }
         if applied == 0 {
-            return Ok(RestoreStep::Idle);
+            return Ok(if filled { RestoreStep::Applied } else { RestoreStep::Idle });
         }
         self.note_progress();
         Ok(RestoreStep::Applied)
+    }
+
+    /// Lets stores that were restored from nothing write their rows; whether one went on.
+    fn fill(&mut self) -> Result<bool> {
+        let mut any = false;
+        for index in 0..self.stores.len() {
+            let noop = &mut Context::from_waker(Waker::noop());
+            let Some(store) = self.stores[index].as_mut().filter(|store| store.is_filled()) else { continue };
+            if !self.task.poll_load(index, noop) {
+                continue;
+            }
+            any = true;
+            if self.task.end_restore(index)? {
+                store.fills_up_to = None;
+                if store.feed.is_none() {
+                    self.tell_end(index);
+                }
+            }
+        }
+        Ok(any)
     }
 
     /// Applies a run of a changelog to its store.
@@ -220,6 +259,11 @@ impl RunningTask {
         Ok(())
     }
 
+    fn tell_end(&self, index: usize) {
+        let records = self.stores[index].as_ref().map_or(0, |store| store.restored);
+        self.tell(index, |place| RestoreEvent::End { place, records });
+    }
+
     /// Tells the listener of a store of a task that is to run.
     fn tell(&self, index: usize, event: impl FnOnce(RestorePlace) -> RestoreEvent) {
         if let (Some(listener), Some(store), Role::Active) = (&self.listener, &self.stores[index], self.role)
@@ -233,8 +277,10 @@ impl RunningTask {
     pub(crate) fn suspended(&self) {
         if !self.restored {
             for (index, store) in self.stores.iter().enumerate() {
-                if let Some(LoggedStore { feed: Some(_), restored, .. }) = store {
-                    self.tell(index, |place| RestoreEvent::Suspended { place, records: *restored });
+                if let Some(store) = store
+                    && (store.feed.is_some() || store.fills_up_to.is_some())
+                {
+                    self.tell(index, |place| RestoreEvent::Suspended { place, records: store.restored });
                 }
             }
         }

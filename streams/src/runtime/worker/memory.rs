@@ -84,7 +84,7 @@ impl Worker {
         // A little more than need be, so that it lasts for a while.
         let budget = self.budget() / 8 * 7;
         let level = level(self.tasks.values().flat_map(RunningTask::resident_bytes).collect(), budget);
-        self.tasks.values_mut().for_each(|task| task.evict(level));
+        self.tasks.values_mut().try_for_each(|task| task.evict(level))?;
         Ok(more)
     }
 

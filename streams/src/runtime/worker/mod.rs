@@ -332,7 +332,8 @@ impl Worker {
                 let _ = reply.send(());
             }
             ToWorker::Ask { task, stale, question } => {
-                question(self.tasks.get_mut(&task).filter(|task| stale || task.is_restored()));
+                let task = self.tasks.get_mut(&task);
+                question(task.filter(|task| task.is_restored() || stale && !task.hides_rows()));
             }
             ToWorker::Stop { reply } => {
                 let all: BTreeSet<TaskId> = self.tasks.keys().copied().collect();
