@@ -2,7 +2,7 @@
 //!
 //! Reads and writes are synchronous (they meet the page cache); `sync` is async, because a slow disk takes time that a
 //! simulation must be able to spend. What is written is durable only after [`File::sync_data`], a created, renamed or
-//! removed name only after [`Disk::sync_dir`]. A failed sync must never be retried: the pages are lost.
+//! removed name only after [`Disk::sync_dir`]; all of them at once after [`Volume::sync`]. A failed sync must never be retried: the pages are lost.
 
 use std::io;
 use std::path::Path;
@@ -95,6 +95,18 @@ pub struct File {
 pub(crate) enum FileKind {
     Real(real::RealFile),
     Simulated(sim::SimFile),
+}
+
+/// The volume that a directory lies on, as a place whose every change can be made durable at once.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    kind: VolumeKind,
+}
+
+#[derive(Clone, Debug)]
+enum VolumeKind {
+    Real(real::RealVolume),
+    Simulated(sim::SimDisk),
 }
 
 /// A directory that no other process may use as long as this lives.
@@ -191,6 +203,15 @@ impl Disk {
         }
     }
 
+    /// The volume that a directory lies on; none if it cannot be synced as a whole, or would not tell of a failure.
+    pub fn volume(&self, path: &Path) -> io::Result<Option<Volume>> {
+        let kind = match &self.kind {
+            DiskKind::Real(disk) => disk.volume(path)?.map(VolumeKind::Real),
+            DiskKind::Simulated(disk) => Some(VolumeKind::Simulated(disk.clone())),
+        };
+        Ok(kind.map(|kind| Volume { kind }))
+    }
+
     /// Opens a file.
     pub fn open(&self, path: &Path, options: OpenOptions) -> io::Result<File> {
         match &self.kind {
@@ -244,6 +265,21 @@ impl Drop for DirectoryLock {
             FileKind::Real(file) => file.unlock(),
             // No process is started from within a simulation.
             FileKind::Simulated(_) => {}
+        }
+    }
+}
+
+impl Volume {
+    /// Makes all that was written durable, and all names. For many files that is much cheaper than one by one; what others
+    /// have written to the volume goes with it.
+    ///
+    /// # Errors
+    /// If anything could not be written since the last call, whosever it was. After an error the unsynced bytes of every
+    /// file are of unknown state; calling again proves nothing.
+    pub async fn sync(&self) -> io::Result<()> {
+        match &self.kind {
+            VolumeKind::Real(volume) => volume.sync().await,
+            VolumeKind::Simulated(disk) => disk.sync_volume().await,
         }
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use chance::{HashMap, HashSet};
 pub use clock::{Elapsed, Instant};
-pub use disk::{DirEntry, DirectoryLock, Disk, DiskSpace, File, OpenOptions, is_shortage};
+pub use disk::{DirEntry, DirectoryLock, Disk, DiskSpace, File, OpenOptions, Volume, is_shortage};
 pub use network::{ByteStream, Dialer, Listener, in_process};
 pub use real::{RealListener, RealRuntime};
 pub use sim::{Sim, SimOptions};

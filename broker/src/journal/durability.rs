@@ -5,11 +5,11 @@
 //! alone: below it, recovery neither scans nor needs the journal, so the journal may forget.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use anabranch_host::{Disk, is_shortage};
+use anabranch_host::{Disk, OpenOptions};
 use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
@@ -43,21 +43,60 @@ pub(crate) struct Durability {
 /// What the next checkpoint has to sync.
 #[derive(Debug, Default)]
 struct Unsynced {
-    files: Vec<LazyFile>,
+    parts: Parts,
     /// Bytes of batches since the last sync, also of one ahead of the checkpoint.
     appended_bytes: u64,
-    /// The recovery point once the files are synced.
+    /// The recovery point once the parts are synced.
     end_offset: i64,
+    /// Whether the journal has this log on its list.
+    is_listed: bool,
+    /// How often the log was cut back: a sync that was under way then must not move the recovery point.
+    truncations: u64,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    files: Vec<LazyFile>,
     /// Whether names in the log's directory are not synced.
     names: bool,
     /// Whether the directory itself is new.
     directory: bool,
     /// The text of a small file to be replaced: the leader epochs.
     text: Option<(PathBuf, String)>,
-    /// Whether the journal has this log on its list.
-    is_listed: bool,
-    /// How often the log was cut back: a sync that was under way then must not move the recovery point.
+}
+
+/// What of a log a checkpoint syncs; it is given back to [`Durability::synced`] or [`Durability::put_back`].
+#[derive(Debug)]
+pub(crate) struct Taken {
+    parts: Parts,
+    end_offset: i64,
     truncations: u64,
+}
+
+impl Taken {
+    /// How many syncs it takes, one by one.
+    pub(crate) fn syncs(&self) -> usize {
+        let Parts { files, names, directory, text } = &self.parts;
+        files.len() + usize::from(*names) + usize::from(*directory) + 2 * usize::from(text.is_some())
+    }
+
+    /// Writes the small file beside the one that it is to replace; whether there is one. It is to be synced before
+    /// [`Taken::replace_text`].
+    pub(crate) fn write_text(&self, disk: &Disk) -> io::Result<bool> {
+        let Some((path, text)) = &self.parts.text else { return Ok(false) };
+        disk.open(&temporary(path), OpenOptions::create_empty())?.write_all_at(text.as_bytes(), 0)?;
+        Ok(true)
+    }
+
+    /// Puts it in its place, which is to be synced as well.
+    pub(crate) fn replace_text(&self, disk: &Disk) -> io::Result<()> {
+        let Some((path, _)) = &self.parts.text else { return Ok(()) };
+        disk.rename(&temporary(path), path)
+    }
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_added_extension("tmp")
 }
 
 impl Durability {
@@ -153,9 +192,10 @@ impl Durability {
     pub(crate) fn wrote(&self, file: &LazyFile, end_offset: i64) -> bool {
         let mut unsynced = self.unsynced.lock();
         // Appends go to one file for long, so the last one is nearly always it.
-        if !unsynced.files.last().is_some_and(|last| last.is_same(file)) {
-            unsynced.files.retain(|known| !known.is_same(file));
-            unsynced.files.push(file.clone());
+        let files = &mut unsynced.parts.files;
+        if !files.last().is_some_and(|last| last.is_same(file)) {
+            files.retain(|known| !known.is_same(file));
+            files.push(file.clone());
         }
         unsynced.end_offset = end_offset;
         !std::mem::replace(&mut unsynced.is_listed, true)
@@ -175,7 +215,7 @@ impl Durability {
         let last = {
             let mut unsynced = self.unsynced.lock();
             unsynced.appended_bytes = 0;
-            unsynced.files.last().cloned()
+            unsynced.parts.files.last().cloned()
         };
         match last {
             Some(file) => sync_if_there(&file).await,
@@ -186,15 +226,15 @@ impl Durability {
     /// Notes that a file was made, renamed or removed in the log's directory, or that the directory itself was made.
     pub(crate) fn named(&self, is_new_directory: bool) -> bool {
         let mut unsynced = self.unsynced.lock();
-        unsynced.names = true;
-        unsynced.directory |= is_new_directory;
+        unsynced.parts.names = true;
+        unsynced.parts.directory |= is_new_directory;
         !std::mem::replace(&mut unsynced.is_listed, true)
     }
 
     /// Notes that a small file is to be replaced.
     pub(crate) fn replaces(&self, path: PathBuf, text: String) -> bool {
         let mut unsynced = self.unsynced.lock();
-        unsynced.text = Some((path, text));
+        unsynced.parts.text = Some((path, text));
         !std::mem::replace(&mut unsynced.is_listed, true)
     }
 
@@ -210,44 +250,42 @@ impl Durability {
         self.watermark.cut_back(offset);
     }
 
-    /// Syncs all that was noted and moves the recovery point. A shortage is an error that leaves everything to the next try;
-    /// after any other nothing is known about the files.
-    pub(crate) async fn sync(&self, disk: &Disk) -> io::Result<()> {
-        let (files, text, names, directory, end_offset, truncations) = {
-            let mut unsynced = self.unsynced.lock();
-            unsynced.is_listed = false;
-            unsynced.appended_bytes = 0;
-            let files = std::mem::take(&mut unsynced.files);
-            let names = std::mem::take(&mut unsynced.names);
-            let directory = std::mem::take(&mut unsynced.directory);
-            (files, unsynced.text.take(), names, directory, unsynced.end_offset, unsynced.truncations)
-        };
-        if let Err(error) = self.sync_parts(disk, &files, text.as_ref(), names, directory).await {
-            if is_shortage(&error) {
-                let mut unsynced = self.unsynced.lock();
-                let newer = std::mem::replace(&mut unsynced.files, files);
-                unsynced.files.extend(newer);
-                unsynced.text = unsynced.text.take().or(text);
-                unsynced.names |= names;
-                unsynced.directory |= directory;
-            }
-            return Err(error);
-        }
-        let unsynced = self.unsynced.lock();
-        if unsynced.truncations == truncations {
-            self.recovery_point.fetch_max(end_offset, Ordering::AcqRel);
-        }
-        Ok(())
+    /// Takes all that was noted, to sync it.
+    pub(crate) fn take_unsynced(&self) -> Taken {
+        let mut unsynced = self.unsynced.lock();
+        unsynced.is_listed = false;
+        unsynced.appended_bytes = 0;
+        let parts = std::mem::take(&mut unsynced.parts);
+        Taken { parts, end_offset: unsynced.end_offset, truncations: unsynced.truncations }
     }
 
-    async fn sync_parts(
-        &self,
-        disk: &Disk,
-        files: &[LazyFile],
-        text: Option<&(PathBuf, String)>,
-        names: bool,
-        directory: bool,
-    ) -> io::Result<()> {
+    /// Leaves what was taken to the next try; whether the log is to be listed for it.
+    pub(crate) fn put_back(&self, taken: Taken) -> bool {
+        let Parts { files, names, directory, text } = taken.parts;
+        let mut unsynced = self.unsynced.lock();
+        let parts = &mut unsynced.parts;
+        let newer = std::mem::replace(&mut parts.files, files);
+        parts.files.extend(newer);
+        parts.text = parts.text.take().or(text);
+        parts.names |= names;
+        parts.directory |= directory;
+        !std::mem::replace(&mut unsynced.is_listed, true)
+    }
+
+    /// Moves the recovery point: what was taken is synced.
+    pub(crate) fn synced(&self, taken: &Taken) {
+        if let Some((_, text)) = &taken.parts.text {
+            self.epochs_are(text);
+        }
+        let unsynced = self.unsynced.lock();
+        if unsynced.truncations == taken.truncations {
+            self.recovery_point.fetch_max(taken.end_offset, Ordering::AcqRel);
+        }
+    }
+
+    /// Syncs what was taken, one by one.
+    pub(crate) async fn sync(&self, taken: &Taken, disk: &Disk) -> io::Result<()> {
+        let Parts { files, names, directory, text } = &taken.parts;
         if let Some((path, text)) = text {
             disk.write_atomically(path, text.as_bytes()).await?;
             self.epochs_are(text);
@@ -255,10 +293,10 @@ impl Durability {
         for file in files {
             sync_if_there(file).await?;
         }
-        if names {
+        if *names {
             disk.sync_dir(&self.directory).await?;
         }
-        if directory && let Some(parent) = self.directory.parent() {
+        if *directory && let Some(parent) = self.directory.parent() {
             disk.sync_dir(parent).await?;
         }
         Ok(())

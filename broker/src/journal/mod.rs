@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub(crate) use committer::Committer;
-pub(crate) use durability::Durability;
+pub(crate) use durability::{Durability, Taken};
 pub(crate) use replay::{Entry, ReplayError, replay, reset, sync};
 
 use crate::config::Flush;

@@ -1,8 +1,7 @@
 //! The directory that holds the logs of a broker.
 //!
 //! It opens all logs at the start, makes and deletes logs, and runs two tasks: the journal's committer, and the
-//! checkpoint, which syncs segments when a file of the journal is full (or a minute has passed) and then writes how far
-//! they are synced. With `flush=os` there is no journal, and only closed segments are synced.
+//! [checkpointer](super::checkpointer). With `flush=os` there is no journal, and only closed segments are synced.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_host::{Disk, Host, JoinHandle, is_shortage};
+use anabranch_host::{Disk, Host, JoinHandle, Volume};
 use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
 use super::Log;
-use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, Remembered};
+use super::checkpoint::{CLEAN_SHUTDOWN, Remembered};
+use super::checkpointer::checkpoint_regularly;
 use super::error::LogError;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::ProducerStates;
@@ -40,6 +40,8 @@ pub struct LogDirectoryConfig {
     pub journal_file_bytes: u64,
     /// Segment files open at one time.
     pub max_open_files: usize,
+    /// From so many syncs on, a checkpoint syncs the volume as a whole instead.
+    pub sync_volume_from: usize,
     /// How often segments are synced even if the journal has room.
     pub checkpoint_interval: Duration,
     /// The configuration of the logs that are found, until [`Log::set_config`] tells a better one.
@@ -55,6 +57,7 @@ impl LogDirectoryConfig {
             is_ephemeral: false,
             journal_file_bytes: 32 << 20,
             max_open_files: 8192,
+            sync_volume_from: 16,
             checkpoint_interval: Duration::from_secs(60),
             default_config,
         }
@@ -78,19 +81,22 @@ pub struct LogDirectory {
     shared: Arc<Shared>,
 }
 
+/// What a directory and its tasks share.
 #[derive(Debug)]
-struct Shared {
-    host: Host,
-    disk: Disk,
-    path: PathBuf,
-    config: LogDirectoryConfig,
-    journal: Journal,
+pub(super) struct Shared {
+    pub(super) host: Host,
+    pub(super) disk: Disk,
+    /// Looked at since before anything was written, so that it tells of every failure.
+    pub(super) volume: Option<Volume>,
+    pub(super) path: PathBuf,
+    pub(super) config: LogDirectoryConfig,
+    pub(super) journal: Journal,
     open_files: Arc<OpenFiles>,
     /// Logs that are offline since the start, and how far they are known to have been durable: the next start must not
     /// take them for torn.
-    offline: Mutex<BTreeMap<PartitionName, Remembered>>,
+    pub(super) offline: Mutex<BTreeMap<PartitionName, Remembered>>,
     /// One checkpoint at a time.
-    checkpointing: tokio::sync::Mutex<()>,
+    pub(super) checkpointing: tokio::sync::Mutex<()>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -116,6 +122,7 @@ impl LogDirectory {
                 _ => {}
             }
         }
+        let volume = disk.volume(path).map_err(LogError::io(path))?;
         let open_files = OpenFiles::new(disk.clone(), config.max_open_files);
         let found = recovery::recover(host, path, &open_files, &config).await?;
         journal::reset(&disk, path).await.map_err(LogError::io(path))?;
@@ -125,6 +132,7 @@ impl LogDirectory {
             shared: Arc::new(Shared {
                 host: host.clone(),
                 disk,
+                volume,
                 path: path.to_path_buf(),
                 config,
                 journal,
@@ -395,114 +403,5 @@ impl LogDirectory {
         };
         log.set_config(config);
         log
-    }
-}
-
-impl Shared {
-    async fn checkpoint(&self) -> Result<(), LogError> {
-        let _one = self.checkpointing.lock().await;
-        // What is closed now speaks of appends that are in their segments already.
-        let closed = self.journal.closed_generation();
-        let mut put_off = None;
-        for log in self.journal.take_dirty() {
-            if log.watermark().gone() == Some(Gone::Deleted) {
-                // Its files need no sync once it is durable that they go.
-                self.journal.settled().await?;
-                continue;
-            }
-            let Err(error) = log.sync(&self.disk).await else { continue };
-            if log.watermark().gone() == Some(Gone::Deleted) {
-                // Its files have gone meanwhile.
-            } else if is_shortage(&error) {
-                self.journal.note(&log, log.named(false));
-                put_off = Some(LogError::Io { path: self.path.join(log.name().to_string()), source: error });
-            } else {
-                self.journal.fail("a segment cannot be synced", &error);
-                return Err(LogError::Gone(Gone::Offline));
-            }
-        }
-        self.write_checkpoints().await?;
-        if let Some(error) = put_off {
-            return Err(error);
-        }
-        if let Some(generation) = closed {
-            self.journal.checkpointed(generation);
-        }
-        Ok(())
-    }
-
-    /// What the files of the journal have at least, while there is one that may be needed.
-    fn journal_bytes(&self) -> Option<u64> {
-        let is_journalled = self.config.flush == Flush::Commit && !self.config.is_ephemeral;
-        (is_journalled && !self.journal.is_closing()).then_some(self.config.journal_file_bytes)
-    }
-
-    async fn sync_ahead(&self, logs: Vec<Arc<Durability>>) {
-        for log in logs {
-            match log.sync_ahead().await {
-                // For want of space the checkpoint tries again, and says so if there is still none.
-                Err(error) if !is_shortage(&error) && log.watermark().gone() != Some(Gone::Deleted) => {
-                    self.journal.fail("a segment cannot be synced", &error);
-                    return;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    async fn write_checkpoints(&self) -> Result<(), LogError> {
-        let journal_bytes = self.journal_bytes();
-        let mut checkpoint = Checkpoint { journal_bytes, logs: self.offline.lock().clone() };
-        let mut high_watermarks = BTreeMap::new();
-        let members = self.journal.members();
-        for log in &members {
-            // What was never synced is not remembered.
-            if log.recovery_point() == 0 {
-                continue;
-            }
-            let remembered = Remembered {
-                topic_id: log.topic_id(),
-                recovery_point: log.recovery_point(),
-                start_offset: log.log_start_offset(),
-                epochs_checksum: log.epochs_checksum(),
-                has_snapshot: log.has_snapshot(),
-            };
-            checkpoint.logs.insert(log.name().clone(), remembered);
-            high_watermarks.insert(log.name().clone(), log.watermark().value());
-        }
-        checkpoint.write(&self.disk, &self.path).await.map_err(LogError::io(&self.path))?;
-        for log in &members {
-            if let Some(remembered) = checkpoint.of(log.name(), log.topic_id()) {
-                log.checkpointed(remembered.recovery_point);
-            }
-        }
-        checkpoint.write_for_tools(&self.disk, &self.path, &high_watermarks).map_err(LogError::io(&self.path))
-    }
-}
-
-/// Syncs when a file of the journal is full, and from time to time, until the directory is closed.
-async fn checkpoint_regularly(shared: Arc<Shared>) {
-    if shared.config.is_ephemeral {
-        return;
-    }
-    loop {
-        // Either way round it is time: the ring, or the interval.
-        let has_rung =
-            shared.host.timeout(shared.config.checkpoint_interval, shared.journal.has_work()).await;
-        if shared.journal.is_closing() {
-            return;
-        }
-        let heavy = shared.journal.take_heavy();
-        let is_ahead = has_rung.is_ok() && !heavy.is_empty() && shared.journal.closed_generation().is_none();
-        if is_ahead {
-            shared.sync_ahead(heavy).await;
-            continue;
-        }
-        if let Err(error) = shared.checkpoint().await {
-            tracing::warn!(directory = %shared.path.display(), %error, "the checkpoint failed");
-        }
-        if shared.journal.check_online().is_err() {
-            return;
-        }
     }
 }

@@ -9,10 +9,11 @@
 //! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`,
 //! `transaction_index`, `scan`, `segment`, `segment_read`, then the state beside the segments (`leader_epochs`,
 //! `producer_state`, `producer_snapshot`, `producer_rebuild`), then what a log does (`validate`, `append`, `read`,
-//! `retention`, `truncation`, `compaction`), and the directory (`directory`, `replay`, `crash_scan`, `recovery`).
+//! `retention`, `truncation`, `compaction`), and the directory (`directory`, `checkpointer`, `replay`, `crash_scan`, `recovery`).
 
 mod append;
 mod checkpoint;
+mod checkpointer;
 mod compaction;
 mod crash_scan;
 mod directory;

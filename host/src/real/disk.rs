@@ -13,9 +13,23 @@ use crate::{DirEntry, DiskSpace, OpenOptions};
 /// The most slices the operating system takes in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
+/// The file systems (ext4, XFS, Btrfs, F2FS, tmpfs; `statfs(2)`) whose `syncfs` is as good as a sync of each file. With others,
+/// such as those in user space, it may stop half way.
+const VOLUMES_THAT_SYNC: [rustix::fs::FsWord; 5] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+
 /// The file system; syncs run on the runtime's blocking threads.
 #[derive(Clone, Debug)]
 pub(crate) struct RealDisk {
+    runtime: Handle,
+}
+
+/// The file system that a directory lies on.
+#[derive(Clone, Debug)]
+pub(crate) struct RealVolume {
+    /// Open for as long as the volume is looked at: the operating system tells each open file of failures since it was
+    /// opened.
+    directory: Arc<std::fs::File>,
     runtime: Handle,
 }
 
@@ -78,6 +92,14 @@ impl RealDisk {
         blocking(&self.runtime, move || directory.sync_all()).await
     }
 
+    pub(crate) fn volume(&self, path: &Path) -> io::Result<Option<RealVolume>> {
+        let directory = std::fs::File::open(path)?;
+        let is_trusted = VOLUMES_THAT_SYNC.contains(&rustix::fs::fstatfs(&directory)?.f_type);
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let volume = RealVolume { directory: Arc::new(directory), runtime: self.runtime.clone() };
+        Ok((is_trusted && tells_failed_volumes(&release)).then_some(volume))
+    }
+
     pub(crate) fn open(&self, path: &Path, options: OpenOptions) -> io::Result<RealFile> {
         let file = std::fs::OpenOptions::new()
             .read(true)
@@ -87,6 +109,20 @@ impl RealDisk {
             .open(path)?;
         Ok(RealFile { file: Arc::new(file), runtime: self.runtime.clone() })
     }
+}
+
+impl RealVolume {
+    pub(crate) async fn sync(&self) -> io::Result<()> {
+        let directory = self.directory.clone();
+        blocking(&self.runtime, move || rustix::fs::syncfs(&*directory).map_err(io::Error::from)).await
+    }
+}
+
+/// Whether `syncfs` tells all that went wrong: of data since Linux 5.8, of metadata since 5.17.
+fn tells_failed_volumes(release: &str) -> bool {
+    let mut numbers = release.split('.').map(|part| part.parse::<u32>().ok());
+    let version = numbers.next().flatten().zip(numbers.next().flatten());
+    version.is_some_and(|version| version >= (5, 17))
 }
 
 impl RealFile {
@@ -178,6 +214,31 @@ async fn blocking<T: Send + 'static>(
 mod tests {
     use crate::disk::FileKind;
     use crate::{Host, OpenOptions};
+
+    #[test]
+    fn a_volume_is_synced_where_failures_are_told() {
+        for (release, is_told) in [
+            ("6.18.44-fc-v769\n", true),
+            ("5.17", true),
+            ("5.16.20-generic", false),
+            ("4.19.0", false),
+            ("10.0.1", true),
+            ("", false),
+            ("five.six", false),
+        ] {
+            assert_eq!(super::tells_failed_volumes(release), is_told, "{release}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (host, runtime) = Host::real(1).unwrap();
+        let volume = host.disk().volume(directory.path()).unwrap();
+        host.disk().open(&directory.path().join("file"), OpenOptions::create()).unwrap();
+        runtime.block_on(async {
+            if let Some(volume) = volume {
+                volume.sync().await.unwrap();
+            }
+        });
+        assert!(host.disk().volume(std::path::Path::new("/proc")).unwrap().is_none());
+    }
 
     #[test]
     fn many_slices_are_written_as_one_piece() {

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use disk::{RealDisk, RealFile};
+pub(crate) use disk::{RealDisk, RealFile, RealVolume};
 
 use crate::task::CatchUnwind;
 use crate::{ByteStream, Disk, Instant, JoinError, JoinHandle, Listener, chance};

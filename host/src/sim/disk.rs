@@ -74,6 +74,14 @@ impl SimDisk {
         result
     }
 
+    pub(crate) async fn sync_volume(&self) -> io::Result<()> {
+        let syncs = self.call(|disk| Ok(disk.begin_sync_volume()))?;
+        self.node.sleep(syncs.takes()).await;
+        let (id, result) = self.call(|disk| Ok(disk.end_sync_volume(syncs)))?;
+        record_sync(&self.node, id, result.is_ok());
+        result
+    }
+
     pub(crate) fn open(&self, path: &Path, options: OpenOptions) -> io::Result<SimFile> {
         let (id, opening) = self.change(path, |disk| disk.open(path, options))?;
         let open = OpenFile { disk: self.clone(), id, opening, writable: options.write };

@@ -52,6 +52,20 @@ struct Directory {
     durable: BTreeMap<String, InodeId>,
 }
 
+/// A sync of all there is that is under way.
+#[derive(Debug)]
+pub(super) struct VolumeSync {
+    names: Sync,
+    /// The files, and which of their changes it covers.
+    files: Vec<(InodeId, u64)>,
+}
+
+impl VolumeSync {
+    pub(super) fn takes(&self) -> std::time::Duration {
+        self.names.takes
+    }
+}
+
 /// What happens to names at once: one, or the two of a rename.
 #[derive(Clone, Debug)]
 struct NameChange {
@@ -406,6 +420,39 @@ impl FileSystem {
         self.settle(|change| durable.contains(&change.number));
         self.sweep();
         Ok(())
+    }
+
+    pub(super) fn begin_sync_volume(&mut self) -> VolumeSync {
+        let FileSystem { options, dice, inodes, .. } = self;
+        let names = Sync {
+            until: self.changes_made,
+            takes: options.sync_time(dice),
+            fails: options.sync_fails(dice),
+        };
+        let files = inodes.iter().filter_map(|(id, inode)| match inode {
+            Inode::File(file) => Some((*id, file.changes_made())),
+            Inode::Directory(_) => None,
+        });
+        VolumeSync { names, files: files.collect() }
+    }
+
+    /// The root, for the record, and how it went.
+    pub(super) fn end_sync_volume(&mut self, sync: VolumeSync) -> (InodeId, io::Result<()>) {
+        let FileSystem { dice, inodes, .. } = self;
+        let mut is_good = !sync.names.fails && self.failed.is_empty();
+        for (id, until) in sync.files {
+            if let Some(Inode::File(file)) = inodes.get_mut(&id) {
+                // Where a volume fails, it fails some of its files.
+                let fails = sync.names.fails && dice.happens(0.5);
+                is_good &= file.end_sync(Sync { until, fails, ..sync.names }, dice);
+            }
+        }
+        if !is_good {
+            return (ROOT, Err(Errno::IO.into()));
+        }
+        self.settle(|change| change.number < sync.names.until);
+        self.sweep();
+        (ROOT, Ok(()))
     }
 
     /// Makes the chosen changes durable; the others still wait.

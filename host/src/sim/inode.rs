@@ -119,6 +119,11 @@ impl File {
         length
     }
 
+    /// The number of the next change.
+    pub(super) fn changes_made(&self) -> u64 {
+        self.changes_made
+    }
+
     pub(super) fn begin_sync(&self, options: &DiskOptions, dice: &mut Dice) -> Sync {
         Sync { until: self.changes_made, takes: options.sync_time(dice), fails: options.sync_fails(dice) }
     }

@@ -82,6 +82,8 @@ fn name() -> PartitionName {
 fn directory_config(config: &Arc<TopicConfig>) -> LogDirectoryConfig {
     LogDirectoryConfig {
         journal_file_bytes: 64 << 10,
+        // Both ways are taken.
+        sync_volume_from: 6,
         ..LogDirectoryConfig::new(Flush::Commit, config.clone())
     }
 }

@@ -290,6 +290,36 @@ fn a_machine_without_a_process_loses_power_too() {
 
 // Faults.
 
+#[test]
+fn a_synced_volume_survives_whole_and_a_failed_one_says_so() {
+    for seed in 0..100 {
+        let healthy = sim(seed, DiskOptions::default());
+        healthy.block_on(async {
+            let before = disk(&healthy);
+            before.create_dir_all(path("/d/e")).expect("room");
+            for name in ["/a", "/d/b", "/d/e/c"] {
+                create(&before, name).write_all_at(name.as_bytes(), 0).expect("room");
+            }
+            before.rename(path("/a"), path("/d/a")).expect("it is there");
+            let volume = before.volume(path("/d")).expect("it is there").expect("it can be synced");
+            volume.sync().await.expect("no fault");
+            create(&before, "/later");
+            before.remove_file(path("/d/b")).expect("it is there");
+            let after = crash(&healthy);
+            assert_eq!(after.read(path("/d/a")).expect("it is durable"), b"/a", "seed {seed}");
+            assert_eq!(after.read(path("/d/e/c")).expect("it is durable"), b"/d/e/c", "seed {seed}");
+        });
+        let options = DiskOptions { sync_failure_probability: 1.0, ..DiskOptions::default() };
+        let failing = sim(seed, options);
+        failing.block_on(async {
+            let before = disk(&failing);
+            create(&before, "/a").write_all_at(b"a", 0).expect("room");
+            let volume = before.volume(path("/")).expect("it is there").expect("it can be synced");
+            volume.sync().await.expect_err("a fault");
+        });
+    }
+}
+
 /// Writes that come while a sync is under way are not covered by it.
 #[test]
 fn a_sync_covers_what_was_before() {
