@@ -124,7 +124,7 @@ impl LogDirectory {
         }
         let volume = disk.volume(path).map_err(LogError::io(path))?;
         let open_files = OpenFiles::new(disk.clone(), config.max_open_files);
-        let found = recovery::recover(host, path, &open_files, &config).await?;
+        let found = recovery::recover(host, path, &open_files, volume.as_ref(), &config).await?;
         journal::reset(&disk, path).await.map_err(LogError::io(path))?;
         let journal = Journal::start(host, path.to_path_buf(), config.flush, config.journal_file_bytes).await;
         let (journal, committer) = journal.map_err(LogError::io(path))?;

@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_host::{Disk, Host};
+use anabranch_host::{Disk, Host, OpenOptions, Volume};
 use anabranch_protocol::Uuid;
 
 use super::checkpoint::{CLEAN_SHUTDOWN, Checkpoint, LEADER_EPOCHS, Remembered, read_text};
@@ -35,6 +35,9 @@ use crate::partition_name::{PartitionName, is_deleted_directory};
 
 /// Files with these ends are leftovers of something that a crash stopped.
 const LEFTOVER_SUFFIXES: [&str; 3] = [".deleted", ".cleaned", ".tmp"];
+
+/// How many syncs [`sync_log`] takes for a log of one segment.
+const SYNCS_OF_A_LOG: usize = 9;
 
 /// A log that was found.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub(super) async fn recover(
     host: &Host,
     path: &Path,
     open_files: &Arc<OpenFiles>,
+    volume: Option<&Volume>,
     config: &LogDirectoryConfig,
 ) -> Result<Vec<(PartitionName, Found)>, LogError> {
     let disk = &host.disk();
@@ -111,7 +115,7 @@ pub(super) async fn recover(
     }
     opening.miss(&mut found);
     if !is_clean && !config.is_ephemeral {
-        opening.sync(&mut found).await?;
+        opening.sync(&mut found, volume).await?;
     }
     if is_clean {
         // From here on a crash is one.
@@ -386,14 +390,33 @@ impl Opening<'_> {
     }
 
     /// Makes all that was recovered durable, so that the journal is not needed any more.
-    async fn sync(&self, found: &mut [(PartitionName, Found)]) -> Result<(), LogError> {
-        let mut checkpoint = Checkpoint::default();
+    async fn sync(
+        &self,
+        found: &mut [(PartitionName, Found)],
+        volume: Option<&Volume>,
+    ) -> Result<(), LogError> {
+        let mut unsynced = Vec::new();
         for (name, log) in &mut *found {
-            let mut remembered = log.remembered;
-            if let Ok(recovered) = &mut log.outcome {
-                if let Some(from) = recovered.unsynced_from {
-                    sync_log(self.disk, &self.path.join(name.to_string()), recovered, from).await?;
+            if let Ok(recovered) = &mut log.outcome
+                && let Some(from) = recovered.unsynced_from
+            {
+                unsynced.push((self.path.join(name.to_string()), recovered, from));
+            }
+        }
+        match volume {
+            Some(volume) if unsynced.len() * SYNCS_OF_A_LOG >= self.config.sync_volume_from => {
+                sync_logs(self.disk, volume, self.path, &mut unsynced).await?;
+            }
+            _ => {
+                for (directory, recovered, from) in unsynced {
+                    sync_log(self.disk, &directory, recovered, from).await?;
                 }
+            }
+        }
+        let mut checkpoint = Checkpoint::default();
+        for (name, log) in &*found {
+            let mut remembered = log.remembered;
+            if let Ok(recovered) = &log.outcome {
                 remembered.recovery_point = recovered.recovery_point;
                 remembered.start_offset = recovered.start_offset;
                 remembered.has_snapshot = false;
@@ -459,11 +482,45 @@ fn knows_end(remembered: Option<Remembered>, segments: &[Segment]) -> bool {
     }
 }
 
+/// Those that have anything at `from` or behind it.
+fn unsynced_segments(log: &mut Recovered, from: i64) -> &mut [Segment] {
+    let first = log.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+    &mut log.segments[first..]
+}
+
+/// Does what [`sync_log`] does for many logs at once.
+async fn sync_logs(
+    disk: &Disk,
+    volume: &Volume,
+    path: &Path,
+    logs: &mut [(PathBuf, &mut Recovered, i64)],
+) -> Result<(), LogError> {
+    let epochs_of = |directory: &Path| {
+        let epochs = directory.join(LEADER_EPOCHS);
+        (epochs.with_added_extension("tmp"), epochs)
+    };
+    for (directory, log, from) in &mut *logs {
+        for segment in unsynced_segments(log, *from) {
+            segment.flush_indexes()?;
+        }
+        let (temporary, _) = epochs_of(directory);
+        disk.open(&temporary, OpenOptions::create_empty())
+            .and_then(|file| file.write_all_at(log.epochs.to_text().as_bytes(), 0))
+            .map_err(LogError::io(&temporary))?;
+    }
+    volume.sync().await.map_err(LogError::io(path))?;
+    // Only what is synced may replace what was.
+    for (directory, ..) in &*logs {
+        let (temporary, epochs) = epochs_of(directory);
+        disk.rename(&temporary, &epochs).map_err(LogError::io(&epochs))?;
+    }
+    volume.sync().await.map_err(LogError::io(path))
+}
+
 /// Syncs the segments of a log that have anything at `from` or behind it, and what stands beside them.
 async fn sync_log(disk: &Disk, directory: &Path, log: &mut Recovered, from: i64) -> Result<(), LogError> {
     let io = |source| LogError::Io { path: directory.to_path_buf(), source };
-    let first = log.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
-    for segment in &mut log.segments[first..] {
+    for segment in unsynced_segments(log, from) {
         segment.flush_indexes()?;
         for file in segment.all_files() {
             match file.get() {
@@ -475,7 +532,7 @@ async fn sync_log(disk: &Disk, directory: &Path, log: &mut Recovered, from: i64)
     }
     let metadata = directory.join(PARTITION_METADATA);
     if disk.exists(&metadata).map_err(io)? {
-        let file = disk.open(&metadata, anabranch_host::OpenOptions::write()).map_err(io)?;
+        let file = disk.open(&metadata, OpenOptions::write()).map_err(io)?;
         file.sync_data().await.map_err(io)?;
     }
     let epochs = directory.join(LEADER_EPOCHS);
