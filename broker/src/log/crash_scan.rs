@@ -26,10 +26,11 @@ pub(super) struct CrashScan<'a> {
 }
 
 impl CrashScan<'_> {
-    /// Scans from the segment that holds `from` on, and cuts off what is torn.
+    /// Scans from the segment that holds what comes before `from`, and cuts off what is torn. That one may have been closed
+    /// since it was synced up to there, and then its indexes are not.
     pub(super) fn run(&mut self, from: i64) -> Result<(), LogError> {
         self.drop_before_start()?;
-        let first = self.segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+        let first = self.segments.partition_point(|segment| segment.base_offset() < from).saturating_sub(1);
         self.end_offset = self.segments.get(first).map_or(self.start_offset, Segment::base_offset);
         let mut at = first;
         while at < self.segments.len() {

@@ -114,7 +114,10 @@ pub(super) async fn recover(
         }
     }
     opening.miss(&mut found);
-    if !is_clean && !config.is_ephemeral {
+    let is_unsynced = |(_, log): &(PartitionName, Found)| {
+        log.outcome.as_ref().is_ok_and(|recovered| recovered.unsynced_from.is_some())
+    };
+    if (!is_clean || found.iter().any(is_unsynced)) && !config.is_ephemeral {
         opening.sync(&mut found, volume).await?;
     }
     if is_clean {
@@ -287,7 +290,7 @@ impl Opening<'_> {
             recovery_point: end_offset,
             producers,
             epochs,
-            unsynced_from: None,
+            unsynced_from: damaged_from,
         })
     }
 
@@ -328,11 +331,15 @@ impl Opening<'_> {
         let first = segments.first().map_or(end_offset, Segment::base_offset);
         let start_offset = said.start_offset.clamp(first, end_offset.max(first));
         let has_other_epochs = text.is_none_or(|text| text != epochs.to_text());
-        let is_changed = is_replayed || is_cut || has_other_epochs || end_offset != said.recovery_point;
         self.remove_snapshots_behind(files, end_offset)?;
-        // Indexes behind the recovery point were not synced.
-        let anew_from = Some(said.recovery_point.min(damaged_transactions(&segments).unwrap_or(i64::MAX)));
-        let producers = rebuild_producers(files, &mut segments, end_offset, anew_from, self.now_ms)?;
+        // Indexes were synced when their segment was closed, and the recovery point passed its end.
+        let damaged_from = damaged_transactions(&segments).unwrap_or(i64::MAX);
+        let anew_from = damaged_from.min(said.recovery_point - 1);
+        let producers = rebuild_producers(files, &mut segments, end_offset, Some(anew_from), self.now_ms)?;
+        // Those of the last segment are written when it is closed.
+        let has_closed_anew = segments.last().is_some_and(|last| last.base_offset() > anew_from);
+        let is_changed =
+            is_replayed || is_cut || has_other_epochs || has_closed_anew || end_offset != said.recovery_point;
         Ok(Recovered {
             topic_id,
             segments,
@@ -341,7 +348,7 @@ impl Opening<'_> {
             recovery_point: end_offset,
             producers,
             epochs,
-            unsynced_from: is_changed.then_some(said.recovery_point.min(said.changed_from)),
+            unsynced_from: is_changed.then_some(anew_from.min(said.changed_from)),
         })
     }
 

@@ -177,15 +177,12 @@ impl TransactionIndex {
         TransactionIndex { entries, files, checksum: new_checksum(), is_written: true }
     }
 
-    /// An index without entries, and without files.
+    /// An index without entries. Its files, if there are any, stay as they are until it is written: were they removed,
+    /// and the power went then, nobody would know that there had been one.
     fn anew(files: Files) -> io::Result<TransactionIndex> {
-        for file in [&files.index, &files.checksum] {
-            match file.disk().remove_file(&file.path()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(TransactionIndex::empty(files))
+        let exists = |file: &LazyFile| file.disk().exists(&file.path());
+        let is_written = !exists(&files.index)? && !exists(&files.checksum)?;
+        Ok(TransactionIndex { is_written, ..TransactionIndex::empty(files) })
     }
 
     /// The index in the file of the segment that begins at `base_offset`; without a file it has no entries.
@@ -334,8 +331,9 @@ mod tests {
         }
         host.disk().remove_file(&checksum.path()).unwrap();
         assert!(load(10).is_err());
-        TransactionIndex::anew(files.clone()).unwrap();
-        assert!(!host.disk().exists(&file.path()).unwrap());
+        let mut anew = TransactionIndex::anew(files.clone()).unwrap();
+        assert!(load(10).is_err(), "it is damaged until it is written");
+        anew.flush().unwrap();
         assert_eq!(load(10).unwrap().entries.len(), 0);
     }
 }

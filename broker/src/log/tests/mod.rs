@@ -1,5 +1,6 @@
 //! A log as a whole: appended, read, closed, opened again.
 
+mod aborted;
 mod compaction;
 mod compaction_crash;
 mod crash;
