@@ -3,7 +3,7 @@
 //!
 //! A source topic that is gone ends every instance; one that is made anew in time is read from its start. Without its changelog
 //! a store's state is lost, whether that is noticed at once or by the next start; without a repartition topic what is on its
-//! way.
+//! way, which is nothing if all instances were closed: the next start makes it anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 use futures::future::join_all;
 
 use crate::broker_process::BrokerProcess;
-use crate::committed::all;
+use crate::committed::{all, newest};
 use crate::instances::of_the_world;
 use crate::producers::{connect, create_topic};
 use crate::runs::come_to_rest;
@@ -55,12 +55,10 @@ impl Setting {
         let flip = || host.random_below(2) == 0;
         let lost = LOST[host.random_below(3) as usize];
         let comes_again = flip();
-        // With a repartition topic the broker forgets what was committed of it, so a start finds nothing amiss.
-        let while_down = flip() && lost != "lost-counts-repartition";
         Setting {
             lost,
             comes_again,
-            while_down,
+            while_down: flip(),
             instances: 1 + host.random_below(2) as usize,
             guarantee: if flip() { ExactlyOnce } else { AtLeastOnce },
             has_directory: flip(),
@@ -147,8 +145,9 @@ async fn run_in_the_world(sim: &Sim, setting: &Setting) {
         }
     }
     lose(&admin, setting).await;
-    let reads_on = setting.lost == "words" && setting.comes_again;
-    if !reads_on {
+    // With a repartition topic the broker forgets what was committed of it, so a start makes it anew and goes on.
+    let is_made_anew = setting.lost == "lost-counts-repartition" && setting.while_down;
+    if !(is_made_anew || setting.lost == "words" && setting.comes_again) {
         let said = said(sim, setting, running, &writer).await;
         let names_it = |said: &String| said.contains(setting.lost);
         assert!(said.iter().all(names_it), "{setting:?}: {said:#?}");
@@ -175,7 +174,10 @@ async fn run_in_the_world(sim: &Sim, setting: &Setting) {
             }
         }
         let out = all(&writer, "out", 1).await;
-        if there.iter().all(|record| out.iter().any(|out| out.key == record.key)) {
+        let counted = newest(&writer, "counts", 1).await.values().sum::<i64>() as usize;
+        let is_counted = !is_made_anew || counted >= there.len();
+        if is_counted && there.iter().all(|record| out.iter().any(|out| out.key == record.key)) {
+            assert!(!is_made_anew || setting.guarantee == AtLeastOnce || counted == there.len(), "{counted}");
             break out;
         }
         writer.sleep(Duration::from_millis(500)).await;

@@ -1,13 +1,15 @@
 //! Where a task begins to read what nobody has read before. Each source has a policy ([`OffsetReset`]), by default the
 //! consumer's `auto.offset.reset`; a repartition topic, whose records are the application's own, is read from its start.
 //!
-//! Where the policy is not the start, its offset is committed at once: what was written after the first start is read
-//! even if the application ends before its first commit, and it is known that what lies before is not wanted.
+//! Where the policy is not the start, its offset is committed by the task's first commit, which comes at once: what was
+//! written after the first start is read even if the application ends soon, and it is known that what lies before is not
+//! wanted. The start itself is looked up where a transaction needs an offset to name (see `transaction`).
 
 use std::collections::BTreeMap;
 
 use anabranch_client::{
-    AutoOffsetReset, Client, Consumer, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition,
+    AutoOffsetReset, Client, Consumer, ErrorCode, IsolationLevel, OffsetAndMetadata, OffsetSpec,
+    TopicPartition,
 };
 
 use super::plan::Plan;
@@ -62,7 +64,7 @@ impl OffsetResets {
         }
     }
 
-    /// The offsets at which `partitions` begin, where that is neither the start nor an error.
+    /// The offsets at which `partitions` begin, where that is no error; where it is the start, only if `starts` are wanted.
     ///
     /// # Errors
     /// If a leader does not answer.
@@ -70,6 +72,7 @@ impl OffsetResets {
         &self,
         client: &Client,
         partitions: impl IntoIterator<Item = &TopicPartition>,
+        starts: bool,
     ) -> Result<Offsets> {
         let now_ms = client.host().wall_clock_ms();
         let mut wanted = BTreeMap::new();
@@ -80,6 +83,7 @@ impl OffsetResets {
                     let ago_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
                     OffsetSpec::Timestamp(now_ms.saturating_sub(ago_ms).max(0))
                 }
+                Some(AutoOffsetReset::Earliest) if starts => OffsetSpec::Earliest,
                 Some(AutoOffsetReset::Earliest | AutoOffsetReset::None) | None => continue,
             };
             wanted.insert(name.clone(), spec);
@@ -98,11 +102,16 @@ async fn look_up(client: &Client, wanted: &BTreeMap<TopicPartition, OffsetSpec>)
         return Ok(Offsets::new());
     }
     let listed = client.admin().list_offsets(wanted, IsolationLevel::ReadUncommitted).await;
-    let offset =
-        |(name, listed): (TopicPartition, anabranch_client::Result<anabranch_client::ListedOffset>)| {
-            let what = format!("asking where to begin in {name}");
-            let listed = listed.map_err(|error| client_error(&what, error))?;
-            Ok((name, OffsetAndMetadata::new(listed.offset)))
-        };
-    listed.into_iter().map(offset).collect()
+    let mut offsets = Offsets::new();
+    for (name, listed) in listed {
+        match listed {
+            Ok(listed) => drop(offsets.insert(name, OffsetAndMetadata::new(listed.offset))),
+            // Its topic is gone, and whoever reads it is about to hear of it.
+            Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
+                tracing::debug!(partition = %name, %error, "nobody knows where it begins");
+            }
+            Err(error) => return Err(client_error(&format!("asking where to begin in {name}"), error)),
+        }
+    }
+    Ok(offsets)
 }

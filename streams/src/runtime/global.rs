@@ -268,6 +268,7 @@ impl GlobalReader {
                 listener: None,
                 metrics,
                 committed: Offsets::new(),
+                beginnings: Offsets::new(),
             }),
             globals,
             producer,

@@ -333,7 +333,8 @@ impl Instance {
         };
         let found = topics::find(&client, &planner, self.create_topics, internal.replication_factor).await?;
         let plan = planner.plan(&found.sources)?;
-        topics::make(&client, &plan, &internal).await?;
+        let made = topics::make(&client, &plan, &internal).await?;
+        topics::tell_of_lost(&client, &self.application_id, &plan, &made).await;
         topics::look_up(&producer, &planner, &plan).await?;
         let (planner, plan) = (Arc::new(planner), Arc::new(plan));
         let directory = match &self.config.state_dir {
@@ -493,9 +494,11 @@ impl Instance {
             probe_at: None,
             last_probe: now,
             clean_at: now,
+            stopping: false,
             abandoned: false,
             deferred: Vec::new(),
             read_from: BTreeMap::new(),
+            begun: BTreeMap::new(),
             restoring: BTreeSet::new(),
             joined: false,
         };

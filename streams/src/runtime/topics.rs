@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer};
+use anabranch_client::{Client, ErrorKind as ClientErrorKind, NewTopic, Producer, TopicPartition};
 
 use super::partition_counts::PartitionCountError;
 use super::plan::{Plan, Planner};
 use super::worker::client_error;
 use crate::error::{Error, Result};
+use crate::processor::TaskId;
 use crate::topology::InternalTopic;
 
 /// How the application's internal topics are made.
@@ -65,12 +66,45 @@ pub(crate) async fn find(
     Ok(UserTopics { sources, global })
 }
 
-/// Makes the internal topics of a plan that are missing, and checks those that are there.
+/// Makes the internal topics of a plan that are missing, and checks those that are there. Those that were missing.
 ///
 /// # Errors
 /// If one has another number of partitions than the plan needs, or the broker does not answer.
-pub(crate) async fn make(client: &Client, plan: &Plan, settings: &InternalTopicSettings) -> Result<()> {
+pub(crate) async fn make(
+    client: &Client,
+    plan: &Plan,
+    settings: &InternalTopicSettings,
+) -> Result<BTreeSet<String>> {
     make_internal(client, &plan.internal, settings.replication_factor, &settings.overrides).await
+}
+
+/// Tells of repartition topics that were `made` just now though the group has read what is written to them: they are new in
+/// the topology, or were deleted, and nobody can tell which.
+pub(crate) async fn tell_of_lost(
+    client: &Client,
+    application_id: &str,
+    plan: &Plan,
+    made: &BTreeSet<String>,
+) {
+    for subtopology in &plan.subtopologies {
+        let topics = &subtopology.topics;
+        let mut lost = topics.repartition_sinks.intersection(made).peekable();
+        if lost.peek().is_none() {
+            continue;
+        }
+        let tasks = (0..subtopology.tasks).map(|partition| TaskId { subtopology: subtopology.id, partition });
+        let inputs: Vec<TopicPartition> = tasks.flat_map(|task| plan.inputs(task)).collect();
+        match client.admin().committed_offsets(application_id, Some(&inputs)).await {
+            Ok(committed) if committed.is_empty() => {}
+            Ok(_) => lost.for_each(|topic| {
+                tracing::warn!(
+                    "the repartition topic `{topic}` was not there and is made, though the application has run before: if it \
+                     was deleted, records on their way are lost"
+                );
+            }),
+            Err(error) => tracing::debug!(%error, "whether the application has run before is not known"),
+        }
+    }
 }
 
 /// Lets a producer learn of the topics that are written to, so that the outbox, which cannot wait, finds them known.
@@ -91,7 +125,7 @@ async fn make_internal(
     topics: &[(i32, InternalTopic)],
     replication_factor: i16,
     overrides: &BTreeMap<String, String>,
-) -> Result<()> {
+) -> Result<BTreeSet<String>> {
     let new: Vec<NewTopic> = topics
         .iter()
         .map(|(partitions, topic)| {
@@ -102,7 +136,7 @@ async fn make_internal(
             configs.into_iter().fold(new, |new, (key, value)| new.config(key, value))
         })
         .collect();
-    create_missing(client, &new).await?;
+    let made = create_missing(client, &new).await?;
     let counts = partition_counts(client, topics.iter().map(|(_, topic)| &topic.name)).await?;
     for (wanted, topic) in topics {
         if let Some(found) = counts.get(&topic.name).filter(|found| *found != wanted) {
@@ -113,7 +147,7 @@ async fn make_internal(
             )));
         }
     }
-    Ok(())
+    Ok(made)
 }
 
 /// How long brokers may take to learn of a topic that has been created.
@@ -122,16 +156,17 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Creates topics, and waits until brokers know of them: Apache Kafka answers before they do. One that is there already
-/// is well.
-async fn create_missing(client: &Client, topics: &[NewTopic]) -> Result<()> {
+/// is well. Those that were not.
+async fn create_missing(client: &Client, topics: &[NewTopic]) -> Result<BTreeSet<String>> {
+    let mut made = BTreeSet::new();
     if topics.is_empty() {
-        return Ok(());
+        return Ok(made);
     }
     let created =
         client.admin().create_topics(topics).await.map_err(|error| client_error("creating topics", error))?;
     for (topic, result) in created {
         match result {
-            Ok(_) => {}
+            Ok(_) => drop(made.insert(topic)),
             Err(error) if error.code() == Some(anabranch_client::ErrorCode::TOPIC_ALREADY_EXISTS) => {}
             Err(error) => return Err(client_error(&format!("creating the topic `{topic}`"), error)),
         }
@@ -141,7 +176,7 @@ async fn create_missing(client: &Client, topics: &[NewTopic]) -> Result<()> {
         while partition_counts(client, names.iter()).await?.len() < names.len() {
             client.host().sleep(ASK_AGAIN).await;
         }
-        Ok(())
+        Ok(made)
     };
     client.host().timeout(KNOWN_WITHIN, known).await.unwrap_or_else(|_| {
         Err(Error::fatal(format_args!(

@@ -6,8 +6,8 @@
 //!
 //! What fences a member that has lost a task is its group, asked with the offsets: it refuses a member of a generation that
 //! is over, and whoever takes over waits for offsets that are pending. So a transaction names an offset of each task that
-//! it writes for, one that has not moved if none has (an epoch of punctuations alone). A task for which nothing was ever
-//! committed has none to name: what punctuations write for it before its first record is fenced by the transactional id alone.
+//! it writes for, one that has not moved if none has (an epoch of punctuations alone); where nothing was ever committed for
+//! a task, that is where it begins to read, which is looked up when the task is opened (`beginnings`).
 //!
 //! The outcome of a commit may stay unknown. Then the id is claimed anew, after which nothing can change any more, and
 //! the group's offsets tell: they are those of the epoch, or it never happened. Where they do not tell (an epoch that has
@@ -53,9 +53,10 @@ pub(crate) fn ends_the_transaction(error: &ClientError) -> bool {
     by_kind || error.code().is_some_and(|code| OF_THE_TRANSACTION.contains(&code))
 }
 
-/// Whether the topic is there no more, as far as the client has heard: who reads it hears of it at once.
+/// Whether the partition is there no more, as far as the client has heard: who reads it hears of it at once. A topic that
+/// was made anew may have fewer.
 fn is_gone(client: &Client, partition: &TopicPartition) -> bool {
-    client.metadata().topic(&partition.topic).is_none()
+    client.metadata().partition_count(&partition.topic).is_none_or(|count| partition.partition >= count)
 }
 
 /// The transaction of one worker.

@@ -198,6 +198,13 @@ impl Task {
         input.fetched = Some((input.fetched.map_or(from, |(first, _)| first), to));
     }
 
+    /// An input is read from this offset on. Beside it stands, if that is known, of which topic it is.
+    pub(crate) fn begin_at(&mut self, input: usize, offset: i64, metadata: &str) {
+        self.fetched(input, offset, offset);
+        let input = &mut self.inputs[input];
+        input.topic_id = OffsetMetadata::decode(metadata).and_then(|noted| noted.topic()).or(input.topic_id);
+    }
+
     /// Where an input is to be read again after an abort; none if it has not been read.
     pub(crate) fn rewound_to(&self, input: usize) -> Option<i64> {
         self.inputs[input].fetched.map(|(_, to)| to)

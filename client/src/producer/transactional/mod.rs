@@ -159,9 +159,9 @@ impl Transactional {
             });
             let next = match asked.await {
                 Ok(codes) => match self.offsets_answered(&codes, &mut missing) {
-                    Next::Retry(_) if has_lost_a_topic(client, &codes).await => {
+                    Next::Retry(_) if has_lost_a_partition(client, &codes).await => {
                         // It does not come back for being waited for: what was done is to be done again without.
-                        let what = "the transaction's offsets of a topic that is gone";
+                        let what = "the transaction's offsets of a partition that is gone";
                         let code = ErrorCode::TRANSACTION_ABORTABLE;
                         self.state.lock().offsets_answered(what, Question::Offsets, code)
                     }
@@ -278,19 +278,22 @@ impl Shared {
     }
 }
 
-/// Whether a topic whose offset was not taken, since the group's coordinator does not know it, is known to nobody.
-async fn has_lost_a_topic(client: &Client, codes: &BTreeMap<TopicPartition, ErrorCode>) -> bool {
+/// Whether a partition whose offset was not taken, since the group's coordinator does not know it, is known to nobody: its
+/// topic is gone, or was made anew with fewer.
+async fn has_lost_a_partition(client: &Client, codes: &BTreeMap<TopicPartition, ErrorCode>) -> bool {
     let unknown = codes.iter().filter(|(_, code)| **code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    let topics: BTreeSet<Arc<str>> = unknown.map(|(name, _)| Arc::clone(&name.topic)).collect();
+    let unknown: Vec<&TopicPartition> = unknown.map(|(name, _)| name).collect();
+    let topics: BTreeSet<Arc<str>> = unknown.iter().map(|name| Arc::clone(&name.topic)).collect();
     let topics: Vec<Arc<str>> = topics.into_iter().collect();
     if topics.is_empty() {
         return false;
     }
     let asked = client.refresh_topics(&topics, client.host().now(), false);
-    let gone = |topic: &Arc<str>, metadata: &Metadata| {
-        metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    let gone = |name: &TopicPartition, metadata: &Metadata| {
+        metadata.refusal(&name.topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            || metadata.partition_count(&name.topic).is_some_and(|count| name.partition >= count)
     };
-    asked.await.is_ok_and(|metadata| topics.iter().any(|topic| gone(topic, &metadata)))
+    asked.await.is_ok_and(|metadata| unknown.iter().any(|name| gone(name, &metadata)))
 }
 
 impl Producer {

@@ -114,6 +114,15 @@ impl Member {
 
     /// A worker has ended with an error: the handler says what follows.
     pub(super) async fn worker_failed(&mut self, worker: usize, error: Error) -> Result<()> {
+        // What ends a transaction and what it was made with is no failure of the application's: the tasks go on from what
+        // the group and the changelogs have.
+        let has_lost_transactions = self.timing.has_transactions
+            && matches!(error.kind(), ErrorKind::Migrated | ErrorKind::Corrupted);
+        if self.stopping {
+            tracing::warn!(worker, %error, "a worker has failed at the end: the next start goes on from its last commit");
+            self.workers.forget(worker).await;
+            return if has_lost_transactions { Ok(()) } else { Err(error) };
+        }
         let damage = local_state::damage(&error);
         if let Some(damage @ (Damage::Task(_) | Damage::All)) = damage
             && self.workers.numbers().contains(&worker)
@@ -121,12 +130,7 @@ impl Member {
             tracing::warn!(worker, %error, "local state is damaged: it is removed and restored");
             return self.replace_damaged(worker, damage, error).await;
         }
-        // What ends a transaction and what it was made with is no failure of the application's: the tasks go on from what
-        // the group and the changelogs have.
-        if self.timing.has_transactions
-            && matches!(error.kind(), ErrorKind::Migrated | ErrorKind::Corrupted)
-            && self.workers.numbers().contains(&worker)
-        {
+        if has_lost_transactions && self.workers.numbers().contains(&worker) {
             tracing::warn!(worker, %error, "a worker has lost its transactions: its tasks are opened anew");
             return self.replace(worker).await;
         }

@@ -95,12 +95,17 @@ pub(crate) struct Member {
     pub(crate) clean_at: Instant,
     /// Commits that the group did not take yet.
     pub(crate) deferred: Vec<(Offsets, oneshot::Sender<Result<(), ClientError>>)>,
+    /// The workers are told to end: nobody takes the place of one that fails.
+    pub(crate) stopping: bool,
     /// Its user has let go of it: nothing is to be committed.
     pub(crate) abandoned: bool,
     /// Reads the topics of global stores, if there are any.
     pub(crate) global: Option<Reading>,
     /// The topics that partitions are read from.
     pub(crate) read_from: BTreeMap<TopicPartition, Uuid>,
+    /// Where partitions began of which nothing was committed: a task that is opened again before its first commit does not
+    /// begin later.
+    pub(crate) begun: Offsets,
     /// Tasks whose state is coming back.
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
@@ -359,7 +364,7 @@ impl Member {
                     self.settle();
                 }
                 RebalanceEvent::Revoked(partitions) => {
-                    self.read_from.retain(|partition, _| !partitions.contains(partition));
+                    self.forget_topics_of(&partitions);
                     self.enter_rebalancing();
                     owned.retain(|partition| !partitions.contains(partition));
                     let gone = self.shared.plan().readers_of(&partitions);
@@ -370,7 +375,7 @@ impl Member {
                     self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
                 }
                 RebalanceEvent::Lost(partitions) => {
-                    self.read_from.retain(|partition, _| !partitions.contains(partition));
+                    self.forget_topics_of(&partitions);
                     let tasks = self.shared.plan().readers_of(&partitions);
                     self.given_up.retain(|task| !tasks.contains(task));
                     self.enter_rebalancing();
@@ -379,6 +384,12 @@ impl Member {
             }
         }
         Ok(())
+    }
+
+    /// They are another's now: what was read of them, and from where, is not known any more.
+    fn forget_topics_of(&mut self, partitions: &[TopicPartition]) {
+        self.read_from.retain(|partition, _| !partitions.contains(partition));
+        self.begun.retain(|partition, _| !partitions.contains(partition));
     }
 
     /// Takes over what the leader says beside who runs what.
@@ -456,8 +467,9 @@ impl Member {
         }
     }
 
-    /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers. None if it has
-    /// failed, or if it is `given_up` since it does not come back from user code.
+    /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers. What it has said
+    /// before is heard before: where it would read again after an abort means nothing once its partitions are read from
+    /// elsewhere. None if it has failed, or if it is `given_up` since it does not come back from user code.
     async fn hear_until<R>(
         &mut self,
         mut answer: oneshot::Receiver<R>,
@@ -486,8 +498,8 @@ impl Member {
             };
             let woken = tokio::select! {
                 biased;
-                answer = &mut answer => return Ok(answer.ok()),
                 word = self.from_workers.recv() => Woken::Word(word),
+                answer = &mut answer => return Ok(answer.ok()),
                 () = again => Woken::Again,
                 () = next_look => Woken::Look,
             };
@@ -514,6 +526,7 @@ impl Member {
     }
 
     async fn stop_workers(&mut self) -> Result<()> {
+        self.stopping = true;
         let mut stopped = Ok(());
         for worker in self.workers.numbers() {
             let (reply, answer) = oneshot::channel();

@@ -78,16 +78,14 @@ impl Member {
 
     /// Runs a task that is followed here already.
     async fn promote(&mut self, id: TaskId) -> Result<()> {
-        let inputs = self.inputs(id);
-        let mut committed = self.committed(&inputs).await?;
-        self.check_committed(&mut committed).await?;
+        let (committed, beginnings) = self.where_to_read(&self.inputs(id)).await?;
         let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
         if let Some(progress) = self.holdings.progress(id) {
             self.holdings.opened(id, Role::Active, progress);
         }
         self.wait_for_state(id);
         self.watch_lags(id);
-        self.tell(worker, ToWorker::Promote { task: id, committed });
+        self.tell(worker, ToWorker::Promote { task: id, committed, beginnings });
         Ok(())
     }
 
@@ -166,16 +164,12 @@ impl Member {
         }
         let inputs = self.inputs(id);
         task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
-        let mut committed = Offsets::new();
+        let (mut committed, mut beginnings) = (Offsets::new(), Offsets::new());
         if role == Role::Active {
-            committed = self.committed(&inputs).await?;
-            let unread = inputs.iter().filter(|input| !committed.contains_key(input));
-            let beginnings = self.offset_resets.beginnings(&client, unread).await?;
-            self.check_committed(&mut committed).await?;
+            (committed, beginnings) = self.where_to_read(&inputs).await?;
             for (input, offset) in &committed {
                 task.resume(&input.topic, &offset.metadata);
             }
-            self.begin(beginnings).await;
         }
         Ok(RunningTask::new(Opening {
             task,
@@ -185,22 +179,38 @@ impl Member {
             listener: self.restore_listener.clone(),
             metrics: self.shared.metrics.of_task(&id.to_string()),
             committed,
+            beginnings,
         }))
     }
 
-    /// Reads and commits from where the policies of the topics say.
-    pub(super) async fn begin(&mut self, offsets: Offsets) {
-        if offsets.is_empty() {
-            return;
-        }
-        for (partition, offset) in &offsets {
+    /// What is committed for these inputs of a task, and where those begin of which nothing is: they are read from there,
+    /// and the task commits that.
+    ///
+    /// # Errors
+    /// If state or records on their way are lost; if the group or a leader does not answer.
+    pub(super) async fn where_to_read(&mut self, inputs: &[TopicPartition]) -> Result<(Offsets, Offsets)> {
+        let mut committed = self.committed(inputs).await?;
+        let unread = || inputs.iter().filter(|input| !committed.contains_key(*input));
+        let is_new = |input: &&TopicPartition| !self.begun.contains_key(*input);
+        // A transaction of a task that has read nothing names where that begins.
+        let starts = self.timing.has_transactions && committed.is_empty();
+        let begun =
+            self.offset_resets.beginnings(&self.shared.client, unread().filter(is_new), starts).await?;
+        self.begun.extend(begun);
+        let known = |input: &TopicPartition| Some((input.clone(), self.begun.get(input)?.clone()));
+        let mut beginnings: Offsets = unread().filter_map(known).collect();
+        beginnings.extend(self.check_committed(&mut committed).await?);
+        self.seek_to(&beginnings);
+        Ok((committed, beginnings))
+    }
+
+    /// Reads partitions from there on.
+    pub(super) fn seek_to(&mut self, offsets: &Offsets) {
+        for (partition, offset) in offsets {
             if let Err(error) = self.consumer.seek(partition, offset.offset) {
                 tracing::debug!(%partition, %error, "not assigned any more");
             }
         }
-        // Nobody waits for it: what the group does not take now is tried again.
-        let (reply, _) = oneshot::channel();
-        self.commit(offsets, reply).await;
     }
 
     /// Ends tasks on their workers and waits for it.

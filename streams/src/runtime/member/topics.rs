@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_client::{
-    ErrorCode, FetchedBatches, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicPartition, Uuid,
+    ErrorCode, FetchedBatches, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicMetadata, TopicPartition,
+    Uuid,
 };
 use tokio::sync::oneshot;
 
@@ -19,6 +20,11 @@ use crate::runtime::assignment::user_data::Assignment;
 use crate::runtime::running_task::another_changelog;
 use crate::runtime::worker::{Offsets, ToWorker, client_error};
 use crate::task::{OffsetMetadata, TOPIC, noted_id};
+
+/// Whether a topic has fewer partitions than that.
+fn is_beyond(partition: &TopicPartition, topic: &TopicMetadata) -> bool {
+    usize::try_from(partition.partition).is_ok_and(|index| index >= topic.partitions.len())
+}
 
 impl Member {
     /// Takes over the topics that the leader has planned with.
@@ -42,7 +48,7 @@ impl Member {
         self.close(&ended, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
         let all: Vec<TaskId> = self.shared.placed.lock().keys().copied().collect();
         for task in all {
-            self.let_read(task, Offsets::new());
+            self.let_read(task, Offsets::new(), Offsets::new());
         }
         Ok(())
     }
@@ -64,15 +70,11 @@ impl Member {
             match active.contains(task) {
                 true if new.is_empty() => {}
                 true => {
-                    let mut committed = self.committed(&new).await?;
-                    let unread = new.iter().filter(|input| !committed.contains_key(input));
-                    let beginnings = self.offset_resets.beginnings(&self.shared.client, unread).await?;
-                    self.check_committed(&mut committed).await?;
-                    self.begin(beginnings).await;
+                    let (committed, beginnings) = self.where_to_read(&new).await?;
                     if self.restoring.contains(task) {
                         self.pause(&new);
                     }
-                    self.let_read(*task, committed);
+                    self.let_read(*task, committed, beginnings);
                 }
                 // The consumer is further than what has been processed of them.
                 false => self.seek_to_committed(&kept).await?,
@@ -100,7 +102,8 @@ impl Member {
     pub(super) async fn begin_anew(&mut self, partition: TopicPartition, topic: Uuid) -> Result<()> {
         self.check_repartition_topic(&partition)?;
         tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read");
-        if let Some(worker) = self.worker_of(&partition) {
+        let worker = self.worker_of(&partition);
+        if let Some(worker) = worker {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::BeginAnew { partition: partition.clone(), reply });
             self.hear_until(answer, Some(worker)).await?;
@@ -108,7 +111,12 @@ impl Member {
         for (offsets, _) in &mut self.deferred {
             offsets.remove(&partition);
         }
-        self.read_all(partition, topic).await
+        let start = self.start_of(&partition, topic).await?;
+        self.seek_to(&start);
+        if let Some(worker) = worker {
+            self.tell(worker, ToWorker::BeginAt(start));
+        }
+        Ok(())
     }
 
     /// What was on its way in a repartition topic that was deleted is lost, and nobody can bring it back.
@@ -126,14 +134,11 @@ impl Member {
     }
 
     /// Looks whether committed offsets are of the topics that are there, and whether the changelogs are those that they
-    /// count on. Those of a topic that is gone, whose name another has taken, mean nothing: its start is committed instead.
+    /// count on. Those of a topic that is gone, whose name another has taken, mean nothing: gives the start of that instead.
     ///
     /// # Errors
     /// If state or records on their way are lost; if the broker does not answer.
-    pub(super) async fn check_committed(
-        &mut self,
-        committed: &mut BTreeMap<TopicPartition, OffsetAndMetadata>,
-    ) -> Result<()> {
+    pub(super) async fn check_committed(&mut self, committed: &mut Offsets) -> Result<Offsets> {
         let noted = |offset: &OffsetAndMetadata| OffsetMetadata::decode(&offset.metadata);
         let noted: Vec<_> =
             committed.iter().filter_map(|(name, at)| Some((name.clone(), noted(at)?))).collect();
@@ -141,7 +146,7 @@ impl Member {
         let written = noted.iter().flat_map(|(_, noted)| noted.changelogs()).map(|(changelog, _)| changelog);
         let topics: BTreeSet<&str> = read.chain(written).collect();
         if topics.is_empty() {
-            return Ok(());
+            return Ok(Offsets::new());
         }
         let topics: Vec<&str> = topics.into_iter().collect();
         // What was heard of them before may be too old.
@@ -165,30 +170,47 @@ impl Member {
                 continue;
             }
             self.check_repartition_topic(partition)?;
-            tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read");
-            others.push((partition.clone(), now));
+            let exists = match described.get(&*partition.topic) {
+                Some(Ok(topic)) => !is_beyond(partition, topic),
+                _ => false,
+            };
+            match exists {
+                true => {
+                    tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read")
+                }
+                // The group is about to hear of it.
+                false => {
+                    tracing::warn!(%partition, "its topic was deleted and made anew with fewer partitions")
+                }
+            }
+            others.push((partition.clone(), exists.then_some(now)));
         }
+        let mut starts = Offsets::new();
         for (partition, topic) in others {
             committed.remove(&partition);
-            self.read_all(partition, topic).await?;
+            if let Some(topic) = topic {
+                starts.extend(self.start_of(&partition, topic).await?);
+            }
         }
-        Ok(())
+        Ok(starts)
     }
 
-    /// Reads and commits a partition from its start.
-    async fn read_all(&mut self, partition: TopicPartition, topic: Uuid) -> Result<()> {
+    /// Where a partition of this topic begins, which is read from now on.
+    async fn start_of(&mut self, partition: &TopicPartition, topic: Uuid) -> Result<Offsets> {
         let wanted = BTreeMap::from([(partition.clone(), OffsetSpec::Earliest)]);
         let listed = self.shared.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        let mut starts = Offsets::new();
         for (partition, start) in listed {
             let start =
                 start.map_err(|error| client_error(&format!("asking where {partition} begins"), error))?;
             let memos = vec![(TOPIC.to_owned(), noted_id(topic))];
             let metadata = OffsetMetadata { partition_time: -1, memos }.encode();
-            let start = OffsetAndMetadata::new(start.offset).with_metadata(metadata);
             self.read_from.insert(partition.clone(), topic);
-            self.begin(Offsets::from([(partition, start)])).await;
+            starts.insert(partition, OffsetAndMetadata::new(start.offset).with_metadata(metadata));
         }
-        Ok(())
+        // Whatever opens the task again begins there too.
+        self.begun.extend(starts.clone());
+        Ok(starts)
     }
 
     /// Takes offsets out that nobody takes, since their topics are gone: whoever reads has not heard of it yet. Whether there
@@ -199,14 +221,16 @@ impl Member {
         let Ok(described) = self.shared.client.admin().describe_topics(&topics).await else { return false };
         let is_gone = |partition: &TopicPartition| match described.get(&*partition.topic) {
             Some(Err(error)) => error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            _ => false,
+            // Made anew with fewer.
+            Some(Ok(topic)) => is_beyond(partition, topic),
+            None => false,
         };
         let before = offsets.len();
         offsets.retain(|partition, _| !is_gone(partition));
         offsets.len() != before
     }
 
-    fn let_read(&mut self, task: TaskId, committed: Offsets) {
+    fn let_read(&mut self, task: TaskId, committed: Offsets, beginnings: Offsets) {
         if self.holdings.open(Role::Active).contains(&task) {
             self.watch_lags(task);
         }
@@ -214,7 +238,7 @@ impl Member {
         let (topology, inputs) = (Arc::clone(&plan.topology), plan.inputs(task));
         let worker = self.shared.placed.lock().get(&task).copied();
         if let Some(worker) = worker {
-            self.tell(worker, ToWorker::ReadTopics { task, topology, inputs, committed });
+            self.tell(worker, ToWorker::ReadTopics { task, topology, inputs, committed, beginnings });
         }
     }
 }

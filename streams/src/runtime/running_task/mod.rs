@@ -54,6 +54,8 @@ pub(crate) struct RunningTask {
     safe: Offsets,
     /// What was committed before it began to process: its state reflects it once it is restored.
     begun: Offsets,
+    /// It has begun to read something, and the group is to know soon where.
+    begins: bool,
     /// Inputs that are read again after an abort: what still comes from before is stale.
     rewinding: BTreeSet<usize>,
     /// For decompressed batches.
@@ -77,12 +79,14 @@ pub(crate) struct Opening {
     pub(crate) metrics: TaskMetrics,
     /// What is committed for its inputs; nothing for one that only follows.
     pub(crate) committed: Offsets,
+    /// Where those begin of which nothing is.
+    pub(crate) beginnings: Offsets,
 }
 
 impl RunningTask {
     /// Opens a task; its state begins to come back.
     pub(crate) fn new(opening: Opening) -> Self {
-        let Opening { task, outbox, role, changelogs, listener, metrics, committed } = opening;
+        let Opening { task, outbox, role, changelogs, listener, metrics, committed, beginnings } = opening;
         let stores = task.restored_from().into_iter().map(|changelog| changelog.map(LoggedStore::new));
         let mut running = RunningTask {
             inputs: inputs_of(&task),
@@ -104,7 +108,9 @@ impl RunningTask {
             metrics,
             told_drops: Drops::default(),
             changelog_ids: Vec::new(),
+            begins: false,
         };
+        running.begin_at(&beginnings);
         running.read_changelogs();
         running.restored = role == Role::Active && running.is_whole();
         running.note_progress();
@@ -157,6 +163,15 @@ impl RunningTask {
         let Self { inputs, committed, safe, begun, .. } = self;
         for offsets in [committed, safe, begun] {
             offsets.retain(|partition, _| inputs.contains_key(partition));
+        }
+    }
+
+    /// These inputs are read from there on. That is what it commits of them until it has read something.
+    pub(crate) fn begin_at(&mut self, beginnings: &Offsets) {
+        for (partition, offset) in beginnings {
+            let Some(&input) = self.inputs.get(partition) else { continue };
+            self.task.begin_at(input, offset.offset, &offset.metadata);
+            self.begins = true;
         }
     }
 
@@ -252,9 +267,9 @@ impl RunningTask {
         self.task.next_wall_clock_punctuation().filter(|_| self.is_restored())
     }
 
-    /// Whether a processor has asked for a commit.
+    /// Whether a processor has asked for a commit, or the group is to know where it begins.
     pub(crate) fn commit_requested(&self) -> bool {
-        self.task.commit_requested()
+        self.task.commit_requested() || self.begins && self.is_restored()
     }
 
     /// Forwards what caches hold and finishes every batch.
@@ -281,6 +296,7 @@ impl RunningTask {
         self.look_for_changelogs()?;
         let sealed = self.task.seal(&mut self.outbox)?;
         self.outbox.finish_all();
+        self.begins = false;
         self.sealed = Some(sealed.epoch);
         let mut moved = Offsets::new();
         for (input, offset, metadata) in sealed.offsets {

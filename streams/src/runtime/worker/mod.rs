@@ -45,11 +45,17 @@ pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 pub(crate) enum ToWorker {
     /// A task to run; its state is restored first.
     Open(Box<RunningTask>),
-    /// A standby is to run; with it comes what is committed beside the offsets of its inputs.
-    Promote { task: TaskId, committed: Offsets },
-    /// A task reads these inputs of this topology from now on; with them comes what is committed beside the offsets of
-    /// those that are new to it.
-    ReadTopics { task: TaskId, topology: Arc<Topology>, inputs: Vec<TopicPartition>, committed: Offsets },
+    /// A standby is to run; with it comes what is committed for its inputs, and where those begin of which nothing is.
+    Promote { task: TaskId, committed: Offsets, beginnings: Offsets },
+    /// A task reads these inputs of this topology from now on; with them comes what is committed for those that are new to
+    /// it, and where those begin of which nothing is.
+    ReadTopics {
+        task: TaskId,
+        topology: Arc<Topology>,
+        inputs: Vec<TopicPartition>,
+        committed: Offsets,
+        beginnings: Offsets,
+    },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
     /// Raw batches of a partition, as they were fetched.
@@ -58,6 +64,8 @@ pub(crate) enum ToWorker {
     Rewound(TopicPartition),
     /// Another topic has taken the name of the one that this partition was read from.
     BeginAnew { partition: TopicPartition, reply: oneshot::Sender<()> },
+    /// These partitions are read from there on, and that is to be committed.
+    BeginAt(Offsets),
     /// So many offsets of these partitions are still to be fetched.
     Lags(Vec<(TopicPartition, i64)>),
     /// Stop processing for a while, or go on.
@@ -262,18 +270,20 @@ impl Worker {
                 self.context.metrics.created.inc();
                 self.tasks.insert(task.id(), *task);
             }
-            ToWorker::Promote { task, committed } => {
+            ToWorker::Promote { task, committed, beginnings } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
                     task.promote(committed);
+                    task.begin_at(&beginnings);
                     if task.is_restored() {
                         let task = task.id();
                         self.tell(FromWorker::Restored(task));
                     }
                 }
             }
-            ToWorker::ReadTopics { task, topology, inputs, committed } => {
+            ToWorker::ReadTopics { task, topology, inputs, committed, beginnings } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
                     task.read_topics(&topology, &inputs, committed);
+                    task.begin_at(&beginnings);
                 }
             }
             ToWorker::Sleep(asleep) => self.context.asleep = asleep,
@@ -301,6 +311,9 @@ impl Worker {
             ToWorker::BeginAnew { partition, reply } => {
                 self.begin_anew(&partition).await?;
                 let _ = reply.send(());
+            }
+            ToWorker::BeginAt(offsets) => {
+                self.tasks.values_mut().for_each(|task| task.begin_at(&offsets));
             }
             ToWorker::Lags(lags) => {
                 for (partition, lag) in &lags {
