@@ -71,6 +71,11 @@ impl FetchSession {
         NextFetch { id: self.id, epoch: self.epoch, told, forgotten }
     }
 
+    /// Whether the broker has been told this of a partition: it says nothing of it until something changes.
+    pub(super) fn has_told(&self, name: &TopicPartition, from: &FetchFrom) -> bool {
+        self.epoch != OPENING && self.known.get(name) == Some(from)
+    }
+
     /// The partition with this topic id, or name, and number.
     pub(super) fn find(&self, topic_id: Uuid, topic: &str, partition: i32) -> Option<&TopicPartition> {
         if topic_id.is_zero() {

@@ -320,8 +320,18 @@ impl Fetcher {
             for (partition, _) in &partitions {
                 state.positions.fetching(&partition.name, partition.turn);
             }
-            let wanted = partitions.iter().map(|(one, from)| (one.name.clone(), *from)).collect();
-            let next = state.sessions.entry(node).or_default().next(&wanted);
+            let wanted: BTreeMap<_, _> =
+                partitions.iter().map(|(one, from)| (one.name.clone(), *from)).collect();
+            let session = state.sessions.entry(node).or_default();
+            // What the broker has said of a partition went to one that is no more (it was taken away and came back, or another
+            // offset was sought meanwhile), and it would not say it again.
+            let is_unheard = |(name, from): (&TopicPartition, &FetchFrom)| {
+                session.has_told(name, from) && state.positions.bounds(name).is_none()
+            };
+            if wanted.iter().any(is_unheard) {
+                session.broken();
+            }
+            let next = session.next(&wanted);
             let asked: BTreeMap<_, _> =
                 partitions.into_iter().map(|(one, from)| (one.name, (one.turn, from))).collect();
             let fetcher = Arc::clone(self);

@@ -64,9 +64,8 @@ pub(crate) async fn drain(
             let reached = |(partition, end): (&TopicPartition, &i64)| {
                 *end == 0 || offsets.get(partition).is_some_and(|offset| offset.offset >= *end)
             };
-            if ends.iter().all(reached) {
-                break;
-            }
+            let Some((partition, end)) = ends.iter().find(|one| !reached(*one)) else { break };
+            tracing::trace!(%partition, end, "its input is not all committed yet");
             hurry();
             let changed = client.host().timeout(ASK_AGAIN, committed.changed()).await;
             if let Ok(Err(_)) = changed {

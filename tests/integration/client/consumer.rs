@@ -64,6 +64,29 @@ pub(super) fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
 }
 
 #[test]
+fn how_much_is_left_is_known_of_what_comes_back() {
+    on_each_cluster(async |cluster| {
+        let client = cluster.client().await;
+        let topic = cluster.topic(&client, "lag", 2).await;
+        let mut consumer = consumer(&client, &[("fetch.max.wait.ms", "20")]);
+        // In the fetch session the broker has told all there is to tell the first time.
+        for _ in 0..3 {
+            consumer.assign(&partitions(&topic, 2)).unwrap();
+            for name in partitions(&topic, 2) {
+                consumer.seek(&name, 0).unwrap();
+            }
+            let deadline = cluster.host.now() + Duration::from_secs(20);
+            while partitions(&topic, 2).iter().any(|name| consumer.current_lag(name).is_none()) {
+                assert!(cluster.host.now() < deadline, "nobody knows how much is left");
+                consumer.poll(Duration::from_millis(20)).await.unwrap();
+            }
+            consumer.assign(&[]).unwrap();
+        }
+        consumer.close().await.unwrap();
+    });
+}
+
+#[test]
 fn assigned_partitions_are_read_from_where_one_goes() {
     on_each_cluster(async |cluster| {
         let client = cluster.client().await;
