@@ -29,7 +29,7 @@ pub use crate::runtime::query::{
     KeyQueryMetadata, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore,
     ReadOnlyWindowStore, StreamsMetadata,
 };
-pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
+pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace, StandbyEvent, SuspendReason};
 pub use crate::runtime::task_status::TaskStatus;
 pub use crate::runtime::uncaught::{ReplaceThread, ShutdownApplication, ShutdownClient, UncaughtErrorAnswer};
 pub use crate::serdes::{

@@ -9,8 +9,8 @@ use crate::headers::Headers;
 use crate::outbox::{OutRecord, OutTopic, OutTopics, Outbox};
 use crate::policy::skip;
 use crate::processor::{
-    Cell, Context, DropReason, Forward, InFlight, Node, NodeSupplier, Nodes, Nothing, Operator, Origin, Part,
-    Policies, RawInput, Source, Stage, TaskState,
+    Cell, Context, DropReason, Forward, InFlight, Latencies, Node, NodeSupplier, Nodes, Nothing, Operator,
+    Origin, Part, Policies, RawInput, Source, Stage, TaskState,
 };
 
 type Records<K, V> = Vec<(K, V, i64)>;
@@ -92,7 +92,14 @@ pub(crate) fn bare_state() -> TaskState {
 }
 
 fn cell(node: Node, children: Vec<u32>, stage: Stage) -> Cell {
-    Cell { node, name: "node".into(), children: children.into(), stage, on_error: None }
+    Cell {
+        node,
+        name: "node".into(),
+        children: children.into(),
+        stage,
+        on_error: None,
+        latencies: Latencies::default(),
+    }
 }
 
 fn operator_node<O: Operator + 'static>(operator: O) -> Node {

@@ -13,7 +13,7 @@ use super::changelog;
 use super::config::{Guarantee, StreamsConfig};
 use super::instance::{Command, Instance, InstanceHandle};
 use super::query::{AskedInstance, KeyQueryMetadata, QueryableStore, StreamsMetadata, location};
-use super::restore_listener::{RestoreEvent, RestoreListener};
+use super::restore_listener::{Listeners, RestoreEvent, StandbyEvent};
 use super::state::StateListener;
 use super::task_status::TaskStatus;
 use super::topic_io::{TopicConsumer, TopicProducer};
@@ -75,7 +75,7 @@ pub struct Streams {
     policies: GivenPolicies,
     world: Option<(Host, Dialer)>,
     listener: Option<StateListener>,
-    restore_listener: Option<RestoreListener>,
+    listeners: Listeners,
     uncaught: Option<UncaughtErrorHandler>,
     clean_up: bool,
 }
@@ -95,7 +95,7 @@ impl Streams {
             settings: Vec::new(),
             world: None,
             listener: None,
-            restore_listener: None,
+            listeners: Listeners::default(),
             uncaught: None,
             clean_up: false,
         }
@@ -244,7 +244,28 @@ impl Streams {
     /// Told how state comes back, store by store: for a progress bar. It runs on the workers' threads and must be quick.
     #[must_use]
     pub fn on_restore(mut self, listener: impl Fn(&RestoreEvent) + Send + Sync + 'static) -> Streams {
-        self.restore_listener = Some(Arc::new(listener));
+        self.listeners.restore = Some(Arc::new(listener));
+        self
+    }
+
+    /// Told how the standbys of this instance (`num.standby.replicas`) follow the state of tasks that run elsewhere, store by
+    /// store: how far a copy is behind, and when it is used. It runs on the workers' threads and must be quick.
+    ///
+    /// ```
+    /// # use anabranch::prelude::*;
+    /// # let topology = StreamsBuilder::new().build()?;
+    /// let streams = Streams::new("app", topology).config("num.standby.replicas", 1).on_standby_update(|event| match event {
+    ///     StandbyEvent::Start { place, from } => println!("{} {}: from {from}", place.task, place.store),
+    ///     StandbyEvent::Batch { place, next, end, .. } => {
+    ///         println!("{} {}: {} records behind", place.task, place.store, end - next);
+    ///     }
+    ///     StandbyEvent::Suspended { place, reason, .. } => println!("{} {}: {reason:?}", place.task, place.store),
+    /// });
+    /// # Ok::<_, Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_standby_update(mut self, listener: impl Fn(&StandbyEvent) + Send + Sync + 'static) -> Streams {
+        self.listeners.standby = Some(Arc::new(listener));
         self
     }
 
@@ -291,7 +312,7 @@ impl Streams {
                 policies: self.policies.or_dead_letters(letters),
                 create_topics,
                 listener: self.listener,
-                restore_listener: self.restore_listener,
+                listeners: self.listeners,
                 uncaught: self.uncaught,
                 clean_up: self.clean_up,
             };

@@ -24,6 +24,7 @@ use super::local_state::STALE_AFTER_MS;
 use super::member::BATCH_BYTES;
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
+use super::restore_listener::Listeners;
 use super::running_task::{Opening, RunningTask};
 use super::worker::{FromWorker, Offsets, ToInstance, client_error};
 use crate::error::{Error, ErrorKind, Result};
@@ -265,7 +266,7 @@ impl GlobalReader {
                 outbox,
                 role: Role::Active,
                 changelogs,
-                listener: None,
+                listeners: Listeners::default(),
                 metrics,
                 committed: Offsets::new(),
                 beginnings: Offsets::new(),

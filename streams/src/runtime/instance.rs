@@ -25,7 +25,7 @@ use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
-use super::restore_listener::RestoreListener;
+use super::restore_listener::Listeners;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::task_status::TaskStatus;
@@ -53,7 +53,7 @@ pub(crate) struct Instance {
     pub(crate) policies: Policies,
     pub(crate) create_topics: Option<i32>,
     pub(crate) listener: Option<StateListener>,
-    pub(crate) restore_listener: Option<RestoreListener>,
+    pub(crate) listeners: Listeners,
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
     /// State of earlier runs is not wanted.
     pub(crate) clean_up: bool,
@@ -473,7 +473,7 @@ impl Instance {
             holdings,
             directory,
             listener: self.listener,
-            restore_listener: self.restore_listener,
+            listeners: self.listeners,
             uncaught: self.uncaught,
             asleep: false,
             given_up: BTreeSet::new(),

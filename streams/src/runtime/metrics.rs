@@ -18,13 +18,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
 use super::task_status::TaskStatus;
 use crate::error::{Error, Result};
 use crate::processor::{DropReason, Drops};
 
-type Labels = Vec<(&'static str, String)>;
-type Seconds = Counter<f64, AtomicU64>;
+pub(super) type Labels = Vec<(&'static str, String)>;
+pub(super) type Seconds = Counter<f64, AtomicU64>;
 
 /// The bounds of latencies in seconds: from what memory takes to what a rebalance takes.
 const LATENCY_SECONDS: [f64; 14] =
@@ -39,6 +40,8 @@ pub(crate) struct Metrics {
     alive_threads: Gauge,
     failed_threads: Counter,
     rebalances: Counter,
+    polls: Counter,
+    nodes: NodeFamilies,
     threads: ThreadFamilies,
     tasks: TaskFamilies,
     topics: TopicFamilies,
@@ -50,6 +53,8 @@ struct ThreadFamilies {
     punctuated: Family<Labels, Counter>,
     punctuating: Family<Labels, Seconds>,
     idle: Family<Labels, Seconds>,
+    blocked: Family<Labels, Seconds>,
+    polled: Family<Labels, Counter>,
     started: Family<Labels, Gauge<f64, AtomicU64>>,
     committing: Family<Labels, Histogram>,
     created: Family<Labels, Counter>,
@@ -81,6 +86,8 @@ pub(crate) struct ThreadMetrics {
     punctuated: Counter,
     punctuating: Seconds,
     idle: Seconds,
+    blocked: Seconds,
+    polled: Counter,
     committing: Histogram,
     pub(crate) created: Counter,
     pub(crate) closed: Counter,
@@ -94,6 +101,7 @@ pub(crate) struct TaskMetrics {
     dropped: [Counter; DropReason::ALL.len()],
     restored: Counter,
     ages: Histogram,
+    pub(crate) nodes: NodeMetrics,
 }
 
 #[derive(Clone)]
@@ -121,6 +129,8 @@ impl Metrics {
             alive_threads: register(r, "alive_stream_threads", "Workers that run.", Gauge::default()),
             failed_threads: register(r, "failed_stream_threads", "Workers that failed.", Counter::default()),
             rebalances: register(r, "rebalances", "Assignments taken over.", Counter::default()),
+            polls: register(r, "poll", "Polls that brought records.", Counter::default()),
+            nodes: NodeFamilies::new(r),
             threads: ThreadFamilies {
                 processed: register(r, "thread_process", "Records processed.", Family::default()),
                 processing: in_unit(
@@ -145,6 +155,14 @@ impl Metrics {
                     Unit::Seconds,
                     Family::default(),
                 ),
+                blocked: in_unit(
+                    r,
+                    "thread_blocked_time",
+                    "Time in which it waited for Kafka while there was something to do.",
+                    Unit::Seconds,
+                    Family::default(),
+                ),
+                polled: register(r, "thread_poll_records", "Records that polls brought.", Family::default()),
                 started: in_unit(
                     r,
                     "thread_start_time",
@@ -234,11 +252,17 @@ impl Metrics {
         self.rebalances.inc();
     }
 
+    /// A poll has brought records.
+    pub(crate) fn polled(&self) {
+        self.polls.inc();
+    }
+
     /// The counters of a worker that is started now.
     pub(crate) fn of_thread(self: &Arc<Self>, number: usize, wall_clock_ms: i64) -> ThreadMetrics {
         let labels = vec![("thread_id", format!("{}-StreamThread-{number}", self.application_id))];
         let ThreadFamilies { processed, processing, punctuated, punctuating, .. } = &self.threads;
-        let ThreadFamilies { idle, started, committing, created, closed, .. } = &self.threads;
+        let ThreadFamilies { idle, blocked, polled, started, committing, created, closed, .. } =
+            &self.threads;
         started.get_or_create_owned(&labels).set(wall_clock_ms as f64 / 1e3);
         ThreadMetrics {
             processed: processed.get_or_create_owned(&labels),
@@ -246,6 +270,8 @@ impl Metrics {
             punctuated: punctuated.get_or_create_owned(&labels),
             punctuating: punctuating.get_or_create_owned(&labels),
             idle: idle.get_or_create_owned(&labels),
+            blocked: blocked.get_or_create_owned(&labels),
+            polled: polled.get_or_create_owned(&labels),
             committing: committing.get_or_create_owned(&labels),
             created: created.get_or_create_owned(&labels),
             closed: closed.get_or_create_owned(&labels),
@@ -266,6 +292,7 @@ impl Metrics {
             dropped,
             restored: self.tasks.restored.get_or_create_owned(&labels),
             ages: self.tasks.ages.get_or_create_owned(&labels),
+            nodes: self.nodes.of_task(task),
         }
     }
 
@@ -332,6 +359,11 @@ impl ThreadMetrics {
         self.idle.inc_by(waited.as_secs_f64());
     }
 
+    /// It waited so long for Kafka, and could not work meanwhile.
+    pub(crate) fn blocked(&self, waited: Duration) {
+        self.blocked.inc_by(waited.as_secs_f64());
+    }
+
     /// A commit took so long.
     pub(crate) fn committed(&self, took: Duration) {
         self.committing.observe(took.as_secs_f64());
@@ -339,6 +371,7 @@ impl ThreadMetrics {
 
     /// Records of a topic were fetched.
     pub(crate) fn consumed(&self, topic: &Arc<str>, records: usize, bytes: usize) {
+        self.polled.inc_by(records as u64);
         let topic = self.topic(topic);
         topic.consumed.inc_by(records as u64);
         topic.consumed_bytes.inc_by(bytes as u64);
@@ -385,12 +418,18 @@ fn latency() -> Histogram {
     Histogram::new(LATENCY_SECONDS)
 }
 
-fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+pub(super) fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
 
-fn in_unit<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, unit: Unit, metric: M) -> M {
+pub(super) fn in_unit<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Unit,
+    metric: M,
+) -> M {
     registry.register_with_unit(name, help, unit, metric.clone());
     metric
 }
@@ -407,6 +446,9 @@ mod tests {
         thread.processed(7, Duration::from_millis(250));
         thread.punctuated(Duration::from_millis(500));
         thread.idled(Duration::from_millis(125));
+        thread.blocked(Duration::from_millis(375));
+        thread.consumed(&"lines".into(), 4, 100);
+        metrics.polled();
         task.processed(Duration::from_millis(250));
         let status = |partition, is_standby, is_running| TaskStatus {
             task: TaskId { subtopology: 0, partition },
@@ -428,6 +470,9 @@ mod tests {
             format!("kafka_streams_thread_punctuate_total{thread} 1"),
             format!("kafka_streams_thread_punctuate_time_seconds_total{thread} 0.5"),
             format!("kafka_streams_thread_idle_time_seconds_total{thread} 0.125"),
+            format!("kafka_streams_thread_blocked_time_seconds_total{thread} 0.375"),
+            format!("kafka_streams_thread_poll_records_total{thread} 4"),
+            "kafka_streams_poll_total 1".to_owned(),
             format!("kafka_streams_thread_start_time_seconds{thread} 1.5"),
             "kafka_streams_task_process_time_seconds_total{task_id=\"0_1\"} 0.25".to_owned(),
             "kafka_streams_tasks{kind=\"running\"} 1".to_owned(),

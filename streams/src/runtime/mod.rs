@@ -5,7 +5,7 @@
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
 //! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that
-//! every instance has whole); `metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
+//! every instance has whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
 //! a running application).
 
 mod acknowledgements;
@@ -24,6 +24,7 @@ mod instance;
 mod local_state;
 mod member;
 mod metrics;
+mod node_metrics;
 mod partition_counts;
 mod plan;
 pub mod position;

@@ -341,6 +341,10 @@ impl<K: 'static, V: 'static> TaskStore for SuppressState<K, V> {
     fn pending_bytes(&self) -> usize {
         0
     }
+
+    fn held_back(&self) -> Option<(u64, u64)> {
+        Some((self.records(), self.bytes()))
+    }
 }
 
 /// The keys that were touched since the last commit: a `HashSet` of Java.

@@ -96,6 +96,11 @@ pub(crate) trait TaskStore: Any + Send {
 
     /// Bytes of updates that wait to be emitted.
     fn pending_bytes(&self) -> usize;
+
+    /// How many records a suppression holds back, and their bytes; none of other stores.
+    fn held_back(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// A store that an operator keeps its result in, and whose updates it forwards.

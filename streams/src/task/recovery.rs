@@ -102,6 +102,14 @@ impl Task {
         self.state.stores.iter().map(|store| (store.name(), store.pinned_bytes()))
     }
 
+    /// What suppressions hold back: the store, how many records, and their bytes.
+    pub(crate) fn held_back(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        self.state.stores.iter().filter_map(|store| {
+            let (records, bytes) = store.held_back()?;
+            Some((store.name(), records, bytes))
+        })
+    }
+
     /// Forgets rows that an engine has, until each store has at most so many bytes of them in memory.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use super::offset_metadata::{CHANGELOG, OffsetMetadata, TOPIC, noted_id};
 use crate::error::{Error, Result};
 use crate::outbox::{OutTopics, Outbox};
 use crate::processor::{
-    Cell, Context, DropReason, Drops, Memos, NodeInit, Nodes, Origin, Policies, Punctuations, RawInput,
-    Stage, TaskId, TaskState, catching,
+    Cell, Context, DropReason, Drops, Latencies, Memos, NodeInit, Nodes, Origin, Policies, Punctuations,
+    RawInput, Stage, TaskId, TaskState, catching,
 };
 use crate::state::{EngineSlot, Globals, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology};
@@ -426,6 +426,16 @@ impl Task {
         self.state.drops
     }
 
+    /// How old records were in the nodes where they came in and went out, since this was last asked.
+    pub(crate) fn take_latencies(&mut self, each: impl FnMut(usize, &Arc<str>, &Latencies)) {
+        self.nodes.take_latencies(each);
+    }
+
+    /// What nodes forward from now on they forward at this time.
+    pub(crate) fn note_wall_clock(&mut self, wall_clock_ms: i64) {
+        self.state.wall_clock_ms = self.state.wall_clock_ms.max(wall_clock_ms);
+    }
+
     /// The longest time from a record's own to its processing, of those processed since the last call.
     pub(crate) fn take_longest_ms(&mut self) -> i64 {
         std::mem::take(&mut self.longest_ms)
@@ -552,6 +562,7 @@ fn make_nodes(
                 NodeKind::Sink(_) => Stage::Write,
             },
             on_error: definition.on_error.clone(),
+            latencies: Latencies::default(),
         });
     }
     Ok((Nodes::new(cells)?, listeners))

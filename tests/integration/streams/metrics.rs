@@ -34,6 +34,20 @@ async fn what_was_done_is_counted() -> Result<()> {
     ] {
         assert_eq!(value(&text, &sample), Some(expected), "{sample} in\n{text}");
     }
+    // Lines are read by a source, words leave by a sink; words are read, and counts leave.
+    let ages = "kafka_streams_processor_node_record_e2e_latency";
+    let of_nodes = |what: &str, task: &str| -> Vec<f64> {
+        let begins = format!("{ages}_{what}{{task_id=\"{task}\",processor_node_id=");
+        let lines = text.lines().filter(|line| line.starts_with(&begins));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+    };
+    let mut records = of_nodes("records_total", "0_0");
+    records.sort_by(f64::total_cmp);
+    assert_eq!(records, [3.0, 6.0], "{text}");
+    assert!(of_nodes("records_total", "1_0").contains(&6.0), "{text}");
+    for (lowest, highest) in of_nodes("min_seconds", "1_0").into_iter().zip(of_nodes("max_seconds", "1_0")) {
+        assert!(0.0 <= lowest && lowest <= highest && highest < 60.0, "{text}");
+    }
     let commits = format!("kafka_streams_thread_commit_latency_seconds_count{thread}");
     assert!(value(&text, &commits) >= Some(1.0), "{text}");
     assert!(text.ends_with("# EOF\n"));

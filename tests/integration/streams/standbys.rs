@@ -1,10 +1,11 @@
-//! Standby tasks: state is followed on another instance, which goes on from there; an instance that comes back gets its
-//! tasks back; a task moves when its target has caught up.
+//! Standby tasks: state is followed on another instance, which goes on from there, and on another rack if there is one; an
+//! instance that comes back gets its tasks back; a task moves when its target has caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anabranch::prelude::*;
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
@@ -105,6 +106,114 @@ async fn a_killed_instances_tasks_go_on_from_the_standby() -> Result<()> {
     let restored = of_first.0.load(Ordering::Relaxed);
     assert!(restored < 1000, "{restored} records restored: the standby was not used");
     first.close().await
+}
+
+/// What an instance was told of its standbys, by the stores' changelog and partition.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<BTreeMap<(Arc<str>, i32), Vec<StandbyEvent>>>>);
+
+impl Told {
+    fn listen(&self, streams: Streams) -> Streams {
+        let told = Arc::clone(&self.0);
+        streams.on_standby_update(move |event| {
+            let (StandbyEvent::Start { place, .. }
+            | StandbyEvent::Batch { place, .. }
+            | StandbyEvent::Suspended { place, .. }) = event;
+            let of = (Arc::clone(&place.topic), place.task.partition);
+            told.lock().expect("nobody panics").entry(of).or_default().push(event.clone());
+        })
+    }
+
+    /// Checks that what was told of each store is in order. How many records came, and why each store was followed no more.
+    fn check(&self) -> (u64, Vec<SuspendReason>) {
+        let (mut records, mut reasons) = (0, Vec::new());
+        for (of, events) in &*self.0.lock().expect("nobody panics") {
+            let mut at = None;
+            for event in events {
+                let context = || format!("{of:?}: {event:?} in {events:#?}");
+                match (event, at) {
+                    (StandbyEvent::Start { from, .. }, None) => at = Some(*from),
+                    (StandbyEvent::Batch { next, end, records: more, .. }, Some(before)) => {
+                        assert!(before <= *next && next <= end, "{}", context());
+                        records += more;
+                        at = Some(*next);
+                    }
+                    (StandbyEvent::Suspended { next, end, reason, .. }, Some(before)) => {
+                        assert!(before == *next && next <= end, "{}", context());
+                        reasons.push(*reason);
+                        at = None;
+                    }
+                    _ => panic!("{}", context()),
+                }
+            }
+        }
+        (records, reasons)
+    }
+}
+
+#[tokio::test]
+async fn how_standbys_follow_is_told() -> Result<()> {
+    let world = World::start("told").await;
+    let (of_first, of_second) = (Told::default(), Told::default());
+    let first = of_first.listen(world.instance(&Restored::default())).start().await?;
+    send(&first, &world.app, 0, 2000).await?;
+    first.drain().await?;
+    let second = of_second.listen(world.instance(&Restored::default())).start().await?;
+    shared(&first, &second, &world.host).await?;
+    send(&first, &world.app, 2000, 4000).await?;
+    first.drain().await?;
+    // Each follows what the other runs.
+    let follows = async || {
+        while of_first.check().0 == 0 || of_second.check().0 == 0 {
+            world.host.sleep(millis(20)).await;
+        }
+    };
+    world.host.timeout(Duration::from_secs(60), follows()).await.expect("both follow");
+    second.close().await?;
+    let (_, reasons) = of_second.check();
+    assert!(reasons.contains(&SuspendReason::Migrated), "it ends with its instance: {reasons:?}");
+    send(&first, &world.app, 4000, 4400).await?;
+    first.drain().await?;
+    let (_, reasons) = of_first.check();
+    assert!(reasons.contains(&SuspendReason::Promoted), "the first has taken over: {reasons:?}");
+    first.close().await
+}
+
+#[tokio::test]
+async fn standbys_stand_on_other_racks() -> Result<()> {
+    let world = World::start("racks").await;
+    let racks = ["r", "r", "s"];
+    let mut instances = Vec::new();
+    for rack in racks {
+        let streams = world.instance(&Restored::default()).config("client.tag.rack", rack);
+        instances.push(streams.config("rack.aware.assignment.tags", "rack").start().await?);
+    }
+    send(&instances[0], &world.app, 0, 200).await?;
+    // Word counts are in sub-topology 1. By task: the racks where it runs and where it is followed.
+    let settled = || {
+        let mut by_task: BTreeMap<i32, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
+        for (running, rack) in instances.iter().zip(racks) {
+            for status in running.tasks().into_iter().filter(|status| status.task.subtopology == 1) {
+                let (active, standby) = by_task.entry(status.task.partition).or_default();
+                if status.is_standby { standby.push(rack) } else { active.push(rack) }
+            }
+        }
+        let runners: BTreeSet<&str> = by_task.values().flat_map(|(active, _)| active.clone()).collect();
+        let is_apart = |(active, standby): &(Vec<&str>, Vec<&str>)| {
+            active.len() == 1 && standby.len() == 1 && active != standby
+        };
+        by_task.len() == 3 && runners.len() == 2 && by_task.values().all(is_apart)
+    };
+    let wait = async {
+        while !settled() {
+            world.host.sleep(millis(20)).await;
+        }
+    };
+    world.host.timeout(Duration::from_secs(60), wait).await.expect("each copy on the other rack");
+    for running in instances {
+        running.close().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::panicked::Calling;
-use super::{Context, DropReason, InFlight, Operator, Origin, Part, RawInput, Source, Stage};
+use super::{Context, DropReason, InFlight, Latencies, Operator, Origin, Part, RawInput, Source, Stage};
 use crate::data::Nullable;
 use crate::error::{Error, Result};
 use crate::headers::Headers;
@@ -273,6 +273,8 @@ pub(crate) struct Cell {
     pub(crate) stage: Stage,
     /// Its own error policy.
     pub(crate) on_error: Option<OnError>,
+    /// How old records were that it has read, or that went no further.
+    pub(crate) latencies: Latencies,
 }
 
 /// The nodes of a task, in topological order.
@@ -340,7 +342,16 @@ impl Nodes {
         timestamp: i64,
         context: &mut Context<'_>,
     ) -> Result<()> {
+        self.0[source].latencies.note(context.state.wall_clock_ms, timestamp);
         self.run(source, timestamp, context, |cell, below| cell.emit(queue, record, timestamp, below))
+    }
+
+    /// How old records were when a source had read them, and when they had come to a node without children, since this was
+    /// last asked: by the node's place and name.
+    pub(crate) fn take_latencies(&mut self, mut each: impl FnMut(usize, &Arc<str>, &Latencies)) {
+        for (place, cell) in self.0.iter_mut().enumerate().filter(|(_, cell)| cell.latencies.count > 0) {
+            each(place, &cell.name, &std::mem::take(&mut cell.latencies));
+        }
     }
 
     /// Lets all nodes begin.
@@ -419,7 +430,12 @@ impl<'a, 'c> Below<'a, 'c> {
         let result = unsafe { cell.node.0.process(record, down) };
         calling.done();
         match result {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if cell.children.is_empty() {
+                    cell.latencies.note(self.context.state.wall_clock_ms, timestamp);
+                }
+                Ok(())
+            }
             Err(error) => {
                 self.context.settle(error, &cell.name, cell.stage, cell.on_error.as_ref(), timestamp)
             }

@@ -90,6 +90,7 @@ fn nodes(cells: Vec<(Node, &[u32])>) -> Result<Nodes> {
         children: children.into(),
         stage: Stage::Process,
         on_error: None,
+        latencies: Latencies::default(),
     };
     Nodes::new(cells.into_iter().map(cell).collect())
 }

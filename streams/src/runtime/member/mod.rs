@@ -30,7 +30,7 @@ use super::instance::{Command, Shared, Stop};
 use super::local_state;
 use super::plan::Planner;
 use super::restore::Changelogs;
-use super::restore_listener::RestoreListener;
+use super::restore_listener::Listeners;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
@@ -72,7 +72,7 @@ pub(crate) struct Member {
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,
     pub(crate) listener: Option<StateListener>,
-    pub(crate) restore_listener: Option<RestoreListener>,
+    pub(crate) listeners: Listeners,
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
@@ -229,6 +229,9 @@ impl Member {
                         self.rebalance(polled.events).instrument(span).await?;
                     }
                     self.look_around().await?;
+                    if !polled.records.is_empty() {
+                        self.shared.metrics.polled();
+                    }
                     let mut anew = BTreeMap::new();
                     for fetched in polled.records {
                         let partition =

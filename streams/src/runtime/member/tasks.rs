@@ -176,7 +176,7 @@ impl Member {
             outbox: BatchOutbox::new(client, self.compression, BATCH_BYTES),
             role,
             changelogs: self.changelogs.clone(),
-            listener: self.restore_listener.clone(),
+            listeners: self.listeners.clone(),
             metrics: self.shared.metrics.of_task(&id.to_string()),
             committed,
             beginnings,

@@ -23,7 +23,7 @@ use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
-use super::restore_listener::RestoreListener;
+use super::restore_listener::{Listeners, SuspendReason};
 use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{Drops, RawInput, TaskId};
@@ -46,7 +46,7 @@ pub(crate) struct RunningTask {
     restored: bool,
     changelogs: Changelogs,
     progress: Arc<Progress>,
-    listener: Option<RestoreListener>,
+    listeners: Listeners,
     /// The epoch whose commit is in flight.
     sealed: Option<Epoch>,
     /// Offsets last sealed, so that what has not moved is not committed again; and those of them that are committed.
@@ -75,7 +75,7 @@ pub(crate) struct Opening {
     pub(crate) outbox: BatchOutbox,
     pub(crate) role: Role,
     pub(crate) changelogs: Changelogs,
-    pub(crate) listener: Option<RestoreListener>,
+    pub(crate) listeners: Listeners,
     pub(crate) metrics: TaskMetrics,
     /// What is committed for its inputs; nothing for one that only follows.
     pub(crate) committed: Offsets,
@@ -86,7 +86,7 @@ pub(crate) struct Opening {
 impl RunningTask {
     /// Opens a task; its state begins to come back.
     pub(crate) fn new(opening: Opening) -> Self {
-        let Opening { task, outbox, role, changelogs, listener, metrics, committed, beginnings } = opening;
+        let Opening { task, outbox, role, changelogs, listeners, metrics, committed, beginnings } = opening;
         let stores = task.restored_from().into_iter().map(|changelog| changelog.map(LoggedStore::new));
         let mut running = RunningTask {
             inputs: inputs_of(&task),
@@ -97,7 +97,7 @@ impl RunningTask {
             restored: false,
             changelogs,
             progress: Arc::default(),
-            listener,
+            listeners,
             sealed: None,
             committed: Offsets::new(),
             safe: Offsets::new(),
@@ -246,6 +246,11 @@ impl RunningTask {
             let longest_ms = u64::try_from(self.task.take_longest_ms()).unwrap_or(0);
             self.metrics.processed_after(Duration::from_millis(longest_ms));
         }
+        let Self { task, metrics, outbox, .. } = self;
+        task.take_latencies(|place, node, ages| metrics.nodes.aged(place, node, ages, outbox.wall_clock_ms));
+        for (store, records, bytes) in task.held_back() {
+            metrics.nodes.held_back(store, records, bytes);
+        }
         let dropped = self.task.dropped();
         if dropped != self.told_drops {
             self.metrics.dropped(&dropped.since(&self.told_drops));
@@ -278,6 +283,7 @@ impl RunningTask {
     /// As [`RunningTask::process`].
     pub(crate) fn flush(&mut self, wall_clock_ms: i64) -> Result<()> {
         self.outbox.wall_clock_ms = wall_clock_ms;
+        self.task.note_wall_clock(wall_clock_ms);
         self.task.flush(&mut self.outbox)?;
         self.outbox.finish_all();
         Ok(())
@@ -476,7 +482,7 @@ impl RunningTask {
 
     /// It ends here: what stays on disk is what others are told of it.
     pub(crate) fn given_up(&self) {
-        self.suspended();
+        self.suspended(SuspendReason::Migrated);
         let reflected =
             self.task.restored_from().into_iter().flatten().filter_map(|changelog| changelog.reflected);
         self.progress.set_running(false);

@@ -12,7 +12,7 @@ use super::{RunningTask, corrupt};
 use crate::error::{Error, Result};
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::restore::{Feed, Goal, Restored};
-use crate::runtime::restore_listener::{RestoreEvent, RestorePlace};
+use crate::runtime::restore_listener::{RestoreEvent, RestorePlace, StandbyEvent, SuspendReason};
 use crate::runtime::worker::Offsets;
 use crate::task::StoreChangelog;
 
@@ -102,6 +102,7 @@ impl RunningTask {
     /// Runs a standby from where it is: only what it lacks is restored. `committed` is what is committed beside the
     /// offsets of its inputs.
     pub(crate) fn promote(&mut self, committed: Offsets) {
+        self.suspended(SuspendReason::Promoted);
         self.role = Role::Active;
         committed.iter().for_each(|(input, offset)| self.task.resume(&input.topic, &offset.metadata));
         self.begun = committed;
@@ -109,6 +110,12 @@ impl RunningTask {
             store.restored = 0;
             if let Some(feed) = &store.feed {
                 feed.aim(store.changelog.goal(Role::Active));
+            }
+        }
+        for (index, store) in self.stores.iter().enumerate() {
+            // Of one whose beginning is not known yet the feed tells.
+            if let Some(LoggedStore { next: Some(from), end: Some(to), .. }) = store {
+                self.tell(index, |place| RestoreEvent::Start { place, from: *from, to: *to });
             }
         }
         self.restored = self.is_whole();
@@ -120,7 +127,7 @@ impl RunningTask {
     /// # Errors
     /// If the nodes cannot be made anew.
     pub(crate) fn demote(mut self) -> Result<RunningTask> {
-        self.suspended();
+        self.suspended(SuspendReason::Migrated);
         self.note_position();
         self.task = self.task.renewed()?;
         self.changelog_ids.clear();
@@ -128,6 +135,8 @@ impl RunningTask {
         (self.role, self.restored) = (Role::Standby, false);
         (self.sealed, self.committed, self.safe) = (None, Offsets::new(), Offsets::new());
         self.rewinding.clear();
+        // Where they end now is told when they begin to be read.
+        self.stores.iter_mut().flatten().for_each(|store| store.end = None);
         self.read_changelogs();
         self.note_progress();
         Ok(self)
@@ -167,6 +176,7 @@ impl RunningTask {
                         }
                         (store.next, store.end) = (Some(from), Some(to));
                         self.tell(index, |place| RestoreEvent::Start { place, from, to });
+                        self.tell_of_standby(index, |place| StandbyEvent::Start { place, from });
                     }
                     Restored::Batches { fetched, limit } => {
                         self.apply(index, &fetched, limit, wall_clock_ms)?
@@ -249,13 +259,16 @@ impl RunningTask {
         }
         let next = fetched.next_offset.min(limit);
         self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms })?;
+        let mut end = next;
         if let Some(store) = &mut self.stores[index] {
             store.next = Some(next);
             store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));
             store.restored += count;
+            end = store.end.unwrap_or(next);
         }
         self.metrics.restored(count);
         self.tell(index, |place| RestoreEvent::Batch { place, next, records: count });
+        self.tell_of_standby(index, |place| StandbyEvent::Batch { place, next, records: count, end });
         Ok(())
     }
 
@@ -266,22 +279,41 @@ impl RunningTask {
 
     /// Tells the listener of a store of a task that is to run.
     fn tell(&self, index: usize, event: impl FnOnce(RestorePlace) -> RestoreEvent) {
-        if let (Some(listener), Some(store), Role::Active) = (&self.listener, &self.stores[index], self.role)
+        if let (Some(listener), Some(place), Role::Active) =
+            (&self.listeners.restore, self.place(index), self.role)
         {
-            let (store, topic) = (Arc::clone(&store.changelog.store), Arc::clone(&store.changelog.topic));
-            listener(&event(RestorePlace { task: self.task.id(), store, topic }));
+            listener(&event(place));
         }
     }
 
-    /// Its restoration ends before it is whole, if it was under way.
-    pub(crate) fn suspended(&self) {
-        if !self.restored {
-            for (index, store) in self.stores.iter().enumerate() {
-                if let Some(store) = store
-                    && (store.feed.is_some() || store.fills_up_to.is_some())
-                {
-                    self.tell(index, |place| RestoreEvent::Suspended { place, records: store.restored });
-                }
+    /// Tells the listener of a store of a standby.
+    fn tell_of_standby(&self, index: usize, event: impl FnOnce(RestorePlace) -> StandbyEvent) {
+        if let (Some(listener), Some(place), Role::Standby) =
+            (&self.listeners.standby, self.place(index), self.role)
+        {
+            listener(&event(place));
+        }
+    }
+
+    fn place(&self, index: usize) -> Option<RestorePlace> {
+        let changelog = &self.stores[index].as_ref()?.changelog;
+        let (store, topic) = (Arc::clone(&changelog.store), Arc::clone(&changelog.topic));
+        Some(RestorePlace { task: self.task.id(), store, topic })
+    }
+
+    /// Its restoration ends before it is whole, if it was under way; or it is followed no more, if it was.
+    pub(crate) fn suspended(&self, reason: SuspendReason) {
+        if self.restored {
+            return;
+        }
+        for (index, store) in self.stores.iter().enumerate() {
+            let Some(store) = store.as_ref().filter(|one| one.feed.is_some() || one.fills_up_to.is_some())
+            else {
+                continue;
+            };
+            self.tell(index, |place| RestoreEvent::Suspended { place, records: store.restored });
+            if let (Some(next), Some(end)) = (store.next, store.end) {
+                self.tell_of_standby(index, |place| StandbyEvent::Suspended { place, next, end, reason });
             }
         }
     }

@@ -205,6 +205,13 @@ impl Worker {
 
     /// Commits everything and waits for it.
     pub(super) async fn commit_all(&mut self) -> Result<()> {
+        let began = self.context.host.now();
+        let committed = self.commit_and_wait().await;
+        self.context.metrics.blocked(self.context.host.now() - began);
+        committed
+    }
+
+    async fn commit_and_wait(&mut self) -> Result<()> {
         if let Some(commit) = self.commit.as_mut() {
             let done = commit.await;
             self.committed(done)?;

@@ -479,11 +479,18 @@ impl Worker {
     }
 
     async fn send_ready(&mut self) -> Result<()> {
-        let failed = self.failure();
         if self.context.transaction.is_some() && self.commit.is_some() {
             // It belongs to the next transaction, which begins when this one has ended.
             return Ok(());
         }
+        let began = self.context.host.now();
+        let sent = self.send_all().await;
+        self.context.metrics.blocked(self.context.host.now() - began);
+        sent
+    }
+
+    async fn send_all(&mut self) -> Result<()> {
+        let failed = self.failure();
         for task in self.tasks.values_mut() {
             while let Some(topic) = task.outbox().waits_for() {
                 let known = self.context.producer.partition_count(&topic).await;
