@@ -253,7 +253,9 @@ impl Streams {
     ///
     /// ```
     /// # use anabranch::prelude::*;
-    /// # let topology = StreamsBuilder::new().build()?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream(Topic::<String, String>::new("words")).to("out");
+    /// # let topology = builder.build()?;
     /// let streams = Streams::new("app", topology).config("num.standby.replicas", 1).on_standby_update(|event| match event {
     ///     StandbyEvent::Start { place, from } => println!("{} {}: from {from}", place.task, place.store),
     ///     StandbyEvent::Batch { place, next, end, .. } => {
