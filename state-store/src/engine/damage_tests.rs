@@ -204,6 +204,45 @@ fn what_a_crash_leaves_of_a_keyspace_is_no_damage() {
     assert!(!disk.exists(&folder).expect("known"));
 }
 
+/// A keyspace that is gone as a whole takes its checkpoint with it: the store has nothing, and is restored from the start of
+/// its changelog. If the journal has rows of it they would come back, so that is damage, as if it is gone in part.
+#[test]
+fn a_store_whose_keyspace_is_gone_is_a_new_one_or_damaged() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let disk = host.disk();
+    for (part, in_journal) in [("", false), ("", true), ("tables", false), ("current", false)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (folder, journal, _) = with_tables(&host, directory.path());
+        if !in_journal {
+            // As if another one had been begun since.
+            let sealed = disk.open(&journal, OpenOptions::write()).expect("there");
+            sealed.set_len(0).and_then(|()| sealed.set_len(64 << 20)).expect("emptied");
+        }
+        match part {
+            "current" => disk.remove_file(&folder.join(part)).expect("there"),
+            _ => disk.remove_dir_all(&folder.join(part)).expect("there"),
+        }
+        let look = || -> Result<()> {
+            let engine = open_fjall(&host, directory.path())?;
+            let mut store = engine.open_store("s")?;
+            assert_eq!(store.checkpoint()?, None, "`{part}` is gone");
+            assert!(store.is_empty()?, "`{part}` is gone");
+            // And it is one that lasts.
+            let checkpoint = Checkpoint { offset: 3, wall_clock_ms: 0 };
+            write(&mut *store, &[(b"k".to_vec(), Some(b"v".to_vec()))], Some(checkpoint))?;
+            drop((store, engine));
+            let store = open_fjall(&host, directory.path())?.open_store("s")?;
+            assert_eq!(store.checkpoint()?, Some(checkpoint));
+            assert!(store.get(b"k", &mut RowBuffer::default())?);
+            Ok(())
+        };
+        match (part, look()) {
+            ("", found) if !in_journal => found.expect("nothing is damaged"),
+            (_, found) => assert_eq!(found.expect_err(part).kind(), ErrorKind::CorruptEngine),
+        }
+    }
+}
+
 /// Rows that lie in the journal alone would come back when a store of the same name is made anew.
 #[test]
 fn a_keyspace_that_was_written_to_and_has_no_version_is_damaged() {

@@ -4,7 +4,8 @@
 //!   <directory>/.lock    held as long as the engine is open
 //!   <directory>/rows/    the database
 //!   <directory>/loading/ rows on their way into a store (`scratch`)
-//!   <directory>/dropped/ the keyspaces that are being removed: an empty file each, named as its folder
+//!   <directory>/dropped/ the keyspaces that are being removed, and those that were, as long as the journals have something
+//!                        of them: a file each, named as its folder, with the number of the newest journal then, u64
 //!   keyspace:            0x00 -> head ‖ chunk u64     0x01 ‖ key -> row        (see `encoding`)
 //! ```
 //!
@@ -113,9 +114,13 @@ impl FjallEngine {
         let found = fjall_files::inspect(disk, &path, is_dropped).map_err(io)?.map_err(corrupt)?;
         let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
-        // It has removed what was left of them.
+        // It has removed what was left of them. What the journal has of them is to be missed by nobody.
         if disk.exists(&dropped).map_err(io)? {
-            disk.remove_dir_all(&dropped).map_err(io)?;
+            for noted in disk.read_dir(&dropped).map_err(io)? {
+                if !noted.name.parse().is_ok_and(|id| found.removed.contains(&id)) {
+                    disk.remove_file(&dropped.join(&noted.name)).map_err(io)?;
+                }
+            }
         }
         let scratch = Scratch::open(disk, directory).map_err(io)?;
         let (disk, directory) = (disk.clone(), directory.to_owned());
@@ -128,20 +133,24 @@ impl FjallEngine {
         }
     }
 
-    /// Notes that a keyspace is going to be removed, for its files go one by one: what a crash leaves of them is no damage.
+    /// Notes that a keyspace is going to be removed, for its files go one by one: what a crash leaves of them is no damage,
+    /// nor is what journals have of it, up to the newest one there is now.
     fn note_removal(&self, keyspace: &Keyspace) -> std::io::Result<()> {
         let (disk, dropped) = (&self.open.disk, self.open.directory.join(DROPPED));
         let Some((folders, name)) = keyspace.path().parent().zip(keyspace.path().file_name()) else {
             return Ok(());
         };
         disk.create_dir_all(&dropped)?;
+        let (oldest, newest) = fjall_files::journal_span(disk, &self.open.directory.join(DATABASE))?;
         for earlier in disk.read_dir(&dropped)? {
-            if !disk.exists(&folders.join(&earlier.name))? {
-                disk.remove_file(&dropped.join(&earlier.name))?;
+            let noted = dropped.join(&earlier.name);
+            let last = disk.read(&noted)?.first_chunk().map_or(u64::MAX, |last| u64::from_be_bytes(*last));
+            if last < oldest && !disk.exists(&folders.join(&earlier.name))? {
+                disk.remove_file(&noted)?;
             }
         }
-        disk.open(&dropped.join(name), OpenOptions::create())?;
-        Ok(())
+        let noted = disk.open(&dropped.join(name), OpenOptions::create_empty())?;
+        noted.write_all_at(&newest.to_be_bytes(), 0)
     }
 
     /// What is wrong with the tables of a store, if something is: newer than the journals, or older than their beginning.

@@ -16,6 +16,8 @@
 //! - A sealed journal would be cut where it is damaged, and newer ones replayed on top of it.
 //! - A keyspace without `current` would be taken for one that was never finished, and removed. Then the journal would bring
 //!   back its newest rows, or in time its old ones.
+//! - A keyspace that is gone as a whole would not be missed. fjall would go on to know its number by its name, and replay
+//!   what the journal has of it over a new one of that name. So which ones were dropped is noted.
 //! - Chunks of a store that are gone would not be missed. So its head, which every chunk writes, has the chunk's number.
 //! - `v<n>` is not checked against its checksum, nor the order of batches.
 //!
@@ -66,6 +68,8 @@ pub(super) struct Found {
     pub(super) reach: Reach,
     /// The first batch of each keyspace that has tables too, with the number of its chunk: tables have what was before.
     pub(super) first: BTreeMap<u64, (u64, u64)>,
+    /// Keyspaces that they write to and that were dropped.
+    pub(super) removed: BTreeSet<u64>,
 }
 
 /// How far the journals reach.
@@ -96,7 +100,7 @@ pub(super) fn inspect(
     if !disk.exists(database)? || disk.read_dir(database)?.is_empty() {
         return Ok(Ok(Found::default()));
     }
-    let keyspaces = match keyspaces(disk, &database.join(KEYSPACES), is_dropped)? {
+    let keyspaces = match keyspaces(disk, &database.join(KEYSPACES), &is_dropped)? {
         Ok(keyspaces) => keyspaces,
         Err(damage) => return Ok(Err(damage)),
     };
@@ -107,6 +111,7 @@ pub(super) fn inspect(
     let mut last = None;
     let mut is_fresh = false;
     let (mut first, mut next) = (BTreeMap::new(), BTreeMap::new());
+    let mut removed = BTreeSet::new();
     for (index, id) in journals.iter().enumerate() {
         let path = database.join(format!("{id}{JOURNAL}"));
         let mut journal = Journal::open(disk, &path)?;
@@ -117,8 +122,14 @@ pub(super) fn inspect(
                 if keyspaces.unfinished.contains(&keyspace) {
                     return Ok(Err(format!("keyspace {keyspace} was written to, and has no `{CURRENT}`")));
                 }
-                // Of keyspaces that were removed, the batches' numbers may have been given to others since.
-                let Some(has_tables) = keyspaces.finished.get(&keyspace) else { continue };
+                let Some(has_tables) = keyspaces.finished.get(&keyspace) else {
+                    if !is_dropped(&keyspace.to_string())? {
+                        return Ok(Err(format!("keyspace {keyspace} was written to, and is gone")));
+                    }
+                    // The numbers of its batches may have been given to others since.
+                    removed.insert(keyspace);
+                    continue;
+                };
                 if last >= Some(seqno) {
                     return Ok(Err(format!("the batches of journal {id} are out of order at byte {end}")));
                 }
@@ -147,7 +158,7 @@ pub(super) fn inspect(
         }
     }
     let reach = if is_fresh { Reach::Unknown } else { Reach::To(last) };
-    Ok(Ok(Found { reach, first }))
+    Ok(Ok(Found { reach, first, removed }))
 }
 
 /// The folders of keyspaces, by their numbers.
@@ -198,6 +209,12 @@ fn keyspaces(
         found.finished.insert(id, has_tables);
     }
     Ok(Ok(found))
+}
+
+/// The oldest journal and the newest.
+pub(super) fn journal_span(disk: &Disk, database: &Path) -> io::Result<(u64, u64)> {
+    let journals = journals(disk, database)?.unwrap_or_default();
+    Ok((journals.first().copied().unwrap_or(0), journals.last().copied().unwrap_or(u64::MAX)))
 }
 
 /// The numbers of the journals, oldest first.
