@@ -22,6 +22,11 @@ impl Backoff {
         Backoff { first_ms, max_ms: max_ms.max(first_ms) }
     }
 
+    /// The waiting time for what passes within moments: always the same.
+    pub(crate) fn soon(&self) -> Self {
+        Backoff::new(SOON_MS.min(self.first_ms), 0)
+    }
+
     /// The wait after `failures` failures in a row, within 80 to 120 percent as `random` says.
     pub(crate) fn delay(&self, failures: u32, random: u64) -> Duration {
         let doublings = failures.saturating_sub(1).min(32);
@@ -67,7 +72,7 @@ impl<'h> Retry<'h> {
 
     /// The same where the reason passes within moments, whatever failed before.
     pub(crate) async fn soon_after(&mut self, error: ClientError) -> Result<()> {
-        self.wait(Backoff::new(SOON_MS.min(self.backoff.first_ms), 0), 1, error).await
+        self.wait(self.backoff.soon(), 1, error).await
     }
 
     async fn wait(&self, backoff: Backoff, failures: u32, error: ClientError) -> Result<()> {

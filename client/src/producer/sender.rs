@@ -39,6 +39,9 @@ enum Event {
     Refreshed(Result<()>),
 }
 
+/// A queue with something to send, and the leader of its partition.
+type Located = (i32, QueueId, TopicPartition);
+
 /// A batch on its way.
 struct Sent {
     queue: QueueId,
@@ -210,16 +213,18 @@ impl Sender {
             return false;
         }
         let metadata = self.shared.client.metadata();
-        let mut by_leader: BTreeMap<i32, Vec<QueueId>> = BTreeMap::new();
-        for (queue, name) in self.admitted(ready) {
+        let mut located = Vec::with_capacity(ready.len());
+        for (queue, name) in ready {
             match metadata.leader(&name) {
-                Some((leader, _)) if metadata.broker(leader).is_some() => {
-                    by_leader.entry(leader).or_default().push(queue);
-                }
+                Some((leader, _)) if metadata.broker(leader).is_some() => located.push((leader, queue, name)),
                 _ => {
                     self.stale.insert(name.topic);
                 }
             }
+        }
+        let mut by_leader: BTreeMap<i32, Vec<QueueId>> = BTreeMap::new();
+        for (leader, queue, _) in self.admitted(located) {
+            by_leader.entry(leader).or_default().push(queue);
         }
         let mut any_sent = false;
         for (leader, queues) in by_leader {
@@ -235,17 +240,17 @@ impl Sender {
     }
 
     /// Those that may be sent: in a transaction, those that are part of it; the others are announced, if need be.
-    fn admitted(&self, mut ready: Vec<(QueueId, TopicPartition)>) -> Vec<(QueueId, TopicPartition)> {
-        let Some(transactional) = &self.shared.transactional else { return ready };
+    fn admitted(&self, mut located: Vec<Located>) -> Vec<Located> {
+        let Some(transactional) = &self.shared.transactional else { return located };
         let mut state = transactional.state.lock();
-        ready.retain(|(_, name)| state.admits(name));
+        located.retain(|(leader, _, name)| state.admits(name, *leader));
         if let Some(names) = state.start_adding() {
             let (shared, reports) = (Arc::clone(&self.shared), self.reports.clone());
             self.shared.client.host().spawn(async move {
                 let _ = reports.send(Event::Announced(announce(&shared, &names).await));
             });
         }
-        ready
+        located
     }
 
     /// The connection to a leader, if it stands and may take another request; opens it if it does not stand.
@@ -315,7 +320,9 @@ impl Sender {
         };
         let mut max_version = if by_id { i16::MAX } else { LAST_VERSION_BY_NAME };
         if let Some(transactional) = transactional {
-            max_version = max_version.min(transactional.state.lock().protocol().max_produce_version());
+            let mut state = transactional.state.lock();
+            max_version = max_version.min(state.protocol().max_produce_version());
+            state.sent(leader, sent.iter().map(|batch| &batch.name));
         }
         let options = CallOptions { max_version, timeout: None };
         let pending = connection.submit(&request, options).await;
@@ -415,7 +422,7 @@ impl Sender {
                 if let Some(node) = self.nodes.get_mut(&node) {
                     node.in_flight -= 1;
                 }
-                self.answered(now, sent, answer);
+                self.answered(now, node, sent, answer);
                 if let Some(transactional) = &self.shared.transactional {
                     transactional.answered.notify_waiters();
                 }
@@ -424,7 +431,7 @@ impl Sender {
     }
 
     /// Hands each batch its verdict.
-    fn answered(&mut self, now: Instant, sent: Vec<Sent>, answer: Result<Answer>) {
+    fn answered(&mut self, now: Instant, leader: i32, sent: Vec<Sent>, answer: Result<Answer>) {
         let decoded = match &answer {
             Ok(answer) => answer.decode::<ProduceResponse<'_>>().map(|response| (answer.version(), response)),
             Err(error) => Err(error.clone()),
@@ -459,13 +466,20 @@ impl Sender {
             | Verdict::TooLarge(error) = &verdict
             {
                 tracing::debug!(partition = %batch.name, %error, "producer sends a batch again");
-                let elsewhere = error.code() != Some(ErrorCode::CONCURRENT_TRANSACTIONS);
-                if elsewhere && matches!(verdict, Verdict::Retry(_) | Verdict::Unanswered(_)) {
+                if !verdict.passes_soon() && matches!(verdict, Verdict::Retry(_) | Verdict::Unanswered(_)) {
                     self.stale.insert(Arc::clone(&batch.name.topic));
                 }
             }
+            if let Some(transactional) = &self.shared.transactional {
+                let is_written = matches!(verdict, Verdict::Written(_));
+                transactional.state.lock().answered(leader, &batch.name, is_written);
+            }
             let client = &self.shared.client;
-            let retry_after = |failures| client.backoff().delay(failures, client.host().random_u64());
+            let backoff = match verdict.passes_soon() {
+                true => client.backoff().soon(),
+                false => client.backoff(),
+            };
+            let retry_after = |failures| backoff.delay(failures, client.host().random_u64());
             let mut accumulator = self.shared.accumulator.lock();
             settled.extend(accumulator.answered(
                 now,

@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anabranch_host::Instant;
+use anabranch_protocol::ErrorCode;
 use anabranch_protocol::records::{BatchBuilder, RecordsError, batches};
 use bytes::{Bytes, BytesMut};
 
@@ -114,6 +115,13 @@ pub(super) enum Verdict {
     TooLarge(ClientError),
     /// It is not written and never will be.
     Refused(ClientError),
+}
+
+impl Verdict {
+    /// Whether it is asked again in a moment: the transaction before is just being ended.
+    pub(super) fn passes_soon(&self) -> bool {
+        matches!(self, Verdict::Retry(error) if error.code() == Some(ErrorCode::CONCURRENT_TRANSACTIONS))
+    }
 }
 
 /// A batch whose fate is known, to be told.

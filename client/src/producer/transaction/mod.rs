@@ -14,7 +14,10 @@
 //!   for the next: after an abort that gave up batches, and after an end that was asked for and not answered the first
 //!   time, the producer takes a new epoch.
 //! - [`Protocol::Implicit`] (KIP-890, transaction.version 2): leaders and group coordinators add what they are sent, and
-//!   each end of a transaction gives the producer a new epoch.
+//!   each end of a transaction gives the producer a new epoch. A broker of Kafka asks the coordinator for one request of a
+//!   producer at a time, and answers NETWORK_EXCEPTION to an older one that still waits for its turn. So to each leader one
+//!   request at a time goes that brings new partitions, and none while offsets bring the group; partitions that have joined
+//!   are not held up.
 //!
 //! A refusal of a commit says that it did not happen only if every request for it was answered: one whose answer was lost
 //! may have been carried out, and the state that refuses the next may have come after it.
@@ -101,6 +104,10 @@ pub(super) struct Transaction {
     partitions: BTreeSet<TopicPartition>,
     /// What must be announced before.
     to_add: BTreeSet<TopicPartition>,
+    /// What each leader is adding: the new partitions of the one request that it has.
+    joining: BTreeMap<i32, BTreeSet<TopicPartition>>,
+    /// The group's coordinator is adding the group.
+    group_joins: bool,
     /// Partitions are being announced.
     adding: bool,
     /// The coordinator knows of it, and perhaps knows of it.
@@ -122,6 +129,8 @@ impl Transaction {
             identity: None,
             partitions: BTreeSet::new(),
             to_add: BTreeSet::new(),
+            joining: BTreeMap::new(),
+            group_joins: false,
             adding: false,
             begun: false,
             may_have_begun: false,
@@ -144,6 +153,8 @@ impl Transaction {
     fn clear(&mut self) {
         self.partitions.clear();
         self.to_add.clear();
+        self.joining.clear();
+        self.group_joins = false;
         self.begun = false;
         self.may_have_begun = false;
         self.sending_offsets = false;
@@ -247,8 +258,8 @@ impl Transaction {
         }
     }
 
-    /// Whether the sender may write to a partition now; notes what must be announced before.
-    pub(super) fn admits(&mut self, name: &TopicPartition) -> bool {
+    /// Whether the sender may write to a partition of this leader now; notes what must be announced before.
+    pub(super) fn admits(&mut self, name: &TopicPartition, leader: i32) -> bool {
         if !matches!(self.phase, Phase::Open | Phase::Ending { commit: true, asked: false, .. }) {
             return false;
         }
@@ -258,13 +269,46 @@ impl Transaction {
         match self.protocol {
             Protocol::Implicit => {
                 self.may_have_begun = true;
-                self.partitions.insert(name.clone())
+                !self.group_joins && !self.joining.contains_key(&leader)
             }
             Protocol::Announced => {
                 self.to_add.insert(name.clone());
                 false
             }
         }
+    }
+
+    /// A leader is sent a batch for each of these.
+    pub(super) fn sent<'n>(&mut self, leader: i32, names: impl Iterator<Item = &'n TopicPartition>) {
+        if self.protocol == Protocol::Implicit {
+            let new: BTreeSet<TopicPartition> =
+                names.filter(|name| !self.partitions.contains(name)).cloned().collect();
+            if !new.is_empty() {
+                self.joining.insert(leader, new);
+            }
+        }
+    }
+
+    /// A leader has answered about a batch, or will not.
+    pub(super) fn answered(&mut self, leader: i32, name: &TopicPartition, is_written: bool) {
+        let Some(joining) = self.joining.get_mut(&leader) else { return };
+        if joining.remove(name) && is_written {
+            self.partitions.insert(name.clone());
+        }
+        if joining.is_empty() {
+            self.joining.remove(&leader);
+        }
+    }
+
+    /// Begins to ask the group's coordinator, unless new partitions must have their answer first.
+    pub(super) fn start_group(&mut self) -> bool {
+        self.group_joins = self.protocol == Protocol::Implicit && self.joining.is_empty();
+        self.group_joins || self.protocol == Protocol::Announced
+    }
+
+    /// The group's coordinator has answered.
+    pub(super) fn group_answered(&mut self) {
+        self.group_joins = false;
     }
 
     /// The partitions to announce, if there are some and none are on their way.

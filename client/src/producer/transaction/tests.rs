@@ -36,6 +36,10 @@ fn told(result: Result<()>) -> String {
     result.map_or_else(|error| format!("{:?}", error.kind()), |()| "ok".to_string())
 }
 
+fn leader(partitions: &str) -> i32 {
+    i32::from(partitions.starts_with(['5', '6', '7', '8', '9']))
+}
+
 /// What one word of a script does, and what comes of it.
 fn step(transaction: &mut Transaction, protocol: Protocol, word: &str) -> String {
     let (verb, rest) = word.split_once(' ').unwrap_or((word, ""));
@@ -44,7 +48,22 @@ fn step(transaction: &mut Transaction, protocol: Protocol, word: &str) -> String
         "claim" => told(transaction.claim()),
         "id" => shown(&transaction.identified(code(rest), FIRST, protocol)),
         "begin" => told(transaction.begin()),
-        "write" => transaction.admits(&partition(rest)).to_string(),
+        // Of the leader 0 the partitions below 5, of the leader 1 the others.
+        "write" => transaction.admits(&partition(rest), leader(rest)).to_string(),
+        "sent" => {
+            let names: Vec<TopicPartition> = rest.split(' ').map(&partition).collect();
+            transaction.sent(leader(rest), names.iter());
+            "ok".to_string()
+        }
+        "group" => transaction.start_group().to_string(),
+        "group-answered" => {
+            transaction.group_answered();
+            "ok".to_string()
+        }
+        "written" | "unwritten" => {
+            transaction.answered(leader(rest), &partition(rest), verb == "written");
+            "ok".to_string()
+        }
         "announce" => format!("{:?}", transaction.start_adding().unwrap_or_default()),
         "announced" => {
             let codes =
@@ -154,6 +173,19 @@ fn implicit_transactions_come_to_an_end() {
         "begin = ok; write 0 = true; write 0 = true; announce = []; commit = ok; write 1 = true; \
          ask = commit 3; write 1 = false; ended NONE = done; begin = ok; write 0 = true; commit = ok; \
          ask = commit 4; ended NONE = done; begin = ok",
+    );
+    // One request with new partitions at a time to each leader.
+    check(
+        "begin = ok; write 0 = true; write 1 = true; sent 0 1 = ok; write 0 = false; write 2 = false; write 5 = true; \
+         written 0 = ok; write 0 = true; write 2 = false; unwritten 1 = ok; write 0 = true; write 1 = true; \
+         write 2 = true; sent 0 2 = ok; write 0 = true; write 1 = false; written 0 = ok; write 1 = false; \
+         written 2 = ok; write 1 = true; commit = ok; ask = commit 3; ended NONE = done; begin = ok; write 0 = true; \
+         sent 0 = ok; write 0 = false; write 6 = true",
+    );
+    // Nor any while the group's coordinator asks.
+    check(
+        "begin = ok; sent 0 = ok; group = false; write 5 = true; written 0 = ok; group = true; write 0 = true; \
+         write 1 = false; write 5 = false; group-answered = ok; write 1 = true; write 5 = true",
     );
     // The end itself gives a new epoch.
     check(

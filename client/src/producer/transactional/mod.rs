@@ -153,11 +153,15 @@ impl Transactional {
         let mut missing = offsets.clone();
         loop {
             let asked = retry.attempt(async {
+                self.until(|| self.state.lock().start_group()).await;
                 let connection =
                     self.coordinators.connection(client, CoordinatorKind::Group, &group.group_id).await?;
                 coordinator::commit_offsets(&connection, protocol, &self.id, identity, group, &missing).await
             });
-            let next = match asked.await {
+            let asked = asked.await;
+            self.state.lock().group_answered();
+            shared.wake.notify_one();
+            let next = match asked {
                 Ok(codes) => match self.offsets_answered(&codes, &mut missing) {
                     Next::Retry(_) if has_lost_a_partition(client, &codes).await => {
                         // It does not come back for being waited for: what was done is to be done again without.
@@ -235,19 +239,21 @@ impl Transactional {
     async fn quiet(&self, shared: &Shared) {
         let limit = Duration::from_millis(shared.client.config().request_timeout_ms) + QUIET_MARGIN;
         let host = shared.client.host();
-        let deadline = host.now() + limit;
+        let is_quiet = || shared.accumulator.lock().in_flight() == 0 && !self.state.lock().is_adding();
+        if host.timeout(limit, self.until(is_quiet)).await.is_err() {
+            self.state.lock().gave_up(true);
+        }
+    }
+
+    /// Waits until the condition holds; it is asked again after every answer.
+    async fn until(&self, mut holds: impl FnMut() -> bool) {
         loop {
             let mut answered = std::pin::pin!(self.answered.notified());
             answered.as_mut().enable();
-            let busy = shared.accumulator.lock().in_flight() > 0 || self.state.lock().is_adding();
-            let left = deadline.saturating_duration_since(host.now());
-            if !busy {
+            if holds() {
                 return;
             }
-            if host.timeout(left, answered).await.is_err() {
-                self.state.lock().gave_up(true);
-                return;
-            }
+            answered.await;
         }
     }
 }
