@@ -66,6 +66,11 @@ impl Acknowledgements {
         }
     }
 
+    /// Whether a batch of `epoch` is on its way.
+    pub(crate) fn awaits(&self, epoch: u64) -> bool {
+        self.state.lock().in_flight.contains_key(&epoch)
+    }
+
     /// Waits until all batches of `epoch` and those before are acknowledged.
     pub(crate) fn settled(
         &self,
@@ -116,9 +121,11 @@ mod tests {
         let first = acknowledgements.expect(1, partition.clone(), 3);
         let second = acknowledgements.expect(2, partition.clone(), 1);
         assert!(acknowledgements.settled(1).now_or_never().is_none());
+        assert!(acknowledgements.awaits(1) && acknowledgements.awaits(2) && !acknowledgements.awaits(3));
         first(acknowledged(10));
         let offsets = acknowledgements.settled(1).now_or_never().expect("settled").expect("written");
         assert_eq!(offsets, BTreeMap::from([(partition.clone(), 12)]));
+        assert!(!acknowledgements.awaits(1));
         assert!(acknowledgements.settled(2).now_or_never().is_none());
         second(acknowledged(13));
         let offsets = acknowledgements.settled(2).now_or_never().expect("settled").expect("written");

@@ -7,8 +7,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use anabranch_client::{ClientError, TopicPartition};
+use anabranch_host::Instant;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -21,17 +23,30 @@ use crate::runtime::transaction::{WorkerTransaction, ends_the_transaction};
 /// Outputs acknowledged and offsets committed, or not.
 pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
 
+/// Within this time a coordinator has mostly told all partitions that a transaction has ended.
+const MARKERS_TIME: Duration = Duration::from_millis(10);
+
 impl Worker {
     pub(super) fn commit_is_due(&self, worked: bool) -> bool {
         if self.fenced || self.commit.is_some() || !self.tasks.values().any(RunningTask::needs_commit) {
             return false;
         }
         let since = self.context.host.now() - self.last_commit;
-        since >= self.context.commit_interval
+        (since >= self.context.commit_interval && !self.is_fresh())
             || (self.commit_requested && !worked)
             || self.tasks.values().any(RunningTask::commit_requested)
             || self.uncommitted_is_full()
             || self.is_short_of_memory()
+    }
+
+    /// Whether a transaction has only just ended. Its coordinator still tells the partitions, and would keep the next one
+    /// waiting for longer than this: Kafka's brokers ask it again after 20 ms.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.context.transaction.is_some() && self.context.host.now() < self.fresh_until()
+    }
+
+    pub(super) fn fresh_until(&self) -> Instant {
+        self.commit_ended + (self.context.commit_interval / 2).min(MARKERS_TIME)
     }
 
     /// Seals the epoch; the commit itself goes on beside the work.
@@ -169,6 +184,7 @@ impl Worker {
 
     pub(super) fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         self.commit = None;
+        self.commit_ended = self.context.host.now();
         let applied = self.apply(done);
         if applied.is_ok() {
             self.context.metrics.committed(self.context.host.now() - self.last_commit);

@@ -161,7 +161,9 @@ struct Worker {
     /// The epoch being written; what is sent belongs to it.
     epoch: u64,
     commit: Option<CommitInFlight>,
+    /// When the last commit began, and when it ended.
     last_commit: Instant,
+    commit_ended: Instant,
     commit_requested: bool,
     /// Told when the commit in flight has ended.
     settling: Vec<oneshot::Sender<()>>,
@@ -183,6 +185,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         epoch: 1,
         commit: None,
         last_commit: now,
+        commit_ended: now,
         commit_requested: false,
         settling: Vec::new(),
         paused: BTreeSet::new(),
@@ -234,7 +237,7 @@ impl Worker {
             self.check_outcome()?;
         }
         let worked = self.work().await?;
-        if !worked {
+        if !worked && !self.gathers() {
             self.flush_all().await?;
         }
         if self.commit_is_due(worked) {
@@ -464,6 +467,13 @@ impl Worker {
         }
     }
 
+    /// Whether records may wait for others, though there is no input at hand: nobody sees before the commit what is written
+    /// in a transaction, so as long as something is on its way, larger batches serve better than earlier ones.
+    fn gathers(&self) -> bool {
+        self.context.transaction.is_some()
+            && (self.commit.is_some() || self.is_fresh() || self.acknowledgements.awaits(self.epoch))
+    }
+
     /// Forwards what the caches hold and sends every batch that holds a record.
     async fn flush_all(&mut self) -> Result<()> {
         if self.fenced {
@@ -567,7 +577,8 @@ impl Worker {
     fn next_deadline(&self) -> Option<Instant> {
         let uncommitted =
             !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
-        let commit = uncommitted.then(|| self.last_commit + self.context.commit_interval);
+        let after = if self.context.transaction.is_some() { self.fresh_until() } else { self.last_commit };
+        let commit = uncommitted.then(|| after.max(self.last_commit + self.context.commit_interval));
         let tasks = self.tasks.values().filter(|task| task.is_restored());
         let punctuation =
             tasks.flat_map(|task| [task.next_punctuation(), task.waits_until()]).flatten().min();
