@@ -1,6 +1,6 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] (what a user holds); `partition_counts`, `plan`,
+//! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] and `running` (what a user holds); `partition_counts`, `plan`,
 //! `topics` and `beginnings` (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes
 //! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
@@ -32,6 +32,7 @@ mod purge;
 pub mod query;
 mod restore;
 pub mod restore_listener;
+mod running;
 mod running_task;
 pub mod state;
 mod state_directory;

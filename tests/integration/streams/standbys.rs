@@ -108,9 +108,12 @@ async fn a_killed_instances_tasks_go_on_from_the_standby() -> Result<()> {
     first.close().await
 }
 
-/// What an instance was told of its standbys, by the stores' changelog and partition.
+/// What was told, by the store's changelog and partition.
+type ByChangelog = BTreeMap<(Arc<str>, i32), Vec<StandbyEvent>>;
+
+/// What an instance was told of its standbys.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<BTreeMap<(Arc<str>, i32), Vec<StandbyEvent>>>>);
+struct Told(Arc<Mutex<ByChangelog>>);
 
 impl Told {
     fn listen(&self, streams: Streams) -> Streams {
