@@ -5,11 +5,9 @@
 
 use std::path::Path;
 
-use anabranch_protocol::records::BatchHeader;
-
 use super::error::LogError;
 use super::leader_epochs::LeaderEpochs;
-use super::scan::ScanError;
+use super::scan::{ScanError, ScannedBatch};
 use super::segment::Segment;
 
 /// A scan through a log after a crash.
@@ -21,6 +19,8 @@ pub(super) struct CrashScan<'a> {
     pub(super) durable_end: i64,
     /// The offset after the last batch found.
     pub(super) end_offset: i64,
+    /// Where the gap begins that lies before the last batch found, if one does.
+    pub(super) gap_from: Option<i64>,
     /// Whether anything was cut off or removed.
     pub(super) is_cut: bool,
 }
@@ -105,15 +105,25 @@ impl CrashScan<'_> {
         let segment = &mut self.segments[at];
         let bytes = segment.bytes();
         let mut scan = segment.begin_recovery(from)?;
+        // Only an index leads into the middle; it has been held against the batch it led to.
+        let led_to = segment.bytes();
         loop {
             let error = match scan.next_checked() {
                 Ok(None) => return Ok(true),
-                Ok(Some(batch)) if !continues(&batch.header, self.end_offset, self.durable_end) => {
+                Ok(Some(batch)) if !continues(&batch, self.end_offset, self.durable_end, led_to) => {
                     let reason =
                         format!("offset {} comes after {}", batch.header.base_offset, self.end_offset - 1);
+                    if self.gap_from.is_some_and(|from| batch.header.base_offset >= from) {
+                        // A whole batch that belongs before the last one, into what seemed to be a gap: that one's
+                        // base offset is not what was written, and this one is no torn end.
+                        return Err(segment.corrupt(batch.position, reason));
+                    }
                     ScanError::NoBatch { position: batch.position, reason }
                 }
                 Ok(Some(batch)) => {
+                    let is_behind_gap =
+                        batch.header.base_offset > self.end_offset && !is_led_to(&batch, led_to);
+                    self.gap_from = is_behind_gap.then_some(self.end_offset);
                     segment.adopt(batch)?;
                     self.end_offset = batch.header.next_offset();
                     // Before that they are known, and the epoch in a batch lies outside its checksum.
@@ -142,11 +152,17 @@ impl CrashScan<'_> {
     }
 }
 
+/// Whether a batch is the one that an index led to.
+fn is_led_to(batch: &ScannedBatch, led_to: u32) -> bool {
+    led_to > 0 && batch.position == led_to
+}
+
 /// Whether a batch can stand behind what ends at `end_offset`. Compaction leaves gaps, but only long after batches were
 /// durable, so behind a gap lies what was durable to its end. The base offset lies outside the checksum: one that points
-/// far ahead must not make durable batches look like a torn end.
-fn continues(header: &BatchHeader, end_offset: i64, durable_end: i64) -> bool {
-    let base_offset = header.base_offset;
-    let is_durable = header.next_offset() <= durable_end || base_offset == durable_end;
+/// ahead must not make durable batches look like a torn end, nor be missed where it is that of the last one.
+fn continues(batch: &ScannedBatch, end_offset: i64, durable_end: i64, led_to: u32) -> bool {
+    let base_offset = batch.header.base_offset;
+    let is_durable =
+        batch.header.next_offset() <= durable_end || (base_offset == durable_end && is_led_to(batch, led_to));
     base_offset == end_offset || (base_offset > end_offset && is_durable)
 }

@@ -322,6 +322,7 @@ impl Opening<'_> {
             start_offset: said.start_offset,
             durable_end: said.durable_end,
             end_offset: 0,
+            gap_from: None,
             is_cut: false,
         };
         // Epochs are noted anew from the recovery point on.

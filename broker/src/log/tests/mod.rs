@@ -1,6 +1,7 @@
 //! A log as a whole: appended, read, closed, opened again.
 
 mod aborted;
+mod base_offsets;
 mod compaction;
 mod compaction_crash;
 mod crash;
@@ -10,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_host::Host;
 use anabranch_host::sim::{Sim, SimOptions};
+use anabranch_host::{Host, OpenOptions};
 use anabranch_protocol::Uuid;
 use anabranch_protocol::records::{BatchBuilder, Compression, batches, seal, set_producer};
 use bytes::{Bytes, BytesMut};

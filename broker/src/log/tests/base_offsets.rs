@@ -1,0 +1,73 @@
+//! The base offset of a batch lies outside its checksum. Whichever of its bits flips while the broker is down, no batch
+//! that was durable is taken for a torn end, and no other offset than its own is given to a record.
+
+use super::*;
+
+/// Whether the log is offline, or every offset is what it was or cannot be read.
+fn check(found: RecoveredLog, expected: &[(i64, String)], what: &str) {
+    let log = match found.log {
+        Ok(log) => log,
+        Err(LogError::Corrupt { .. }) => return,
+        Err(error) => panic!("{what}: {error}"),
+    };
+    assert_eq!(log.log_end_offset(), expected.len() as i64, "{what}: it ends elsewhere");
+    for (offset, value) in expected {
+        let Ok(records) = log.read(*offset, 1, log.log_end_offset()) else { continue };
+        assert_eq!(values(&records), [(*offset, value.clone())], "{what}: at {offset}");
+    }
+}
+
+#[test]
+fn a_flipped_base_offset_is_noticed_after_a_crash() {
+    // Batches of one record; in one segment, with entries in its index or without, and in several.
+    let all: [(usize, i32, i32); 6] = [
+        (3, 1 << 20, 4096),
+        (4, 1 << 20, 4096),
+        (5, 1 << 20, 4096),
+        (5, 1 << 20, 0),
+        (5, 170, 4096),
+        (8, 250, 0),
+    ];
+    for (count, segment_bytes, index_interval_bytes) in all {
+        simulate(1, async |sim| {
+            let config = config(|config| {
+                config.segment_bytes = segment_bytes;
+                config.index_interval_bytes = index_interval_bytes;
+            });
+            let (directory, mut log) = open_log(&sim.node("a"), &config).await;
+            for n in 0..count {
+                append(&mut log, &[&format!("value {n}")]);
+                log.settled().await.unwrap();
+            }
+            // The journal has none of it any more.
+            directory.checkpoint().await.unwrap();
+            let (expected, path) = (super::all(&log), log.path().to_path_buf());
+            sim.kill("a");
+            let disk = sim.node("a").disk();
+            let files = disk.read_dir(&path).unwrap().into_iter().map(|entry| path.join(entry.name));
+            for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "log")) {
+                let bytes = disk.read(&file).unwrap();
+                let mut position = 0;
+                for batch in batches(&Bytes::from(bytes)) {
+                    let batch = batch.unwrap();
+                    for bit in 0..64 {
+                        sim.copy_disk("a", "copy");
+                        let host = sim.node("copy");
+                        let flipped = (batch.header.base_offset ^ (1 << bit)).to_be_bytes();
+                        let open_file = host.disk().open(&file, OpenOptions::write()).unwrap();
+                        open_file.write_all_at(&flipped, position).unwrap();
+                        let (_directory, mut found) = open(&host, &config).await;
+                        let what = format!(
+                            "bit {bit} of batch {} of {count} (segments of {segment_bytes}, index interval \
+                             {index_interval_bytes})",
+                            batch.header.base_offset
+                        );
+                        check(found.pop().unwrap(), &expected, &what);
+                        sim.kill("copy");
+                    }
+                    position += batch.bytes.len() as u64;
+                }
+            }
+        });
+    }
+}
