@@ -7,9 +7,10 @@
 //! them from time to time so that the journal can be cut.
 //!
 //! Reading order: `names`, `checkpoint` and `owner` (the small files), `index_file`, `offset_index`, `time_index`,
-//! `transaction_index`, `scan`, `segment`, `segment_read`, then the state beside the segments (`leader_epochs`,
-//! `producer_state`, `producer_snapshot`, `producer_rebuild`), then what a log does (`validate`, `append`, `read`,
-//! `retention`, `truncation`, `compaction`), and the directory (`directory`, `checkpointer`, `replay`, `crash_scan`, `recovery`).
+//! `transaction_index`, `scan`, `segment`, `segment_read`, `segment_search`, then the state beside the segments
+//! (`leader_epochs`, `producer_state`, `producer_snapshot`, `producer_rebuild`), then what a log does (`validate`,
+//! `append`, `read`, `retention`, `truncation`, `compaction`), and the directory (`directory`, `checkpointer`, `replay`,
+//! `crash_scan`, `recovery`).
 
 mod append;
 mod checkpoint;
@@ -33,6 +34,7 @@ mod retention;
 mod scan;
 mod segment;
 mod segment_read;
+mod segment_search;
 mod time_index;
 mod transaction_index;
 mod truncation;
@@ -50,7 +52,7 @@ pub use directory::{LogDirectory, LogDirectoryConfig, RecoveredLog};
 pub use error::{AppendError, LogError};
 pub use leader_epochs::LeaderEpoch;
 pub use producer_state::{AppendedBatch, Membership, OpenTransaction, ProducerState};
-pub use segment::FoundRecord;
+pub use segment_search::FoundRecord;
 pub use transaction_index::AbortedTransaction;
 
 use crate::config::TopicConfig;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::segment::{FoundRecord, Segment};
+use super::segment::Segment;
 use super::segment_read::Surroundings;
+use super::segment_search::FoundRecord;
 use super::{AbortedTransaction, Log, LogError};
 
 impl Log {
@@ -27,9 +28,13 @@ impl Log {
         }
         let at = self.segment_of(offset);
         let Some(segment) = self.segments.get(at) else { return Ok(Bytes::new()) };
-        // A segment goes on where the one before ends, compacted or not, so no other holds the offset.
+        segment.read(offset, max_bytes, bound, self.surroundings_of(at))
+    }
+
+    /// A segment goes on where the one before ends, compacted or not, so no other holds its offsets.
+    fn surroundings_of(&self, at: usize) -> Surroundings<'_> {
         let next_offset = self.segments.get(at + 1).map_or(self.end_offset, Segment::base_offset);
-        segment.read(offset, max_bytes, bound, Surroundings { next_offset, epochs: &self.epochs })
+        Surroundings { next_offset, epochs: &self.epochs }
     }
 
     /// The aborted transactions that have records from `from` to before `to`, by their first offsets.
@@ -52,15 +57,18 @@ impl Log {
     /// # Errors
     /// If the disk or a batch is damaged.
     pub fn find_timestamp(&self, timestamp: i64, bound: i64) -> Result<Option<FoundRecord>, LogError> {
-        for segment in &self.segments {
+        for (at, segment) in self.segments.iter().enumerate() {
             if segment.base_offset() >= bound {
                 break;
             }
             if segment.largest_timestamp()?.timestamp < timestamp {
                 continue;
             }
-            let Some(found) = segment.find_timestamp(timestamp, self.start_offset, bound)? else { continue };
-            // The offset lies outside the batch's checksum; to read there is to hold it against what stands around it.
+            let around = self.surroundings_of(at);
+            let Some(found) = segment.find_timestamp(timestamp, self.start_offset, bound, around)? else {
+                continue;
+            };
+            // The leader epoch lies outside the batch's checksum; to read there is to hold it against the log's.
             self.read(found.offset, 1, i64::MAX)?;
             return Ok(Some(found));
         }
@@ -73,13 +81,13 @@ impl Log {
     /// If the disk or a batch is damaged.
     pub fn find_largest_timestamp(&self, bound: i64) -> Result<Option<FoundRecord>, LogError> {
         let mut largest = None;
-        for segment in &self.segments {
+        for (at, segment) in self.segments.iter().enumerate() {
             let known = segment.largest_timestamp()?;
             // Where the index knows only what lies behind the bound, the batches before it must be looked at.
             let timestamp = if known.offset < bound {
                 known.timestamp
             } else {
-                segment.largest_timestamp_before(bound)?
+                segment.largest_timestamp_before(bound, self.surroundings_of(at))?
             };
             if timestamp >= 0 && largest.is_none_or(|largest| timestamp > largest) {
                 largest = Some(timestamp);

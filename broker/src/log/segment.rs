@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use anabranch_protocol::records::{BATCH_HEADER_BYTES, Batch, BatchHeader, NO_TIMESTAMP};
+use anabranch_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, NO_TIMESTAMP};
 use parking_lot::Mutex;
 
 use super::error::LogError;
@@ -227,56 +227,6 @@ impl Segment {
         &mut self.transactions
     }
 
-    /// The first record at or after `timestamp` among those from `from` to before `bound`, and its batch's leader epoch.
-    pub(super) fn find_timestamp(
-        &self,
-        timestamp: i64,
-        from: i64,
-        bound: i64,
-    ) -> Result<Option<FoundRecord>, LogError> {
-        let after = self.locate_timestamp(timestamp)?.unwrap_or(self.base_offset);
-        let mut scan = self.scan(self.locate(after.max(from))?)?;
-        let mut scratch = Vec::new();
-        // Also what is passed over is checked: a record must not be missed for a damaged timestamp.
-        while let Some(batch) = scan.next_checked().map_err(|error| self.scan_error(error))? {
-            if batch.header.last_offset() >= bound {
-                break;
-            }
-            if batch.header.max_timestamp < timestamp || batch.header.last_offset() < from {
-                continue;
-            }
-            let bytes = scan.batch_bytes(batch).map_err(|error| self.scan_error(error))?;
-            let corrupt = |error: anabranch_protocol::records::RecordsError| {
-                self.corrupt(batch.position, error.to_string())
-            };
-            let whole = Batch { header: batch.header, bytes };
-            for record in whole.records(&mut scratch).map_err(corrupt)? {
-                let record = record.map_err(corrupt)?;
-                if record.timestamp >= timestamp && record.offset >= from {
-                    return Ok(Some(FoundRecord {
-                        offset: record.offset,
-                        timestamp: record.timestamp,
-                        leader_epoch: batch.header.partition_leader_epoch,
-                    }));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The largest timestamp of the batches that end before `bound`, -1 for none.
-    pub(super) fn largest_timestamp_before(&self, bound: i64) -> Result<i64, LogError> {
-        let mut largest = NO_TIMESTAMP;
-        let mut scan = self.scan(0)?;
-        while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
-            if batch.header.last_offset() >= bound {
-                break;
-            }
-            largest = largest.max(batch.header.max_timestamp);
-        }
-        Ok(largest)
-    }
-
     /// Where the batches before `offset` end: the place in the file, and the offset after the last of them.
     pub(super) fn end_before(&self, offset: i64) -> Result<(u32, i64), LogError> {
         let position = self.locate(offset - 1)?;
@@ -385,7 +335,7 @@ impl Segment {
     }
 
     /// The offset behind which to look for the first record at or after `timestamp`.
-    fn locate_timestamp(&self, timestamp: i64) -> Result<Option<i64>, LogError> {
+    pub(super) fn locate_timestamp(&self, timestamp: i64) -> Result<Option<i64>, LogError> {
         let io = |error| LogError::Io { path: self.time_index_file.path(), source: error };
         let Some(entry) = self.indexes()?.time.below(timestamp).map_err(io)? else { return Ok(None) };
         let scan = self.scan(self.locate(entry.offset)?)?;
@@ -555,17 +505,6 @@ impl Indexes {
         self.offset.flush()?;
         self.time.flush()
     }
-}
-
-/// A record found by its timestamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundRecord {
-    /// Its offset.
-    pub offset: i64,
-    /// Its timestamp.
-    pub timestamp: i64,
-    /// The epoch of the leader that appended it.
-    pub leader_epoch: i32,
 }
 
 /// Why a batch was not written.

@@ -139,7 +139,8 @@ impl Segment {
         Ok(Some(header))
     }
 
-    fn check_order(&self, header: &BatchHeader, at: u32, end_offset: i64) -> Result<(), LogError> {
+    /// Whether the batch at `at` begins at `end_offset`, where the one before ends, or behind it.
+    pub(super) fn check_order(&self, header: &BatchHeader, at: u32, end_offset: i64) -> Result<(), LogError> {
         if header.base_offset < end_offset || header.last_offset_delta < 0 {
             let reason = format!("offset {} comes after {}", header.base_offset, end_offset - 1);
             return Err(self.corrupt(at, reason));
@@ -148,7 +149,7 @@ impl Segment {
     }
 
     /// Whether the batch at `at` ends before what follows it begins.
-    fn check_followed(
+    pub(super) fn check_followed(
         &self,
         header: &BatchHeader,
         at: u32,

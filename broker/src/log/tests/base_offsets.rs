@@ -12,13 +12,22 @@ fn check(found: RecoveredLog, expected: &[(i64, String)], what: &str) {
     };
     assert_eq!(log.log_end_offset(), expected.len() as i64, "{what}: it ends elsewhere");
     for (offset, value) in expected {
-        let Ok(records) = log.read(*offset, 1, log.log_end_offset()) else { continue };
-        assert_eq!(values(&records), [(*offset, value.clone())], "{what}: at {offset}");
+        if let Ok(records) = log.read(*offset, 1, log.log_end_offset()) {
+            assert_eq!(values(&records), [(*offset, value.clone())], "{what}: at {offset}");
+        }
+        let Ok(found) = log.find_timestamp(NOW_MS + offset, i64::MAX) else { continue };
+        assert_eq!(found.map(|found| found.offset), Some(*offset), "{what}: the time of {offset}");
     }
 }
 
 #[test]
-fn a_flipped_base_offset_is_noticed_after_a_crash() {
+fn a_flipped_base_offset_is_noticed() {
+    for is_clean in [false, true] {
+        flip_base_offsets(is_clean);
+    }
+}
+
+fn flip_base_offsets(is_clean: bool) {
     // Batches of one record; in one segment, with entries in its index or without, and in several.
     let all: [(usize, i32, i32); 6] = [
         (3, 1 << 20, 4096),
@@ -36,12 +45,16 @@ fn a_flipped_base_offset_is_noticed_after_a_crash() {
             });
             let (directory, mut log) = open_log(&sim.node("a"), &config).await;
             for n in 0..count {
-                append(&mut log, &[&format!("value {n}")]);
+                append_batch(&mut log, batch_at(NOW_MS + n as i64, &[&format!("value {n}")])).unwrap();
                 log.settled().await.unwrap();
             }
             // The journal has none of it any more.
             directory.checkpoint().await.unwrap();
             let (expected, path) = (super::all(&log), log.path().to_path_buf());
+            if is_clean {
+                log.close().unwrap();
+                directory.shutdown().await.unwrap();
+            }
             sim.kill("a");
             let disk = sim.node("a").disk();
             let files = disk.read_dir(&path).unwrap().into_iter().map(|entry| path.join(entry.name));
@@ -59,7 +72,7 @@ fn a_flipped_base_offset_is_noticed_after_a_crash() {
                         let (_directory, mut found) = open(&host, &config).await;
                         let what = format!(
                             "bit {bit} of batch {} of {count} (segments of {segment_bytes}, index interval \
-                             {index_interval_bytes})",
+                             {index_interval_bytes}, clean: {is_clean})",
                             batch.header.base_offset
                         );
                         check(found.pop().unwrap(), &expected, &what);
