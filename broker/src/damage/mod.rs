@@ -9,7 +9,7 @@
 mod original;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch_host::{Host, OpenOptions};
@@ -467,4 +467,19 @@ fn who_removes_the_checkpoint_too_goes_on_with_what_is_left() {
         }
         broker.shutdown().await;
     });
+}
+
+/// The producer id of a batch says whose transaction it belongs to: damaged, it must not leave one open for ever.
+#[test]
+fn a_transaction_that_nobody_began_does_not_hold_readers_up() {
+    let original = Original::make(false);
+    let is_of_t =
+        |path: &&PathBuf| path.starts_with("/data/t-0") && path.extension().is_some_and(|kind| kind == "log");
+    for path in original.files.iter().filter(is_of_t) {
+        // Of the segment's first batch.
+        let damage = Damage::Flip { byte: 44, bit: 1 };
+        let host = original.with(path, damage);
+        println!("{} {damage:?}", path.display());
+        original.sim.block_on(original.check(&host, path, damage));
+    }
 }

@@ -69,6 +69,10 @@ pub(super) fn rebuild_producers(
                 continue;
             }
             if !header.is_control() {
+                // A transaction that nobody began would never end, and keep readers of committed records from going on.
+                if header.is_transactional() {
+                    scan.check(batch).map_err(|error| segment.scan_error(error))?;
+                }
                 producers.appended(&header, now_ms);
                 continue;
             }

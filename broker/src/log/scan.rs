@@ -85,14 +85,22 @@ impl Scan {
     /// The next batch if its checksum matches; otherwise the scan cannot go on.
     pub(super) fn next_checked(&mut self) -> Result<Option<ScannedBatch>, ScanError> {
         let Some(batch) = self.next()? else { return Ok(None) };
-        if self.crc(batch)? != batch.header.crc {
+        if let Err(error) = self.check(batch) {
             self.position = batch.position;
+            return Err(error);
+        }
+        Ok(Some(batch))
+    }
+
+    /// Whether the checksum of a batch the scan has come to matches.
+    pub(super) fn check(&mut self, batch: ScannedBatch) -> Result<(), ScanError> {
+        if self.crc(batch)? != batch.header.crc {
             return Err(ScanError::NoBatch {
                 position: batch.position,
                 reason: "the checksum does not match".to_string(),
             });
         }
-        Ok(Some(batch))
+        Ok(())
     }
 
     /// All bytes of a batch the scan has come to.
