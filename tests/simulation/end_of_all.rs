@@ -24,11 +24,14 @@ fn topology() -> Topology {
     builder.build().expect("a valid topology")
 }
 
-async fn start(host: Host) -> RunningStreams {
+async fn start(host: Host, guarantee: Guarantee) -> RunningStreams {
     let streams = Streams::new("end-of-all", topology())
         .on(host.clone(), host.dialer())
         .bootstrap_server(ADDRESS)
         .create_topics(PARTITIONS)
+        .guarantee(guarantee)
+        // A record often fails while the commit before it is under way.
+        .config("commit.interval.ms", 20)
         .on_processing_error(fail())
         .on_uncaught_error(|_| ShutdownApplication);
     streams.start().await.expect("nothing fails")
@@ -60,7 +63,11 @@ fn run(sim: &Sim) {
         let instances = async {
             let operator = sim.node("operator");
             create_topic(&operator, "lines", PARTITIONS).await;
-            let starts = (0..INSTANCES).map(|number| start(sim.node(&format!("app{number}"))));
+            let guarantee = match sim.seed() % 2 {
+                0 => AtLeastOnce,
+                _ => ExactlyOnce,
+            };
+            let starts = (0..INSTANCES).map(|number| start(sim.node(&format!("app{number}")), guarantee));
             let running = join_all(starts).await;
             tokio::join!(write(&operator), join_all(running.into_iter().map(end))).1
         };

@@ -194,6 +194,8 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
         to_instance.send(FromWorker::Failed(error));
+        // Nobody goes on with it, and as long as it is there the producer waits for it.
+        worker.commit = None;
         if let Some(transaction) = &worker.context.transaction {
             transaction.close().await;
         }
