@@ -73,8 +73,13 @@ impl Log {
             }
             let is_expired = match self.config.retention_ms {
                 Some(retention_ms) if is_deleting => {
-                    let largest = segment.largest_timestamp()?.timestamp;
-                    let written_ms = if largest >= 0 { largest } else { segment.created_ms() };
+                    let written_ms = match segment.largest_timestamp() {
+                        Ok(largest) if largest.timestamp >= 0 => largest.timestamp,
+                        Ok(_) => segment.created_ms(),
+                        // Nobody knows how old the newest of its records is.
+                        Err(LogError::Corrupt { .. }) => i64::MAX,
+                        Err(error) => return Err(error),
+                    };
                     now_ms.saturating_sub(written_ms) > retention_ms
                 }
                 _ => false,

@@ -75,6 +75,9 @@ struct Indexes {
     /// Batch bytes since the last entry of the offset index.
     bytes_since_entry: u32,
     largest: TimestampOffset,
+    /// Where a batch lies whose checksum does not match. It and all behind it get no entries, so that the next start comes to
+    /// it as well, and what is known of the times is not all.
+    damaged_at: Option<u32>,
 }
 
 impl Segment {
@@ -154,7 +157,15 @@ impl Segment {
 
     /// The largest timestamp and the last offset of the first batch that has it.
     pub(super) fn largest_timestamp(&self) -> Result<TimestampOffset, LogError> {
-        Ok(self.indexes()?.largest)
+        let indexes = self.indexes()?;
+        self.check_times(indexes)?;
+        Ok(indexes.largest)
+    }
+
+    /// A search by time that trusted a damaged batch would pass by what it looks for.
+    fn check_times(&self, indexes: &Indexes) -> Result<(), LogError> {
+        let damaged = |position| self.corrupt(position, "the checksum does not match".to_string());
+        indexes.damaged_at.map_or(Ok(()), |position| Err(damaged(position)))
     }
 
     /// Appends a batch, given in two pieces so that what the leader sets needs no copy of the rest, and returns where it
@@ -305,7 +316,7 @@ impl Segment {
         time.truncate(last + 1)?;
         let none = TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset };
         let largest = time.last()?.unwrap_or(none);
-        Ok((entry, Indexes { offset, time, bytes_since_entry: 0, largest }))
+        Ok((entry, Indexes { offset, time, bytes_since_entry: 0, largest, damaged_at: None }))
     }
 
     pub(super) fn corrupt(&self, position: u32, reason: String) -> LogError {
@@ -342,7 +353,9 @@ impl Segment {
         if is_true_of(entry, scan) {
             return Ok(Some(entry.offset));
         }
-        Ok(self.distrust_indexes()?.time.below(timestamp).map_err(io)?.map(|entry| entry.offset))
+        let indexes = self.distrust_indexes()?;
+        self.check_times(indexes)?;
+        Ok(indexes.time.below(timestamp).map_err(io)?.map(|entry| entry.offset))
     }
 
     /// The indexes made anew, and used from now on.
@@ -386,6 +399,7 @@ impl Segment {
             time: TimeIndex::empty(self.base_offset, self.time_index_file.clone()),
             bytes_since_entry: 0,
             largest: TimestampOffset { timestamp: NO_TIMESTAMP, offset: self.base_offset },
+            damaged_at: None,
         }
     }
 
@@ -402,7 +416,7 @@ impl Segment {
             }
         }
         let last_entry = offset.last()?;
-        let mut indexes = Indexes { offset, time, bytes_since_entry: 0, largest };
+        let mut indexes = Indexes { offset, time, bytes_since_entry: 0, largest, damaged_at: None };
         // The offset index must lead to a batch that ends where it says; what follows has no entries yet.
         let mut scan = Scan::new(self.file.get()?, last_entry.map_or(0, |last| last.position), self.bytes);
         let mut is_first = true;
@@ -411,8 +425,7 @@ impl Segment {
             if expected.is_some_and(|last| last.offset != batch.header.last_offset()) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            let length = batch.end() - batch.position;
-            indexes.note(batch.position, length, &batch.header, self.index_interval_bytes)?;
+            indexes.enter(batch, &mut scan, self.index_interval_bytes)?;
         }
         Ok(indexes)
     }
@@ -431,8 +444,7 @@ impl Segment {
                 return Err(self.corrupt(batch.position, reason));
             }
             end_offset = batch.header.next_offset();
-            let length = batch.end() - batch.position;
-            indexes.note(batch.position, length, &batch.header, self.index_interval_bytes).map_err(io)?;
+            indexes.enter(batch, &mut scan, self.index_interval_bytes).map_err(io)?;
         }
         let largest = indexes.largest;
         indexes.time.maybe_push(largest).and_then(|()| indexes.flush()).map_err(io)?;
@@ -485,8 +497,21 @@ fn is_true_of(entry: TimestampOffset, mut scan: Scan) -> bool {
 }
 
 impl Indexes {
-    /// Enters one batch. An entry comes when more than `interval` bytes of batches lie since the last, as in Kafka.
+    /// Enters a batch that `scan` has come to in the file, if it is whole.
+    fn enter(&mut self, batch: ScannedBatch, scan: &mut Scan, interval: u32) -> io::Result<()> {
+        match scan.check(batch) {
+            Err(ScanError::Io(error)) => return Err(error),
+            Err(ScanError::NoBatch { position, .. }) => self.damaged_at = self.damaged_at.or(Some(position)),
+            Ok(()) => {}
+        }
+        self.note(batch.position, batch.end() - batch.position, &batch.header, interval)
+    }
+
+    /// Enters one batch, unless it lies behind damage. An entry comes when more than `interval` bytes of batches lie since the last, as in Kafka.
     fn note(&mut self, position: u32, length: u32, header: &BatchHeader, interval: u32) -> io::Result<()> {
+        if self.damaged_at.is_some() {
+            return Ok(());
+        }
         let last_offset = header.last_offset();
         // What compaction left without records has timestamps of records that are gone.
         if header.record_count > 0 && header.max_timestamp > self.largest.timestamp {

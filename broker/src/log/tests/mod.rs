@@ -1,10 +1,10 @@
 //! A log as a whole: appended, read, closed, opened again.
 
 mod aborted;
-mod base_offsets;
 mod compaction;
 mod compaction_crash;
 mod crash;
+mod flipped_fields;
 
 use std::collections::BTreeMap;
 use std::path::Path;
