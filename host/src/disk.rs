@@ -2,10 +2,11 @@
 //!
 //! Reads and writes are synchronous (they meet the page cache); `sync` is async, because a slow disk takes time that a
 //! simulation must be able to spend. What is written is durable only after [`File::sync_data`], a created, renamed or
-//! removed name only after [`Disk::sync_dir`]; all of them at once after [`Volume::sync`]. A failed sync must never be retried: the pages are lost.
+//! removed name only after [`Disk::sync_dir`]; all of them at once after [`Volume::sync`]. A failed sync must never be
+//! retried: the pages are lost.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{real, sim};
 
@@ -233,14 +234,22 @@ impl Disk {
     /// Writes a whole file so that after a power cut either the old or the new content is there: a temporary file
     /// beside it, synced, renamed, the directory synced.
     pub async fn write_atomically(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".tmp");
-        let temporary = Path::new(&temporary);
-        let file = self.open(temporary, OpenOptions::create_empty())?;
-        file.write_all_at(bytes, 0)?;
-        file.sync_data().await?;
-        self.rename(temporary, path)?;
+        self.write_beside(path, bytes)?.sync_data().await?;
+        self.put_in_place(path)?;
         self.sync_dir(path.parent().unwrap_or(Path::new("."))).await
+    }
+
+    /// The first half of [`Disk::write_atomically`], for who syncs many files at once: writes the temporary file, which is
+    /// to be synced before [`Disk::put_in_place`].
+    pub fn write_beside(&self, path: &Path, bytes: &[u8]) -> io::Result<File> {
+        let file = self.open(&beside(path), OpenOptions::create_empty())?;
+        file.write_all_at(bytes, 0)?;
+        Ok(file)
+    }
+
+    /// The second half: renames the temporary file. The directory is to be synced then.
+    pub fn put_in_place(&self, path: &Path) -> io::Result<()> {
+        self.rename(&beside(path), path)
     }
 
     /// Locks a directory by the file `.lock` in it; the operating system lets go when the process ends.
@@ -255,6 +264,11 @@ impl Disk {
         }
         Ok(DirectoryLock { file })
     }
+}
+
+/// The temporary file of one that is to be replaced.
+fn beside(path: &Path) -> PathBuf {
+    path.with_added_extension("tmp")
 }
 
 impl Drop for DirectoryLock {

@@ -1,7 +1,7 @@
 //! A broker whose files are damaged: whatever bit flips in whatever file while the broker is down, and whichever file or
-//! directory is cut off or gone, what clients get afterwards is what they would have got, or an error. Never another record, never a gap
-//! that nobody sees, no aborted record as a committed one, no offset or transaction that is not there; and every other
-//! partition goes on.
+//! directory is cut off or gone, what clients get afterwards is what they would have got, or an error. Never another record,
+//! never a gap that nobody sees, no aborted record as a committed one, no offset or transaction that is not there; and every
+//! other partition goes on.
 //!
 //! A data directory is made once ([`original`]), on a simulated disk; each case gets a copy of it with one piece of damage.
 //! Small files are flipped in every byte if `ANABRANCH_FULL` is set, others at places that a seed draws.

@@ -5,11 +5,11 @@
 //! alone: below it, recovery neither scans nor needs the journal, so the journal may forget.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use anabranch_host::{Disk, OpenOptions};
+use anabranch_host::Disk;
 use anabranch_protocol::Uuid;
 use parking_lot::Mutex;
 
@@ -81,22 +81,12 @@ impl Taken {
     }
 
     /// Writes the small file beside the one that it is to replace; whether there is one. It is to be synced before
-    /// [`Taken::replace_text`].
+    /// [`Durability::replace_text`].
     pub(crate) fn write_text(&self, disk: &Disk) -> io::Result<bool> {
         let Some((path, text)) = &self.parts.text else { return Ok(false) };
-        disk.open(&temporary(path), OpenOptions::create_empty())?.write_all_at(text.as_bytes(), 0)?;
+        disk.write_beside(path, text.as_bytes())?;
         Ok(true)
     }
-
-    /// Puts it in its place, which is to be synced as well.
-    pub(crate) fn replace_text(&self, disk: &Disk) -> io::Result<()> {
-        let Some((path, _)) = &self.parts.text else { return Ok(()) };
-        disk.rename(&temporary(path), path)
-    }
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    path.with_added_extension("tmp")
 }
 
 impl Durability {
@@ -272,11 +262,16 @@ impl Durability {
         !std::mem::replace(&mut unsynced.is_listed, true)
     }
 
+    /// Puts the small file that was [written](Taken::write_text) in its place, which is to be synced as well.
+    pub(crate) fn replace_text(&self, taken: &Taken, disk: &Disk) -> io::Result<()> {
+        let Some((path, text)) = &taken.parts.text else { return Ok(()) };
+        disk.put_in_place(path)?;
+        self.epochs_are(text);
+        Ok(())
+    }
+
     /// Moves the recovery point: what was taken is synced.
     pub(crate) fn synced(&self, taken: &Taken) {
-        if let Some((_, text)) = &taken.parts.text {
-            self.epochs_are(text);
-        }
         let unsynced = self.unsynced.lock();
         if unsynced.truncations == taken.truncations {
             self.recovery_point.fetch_max(taken.end_offset, Ordering::AcqRel);

@@ -6,10 +6,9 @@
 //! a thousand partitions as for one, and under load the groups grow by themselves.
 //!
 //! There are two files, used in turn. When one is full the committer goes on in the other, and a checkpoint syncs the
-//! segments that the full one speaks of; then it may be overwritten. A segment that gets much is synced ahead of it, a piece at
-//! a time: a checkpoint that has tens of megabytes to write at once keeps the journal's own syncs waiting. After a crash the entries that segments lack are
-//! copied there from the journal. A sync that failed is never tried again, since the kernel forgets the pages: the whole
-//! directory goes offline.
+//! segments that the full one speaks of, some of it ahead; then it may be overwritten. After a crash the entries that
+//! segments lack are copied there from the journal. A sync that failed is never tried again, since the kernel forgets the
+//! pages: the whole directory goes offline.
 //!
 //! Reading order: `durability` (what of a log is on the disk), `format` (the bytes), `committer`, `replay`.
 

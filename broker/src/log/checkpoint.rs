@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use anabranch_host::{Disk, OpenOptions};
+use anabranch_host::Disk;
 use anabranch_protocol::Uuid;
 
 use crate::partition_name::PartitionName;
@@ -179,9 +179,9 @@ impl Checkpoint {
             (LOG_STARTS, lines_text(starts.into_iter())),
             (HIGH_WATERMARKS, lines_text(marks)),
         ] {
-            let (path, temporary) = (directory.join(name), directory.join(format!("{name}.tmp")));
-            disk.open(&temporary, OpenOptions::create_empty())?.write_all_at(text.as_bytes(), 0)?;
-            disk.rename(&temporary, &path)?;
+            let path = directory.join(name);
+            disk.write_beside(&path, text.as_bytes())?;
+            disk.put_in_place(&path)?;
         }
         Ok(())
     }

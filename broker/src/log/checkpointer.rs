@@ -2,7 +2,8 @@
 //! writes how far they are synced.
 //!
 //! A few files are synced one by one. For many the volume is synced as a whole: each sync of a file that has grown waits
-//! until the file system's own journal is written, and ten thousand of them do it ten thousand times.
+//! until the file system's own journal is written, and ten thousand of them do it ten thousand times. A segment that gets much
+//! is synced ahead, a piece at a time: a checkpoint with tens of megabytes to write keeps the journal's own syncs waiting.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -86,7 +87,7 @@ impl Shared {
         if has_texts {
             // Only what is synced may replace what was.
             for (log, taken) in std::mem::take(&mut logs) {
-                match taken.replace_text(&self.disk) {
+                match log.replace_text(&taken, &self.disk) {
                     Ok(()) => logs.push((log, taken)),
                     Err(error) => put_off = self.not_synced(&log, taken, error)?.or(put_off),
                 }

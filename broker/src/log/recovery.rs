@@ -503,24 +503,18 @@ async fn sync_logs(
     path: &Path,
     logs: &mut [(PathBuf, &mut Recovered, i64)],
 ) -> Result<(), LogError> {
-    let epochs_of = |directory: &Path| {
-        let epochs = directory.join(LEADER_EPOCHS);
-        (epochs.with_added_extension("tmp"), epochs)
-    };
     for (directory, log, from) in &mut *logs {
         for segment in unsynced_segments(log, *from) {
             segment.flush_indexes()?;
         }
-        let (temporary, _) = epochs_of(directory);
-        disk.open(&temporary, OpenOptions::create_empty())
-            .and_then(|file| file.write_all_at(log.epochs.to_text().as_bytes(), 0))
-            .map_err(LogError::io(&temporary))?;
+        let epochs = directory.join(LEADER_EPOCHS);
+        disk.write_beside(&epochs, log.epochs.to_text().as_bytes()).map_err(LogError::io(&epochs))?;
     }
     volume.sync().await.map_err(LogError::io(path))?;
     // Only what is synced may replace what was.
     for (directory, ..) in &*logs {
-        let (temporary, epochs) = epochs_of(directory);
-        disk.rename(&temporary, &epochs).map_err(LogError::io(&epochs))?;
+        let epochs = directory.join(LEADER_EPOCHS);
+        disk.put_in_place(&epochs).map_err(LogError::io(&epochs))?;
     }
     volume.sync().await.map_err(LogError::io(path))
 }

@@ -8,8 +8,9 @@
 //! A store that is restored from nothing is written once, in the order of its keys: what comes is sorted in [`runs`], which
 //! lie in a [`scratch`] file when memory is short, and [`loading`] writes them beside all else.
 //!
-//! Reading order: the traits here, [`encoding`], [`runs`], [`scratch`], [`loading`], the engines [`memory`], [`fjall`] with its `fjall_files`, `fjall_rows` and `long_keys`, [`journal`] (in a
-//! simulation) and `sled` (a feature), [`segments`] (a table over several stores).
+//! Reading order: the traits here, [`encoding`], [`runs`], [`scratch`], [`loading`], the engines [`memory`],
+//! [`fjall`] with its `fjall_files`, `fjall_rows` and `long_keys`, [`journal`] (in a simulation) and `sled` (a
+//! feature), [`segments`] (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;

@@ -2,8 +2,8 @@
 //!
 //! Reading order: `part` and `in_flight` (a record between two nodes), `operator` (what a node does), `erased` (nodes
 //! without their types, the one file of `unsafe`), `panicked` (which node a panic came from), `latencies` (how old
-//! records are there), `context`, `memos` and `punctuations` (what a task gives its nodes), `supplier` (how a node is made for each task), then the nodes at its
-//! ends: `source`, `table_topic_source`, `sink`.
+//! records are there), `context`, `memos` and `punctuations` (what a task gives its nodes), `supplier` (how a node is made
+//! for each task), then the nodes at its ends: `source`, `table_topic_source`, `sink`.
 
 mod change;
 mod change_serde;

@@ -1,12 +1,13 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] and `running` (what a user holds); `partition_counts`, `plan`,
-//! `topics` and `beginnings` (before anything runs); `instance` (how it is put together), `member` (the group's member, who routes
-//! batches to workers), `assignment` (who gets which task); `workers`, `busy`, `worker`, `running_task`, `batch_outbox`,
-//! `acknowledgements`, `transaction` (the loop that processes and commits), `purge` (what is deleted then); `restore` and
-//! [`restore_listener`] (state that comes back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that
-//! every instance has whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of
-//! a running application).
+//! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] and `running` (what a
+//! user holds); `partition_counts`, `plan`, `topics` and `beginnings` (before anything runs); `instance` (how it is
+//! put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
+//! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that
+//! processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
+//! back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that every instance has
+//! whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
+//! [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;

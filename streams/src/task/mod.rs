@@ -14,12 +14,14 @@
 //! clock.
 //!
 //! Reading order: `record_queue` (records of one partition), `input` (a partition and its head), `offset_metadata`
-//! (what is committed beside an offset), `stream_task`, `readiness` (what is waited for), `growth` (what it reads more later
-//! on), `punctuate` (what is due by time), `recovery` (how its stores come back, and are read from outside).
+//! (what is committed beside an offset), `parts` (what a task is made of), `stream_task`, `readiness` (what is waited
+//! for), `growth` (what it reads more later on), `punctuate` (what is due by time), `recovery` (how its stores come
+//! back, and are read from outside).
 
 mod growth;
 mod input;
 mod offset_metadata;
+mod parts;
 mod punctuate;
 mod readiness;
 mod record_queue;
@@ -27,5 +29,6 @@ mod recovery;
 mod stream_task;
 
 pub(crate) use offset_metadata::{OffsetMetadata, TOPIC, noted_id};
+pub(crate) use parts::TaskConfig;
 pub(crate) use recovery::StoreChangelog;
-pub(crate) use stream_task::{Epoch, Task, TaskConfig};
+pub(crate) use stream_task::{Epoch, Task};

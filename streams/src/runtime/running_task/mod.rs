@@ -245,16 +245,20 @@ impl RunningTask {
         if processed > 0 {
             let longest_ms = u64::try_from(self.task.take_longest_ms()).unwrap_or(0);
             self.metrics.processed_after(Duration::from_millis(longest_ms));
-        }
-        let Self { task, metrics, outbox, .. } = self;
-        task.take_latencies(|place, node, ages| metrics.nodes.aged(place, node, ages, outbox.wall_clock_ms));
-        for (store, records, bytes) in task.held_back() {
-            metrics.nodes.held_back(store, records, bytes);
+            self.tell_node_metrics();
         }
         let dropped = self.task.dropped();
         if dropped != self.told_drops {
             self.metrics.dropped(&dropped.since(&self.told_drops));
             self.told_drops = dropped;
+        }
+    }
+
+    fn tell_node_metrics(&mut self) {
+        let Self { task, metrics, outbox, .. } = self;
+        task.take_latencies(|place, node, ages| metrics.nodes.aged(place, node, ages, outbox.wall_clock_ms));
+        for (store, records, bytes) in task.held_back() {
+            metrics.nodes.held_back(store, records, bytes);
         }
     }
 
@@ -302,6 +306,8 @@ impl RunningTask {
         self.look_for_changelogs()?;
         let sealed = self.task.seal(&mut self.outbox)?;
         self.outbox.finish_all();
+        // Also of what punctuations and caches have forwarded.
+        self.tell_node_metrics();
         self.begins = false;
         self.sealed = Some(sealed.epoch);
         let mut moved = Offsets::new();

@@ -2,7 +2,8 @@
 //!
 //! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
 //! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
-//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there.
+//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. Between two
+//! transactions there is a moment, in which the coordinator tells the partitions that the first has ended.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,6 +46,7 @@ impl Worker {
         self.context.transaction.is_some() && self.context.host.now() < self.fresh_until()
     }
 
+    /// Until when the last transaction has only just ended.
     pub(super) fn fresh_until(&self) -> Instant {
         self.commit_ended + (self.context.commit_interval / 2).min(MARKERS_TIME)
     }

@@ -3,13 +3,16 @@
 //! Everything that can wake it is on one list, [`ToWorker`], plus two more: the commit in flight and the next deadline.
 //! A turn of the loop takes what has arrived, processes a slice of records of each task, sends the batches that are
 //! full, and commits when it is due. When a turn finds nothing to process the caches are flushed and every batch goes
-//! out, so results come at once when it is quiet and are merged under load.
-//! How it commits, and how it goes back, is told in `commit`, how tasks leave it in `handover`, how its stores keep within
-//! their memory in `memory`.
+//! out, so results come at once when it is quiet and are merged under load; within a transaction, whose results nobody
+//! sees before its end, they gather as long as something is on its way.
+//!
+//! What it hears and says is in `messages`. How it commits, and how it goes back, is told in `commit`, how tasks leave it
+//! in `handover`, how its stores keep within their memory in `memory`.
 
 mod commit;
 mod handover;
 mod memory;
+mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,13 +20,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use anabranch_client::{
-    ClientError, FetchedBatches, GroupMetadata, OffsetAndMetadata, Producer, TopicPartition,
-};
+use anabranch_client::{ClientError, FetchedBatches, Producer, TopicPartition};
 use anabranch_host::{Host, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use self::commit::CommitInFlight;
+pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWorker};
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::busy::Busy;
 use super::metrics::ThreadMetrics;
@@ -31,87 +33,11 @@ use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
-use crate::topology::Topology;
 
 /// Records a task may process before the worker looks at its messages again.
 const RECORDS_PER_TURN: usize = 2000;
 /// Committed rows of a task that may wait for their engine while records are processed.
 const UNSTORED_ROWS: usize = 100_000;
-
-/// Offsets to be committed.
-pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
-
-/// What can reach a worker.
-pub(crate) enum ToWorker {
-    /// A task to run; its state is restored first.
-    Open(Box<RunningTask>),
-    /// A standby is to run; with it comes what is committed for its inputs, and where those begin of which nothing is.
-    Promote { task: TaskId, committed: Offsets, beginnings: Offsets },
-    /// A task reads these inputs of this topology from now on; with them comes what is committed for those that are new to
-    /// it, and where those begin of which nothing is.
-    ReadTopics {
-        task: TaskId,
-        topology: Arc<Topology>,
-        inputs: Vec<TopicPartition>,
-        committed: Offsets,
-        beginnings: Offsets,
-    },
-    /// These tasks go on as standbys, after a commit.
-    Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
-    /// Raw batches of a partition, as they were fetched.
-    Records(FetchedBatches),
-    /// What comes of the partition from now on is read from where an abort went back to.
-    Rewound(TopicPartition),
-    /// Another topic has taken the name of the one that this partition was read from.
-    BeginAnew { partition: TopicPartition, reply: oneshot::Sender<()> },
-    /// These partitions are read from there on, and that is to be committed.
-    BeginAt(Offsets),
-    /// So many offsets of these partitions are still to be fetched.
-    Lags(Vec<(TopicPartition, i64)>),
-    /// Stop processing for a while, or go on.
-    Sleep(bool),
-    /// These tasks go to another worker, after a commit.
-    Give { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<Vec<RunningTask>>> },
-    /// The end of these tasks here, after a commit; the answer says whether it was clean.
-    Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
-    /// These tasks belong to another instance already: forget what is not committed.
-    Lose { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
-    /// Commit as soon as all input at hand is processed.
-    Commit,
-    /// Answer once no commit is in flight: what the group has committed by now is committed in the stores too.
-    Settle { reply: oneshot::Sender<()> },
-    /// A question about a task's stores.
-    Ask { task: TaskId, stale: bool, question: Question },
-    /// The end at once, as a crash would bring it.
-    Abandon,
-    /// The end, after a commit of everything.
-    Stop { reply: oneshot::Sender<Result<()>> },
-}
-
-/// Looks at a task's stores between two records; `None` if the task is not here or not yet restored.
-pub(crate) type Question = Box<dyn FnOnce(Option<&mut RunningTask>) + Send>;
-
-/// What a worker tells the instance.
-pub(crate) enum FromWorker {
-    /// A partition holds more than it should; fetch it no more for now.
-    Pause(TopicPartition),
-    /// It has been worked off.
-    Resume(TopicPartition),
-    /// A task's state is there: its partitions may be fetched.
-    Restored(TaskId),
-    /// A task is no longer here: its state does not fit its changelogs any more and must come back from the start.
-    Truncated(TaskId),
-    /// Offsets to be committed by the group's member.
-    Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
-    /// A transaction is to commit offsets on behalf of the group's member.
-    Group { reply: oneshot::Sender<Result<GroupMetadata, ClientError>> },
-    /// A transaction has committed offsets.
-    Committed,
-    /// Read these partitions again, from these offsets.
-    Rewind(Vec<(TopicPartition, i64)>),
-    /// The worker has failed and ends.
-    Failed(Error),
-}
 
 /// What a worker needs.
 pub(crate) struct WorkerContext {
@@ -134,24 +60,6 @@ pub(crate) struct WorkerContext {
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
     pub(crate) to_instance: ToInstance,
-}
-
-/// The way from a worker to its instance.
-#[derive(Clone)]
-pub(crate) struct ToInstance {
-    worker: usize,
-    sender: mpsc::UnboundedSender<(usize, FromWorker)>,
-}
-
-impl ToInstance {
-    pub(crate) fn new(worker: usize, sender: mpsc::UnboundedSender<(usize, FromWorker)>) -> Self {
-        ToInstance { worker, sender }
-    }
-
-    /// Tells it; false if it is gone, which happens only while a process is torn down.
-    pub(crate) fn send(&self, word: FromWorker) -> bool {
-        self.sender.send((self.worker, word)).is_ok()
-    }
 }
 
 struct Worker {

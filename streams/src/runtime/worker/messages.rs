@@ -1,0 +1,105 @@
+//! What a worker and its instance say to each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anabranch_client::{ClientError, FetchedBatches, GroupMetadata, OffsetAndMetadata, TopicPartition};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+use crate::processor::TaskId;
+use crate::runtime::running_task::RunningTask;
+use crate::topology::Topology;
+
+/// Offsets to be committed.
+pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
+
+/// What can reach a worker.
+pub(crate) enum ToWorker {
+    /// A task to run; its state is restored first.
+    Open(Box<RunningTask>),
+    /// A standby is to run; with it comes what is committed for its inputs, and where those begin of which nothing is.
+    Promote { task: TaskId, committed: Offsets, beginnings: Offsets },
+    /// A task reads these inputs of this topology from now on; with them comes what is committed for those that are new to
+    /// it, and where those begin of which nothing is.
+    ReadTopics {
+        task: TaskId,
+        topology: Arc<Topology>,
+        inputs: Vec<TopicPartition>,
+        committed: Offsets,
+        beginnings: Offsets,
+    },
+    /// These tasks go on as standbys, after a commit.
+    Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
+    /// Raw batches of a partition, as they were fetched.
+    Records(FetchedBatches),
+    /// What comes of the partition from now on is read from where an abort went back to.
+    Rewound(TopicPartition),
+    /// Another topic has taken the name of the one that this partition was read from.
+    BeginAnew { partition: TopicPartition, reply: oneshot::Sender<()> },
+    /// These partitions are read from there on, and that is to be committed.
+    BeginAt(Offsets),
+    /// So many offsets of these partitions are still to be fetched.
+    Lags(Vec<(TopicPartition, i64)>),
+    /// Stop processing for a while, or go on.
+    Sleep(bool),
+    /// These tasks go to another worker, after a commit.
+    Give { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<Vec<RunningTask>>> },
+    /// The end of these tasks here, after a commit; the answer says whether it was clean.
+    Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
+    /// These tasks belong to another instance already: forget what is not committed.
+    Lose { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
+    /// Commit as soon as all input at hand is processed.
+    Commit,
+    /// Answer once no commit is in flight: what the group has committed by now is committed in the stores too.
+    Settle { reply: oneshot::Sender<()> },
+    /// A question about a task's stores.
+    Ask { task: TaskId, stale: bool, question: Question },
+    /// The end at once, as a crash would bring it.
+    Abandon,
+    /// The end, after a commit of everything.
+    Stop { reply: oneshot::Sender<Result<()>> },
+}
+
+/// Looks at a task's stores between two records; `None` if the task is not here or not yet restored.
+pub(crate) type Question = Box<dyn FnOnce(Option<&mut RunningTask>) + Send>;
+
+/// What a worker tells the instance.
+pub(crate) enum FromWorker {
+    /// A partition holds more than it should; fetch it no more for now.
+    Pause(TopicPartition),
+    /// It has been worked off.
+    Resume(TopicPartition),
+    /// A task's state is there: its partitions may be fetched.
+    Restored(TaskId),
+    /// A task is no longer here: its state does not fit its changelogs any more and must come back from the start.
+    Truncated(TaskId),
+    /// Offsets to be committed by the group's member.
+    Commit { offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>> },
+    /// A transaction is to commit offsets on behalf of the group's member.
+    Group { reply: oneshot::Sender<Result<GroupMetadata, ClientError>> },
+    /// A transaction has committed offsets.
+    Committed,
+    /// Read these partitions again, from these offsets.
+    Rewind(Vec<(TopicPartition, i64)>),
+    /// The worker has failed and ends.
+    Failed(Error),
+}
+
+/// The way from a worker to its instance.
+#[derive(Clone)]
+pub(crate) struct ToInstance {
+    worker: usize,
+    sender: mpsc::UnboundedSender<(usize, FromWorker)>,
+}
+
+impl ToInstance {
+    pub(crate) fn new(worker: usize, sender: mpsc::UnboundedSender<(usize, FromWorker)>) -> Self {
+        ToInstance { worker, sender }
+    }
+
+    /// Tells it; false if it is gone, which happens only while a process is torn down.
+    pub(crate) fn send(&self, word: FromWorker) -> bool {
+        self.sender.send((self.worker, word)).is_ok()
+    }
+}
