@@ -3,13 +3,17 @@
 //! ```text
 //! cargo build --release -p anabranch-cli && cargo bench -p anabranch-tests --bench state
 //! cargo bench -p anabranch-tests --bench state -- --keys 10000000
+//! cargo bench -p anabranch-tests --bench state -- --windowed --retention-minutes 2
 //! tests/benchmarks/beside_kafka_streams    # Kafka Streams restores from the same changelog
 //! ```
 //!
 //! The application is the word count of `word_count.rs` over words that all differ; each instance is this program in a process of
 //! its own (`--instance`), which says what happens in it. One partition, at least once, commits every 100 ms, no cache. "Ready" is
 //! the state RUNNING; CPU is that of the instance's process until then. `--bootstrap-server` uses a broker that runs already and
-//! leaves the changelog there, for others to restore from. Nothing here decides whether a test passes.
+//! leaves the changelog there, for others to restore from. `--windowed` counts by windows of a minute; the words come over an hour,
+//! and the store keeps them for as long as it is told: an hour has three segments of half an hour each, two minutes have sixty of
+//! a minute, which have expired where they were counted and come back from the changelog. Nothing here decides whether a test
+//! passes.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -24,6 +28,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anabranch::prelude::*;
+use anabranch_client::{Client, ClientConfig, Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::{Host, RealRuntime};
 use anabranch_tests::arguments::Arguments;
 use anabranch_tests::server::{Server, cpu_seconds};
 
@@ -31,6 +37,8 @@ const APPLICATION: &str = "benchmark-state";
 const LINES: Topic<Option<String>, String> = Topic::new("benchmark-state-lines");
 const COUNTS: Topic<String, i64> = Topic::new("benchmark-state-counts");
 const WORDS_PER_LINE: usize = 10;
+/// The words come over so long a time.
+const SPAN_MS: usize = 3_600_000;
 
 fn main() {
     let arguments = Arguments::of_this_program();
@@ -38,7 +46,9 @@ fn main() {
     if let Some(directory) = arguments.value("--instance") {
         let server = arguments.value("--bootstrap-server").unwrap();
         let in_memory = arguments.has("--in-memory");
-        runtime.block_on(instance(&server, &directory, in_memory)).unwrap();
+        let retention =
+            arguments.has("--windowed").then(|| minutes(arguments.number("--retention-minutes", 60)));
+        runtime.block_on(instance(&server, &directory, in_memory, retention)).unwrap();
         return;
     }
     let keys = arguments.number("--keys", 4_000_000) as usize;
@@ -47,14 +57,21 @@ fn main() {
         .map_or_else(Server::start, |address| Server::running(address, None));
     let directories = tempfile::tempdir().unwrap();
     let (first, second) = (directories.path().join("first"), directories.path().join("second"));
-    let start = |directory: &Path, more: &[&str]| Instance::start(&server.address, directory, more);
-    // Lines come from an application that does nothing else.
+    let retention = arguments.number("--retention-minutes", 60).to_string();
+    let windowed = ["--windowed", "--retention-minutes", &retention];
+    let windowed = if arguments.has("--windowed") { &windowed[..] } else { &[] };
+    let start = |directory: &Path, more: &[&str]| {
+        Instance::start(&server.address, directory, &[windowed, more].concat())
+    };
+    // It makes the topic of the lines, and does nothing else.
     let builder = StreamsBuilder::new();
     builder.stream(LINES).for_each(|_, _| {});
     let filler =
         Streams::new(format!("benchmark-state-fill-{}", std::process::id()), builder.build().unwrap());
-    let filler = runtime.block_on(filler.bootstrap_server(&server.address).create_topics(1).start()).unwrap();
-    let fill = |words| runtime.block_on(send(&filler, words)).unwrap();
+    let _filler =
+        runtime.block_on(filler.bootstrap_server(&server.address).create_topics(1).start()).unwrap();
+    let lines = Lines::new(&runtime, &server.address, keys);
+    let fill = |words| runtime.block_on(lines.send(words));
 
     fill(0..keys);
     let mut counting = start(&first, &[]);
@@ -64,8 +81,8 @@ fn main() {
 
     let mut again = start(&first, &[]);
     println!("ready after a clean stop      {}", again.ready());
-    // Killed while it counts: words that are there already, so that their counts change.
-    fill(0..keys / 20);
+    // Killed while it counts: words that are there already, so that their counts change; the last ones, which are not late.
+    fill(keys - keys / 20..keys);
     std::thread::sleep(Duration::from_millis(300));
     again.kill();
     let mut again = start(&first, &[]);
@@ -88,24 +105,46 @@ fn main() {
     let mut standby = start(&second, &[]);
     standby.ready();
     standby.ask("until-warm");
-    fill(0..1000);
+    fill(keys.saturating_sub(1000)..keys);
     active.ask("drain");
     active.kill();
     println!("the standby goes on           {}", standby.ask("until-taken-over"));
     standby.close();
 }
 
-/// Writes these words, in lines.
-async fn send(filler: &RunningStreams, words: std::ops::Range<usize>) -> Result<()> {
-    let producer = filler.producer(LINES)?;
-    let mut line = String::new();
-    for word in words.clone() {
-        line.push_str(&format!("{}w{word}", if line.is_empty() { "" } else { " " }));
-        if word % WORDS_PER_LINE == WORDS_PER_LINE - 1 || word + 1 == words.end {
-            producer.send(None, std::mem::take(&mut line)).await?;
-        }
+/// Writes lines of words.
+struct Lines {
+    producer: Producer,
+    keys: usize,
+    /// When the first word came.
+    start_ms: i64,
+    _threads: RealRuntime,
+}
+
+impl Lines {
+    fn new(runtime: &tokio::runtime::Runtime, server: &str, keys: usize) -> Lines {
+        let (host, threads) = Host::real(1).unwrap();
+        let config = ClientConfig { bootstrap_servers: vec![server.to_owned()], ..ClientConfig::default() };
+        let client = runtime.block_on(Client::connect(&host, host.dialer(), config)).unwrap();
+        let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+        let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+        Lines { producer, keys, start_ms: now_ms - SPAN_MS as i64, _threads: threads }
     }
-    producer.flush().await
+
+    async fn send(&self, words: std::ops::Range<usize>) {
+        let (topic, mut line) = (LINES.name().to_owned(), String::new());
+        for word in words.clone() {
+            line.push_str(&format!("{}w{word}", if line.is_empty() { "" } else { " " }));
+            if word % WORDS_PER_LINE == WORDS_PER_LINE - 1 || word + 1 == words.end {
+                let timestamp = self.start_ms + (word * SPAN_MS / self.keys) as i64;
+                let record = ProducerRecord::new(&topic).value(line.as_bytes()).timestamp(timestamp);
+                // What becomes of it `flush` tells.
+                drop(self.producer.send(record).await.unwrap());
+                line.clear();
+            }
+        }
+        self.producer.flush().await.unwrap();
+    }
 }
 
 /// An instance of the application in a process of its own.
@@ -152,16 +191,27 @@ impl Instance {
 }
 
 /// What such a process does.
-async fn instance(server: &str, directory: &str, in_memory: bool) -> Result<()> {
-    let counts = Store::<KeyValue<String, i64>>::named("counts");
+async fn instance(server: &str, directory: &str, in_memory: bool, retention: Option<Duration>) -> Result<()> {
     let builder = StreamsBuilder::new();
-    builder
+    let words = builder
         .stream(LINES)
         .flat_map_values(|line| line.split(' ').map(str::to_string).collect::<Vec<_>>())
-        .group_by(|_, word| word.clone())
-        .count_with(if in_memory { counts.in_memory() } else { counts })
-        .updates()
-        .to(COUNTS);
+        .group_by(|_, word| word.clone());
+    match retention {
+        None => {
+            let counts = Store::<KeyValue<String, i64>>::named("counts");
+            words.count_with(if in_memory { counts.in_memory() } else { counts }).updates().to(COUNTS);
+        }
+        Some(retention) => {
+            let counts = Store::<Windows<String, i64>>::named("counts");
+            words
+                .windowed_by(Tumbling::of(minutes(1)).grace(retention.saturating_sub(minutes(1))))
+                .count_with(if in_memory { counts.in_memory() } else { counts })
+                .updates()
+                .map(|word, count| (word.key.clone(), count))
+                .to(COUNTS);
+        }
+    }
     let (started, applied, changes) = (Instant::now(), Arc::new(AtomicU64::new(0)), Changes::default());
     let name = Path::new(directory).file_name().unwrap().to_string_lossy().into_owned();
     let app = Streams::new(APPLICATION, builder.build()?)
