@@ -4,6 +4,7 @@
 //!   <directory>/.lock    held as long as the engine is open
 //!   <directory>/rows/    the database
 //!   <directory>/loading/ rows on their way into a store (`scratch`)
+//!   <directory>/filling  the keyspace that is being filled at once, if one is (`fjall_load`)
 //!   <directory>/dropped/ the keyspaces that are being removed, and those that were, as long as the journals have something
 //!                        of them: a file each, named as its folder, with the number of the newest journal then, u64
 //!   keyspace:            0x00 -> head ‖ chunk u64     0x01 ‖ key -> row        (see `encoding`)
@@ -22,21 +23,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anabranch_host::{DirectoryLock, Disk, OpenOptions};
 use fjall::config::PartitioningPolicy;
 use fjall::{
     AbstractTree, Database, Error as FjallError, Guard, Keyspace, KeyspaceCreateOptions, LsmError,
-    OwnedWriteBatch, PersistMode, Readable, Slice, Snapshot,
+    OwnedWriteBatch, PersistMode, Readable, Snapshot,
 };
 use parking_lot::Mutex;
 use smallvec::smallvec;
 
 use super::encoding::{decode_into, encode_head, encode_row, read_head};
 use super::fjall_files::{self, FIRST_CHUNK, Found, HEAD, Reach, chunk_number};
-use super::fjall_rows::{BulkRows, ROW, row_key};
+use super::fjall_load::{self, Filling};
+use super::fjall_rows::{ROW, row_key};
 use super::loading::Loading;
 use super::long_keys::{self, Bucket, PREFIX_BYTES, shortened};
 use super::runs::MergedRows;
@@ -49,17 +49,11 @@ use crate::error::{Error, Result};
 use crate::row::{Checkpoint, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
 
-const NAME: &str = "fjall";
+pub(super) const NAME: &str = "fjall";
 const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
 const DROPPED: &str = "dropped";
-/// Rows of a bulk load between two looks whether it is to stop.
-const ROWS_PER_LOOK: u32 = 1024;
-
-/// How long a bulk load waits for its turn before it looks whether it is to stop.
-const TURN: Duration = Duration::from_millis(20);
-
 /// How much the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FjallOptions {
@@ -78,16 +72,16 @@ impl Default for FjallOptions {
 /// An engine on disk. A clone is the same engine; it is closed when the last clone and the last store is dropped.
 #[derive(Clone)]
 pub struct FjallEngine {
-    open: Arc<OpenDatabase>,
+    pub(super) open: Arc<OpenDatabase>,
 }
 
-struct OpenDatabase {
+pub(super) struct OpenDatabase {
     options: FjallOptions,
     disk: Disk,
     directory: PathBuf,
     scratch: Scratch,
     /// Held by the bulk load that is under way.
-    loads: Arc<Mutex<()>>,
+    pub(super) filling: Mutex<Filling>,
     /// Dropped before the lock: fjall writes until then.
     database: Database,
     _lock: DirectoryLock,
@@ -123,10 +117,11 @@ impl FjallEngine {
             }
         }
         let scratch = Scratch::open(disk, directory).map_err(io)?;
+        let filling = Mutex::new(Filling::open(disk, directory).map_err(io)?);
         let (disk, directory) = (disk.clone(), directory.to_owned());
-        let open =
-            OpenDatabase { options, disk, directory, scratch, loads: Arc::default(), database, _lock: lock };
+        let open = OpenDatabase { options, disk, directory, scratch, filling, database, _lock: lock };
         let engine = FjallEngine { open: Arc::new(open) };
+        engine.drop_half_filled()?;
         match engine.tables_that_do_not_fit(&found)? {
             Some(detail) => Err(Error::CorruptEngine { directory: engine.open.directory.clone(), detail }),
             None => Ok(engine),
@@ -174,7 +169,7 @@ impl FjallEngine {
         Ok(None)
     }
 
-    fn sync_journal(&self) -> Result<()> {
+    pub(super) fn sync_journal(&self) -> Result<()> {
         let synced = self.open.database.persist(PersistMode::SyncAll);
         synced.map_err(|error| fjall_error(None, "to sync", &self.open.directory, error))
     }
@@ -204,8 +199,8 @@ impl std::fmt::Debug for FjallEngine {
     }
 }
 
-impl Engine for FjallEngine {
-    fn open_store(&self, name: &str) -> Result<Box<dyn EngineStore>> {
+impl FjallEngine {
+    pub(super) fn open_fjall_store(&self, name: &str) -> Result<FjallStore> {
         check_name(name)?;
         let opened = self.open.database.keyspace(name, || self.create_options());
         let keyspace = opened.map_err(self.error(name, "to open a store"))?;
@@ -215,7 +210,13 @@ impl Engine for FjallEngine {
         let chunks = head.as_deref().and_then(chunk_number).unwrap_or(FIRST_CHUNK - 1);
         let head = read_head(&store.name, head.as_deref(), || store.is_empty())?;
         *store.written.lock() = Written { head, chunks };
-        Ok(Box::new(store))
+        Ok(store)
+    }
+}
+
+impl Engine for FjallEngine {
+    fn open_store(&self, name: &str) -> Result<Box<dyn EngineStore>> {
+        Ok(Box::new(self.open_fjall_store(name)?))
     }
 
     fn drop_store(&self, name: &str) -> Result<()> {
@@ -239,25 +240,30 @@ impl Engine for FjallEngine {
     fn sync(&self) -> Result<()> {
         self.sync_journal()
     }
+
+    fn load_stores(&self, stores: Vec<(String, MergedRows)>) -> Result<Loading> {
+        let engine = self.clone();
+        Loading::beside(NAME, move |stop| engine.fill_stores(stores, stop))
+    }
 }
 
 /// What was written last.
 #[derive(Debug, Default)]
-struct Written {
+pub(super) struct Written {
     /// The checkpoint of the head; `None` if no head is written yet.
-    head: Option<Option<Checkpoint>>,
+    pub(super) head: Option<Option<Checkpoint>>,
     /// The number of the last chunk.
     chunks: u64,
 }
 
 #[derive(Clone)]
-struct FjallStore {
+pub(super) struct FjallStore {
     name: Arc<str>,
     /// Shared with the thread that loads rows.
-    written: Arc<Mutex<Written>>,
+    pub(super) written: Arc<Mutex<Written>>,
     /// Dropped before the engine.
-    keyspace: Keyspace,
-    engine: FjallEngine,
+    pub(super) keyspace: Keyspace,
+    pub(super) engine: FjallEngine,
 }
 
 impl std::fmt::Debug for FjallStore {
@@ -270,44 +276,12 @@ impl std::fmt::Debug for FjallStore {
 }
 
 impl FjallStore {
-    fn error(&self, action: &'static str) -> impl FnOnce(FjallError) -> Error + use<'_> {
+    pub(super) fn error(&self, action: &'static str) -> impl FnOnce(FjallError) -> Error + use<'_> {
         self.engine.error(&self.name, action)
     }
 
     fn batch(&self) -> OwnedWriteBatch {
         self.engine.open.database.batch()
-    }
-
-    /// Writes rows into tables of their own, and then the checkpoint, unless it is told to stop. The store has no rows.
-    fn write_load(
-        &mut self,
-        mut rows: MergedRows,
-        checkpoint: Option<Checkpoint>,
-        stop: &AtomicBool,
-    ) -> Result<()> {
-        let has_head = self.written.lock().head.is_some();
-        if !has_head {
-            // Rows without a head would be taken for damage.
-            self.write(&mut std::iter::empty(), None)?;
-        }
-        let mut ingestion = self.keyspace.start_ingestion().map_err(self.error("to begin a bulk load"))?;
-        let mut write =
-            |key: Slice, row: Slice| ingestion.write(key, row).map_err(self.error("to write a bulk load"));
-        let mut bulk = BulkRows::default();
-        let mut count = 0_u32;
-        while let Some((key, row)) = rows.next()? {
-            bulk.put(key, row, &mut write)?;
-            count = count.wrapping_add(1);
-            if count.is_multiple_of(ROWS_PER_LOOK) && stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-        }
-        bulk.end_bucket(&mut write)?;
-        // The journal is to reach as far as any table, or it would be taken for damaged; what is in memory goes to one first.
-        self.engine.sync_journal()?;
-        ingestion.finish().map_err(self.error("to finish a bulk load"))?;
-        self.write(&mut std::iter::empty(), checkpoint)?;
-        self.engine.sync_journal()
     }
 
     /// The rows of the long keys that begin with `prefix`.
@@ -400,19 +374,11 @@ impl EngineStore for FjallStore {
     }
 
     fn load(&mut self, rows: MergedRows, checkpoint: Option<Checkpoint>) -> Result<Loading> {
+        if fjall_load::are_few(&rows) {
+            return Ok(Loading::in_chunks(rows, checkpoint));
+        }
         let mut store = self.clone();
-        Loading::beside(NAME, move |stop| {
-            // One after the other: each reads all of its runs at once.
-            let loads = Arc::clone(&store.engine.open.loads);
-            let _only = loop {
-                match loads.try_lock_for(TURN) {
-                    Some(turn) => break turn,
-                    None if stop.load(Ordering::Relaxed) => return Ok(()),
-                    None => {}
-                }
-            };
-            store.write_load(rows, checkpoint, stop)
-        })
+        Loading::beside(NAME, move |stop| store.fill_in_turn(rows, checkpoint, stop))
     }
 
     fn scratch_file(&self) -> Result<Option<ScratchFile>> {

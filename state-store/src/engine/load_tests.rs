@@ -10,6 +10,16 @@ use super::tests::{Model, ON_DISK, model_range, read, write};
 use super::*;
 use crate::random::Random;
 
+/// Waits until all is in a store.
+pub(super) fn finish(mut loading: Loading, store: &mut dyn EngineStore) -> Result<()> {
+    loop {
+        loading.wait();
+        if loading.advance(store)? {
+            return Ok(());
+        }
+    }
+}
+
 /// Rows that are loaded into a new store are there, the newest of each key, and again after the end; what is given up on the
 /// way leaves no checkpoint.
 fn loads_what_was_collected(
@@ -32,7 +42,7 @@ fn loads_what_was_collected(
             }
             let value = (random.below(4) > 0).then(|| random.bytes(300));
             let row = value.as_deref().map(|value| Row::new(value, 3));
-            runs.push(&key, row, || store.scratch_file()).expect("sound");
+            runs.push(&key, row, || Ok(store.scratch_file()?.map(Arc::new))).expect("sound");
             match value {
                 Some(value) => model.insert(key, value),
                 None => model.remove(&key),
@@ -49,7 +59,7 @@ fn loads_what_was_collected(
             assert!(known == Some(checkpoint) || known.is_none() && !is_in, "{known:?}");
             continue;
         }
-        loading.wait(&mut *store).expect("sound");
+        finish(loading, &mut *store).expect("sound");
         for _ in 0..2 {
             assert_eq!(store.checkpoint().expect("sound"), Some(checkpoint), "seed {seed}");
             for order in [Order::Forward, Order::Reverse] {

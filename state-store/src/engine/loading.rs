@@ -1,5 +1,6 @@
 //! Rows on their way into a store that had none: beside the work of whoever began it, on a thread or chunk by chunk.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ pub struct Loading {
 #[derive(Debug)]
 enum Kind {
     Chunks { rows: Box<MergedRows>, checkpoint: Option<Checkpoint> },
+    Stores(VecDeque<(Box<dyn EngineStore>, MergedRows)>),
     Beside(Beside),
     Done,
 }
@@ -34,6 +36,11 @@ impl Loading {
     /// Chunk by chunk, the checkpoint in the last.
     pub(crate) fn in_chunks(rows: MergedRows, checkpoint: Option<Checkpoint>) -> Self {
         Loading { kind: Kind::Chunks { rows: Box::new(rows), checkpoint } }
+    }
+
+    /// The same, into these stores, which get no checkpoint.
+    pub(crate) fn of_stores(stores: VecDeque<(Box<dyn EngineStore>, MergedRows)>) -> Self {
+        Loading { kind: Kind::Stores(stores) }
     }
 
     /// By `work`, on a thread. It looks now and then whether it is to stop.
@@ -64,7 +71,8 @@ impl Loading {
         end.outcome.is_some()
     }
 
-    /// Goes on a little. True when the rows are in the store, and the checkpoint.
+    /// Goes on a little. True when the rows are in the store, and the checkpoint. `store` is the one that is filled, unless
+    /// others are.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -73,6 +81,15 @@ impl Loading {
             Kind::Chunks { rows, checkpoint } => match write_chunk(store, rows, *checkpoint)? {
                 true => return Ok(false),
                 false => Ok(()),
+            },
+            Kind::Stores(stores) => match stores.front_mut() {
+                Some((store, rows)) => {
+                    if !write_chunk(&mut **store, rows, None)? {
+                        stores.pop_front();
+                    }
+                    return Ok(false);
+                }
+                None => Ok(()),
             },
             Kind::Beside(beside) => match beside.state.end.lock().outcome.take() {
                 Some(outcome) => outcome,
@@ -84,21 +101,16 @@ impl Loading {
         outcome.map(|()| true)
     }
 
-    /// Waits for the end.
-    ///
-    /// # Errors
-    /// If the rows could not be written.
-    pub(crate) fn wait(&mut self, store: &mut dyn EngineStore) -> Result<()> {
+    /// Waits until [`advance`](Loading::advance) has something to do.
+    pub(crate) fn wait(&mut self) {
         if let Kind::Beside(beside) = &mut self.kind {
             beside.join();
         }
-        while !self.advance(store)? {}
-        Ok(())
     }
 }
 
 /// Writes the next chunk; whether there is more.
-fn write_chunk(
+pub(super) fn write_chunk(
     store: &mut dyn EngineStore,
     rows: &mut MergedRows,
     checkpoint: Option<Checkpoint>,

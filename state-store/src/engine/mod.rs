@@ -8,13 +8,14 @@
 //! A store that is restored from nothing is written once, in the order of its keys: what comes is sorted in [`runs`], which
 //! lie in a [`scratch`] file when memory is short, and [`loading`] writes them beside all else.
 //!
-//! Reading order: the traits here, [`encoding`], [`runs`], [`scratch`], [`loading`], the engines [`memory`],
-//! [`fjall`] with its `fjall_files`, `fjall_rows` and `long_keys`, [`journal`] (in a simulation) and `sled` (a
-//! feature), [`segments`] (a table over several stores).
+//! Reading order: the traits here, [`encoding`], [`runs`], [`segment_runs`], [`scratch`], [`loading`], the engines
+//! [`memory`], [`fjall`] with its `fjall_files`, `fjall_load`, `fjall_rows` and `long_keys`, [`journal`] (in a simulation) and `sled`
+//! (a feature), [`segments`] (a table over several stores).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
 mod fjall_files;
+mod fjall_load;
 mod fjall_rows;
 pub(crate) mod journal;
 pub(crate) mod loading;
@@ -22,6 +23,7 @@ mod long_keys;
 pub(crate) mod memory;
 pub(crate) mod runs;
 pub(crate) mod scratch;
+pub(crate) mod segment_runs;
 pub(crate) mod segments;
 #[cfg(feature = "sled")]
 pub(crate) mod sled;
@@ -110,6 +112,15 @@ pub trait Engine: Debug + Send + Sync {
     /// # Errors
     /// If the disk fails.
     fn sync(&self) -> Result<()>;
+
+    /// Begins to write rows into new stores of these names, one after the other. Nobody may open them until they are in.
+    ///
+    /// # Errors
+    /// If a store cannot be made.
+    fn load_stores(&self, stores: Vec<(String, MergedRows)>) -> Result<Loading> {
+        let opened = stores.into_iter().map(|(name, rows)| Ok((self.open_store(&name)?, rows)));
+        Ok(Loading::of_stores(opened.collect::<Result<_>>()?))
+    }
 }
 
 /// Rows of a chunk: a key and its row, or its absence if it is to be removed.

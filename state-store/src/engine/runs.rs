@@ -1,7 +1,7 @@
 //! Rows that come in any order and are wanted by key, the newest of each: a sort that needs little memory.
 //!
 //! What comes is collected, and sorted into a *run* whenever there is enough of it. Runs stay in memory as long as there is
-//! room; then they go to a file, block by block. At the end all runs are merged. Of a key the newest row counts, and one
+//! room; then they go to a file, which they may share with others, block by block. At the end all runs are merged. Of a key the newest row counts, and one
 //! that was deleted is left out, so what is merged is right for a store that has no rows.
 //!
 //! ```text
@@ -46,8 +46,7 @@ pub(crate) struct Runs {
     runs: Vec<Run>,
     /// Of the runs in memory.
     bytes: usize,
-    file: Option<ScratchFile>,
-    file_bytes: u64,
+    file: Option<Arc<ScratchFile>>,
 }
 
 #[derive(Debug)]
@@ -78,6 +77,14 @@ impl Run {
             Place::File(_) => 0,
         }
     }
+
+    /// In memory or in a file.
+    fn length(&self) -> usize {
+        match &self.place {
+            Place::Memory(records) => records.len(),
+            Place::File(blocks) => blocks.iter().map(|block| block.length).sum(),
+        }
+    }
 }
 
 impl Runs {
@@ -90,7 +97,6 @@ impl Runs {
             runs: Vec::new(),
             bytes: 0,
             file: None,
-            file_bytes: 0,
         }
     }
 
@@ -108,13 +114,13 @@ impl Runs {
         &mut self,
         key: &[u8],
         row: Option<Row<'_>>,
-        make: impl FnOnce() -> Result<Option<ScratchFile>>,
+        make: impl FnOnce() -> Result<Option<Arc<ScratchFile>>>,
     ) -> Result<()> {
         let row_bytes = row.map_or(0, |row| ROW_EXTRA_BYTES + row.headers.len() + row.value.len());
         let length = self.open.len() + LENGTHS_BYTES + key.len() + row_bytes;
         if length > OPEN_BYTES || length > self.limit / 4 + LEAST_OPEN_BYTES {
             self.make_run();
-            self.spill(make)?;
+            self.spill(self.limit, make)?;
         }
         let start = self.open.len();
         self.open.extend_from_slice(&[0; LENGTHS_BYTES]);
@@ -146,37 +152,46 @@ impl Runs {
         self.runs.push(run);
     }
 
-    /// Moves the oldest runs into a file, as many as the limit asks for.
-    fn spill(&mut self, make: impl FnOnce() -> Result<Option<ScratchFile>>) -> Result<()> {
-        if self.bytes() <= self.limit {
+    /// Moves all that is in memory into a file, if there can be one.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn put_aside(
+        &mut self,
+        make: impl FnOnce() -> Result<Option<Arc<ScratchFile>>>,
+    ) -> Result<()> {
+        self.make_run();
+        self.open = Vec::new();
+        self.spill(0, make)
+    }
+
+    /// Moves the oldest runs into a file, until so many bytes are in memory.
+    fn spill(&mut self, limit: usize, make: impl FnOnce() -> Result<Option<Arc<ScratchFile>>>) -> Result<()> {
+        if self.bytes() <= limit {
             return Ok(());
         }
         if self.file.is_none() {
             self.file = make()?;
         }
-        let Some(scratch) = &self.file else { return Ok(()) };
+        let Some(file) = &self.file else { return Ok(()) };
         for run in &mut self.runs {
-            if self.bytes + self.open.capacity() <= self.limit {
+            if self.bytes + self.open.capacity() <= limit {
                 break;
             }
             let Place::Memory(records) = &run.place else { continue };
+            let written = file.append(records);
+            let offset =
+                written.map_err(|error| engine_error(self.engine, "to put rows aside")(error.into()))?;
             let mut blocks = Vec::with_capacity(records.len() / BLOCK_BYTES + 1);
             let (mut start, mut end) = (0, 0);
             while start < records.len() {
                 end += record_at(records, end).length;
                 if end - start >= BLOCK_BYTES || end == records.len() {
                     let checksum = xxh3_64(&records[start..end]);
-                    blocks.push(Block {
-                        offset: self.file_bytes + start as u64,
-                        length: end - start,
-                        checksum,
-                    });
+                    blocks.push(Block { offset: offset + start as u64, length: end - start, checksum });
                     start = end;
                 }
             }
-            let written = scratch.file.write_all_at(records, self.file_bytes);
-            written.map_err(|error| engine_error(self.engine, "to put rows aside")(error.into()))?;
-            self.file_bytes += records.len() as u64;
             self.bytes -= records.capacity();
             run.place = Place::File(blocks);
         }
@@ -286,7 +301,9 @@ pub struct MergedRows {
     losers: Vec<usize>,
     /// The key that was last; none until the first is asked for.
     last: Option<Vec<u8>>,
-    file: Option<ScratchFile>,
+    file: Option<Arc<ScratchFile>>,
+    /// Of all records, those that are not shown among them.
+    bytes: usize,
     store: Arc<str>,
     engine: &'static str,
 }
@@ -315,7 +332,8 @@ impl Reader {
 }
 
 impl MergedRows {
-    fn new(store: Arc<str>, engine: &'static str, runs: Vec<Run>, file: Option<ScratchFile>) -> Self {
+    fn new(store: Arc<str>, engine: &'static str, runs: Vec<Run>, file: Option<Arc<ScratchFile>>) -> Self {
+        let bytes = runs.iter().map(Run::length).sum();
         let first = runs.first().map_or(&[][..], |run| &run.first_key);
         let ends = runs.iter().flat_map(|run| [&run.first_key, &run.last_key]);
         let common = ends.map(|key| common_bytes(first, key)).min().unwrap_or(0);
@@ -338,9 +356,15 @@ impl MergedRows {
             losers: vec![usize::MAX; count],
             last: None,
             file,
+            bytes,
             store,
             engine,
         }
+    }
+
+    /// About so many bytes come.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The next row, encoded, with its key.
@@ -398,10 +422,10 @@ impl MergedRows {
     /// Reads the next block of a run, if there is one.
     fn open(&mut self, reader: usize) -> Result<()> {
         let found = &mut self.readers[reader];
-        if let (Some(block), Some(scratch)) = (found.blocks.pop(), &self.file) {
+        if let (Some(block), Some(file)) = (found.blocks.pop(), &self.file) {
             found.at = 0;
             found.records.resize(block.length, 0);
-            let read = scratch.file.read_exact_at(&mut found.records, block.offset);
+            let read = file.read(&mut found.records, block.offset);
             read.map_err(|error| engine_error(self.engine, "to read what was put aside")(error.into()))?;
             if xxh3_64(&found.records) != block.checksum {
                 return Err(Error::corrupt_store(&self.store, "rows that were put aside are damaged"));
@@ -493,7 +517,7 @@ mod tests {
             let key = [before, &random.bytes(longest)].concat();
             let value = (random.below(4) > 0).then(|| random.bytes(700));
             let row = value.as_deref().map(|value| Row::new(value, 3));
-            runs.push(&key, row, || Ok(Some(scratch.file().expect("a file")))).expect("sound");
+            runs.push(&key, row, || Ok(Some(Arc::new(scratch.file().expect("a file"))))).expect("sound");
             assert!(runs.bytes() <= limit.saturating_add(2 * OPEN_BYTES), "{} bytes", runs.bytes());
             match value {
                 Some(value) => model.insert(key, value),
@@ -533,11 +557,9 @@ mod tests {
         let scratch = Scratch::open(&host.disk(), directory.path()).expect("new");
         for seed in 0..20 {
             let (runs, _) = collect(seed, b"", 30, 0, &scratch);
-            let Some(file) = runs.file.as_ref().map(|scratch| scratch.file.clone()) else { continue };
-            let at = Random(seed).below(runs.file_bytes as usize) as u64;
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, at).expect("there");
-            file.write_all_at(&[byte[0] ^ 1], at).expect("there");
+            let Some(file) = runs.file.clone() else { continue };
+            file.damage(Random(seed).below(file.bytes() as usize) as u64);
+            drop(file);
             assert_eq!(
                 read(runs.merge()).expect_err("damaged").kind(),
                 ErrorKind::CorruptStore,

@@ -36,7 +36,7 @@ impl Scratch {
         let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let path = self.directory.join(name);
         let file = self.disk.open(&path, OpenOptions::create_empty())?;
-        Ok(ScratchFile { disk: self.disk.clone(), path, file })
+        Ok(ScratchFile { disk: self.disk.clone(), path, file, end: AtomicU64::new(0) })
     }
 }
 
@@ -45,7 +45,34 @@ impl Scratch {
 pub struct ScratchFile {
     disk: Disk,
     path: PathBuf,
-    pub(super) file: File,
+    file: File,
+    end: AtomicU64,
+}
+
+impl ScratchFile {
+    /// Writes behind all that was written; says where.
+    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<u64> {
+        let at = self.end.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.file.write_all_at(bytes, at).map(|()| at)
+    }
+
+    pub(super) fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, at)
+    }
+
+    /// How many bytes it has.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
+    /// Changes a byte.
+    #[cfg(test)]
+    pub(super) fn damage(&self, at: u64) {
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, at).expect("there");
+        self.file.write_all_at(&[byte[0] ^ 1], at).expect("there");
+    }
 }
 
 impl Drop for ScratchFile {

@@ -2,11 +2,15 @@
 //!
 //! The segment of time 17 of the store `0_1-counts` is the store `0_1-counts#17`; names of stores have no `#`. Chunks are
 //! written segment by segment and what they reflect is noted in the table's own store, last: an engine brings batches back
-//! in their order, so whatever a crash takes, the rows that the note speaks of are there.
+//! in their order, so whatever a crash takes, the rows that the note speaks of are there. So it is when a table is restored
+//! from nothing: its segments are loaded one after the other, the table's own store at last. Segments of a table that
+//! reflects nothing are what is left of one that did not come so far.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::loading::Loading;
+use super::runs::MergedRows;
 use super::{ChunkRows, Engine, EngineScan, EngineStore};
 use crate::error::Result;
 use crate::row::{Row, RowBuffer};
@@ -135,11 +139,39 @@ impl SegmentStores {
         Ok(others)
     }
 
+    /// Begins to write rows into segments, of which there are none. They are there when that is done and they are
+    /// [opened](SegmentStores::open_loaded).
+    pub(crate) fn load(&self, rows: BTreeMap<u64, MergedRows>) -> Result<Loading> {
+        let stores = rows.into_iter().map(|(segment, rows)| (self.store_name(segment), rows));
+        self.engine.load_stores(stores.collect())
+    }
+
+    /// Opens the segments that were loaded; `complete` says that all their rows are in memory too.
+    pub(crate) fn open_loaded(&mut self, complete: bool) -> Result<()> {
+        *self = SegmentStores::open(Arc::clone(&self.engine), &self.name, self.keys)?;
+        self.segments.values_mut().for_each(|segment| segment.complete |= complete);
+        Ok(())
+    }
+
+    /// Drops all of them.
+    pub(crate) fn clear(&mut self) -> Result<()> {
+        while let Some((number, store)) = self.segments.pop_first() {
+            drop(store);
+            self.engine.drop_store(&self.store_name(number))?;
+        }
+        Ok(())
+    }
+
+    fn store_name(&self, segment: u64) -> String {
+        format!("{}{SEPARATOR}{segment}", self.name)
+    }
+
     fn make(&mut self, segment: u64) -> Result<&mut dyn EngineStore> {
+        let name = self.store_name(segment);
         let store = match self.segments.entry(segment) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
-                let store = self.engine.open_store(&format!("{}{SEPARATOR}{segment}", self.name))?;
+                let store = self.engine.open_store(&name)?;
                 // Its rows come from memory.
                 new.insert(SegmentStore { store, complete: true, used: true })
             }
@@ -152,7 +184,7 @@ impl SegmentStores {
         while let Some(oldest) = self.segments.first_entry().filter(|oldest| *oldest.key() < segment) {
             let (number, store) = oldest.remove_entry();
             drop(store);
-            self.engine.drop_store(&format!("{}{SEPARATOR}{number}", self.name))?;
+            self.engine.drop_store(&self.store_name(number))?;
         }
         Ok(())
     }

@@ -406,7 +406,8 @@ fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::resul
             let row = value.as_deref().map(|value| Row::new(value, 3));
             runs.push(key, row, || Ok(None)).expect("in memory");
         }
-        store.load(runs.merge(), None).and_then(|mut loading| loading.wait(&mut *store)).expect("sound");
+        let loading = store.load(runs.merge(), None).expect("sound");
+        load_tests::finish(loading, &mut *store).expect("sound");
         for rows in rows[3000..].chunks(100) {
             write(&mut *store, rows, Some(Checkpoint { offset: 1, wall_clock_ms: 1 })).expect("sound");
         }

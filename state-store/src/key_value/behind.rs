@@ -26,7 +26,7 @@ use crate::table::timed::TimedKeys;
 pub(super) struct Behind {
     pub(super) store: Box<dyn EngineStore>,
     /// If keys have a time: the stores of their segments. `store` has what has none.
-    segments: Option<SegmentStores>,
+    pub(super) segments: Option<SegmentStores>,
     /// Whether every row of `store` is in memory too.
     pub(super) complete: bool,
     /// Rows of epochs up to this one are in the engine.
@@ -83,6 +83,7 @@ impl Behind {
     #[inline]
     pub(super) fn is_complete(&self) -> bool {
         match &self.segments {
+            _ if self.hides_rows() => false,
             None => self.complete,
             Some(segments) => segments.are_complete(),
         }
@@ -92,6 +93,7 @@ impl Behind {
     #[inline]
     pub(super) fn is_complete_for(&self, key: &[u8]) -> bool {
         match &self.segments {
+            _ if self.hides_rows() => false,
             None => self.complete,
             Some(segments) => segments.segment_of(key).map_or(self.complete, |id| segments.is_complete(id)),
         }
@@ -126,9 +128,9 @@ impl Behind {
         }
     }
 
-    /// Whether nothing was ever written of it, and it is one store.
+    /// Whether nothing was ever written of it. Segments may be left of a load that did not come to its end.
     pub(super) fn is_new(&self) -> Result<bool> {
-        let is_new = self.segments.is_none() && self.stored_checkpoint.is_none() && self.run.is_none();
+        let is_new = self.stored_checkpoint.is_none() && self.run.is_none();
         Ok(is_new && self.store.is_empty()?)
     }
 
@@ -206,7 +208,10 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be written; the same chunk is written again then.
     pub fn write_behind(&mut self, chunk_bytes: usize) -> Result<bool> {
-        if self.is_bulk()? || !self.has_unstored() {
+        if self.is_bulk()? {
+            return Ok(self.load_goes_on());
+        }
+        if !self.has_unstored() {
             return Ok(false);
         }
         let Some(mut behind) = self.behind.take() else { return Ok(false) };
@@ -352,8 +357,8 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be written.
     pub fn drop_segments(&mut self, before: u64) -> Result<()> {
-        if let Some(segments) = self.behind.as_mut().and_then(|behind| behind.segments.as_mut()) {
-            segments.drop_before(before)?;
+        if let Some(behind) = &mut self.behind {
+            behind.drop_segments(before)?;
         }
         if self.rows.oldest_segment().is_none_or(|oldest| oldest >= before) || before == 0 {
             return Ok(());
@@ -371,6 +376,9 @@ impl KeyValueTable {
     /// Reads the segments from one to another whole, if rows of them are not in memory: who reads ranges asks for them
     /// with every record.
     pub(super) fn load_segments(&mut self, first: u64, last: u64) -> Result<()> {
+        if self.hides_rows() {
+            return Err(hidden());
+        }
         let missing = |table: &mut Self| table.behind.as_mut()?.segments.as_mut()?.incomplete(first, last);
         while let Some(segment) = missing(self) {
             self.load_segment(segment)?;

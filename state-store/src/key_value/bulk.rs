@@ -1,7 +1,7 @@
 //! The restoration of a store that has nothing yet: its rows are written to the engine once, in the order of their keys.
 //!
 //! As long as there is room rows are restored into memory, and nothing is written. When the table grows over what it may
-//! have, its rows go into sorted runs, and so does all that follows ([`Runs`]): a run takes a third of the memory, is made
+//! have, its rows go into sorted runs, and so does all that follows ([`SegmentRuns`]): a run takes a third of the memory, is made
 //! without a look into a table that no cache holds, and can be put aside in a file. At the end the rows are merged and
 //! loaded into the engine beside the work of the caller.
 //!
@@ -11,16 +11,19 @@
 //!                        +-- evict --> in runs ---- end_restore --> loading -----+
 //! ```
 //!
+//! Rows that have a time are collected, and loaded, by segment. What expires meanwhile goes when all is loaded.
+//!
 //! The checkpoint is written when all rows are in the engine. A crash before leaves a store without one, and the next
 //! restoration begins anew. Rows that are in runs cannot be read, nor can the store be written to, until they are loaded;
 //! what is restored meanwhile waits in memory.
 
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use super::behind::Behind;
 use super::{KeyValueTable, check_size};
 use crate::engine::loading::Loading;
-use crate::engine::runs::Runs;
+use crate::engine::runs::MergedRows;
+use crate::engine::segment_runs::{MergedSegments, SegmentRuns};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Row};
 use crate::table::row_map::RowMap;
@@ -34,7 +37,7 @@ pub(super) enum Bulk {
     /// All rows are in memory.
     Resident,
     /// No row is.
-    Runs(Runs),
+    Runs(SegmentRuns),
     /// They are being written.
     Loading(Load),
 }
@@ -42,6 +45,10 @@ pub(super) enum Bulk {
 #[derive(Debug)]
 pub(super) struct Load {
     loading: Loading,
+    /// If that are segments: the rows that are to be loaded after them.
+    own: Option<MergedRows>,
+    /// Segments before this one have expired since.
+    floor: u64,
     /// What the rows reflect.
     checkpoint: Option<Checkpoint>,
     /// The last epoch whose rows are among them.
@@ -90,6 +97,9 @@ impl KeyValueTable {
         let is_new = self.rows.len() == 0 && self.committed == 0 && !self.has_uncommitted();
         match &mut self.behind {
             Some(behind) if is_new && behind.bulk.is_none() && behind.is_new()? => {
+                if let Some(segments) = &mut behind.segments {
+                    segments.clear()?;
+                }
                 behind.bulk = Some(Bulk::Resident);
             }
             _ => {}
@@ -121,8 +131,8 @@ impl KeyValueTable {
         }
     }
 
-    /// Waits until rows that are in memory, and on their way into the engine, are there: for whoever closes the store.
-    /// What cannot be read yet is given up.
+    /// Waits until what is on its way into the engine is there: for whoever closes the store. Rows that have not all come
+    /// are given up if they are in runs: they are sooner read again than the rest of them is written to a store that has rows.
     ///
     /// # Errors
     /// If the engine cannot be written.
@@ -132,10 +142,8 @@ impl KeyValueTable {
             // It has not come to its end: what is there is kept, and the rest restored next time.
             behind.bulk = None;
         }
-        if let Some(Bulk::Loading(load)) = &mut behind.bulk
-            && load.resident
-        {
-            load.loading.wait(&mut *behind.store)?;
+        while let Some(Behind { bulk: Some(Bulk::Loading(load)), .. }) = &mut self.behind {
+            load.loading.wait();
             self.advance_load()?;
         }
         Ok(())
@@ -153,14 +161,17 @@ impl KeyValueTable {
         Ok(self.behind.as_ref().is_some_and(|behind| behind.bulk.is_some()))
     }
 
+    /// Whether what is on its way into the engine waits for the next call.
+    pub(super) fn load_goes_on(&self) -> bool {
+        match self.behind.as_ref().and_then(|behind| behind.bulk.as_ref()) {
+            Some(Bulk::Loading(load)) => load.loading.poll_ready(&mut Context::from_waker(Waker::noop())),
+            _ => false,
+        }
+    }
+
     fn advance_load(&mut self) -> Result<()> {
         let Some(behind) = &mut self.behind else { return Ok(()) };
-        if let Some(Bulk::Loading(load)) = &mut behind.bulk
-            && load.loading.advance(&mut *behind.store)?
-        {
-            behind.stored = load.cut;
-            behind.stored_checkpoint = load.checkpoint.or(behind.stored_checkpoint);
-            behind.bulk = None;
+        if behind.advance_load()? {
             self.sweep_tombstones();
         }
         Ok(())
@@ -189,9 +200,9 @@ impl KeyValueTable {
     }
 
     /// All rows. None is to be written behind any more.
-    fn runs(&mut self, limit: usize) -> Result<Runs> {
+    fn runs(&mut self, limit: usize) -> Result<SegmentRuns> {
         let Some(behind) = &mut self.behind else { return Err(Error::Misuse("a table without an engine")) };
-        let mut runs = Runs::new(behind.store.name(), behind.store.engine());
+        let mut runs = SegmentRuns::new(behind.store.name(), behind.store.engine(), self.options.timed);
         runs.set_limit(limit);
         for slot in 0..self.rows.slab.slots() {
             let (key, row) = self.rows.get(slot).key_and_row();
@@ -222,10 +233,46 @@ impl Behind {
         self.bulk.as_ref().is_some_and(Bulk::hides_rows)
     }
 
-    fn begin_load(&mut self, runs: Runs, cut: u64, resident: bool) -> Result<()> {
+    fn begin_load(&mut self, runs: SegmentRuns, cut: u64, resident: bool) -> Result<()> {
         let (bytes, checkpoint) = (runs.bytes(), self.checkpoint);
-        let loading = self.store.load(runs.merge(), checkpoint)?;
-        self.bulk = Some(Bulk::Loading(Load { loading, checkpoint, cut, resident, bytes }));
+        let MergedSegments { segments, own } = runs.merge();
+        let (loading, own) = match &self.segments {
+            Some(stores) if !segments.is_empty() => (stores.load(segments)?, Some(own)),
+            _ => (self.store.load(own, checkpoint)?, None),
+        };
+        self.bulk = Some(Bulk::Loading(Load { loading, own, floor: 0, checkpoint, cut, resident, bytes }));
+        Ok(())
+    }
+
+    /// Goes on with what is on its way into the engine; true when it has just come to its end.
+    fn advance_load(&mut self) -> Result<bool> {
+        loop {
+            let Some(Bulk::Loading(load)) = &mut self.bulk else { return Ok(false) };
+            if !load.loading.advance(&mut *self.store)? {
+                return Ok(false);
+            }
+            let Some(own) = load.own.take() else {
+                self.stored = load.cut;
+                self.stored_checkpoint = load.checkpoint.or(self.stored_checkpoint);
+                self.bulk = None;
+                return Ok(true);
+            };
+            if let Some(segments) = &mut self.segments {
+                segments.open_loaded(load.resident)?;
+                segments.drop_before(load.floor)?;
+            }
+            load.loading = self.store.load(own, load.checkpoint)?;
+        }
+    }
+
+    /// Drops the segments before this one. Those that are being loaded are dropped when they are there.
+    pub(super) fn drop_segments(&mut self, before: u64) -> Result<()> {
+        match (&mut self.bulk, &mut self.segments) {
+            (Some(Bulk::Runs(runs)), _) => runs.drop_before(before),
+            (Some(Bulk::Loading(load)), _) if load.own.is_some() => load.floor = load.floor.max(before),
+            (_, Some(segments)) => segments.drop_before(before)?,
+            _ => {}
+        }
         Ok(())
     }
 }

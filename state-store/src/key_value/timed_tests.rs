@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::engine::fjall::{FjallEngine, FjallOptions};
+use crate::engine::journal::JournalEngine;
 use crate::engine::memory::MemoryEngine;
 use crate::random::Random;
 use crate::table::timed::Suffix;
@@ -22,6 +23,7 @@ type Map = BTreeMap<Key, Vec<u8>>;
 enum Disk {
     None,
     Memory(MemoryEngine),
+    Journal(tempfile::TempDir, anabranch_host::Host),
     Fjall(tempfile::TempDir, anabranch_host::Host),
 }
 
@@ -31,6 +33,9 @@ impl Disk {
         let engine: Arc<dyn Engine> = match self {
             Disk::None => return KeyValueTable::in_memory(options),
             Disk::Memory(engine) => Arc::new(engine.clone()),
+            Disk::Journal(directory, host) => {
+                Arc::new(JournalEngine::open(&host.disk(), directory.path()).expect("the disk is sound"))
+            }
             Disk::Fjall(directory, host) => {
                 let engine = FjallEngine::open(&host.disk(), directory.path(), FjallOptions::default());
                 Arc::new(engine.expect("the disk is sound"))
@@ -86,24 +91,65 @@ impl Model {
         Checkpoint { offset: self.committed_log as i64 - 1, wall_clock_ms: 7 }
     }
 
-    /// Replays the changelog over what a crash left.
-    fn restore(&mut self, table: &mut KeyValueTable, random: &mut Random) {
-        let start = table.stored_checkpoint().map_or(0, |checkpoint| (checkpoint.offset + 1) as usize);
-        assert!(start <= self.committed_log, "the store is ahead of the changelog");
-        let note = table.get(NOTE).expect("the disk is sound").map_or(0, |row| row.timestamp as usize);
-        assert!((start..=self.committed_log).contains(&note), "the note says {note}");
-        for (key, value) in &self.changelog[start..self.committed_log] {
-            let row = value.as_ref().map(|value| Row::new(value, 1));
-            table.restore(&bytes(*key), row).expect("nothing is uncommitted");
-            if random.below(50) == 0 {
-                table.write_behind(random.below(2000)).expect("the disk is sound");
+    /// Replays the changelog over what a crash left; more crashes begin it again. After a part of it the store is whole, as
+    /// that of a standby is, and the rest follows.
+    fn restore(&mut self, disk: &Disk, cached: bool, random: &mut Random) -> KeyValueTable {
+        'again: loop {
+            let mut table = disk.open(cached);
+            let start = table.stored_checkpoint().map_or(0, |checkpoint| (checkpoint.offset + 1) as usize);
+            assert!(start <= self.committed_log, "the store is ahead of the changelog");
+            let note = table.get(NOTE).expect("the disk is sound").map_or(0, |row| row.timestamp as usize);
+            assert!((start..=self.committed_log).contains(&note), "the note says {note}");
+            if start == 0 && random.below(4) > 0 {
+                table.begin_restore().expect("the disk is sound");
             }
+            let goal = start + random.below(self.committed_log - start + 1);
+            for (at, (key, value)) in self.changelog[..self.committed_log].iter().enumerate().skip(start) {
+                if at >= goal && random.below(3) == 0 {
+                    table.end_restore().expect("the disk is sound");
+                }
+                let row = value.as_ref().map(|value| Row::new(value, 1));
+                table.restore(&bytes(*key), row).expect("nothing is uncommitted");
+                match random.below(60) {
+                    0 => {
+                        let note = Row::new(b"", at as i64 + 1);
+                        table.restore(NOTE, Some(note)).expect("nothing is uncommitted");
+                        table.restored_to(Checkpoint { offset: at as i64, wall_clock_ms: 8 });
+                    }
+                    1 => _ = table.write_behind(random.below(2000)).expect("the disk is sound"),
+                    2 => table.evict(random.below(20_000)).expect("the disk is sound"),
+                    3 if random.below(4) == 0 => {
+                        let before = random.below(self.floor as usize + 1) as u64;
+                        table.drop_segments(before).expect("the disk is sound");
+                    }
+                    4..8 if table.hides_rows() => {
+                        let shown = table.scan_segments(0, u64::MAX, |_, _| ());
+                        let key = table.get(&bytes((b"never written", (1, 1)))).map(|_| ());
+                        for refused in [shown, key, table.freeze().map(|_| ())] {
+                            assert_eq!(refused.expect_err("not yet").kind(), crate::ErrorKind::Misuse);
+                        }
+                    }
+                    _ => {}
+                }
+                if random.below(1000) == 0 {
+                    drop(table);
+                    disk.crash(random);
+                    continue 'again;
+                }
+            }
+            let note = Row::new(b"", self.committed_log as i64);
+            table.restore(NOTE, Some(note)).expect("nothing is uncommitted");
+            table.restored_to(self.checkpoint());
+            if random.below(2) == 0 {
+                table.drop_segments(self.floor).expect("the disk is sound");
+            }
+            while !table.end_restore().expect("the disk is sound") {
+                std::thread::yield_now();
+            }
+            table.drop_segments(self.floor).expect("the disk is sound");
+            self.drop_segments();
+            return table;
         }
-        let note = Row::new(b"", self.committed_log as i64);
-        table.restore(NOTE, Some(note)).expect("nothing is uncommitted");
-        table.restored_to(self.checkpoint());
-        table.drop_segments(self.floor).expect("the disk is sound");
-        self.drop_segments();
     }
 }
 
@@ -167,8 +213,7 @@ fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
                 in_flight = None;
                 model.abort();
                 disk.crash(random);
-                table = disk.open(cached);
-                model.restore(&mut table, random);
+                table = model.restore(disk, cached, random);
             }
             32 => {
                 let (from, to) = (suffix(random).0, suffix(random).0);
@@ -237,6 +282,14 @@ fn timed_keys_over_memory_that_crashes_agree_with_the_model() {
 }
 
 #[test]
+fn timed_keys_over_a_journal_agree_with_the_model() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    agrees_with_the_model(20, 1500, || {
+        Disk::Journal(tempfile::tempdir().expect("a directory"), host.clone())
+    });
+}
+
+#[test]
 fn timed_keys_over_fjall_agree_with_the_model() {
     let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
     agrees_with_the_model(3, 1000, || Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()));
@@ -301,6 +354,85 @@ fn segments_that_are_read_by_group_are_evicted_whole() {
     assert_eq!(table.resident_rows(), 10, "the third was not used since");
     assert_eq!(read(&mut table, 15, 44), 30);
     assert_eq!(table.resident_rows(), 40, "three segments have come back");
+}
+
+/// Segments are loaded one by one, the store that says what they reflect at last: a crash on the way leaves nothing that
+/// counts. What expires meanwhile does not come back.
+#[test]
+fn a_table_that_is_restored_from_nothing_is_written_by_segment() {
+    let (host, _runtime) = anabranch_host::Host::real(1).expect("threads");
+    let disks: [&dyn Fn() -> Disk; 3] = [
+        &|| Disk::Memory(MemoryEngine::new()),
+        &|| Disk::Journal(tempfile::tempdir().expect("a directory"), host.clone()),
+        &|| Disk::Fjall(tempfile::tempdir().expect("a directory"), host.clone()),
+    ];
+    let checkpoint = Checkpoint { offset: 4999, wall_clock_ms: 1 };
+    for disk in disks {
+        for (fits, ends, drops_early) in [
+            (true, true, true),
+            (true, true, false),
+            (false, true, true),
+            (false, true, false),
+            (false, false, false),
+        ] {
+            let (disk, what) = (disk(), format!("{fits} {ends} {drops_early}"));
+            let budget = if fits { 1 << 20 } else { 20_000 };
+            let mut table = disk.open(false);
+            table.begin_restore().expect("the disk is sound");
+            let mut model = BTreeMap::new();
+            for number in 0..5000_u64 {
+                // Ten segments, out of order.
+                let key = bytes((b"k", (number.wrapping_mul(2_654_435_761) % 100, number % 61)));
+                let value = (number % 5 > 0).then(|| number.to_be_bytes());
+                let row = value.as_ref().map(|value| Row::new(value, 1));
+                table.restore(&key, row).expect("the disk is sound");
+                match value {
+                    Some(value) => model.insert(key, value),
+                    None => model.remove(&key),
+                };
+                if table.resident_bytes() > budget {
+                    table.evict(budget).expect("the disk is sound");
+                }
+            }
+            table.restore(NOTE, Some(Row::new(b"", 5000))).expect("the disk is sound");
+            table.restored_to(checkpoint);
+            assert_eq!(table.hides_rows(), !fits, "{what}");
+            if drops_early {
+                table.drop_segments(3).expect("the disk is sound");
+            }
+            let mut is_whole = table.end_restore().expect("the disk is sound");
+            table.drop_segments(4).expect("the disk is sound");
+            while ends && !is_whole {
+                is_whole = table.end_restore().expect("the disk is sound");
+                std::thread::yield_now();
+            }
+            model.retain(|key, _| KEYS.segment_of(key) >= Some(4));
+            let read = |table: &mut KeyValueTable| {
+                let mut rows = BTreeMap::new();
+                let each = |key: &[u8], row: Row<'_>| _ = rows.insert(key.to_vec(), row.value.to_vec());
+                table.scan_segments(0, 1000, each).expect("it is whole");
+                rows
+            };
+            let expected: BTreeMap<_, _> =
+                model.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect();
+            if ends {
+                assert_eq!(read(&mut table), expected, "{what}");
+                table.finish_load().expect("the disk is sound");
+                while table.write_behind(10_000).expect("the disk is sound") {}
+            }
+            drop(table);
+            let mut table = disk.open(false);
+            assert_eq!(table.stored_checkpoint(), ends.then_some(checkpoint), "{what}");
+            if ends {
+                assert_eq!(table.get(NOTE).expect("sound").map(|row| row.timestamp), Some(5000), "{what}");
+                assert_eq!(read(&mut table), expected, "{what}");
+                continue;
+            }
+            // What is left is gone when it is restored again.
+            table.begin_restore().expect("the disk is sound");
+            assert_eq!(read(&mut table), BTreeMap::new(), "{what}");
+        }
+    }
 }
 
 #[test]
