@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anabranch_state_store::{Order, Row};
 
-use super::rows::{Rows, leave_to_rows};
+use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::typed::Typed;
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -68,6 +68,7 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
 
 impl<K: 'static, V: 'static> TaskStore for JoinWindowState<K, V> {
     leave_to_rows!(typed.rows);
+    restore_at_once!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.seal()

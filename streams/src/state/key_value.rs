@@ -5,12 +5,11 @@
 
 use std::ops::RangeBounds;
 use std::sync::Arc;
-use std::task::Context;
 
 use anabranch_state_store::{Emission, KeyRange, Order, Row};
 
 use super::composite::key_range;
-use super::rows::leave_to_rows;
+use super::rows::{leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
 use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -119,6 +118,7 @@ impl<K: 'static, V: 'static> ResultState<K> for KeyValueState<K, V> {
 
 impl<K: 'static, V: 'static> TaskStore for KeyValueState<K, V> {
     leave_to_rows!(typed.rows);
+    restore_at_once!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.seal()
@@ -130,26 +130,6 @@ impl<K: 'static, V: 'static> TaskStore for KeyValueState<K, V> {
 
     fn abort(&mut self) {
         self.typed.rows.abort();
-    }
-
-    fn begin_restore(&mut self) -> Result<()> {
-        self.typed.rows.begin_restore()
-    }
-
-    fn end_restore(&mut self) -> Result<bool> {
-        self.typed.rows.end_restore()
-    }
-
-    fn poll_load(&self, context: &mut Context<'_>) -> bool {
-        self.typed.rows.poll_load(context)
-    }
-
-    fn hides_rows(&self) -> bool {
-        self.typed.rows.hides_rows()
-    }
-
-    fn finish_load(&mut self) -> Result<()> {
-        self.typed.rows.finish_load()
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {

@@ -80,6 +80,33 @@ macro_rules! leave_to_rows {
 }
 pub(super) use leave_to_rows;
 
+/// The part of `TaskStore` by which rows that come back from nothing are written all at once: of stores that do not look at
+/// them until all are there.
+macro_rules! restore_at_once {
+    ($($rows:ident).+) => {
+        fn begin_restore(&mut self) -> $crate::error::Result<()> {
+            self.$($rows).+.begin_restore()
+        }
+
+        fn end_restore(&mut self) -> $crate::error::Result<bool> {
+            self.$($rows).+.end_restore()
+        }
+
+        fn poll_load(&self, context: &mut std::task::Context<'_>) -> bool {
+            self.$($rows).+.poll_load(context)
+        }
+
+        fn hides_rows(&self) -> bool {
+            self.$($rows).+.hides_rows()
+        }
+
+        fn finish_load(&mut self) -> $crate::error::Result<()> {
+            self.$($rows).+.finish_load()
+        }
+    };
+}
+pub(super) use restore_at_once;
+
 /// Written to the engine at a time: small enough not to hold up the records behind it.
 const CHUNK_BYTES: usize = 256 * 1024;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_state_store::{Emission, Order, Row};
 
 use super::composite::{composite_bounds, key_range, timed_bounds, within};
-use super::rows::{Rows, leave_to_rows};
+use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed};
 use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -260,6 +260,7 @@ impl<K: 'static, V: 'static> ResultState<Windowed<K, SessionWindow>> for Session
 
 impl<K: 'static, V: 'static> TaskStore for SessionState<K, V> {
     leave_to_rows!(typed.rows);
+    restore_at_once!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.seal()

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use anabranch_state_store::{KeyRange, Order, Row};
 
 use super::epoched::Epoched;
-use super::rows::{Rows, leave_to_rows};
+use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::{Error, Result};
 use crate::serdes::{Serde, SerdeContext};
@@ -339,6 +339,7 @@ fn present(row: &[u8]) -> Option<&[u8]> {
 
 impl<K: 'static, V: 'static> TaskStore for VersionedState<K, V> {
     leave_to_rows!(rows);
+    restore_at_once!(rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.observed.seal();

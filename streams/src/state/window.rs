@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anabranch_state_store::{Emission, Order, Row};
 
 use super::composite::{composite_bounds, key_range, timed_bounds, within};
-use super::rows::{Rows, leave_to_rows};
+use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
 use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -261,6 +261,7 @@ impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowSt
 
 impl<K: 'static, V: 'static> TaskStore for WindowState<K, V> {
     leave_to_rows!(typed.rows);
+    restore_at_once!(typed.rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.typed.rows.seal()
