@@ -55,6 +55,8 @@ struct Setting {
     threads: usize,
     standbys: u64,
     cache_max_bytes: usize,
+    /// With little of it rows that come back are put aside.
+    memory_max_bytes: u64,
     commit_interval_ms: u64,
     guarantee: Guarantee,
     /// It gives up soon what nobody answers.
@@ -68,6 +70,7 @@ impl Setting {
             threads: one_of(host, &[1, 2]),
             standbys: one_of(host, &[0, 1]),
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
+            memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
             commit_interval_ms: one_of(host, &[10, 100, 1000]),
             guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
             is_impatient: host.random_below(2) == 0,
@@ -81,6 +84,7 @@ impl Setting {
             .guarantee(self.guarantee)
             .config("num.standby.replicas", self.standbys)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
+            .config("statestore.memory.max.bytes", self.memory_max_bytes)
             .config("commit.interval.ms", self.commit_interval_ms);
         let streams = of_the_world(streams, host);
         if self.is_impatient { impatient(streams) } else { streams }
