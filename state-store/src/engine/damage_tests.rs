@@ -257,3 +257,39 @@ fn a_keyspace_that_was_written_to_and_has_no_version_is_damaged() {
     let error = open_fjall(&host, directory.path()).expect_err("damaged");
     assert_eq!(error.kind(), ErrorKind::CorruptEngine, "{error}");
 }
+
+/// Of a store's heads a table has the newest alone. What has gone from the journals is in tables all the same.
+#[test]
+fn a_journal_may_begin_in_the_middle_of_a_table() {
+    let (host, _runtime) = Host::real(1).expect("threads");
+    let (disk, directory) = (host.disk(), tempfile::tempdir().expect("a directory"));
+    {
+        let engine = open_fjall(&host, directory.path()).expect("new");
+        let mut store = engine.open_fjall_store("s").expect("sound");
+        for number in 1..=22_u8 {
+            let checkpoint = Checkpoint { offset: number.into(), wall_clock_ms: 0 };
+            write(&mut store, &[(vec![number], Some(vec![1; 10]))], Some(checkpoint)).expect("sound");
+            if number.is_multiple_of(10) {
+                store.keyspace.rotate_memtable_and_wait().expect("a table");
+            }
+        }
+    }
+    let journal = directory.path().join("rows/0.jnl");
+    let (bytes, ends) = (disk.read(&journal).expect("there"), fjall_files::batch_ends(&disk, &journal));
+    for (chunks, is_sound) in [(10, true), (15, true), (20, true), (21, false)] {
+        disk.remove_file(&journal).expect("there");
+        let rest = disk.open(&journal, OpenOptions::create_empty()).expect("made");
+        rest.write_all_at(&bytes[ends[chunks - 1] as usize..], 0).expect("written");
+        match open_fjall(&host, directory.path()) {
+            Ok(engine) => {
+                assert!(is_sound, "{chunks} chunks are not there");
+                let store = engine.open_store("s").expect("sound");
+                assert_eq!(store.checkpoint().expect("sound").map(|checkpoint| checkpoint.offset), Some(22));
+                let found = (1..=22)
+                    .filter(|number| store.get(&[*number], &mut RowBuffer::default()).expect("sound"));
+                assert_eq!(found.count(), 22);
+            }
+            Err(error) => assert!(!is_sound && error.kind() == ErrorKind::CorruptEngine, "{chunks}: {error}"),
+        }
+    }
+}
