@@ -54,6 +54,11 @@ const DATABASE: &str = "rows";
 /// The file that fjall writes last when it makes a database.
 const MARKER: &str = "version";
 const DROPPED: &str = "dropped";
+/// When sealed journals are longer than this, stores that hold them back write a table. The least that fjall takes: a start
+/// replays all of them, and a store that gets little, as that of a table beside its segments does, would hold back as much
+/// as is allowed.
+const JOURNAL_BYTES: u64 = 64 << 20;
+
 /// How much the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FjallOptions {
@@ -106,7 +111,8 @@ impl FjallEngine {
         let dropped = directory.join(DROPPED);
         let is_dropped = |keyspace: &str| disk.exists(&dropped.join(keyspace));
         let found = fjall_files::inspect(disk, &path, is_dropped).map_err(io)?.map_err(corrupt)?;
-        let opened = Database::builder(&path).cache_size(options.cache_bytes).open();
+        let builder = Database::builder(&path).cache_size(options.cache_bytes);
+        let opened = builder.max_journaling_size(JOURNAL_BYTES).open();
         let database = opened.map_err(|error| fjall_error(None, "to open the database", directory, error))?;
         // It has removed what was left of them. What the journal has of them is to be missed by nobody.
         if disk.exists(&dropped).map_err(io)? {
