@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use anabranch_state_store::MemoryEngine;
+use anabranch_state_store::{Checkpoint, MemoryEngine};
 
 use super::{EngineSlot, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -87,6 +87,24 @@ impl<S: TaskStore> Tested<S> {
         }
         tested.log.0 = log.to_vec();
         tested
+    }
+
+    /// Restores what its engine does not reflect of the log: if that is all of it, it may put its rows aside.
+    pub(super) fn catch_up(&mut self, log: &[Logged], random: &mut Random) {
+        let reflected = self.store.reflected().map_or(0, |checkpoint| checkpoint.offset + 1);
+        assert!(reflected <= log.len() as i64, "ahead of the changelog");
+        if reflected == 0 && random.below(4) > 0 {
+            self.store.begin_restore().unwrap();
+        }
+        for Logged { key, value, timestamp, headers } in &log[reflected as usize..] {
+            self.store.restore(key, value.as_deref(), timestamp.unwrap_or(-1), headers).unwrap();
+            if random.below(40) == 0 {
+                self.store.evict(random.below(10_000) as usize).unwrap();
+            }
+        }
+        let end = Checkpoint { offset: log.len() as i64 - 1, wall_clock_ms: 0 };
+        self.store.restored_to(end).unwrap();
+        while !self.store.end_restore().unwrap() {}
     }
 
     /// Acts on the store as if a record of this time were processed: offset 9 of `in-3`, with a header.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anabranch_state_store::{KeyRange, Order, Row};
 
 use super::buffered::Buffered;
-use super::rows::{Rows, leave_to_rows, restore_at_once};
+use super::rows::{Rows, leave_to_rows};
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::{Error, ErrorKind, Result};
 use crate::headers::Headers;
@@ -146,7 +146,6 @@ fn time_of(row: &[u8]) -> i64 {
 
 impl<K: 'static, V: 'static> TaskStore for GraceState<K, V> {
     leave_to_rows!(rows);
-    restore_at_once!(rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.rows.seal()

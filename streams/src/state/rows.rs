@@ -80,8 +80,8 @@ macro_rules! leave_to_rows {
 }
 pub(super) use leave_to_rows;
 
-/// The part of `TaskStore` by which rows that come back from nothing are written all at once: of stores that do not look at
-/// them until all are there.
+/// The part of `TaskStore` by which rows that come back from nothing are written all at once: of the stores that are kept on
+/// disk. None of them looks at its rows until all are there.
 macro_rules! restore_at_once {
     ($($rows:ident).+) => {
         fn begin_restore(&mut self) -> $crate::error::Result<()> {

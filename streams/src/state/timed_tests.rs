@@ -174,13 +174,7 @@ fn check<S: Timed>(supplier: &StoreSupplier, seed: u64, on_disk: bool) {
                 drop(store);
                 engine.crash(random.below(engine.unsynced_batches() as i64 + 1) as usize);
                 store = open(&log);
-                let reflected = store.store.reflected().map_or(0, |checkpoint| checkpoint.offset + 1);
-                assert!(reflected <= log.len() as i64, "ahead of the changelog");
-                for Logged { key, value, timestamp, headers } in &log[reflected as usize..] {
-                    store.store.restore(key, value.as_deref(), timestamp.unwrap_or(-1), headers).unwrap();
-                }
-                let end = Checkpoint { offset: log.len() as i64 - 1, wall_clock_ms: 0 };
-                store.store.restored_to(end).unwrap();
+                store.catch_up(&log, &mut random);
                 model = committed.clone();
             }
             _ => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anabranch_state_store::{KeyRange, Order, Row};
 
-use super::rows::{Rows, leave_to_rows, restore_at_once};
+use super::rows::{Rows, leave_to_rows};
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::{Serde, SerdeContext};
@@ -184,7 +184,6 @@ fn side_of(key: &[u8]) -> Side {
 
 impl<K: 'static> TaskStore for UnjoinedState<K> {
     leave_to_rows!(rows);
-    restore_at_once!(rows);
 
     fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
         self.rows.seal()

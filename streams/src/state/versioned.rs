@@ -538,13 +538,7 @@ mod tests {
                     drop(store);
                     engine.crash(random.below(engine.unsynced_batches() as i64 + 1) as usize);
                     store = open(&log);
-                    let reflected = store.store.reflected().map_or(0, |checkpoint| checkpoint.offset + 1);
-                    for Logged { key, value, timestamp, headers } in &log[reflected as usize..] {
-                        let time = timestamp.unwrap_or(-1);
-                        store.store.restore(key, value.as_deref(), time, headers).unwrap();
-                    }
-                    let end = Checkpoint { offset: log.len() as i64 - 1, wall_clock_ms: 0 };
-                    store.store.restored_to(end).unwrap();
+                    store.catch_up(&log, &mut random);
                     (observed, model) = (committed.0, committed.1.clone());
                 }
                 3 => _ = store.store.write_behind().unwrap(),
