@@ -74,7 +74,10 @@ pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;
 pub use list_offsets::{ListedOffset, OffsetSpec};
 pub use metadata::{Broker, Metadata, PartitionMetadata, TopicMetadata};
-pub use producer::{BatchMetadata, Delivery, Producer, ProducerRecord, RecordMetadata, murmur2_partition};
+pub use producer::{
+    BatchError, BatchMetadata, Delivery, Producer, ProducerRecord, RecordMetadata, RefusedRecord,
+    murmur2_partition,
+};
 pub use topic_partition::TopicPartition;
 
 /// Record batches, for those who write and read them whole ([`Producer::send_batch`]).

@@ -23,6 +23,11 @@ pub(crate) trait Outbox {
     /// # Errors
     /// If the record can never be written (too large, no such topic), or the producer has failed.
     fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()>;
+
+    /// The largest record that can be written: its key, value and headers.
+    fn record_max_bytes(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// A topic that a task writes to. The index is dense and settled per task, so an outbox may keep a list by it.
@@ -41,6 +46,13 @@ pub(crate) struct OutRecord<'a> {
     pub(crate) timestamp: Option<i64>,
     /// Encoded, see [`crate::headers`].
     pub(crate) headers: &'a [u8],
+}
+
+impl OutRecord<'_> {
+    /// Bytes of its key, value and headers.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + self.headers.len()
+    }
 }
 
 /// The topics that a task writes to. Those known to its topology come first; a sink that chooses its topic per record

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::error::Result;
+use crate::error::{ClientError, Result};
 
 /// Where a record was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,27 @@ pub struct BatchMetadata {
     pub base_offset: i64,
     /// The time of the append, if it stands for the records' own timestamps, else -1.
     pub log_append_time: i64,
+}
+
+/// Why a batch was not written.
+#[derive(Clone, Debug)]
+pub struct BatchError {
+    /// What went wrong.
+    pub error: ClientError,
+    /// The records that the broker will never take as they are (too large, a time or a key that the topic does not allow);
+    /// those beside them in the batch might be taken without them. Empty if it was not for the records.
+    pub refused: Vec<RefusedRecord>,
+}
+
+/// A record that a broker has refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
 }
 
 /// The promise that a record is written, kept when all in-sync replicas have it. Await it, or drop it and rely on

@@ -27,7 +27,7 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use delivery::{BatchMetadata, Delivery, RecordMetadata};
+pub use delivery::{BatchError, BatchMetadata, Delivery, RecordMetadata, RefusedRecord};
 pub use partitioner::{murmur2, murmur2_partition};
 
 use crate::cluster::Client;
@@ -160,7 +160,8 @@ impl Producer {
     }
 
     /// Takes a finished batch, stamps it with the producer's numbers and sends it behind all that is there for its
-    /// partition. `on_ack` is called once its fate is known. Waits as [`Producer::send`] does.
+    /// partition. `on_ack` is called once its fate is known. Waits as [`Producer::send`] does. A batch that is too large for
+    /// its topic is written in parts.
     ///
     /// # Errors
     /// As [`Producer::send`]; `on_ack` is then not called.
@@ -169,7 +170,7 @@ impl Producer {
         topic: Arc<str>,
         partition: i32,
         batch: BytesMut,
-        on_ack: impl FnOnce(Result<BatchMetadata>) + Send + 'static,
+        on_ack: impl FnOnce(Result<BatchMetadata, BatchError>) + Send + 'static,
     ) -> Result<()> {
         let shared = self.shared();
         let name = TopicPartition { topic, partition };

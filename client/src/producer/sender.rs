@@ -553,6 +553,10 @@ fn verdict(name: &TopicPartition, answer: &PartitionProduceResponse<'_>, transac
         | ErrorCode::UNKNOWN_PRODUCER_ID
         | ErrorCode::INVALID_PRODUCER_EPOCH => Verdict::OutOfOrder(error()),
         ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => Verdict::TooLarge(error()),
+        ErrorCode::INVALID_RECORD | ErrorCode::INVALID_TIMESTAMP => {
+            let places = answer.record_errors.iter().map(|record| record.batch_index).collect();
+            Verdict::BadRecords(error(), places)
+        }
         code if code.is_retriable() => Verdict::Retry(error()),
         _ => Verdict::Refused(error()),
     }

@@ -371,7 +371,9 @@ fn batches_from_outside_keep_their_order_and_their_callbacks() {
         for number in 0..100_u32 {
             builder.append(0, None, Some(&number.to_be_bytes()), []).unwrap();
             let acks = Arc::clone(&acks);
-            let on_ack = move |result: Result<BatchMetadata>| acks.lock().push(result.unwrap().base_offset);
+            let on_ack = move |result: Result<BatchMetadata, BatchError>| {
+                acks.lock().push(result.unwrap().base_offset)
+            };
             producer.send_batch("t".into(), 0, builder.finish(), on_ack).await.unwrap();
         }
         producer.flush().await.unwrap();
@@ -379,4 +381,45 @@ fn batches_from_outside_keep_their_order_and_their_callbacks() {
         let expected: Vec<_> = (0..100_u32).map(|number| number.to_be_bytes().to_vec()).collect();
         assert_eq!(logs.lock()[&0].values, expected);
     });
+}
+
+/// What a callback is told of a batch that is written in parts: where it begins, or the values that are refused.
+#[test]
+fn batches_from_outside_are_cut_if_they_are_too_large() {
+    let check = |faults: Faults, values: &[u32], expected: Result<i64, Vec<u32>>, written: &[u32]| {
+        let sim = Sim::new(4, SimOptions::default());
+        let host = sim.node("client");
+        let logs = Logs::default();
+        let dialer = start(&host, leader(host.clone(), faults, 1, Arc::clone(&logs)));
+        sim.block_on(async {
+            let client = Client::connect(&host, dialer, client_config()).await.unwrap();
+            let producer = Producer::new(&client, config(&[])).unwrap();
+            let mut builder = BatchBuilder::new(Compression::Lz4);
+            for value in values {
+                builder.append(0, None, Some(&value.to_be_bytes()), []).unwrap();
+            }
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let tell = Arc::clone(&told);
+            let number = |record: RefusedRecord| {
+                u32::from_be_bytes(record.value.unwrap().try_into().expect("four bytes"))
+            };
+            let on_ack = move |fate: Result<BatchMetadata, BatchError>| {
+                let fate = fate.map(|batch| batch.base_offset);
+                tell.lock().push(fate.map_err(|error| error.refused.into_iter().map(number).collect()));
+            };
+            producer.send_batch("t".into(), 0, builder.finish(), on_ack).await.unwrap();
+            let flushed = producer.flush().await;
+            assert_eq!(flushed.is_ok(), expected.is_ok());
+            assert_eq!(*told.lock(), [expected]);
+            let written: Vec<_> = written.iter().map(|value| value.to_be_bytes().to_vec()).collect();
+            assert_eq!(logs.lock().remove(&0).unwrap_or_default().values, written);
+        });
+    };
+    let largest = |max_records| Faults { max_records, ..Default::default() };
+    check(largest(3), &[1, 2, 3, 4, 5, 6, 7], Ok(0), &[1, 2, 3, 4, 5, 6, 7]);
+    check(largest(1), &[1, 2, 3], Ok(0), &[1, 2, 3]);
+    // A leader that refuses every batch whose first value is 1 or 2.
+    let refusing = |max_records| Faults { max_records, refuse: 50, ..Default::default() };
+    check(refusing(1), &[1, 2, 3], Err(vec![1, 2]), &[3]);
+    check(refusing(0), &[1, 2, 3], Err(vec![1, 2, 3]), &[]);
 }

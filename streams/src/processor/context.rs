@@ -257,7 +257,17 @@ impl Context<'_> {
             headers: headers.encoded(),
         };
         let topic = self.state.topics.intern(topic);
-        self.outbox.append(topic, None, record).map_err(|error| match error.kind() {
+        let written = match self.outbox.append(topic, None, record) {
+            Err(error) if error.kind() == ErrorKind::Record && record.value.is_some() => {
+                tracing::error!(
+                    topic = %failed.topic, partition, offset, %error,
+                    "a dead letter is written without the value of its record, which is where its headers say"
+                );
+                self.outbox.append(topic, None, OutRecord { value: None, ..record })
+            }
+            written => written,
+        };
+        written.map_err(|error| match error.kind() {
             // A dead letter that cannot be written has nowhere to go.
             ErrorKind::Record => {
                 error.reworded(ErrorKind::Fatal, format_args!("dead letter topic `{}`", topic.name))

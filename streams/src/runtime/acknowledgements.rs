@@ -8,8 +8,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use anabranch_client::{BatchMetadata, ClientError, TopicPartition};
+use anabranch_client::{BatchError, BatchMetadata, ClientError, TopicPartition};
 use parking_lot::Mutex;
+
+use super::refusals::Refused;
 
 /// The count of what is sent and not answered. Cheap to clone.
 #[derive(Clone, Default)]
@@ -24,6 +26,8 @@ struct State {
     /// The highest acknowledged offset of each partition, by epoch, of the epochs not yet settled.
     ends: BTreeMap<u64, BTreeMap<TopicPartition, i64>>,
     error: Option<ClientError>,
+    /// Records that will never be written as they are.
+    refused: Vec<Refused>,
     waker: Option<Waker>,
 }
 
@@ -37,7 +41,7 @@ impl Acknowledgements {
         epoch: u64,
         partition: TopicPartition,
         record_count: usize,
-    ) -> impl FnOnce(Result<BatchMetadata, ClientError>) + Send + 'static {
+    ) -> impl FnOnce(Result<BatchMetadata, BatchError>) + Send + 'static {
         *self.state.lock().in_flight.entry(epoch).or_default() += 1;
         let shared = Arc::clone(&self.state);
         move |fate| {
@@ -51,7 +55,8 @@ impl Acknowledgements {
                 // A duplicate whose offset the broker has forgotten: written, only the checkpoint stays behind.
                 Ok(_) => {}
                 Err(error) => {
-                    state.error.get_or_insert(error);
+                    state.refused.extend(Refused::of(&partition.topic, &error));
+                    state.error.get_or_insert(error.error);
                 }
             }
             if let Some(count) = state.in_flight.get_mut(&epoch) {
@@ -98,6 +103,16 @@ impl Acknowledgements {
         })
     }
 
+    /// Whether records were refused for what they are.
+    pub(crate) fn has_refused(&self) -> bool {
+        !self.state.lock().refused.is_empty()
+    }
+
+    /// Takes the records that were refused for what they are.
+    pub(crate) fn take_refused(&self) -> Vec<Refused> {
+        std::mem::take(&mut self.state.lock().refused)
+    }
+
     /// The first error among the batches, if one failed.
     pub(crate) fn error(&self) -> Option<ClientError> {
         self.state.lock().error.clone()
@@ -110,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn acknowledged(base_offset: i64) -> Result<BatchMetadata, ClientError> {
+    fn acknowledged(base_offset: i64) -> Result<BatchMetadata, BatchError> {
         Ok(BatchMetadata { base_offset, log_append_time: -1 })
     }
 
@@ -137,8 +152,8 @@ mod tests {
     fn one_failure_fails_all_that_wait() {
         let acknowledgements = Acknowledgements::default();
         let first = acknowledgements.expect(1, TopicPartition::new("t", 0), 1);
-        first(Err(ClientError::invalid("too large")));
+        first(Err(BatchError { error: ClientError::invalid("no such topic"), refused: Vec::new() }));
         assert!(acknowledgements.settled(1).now_or_never().expect("settled").is_err());
-        assert!(acknowledgements.error().is_some());
+        assert!(acknowledgements.error().is_some() && !acknowledgements.has_refused());
     }
 }

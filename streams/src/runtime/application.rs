@@ -199,7 +199,12 @@ impl Streams {
         self
     }
 
-    /// What happens to records that cannot be written.
+    /// What happens to records that cannot be written: they have no bytes, are larger than `max.request.size`, or are refused
+    /// by the broker for what they are (larger than `max.message.bytes` of their topic, without a key in a compacted one, of
+    /// a time that it does not allow). The broker's answer comes late, so for the last kind what is not committed is undone
+    /// and done again, without the record if the policy says so; at least once, others may be written twice then. An error
+    /// that may pass is retried and never asked about. A row that its changelog refuses ends the instance, whatever the
+    /// policy: the store would be lost with the next move of its task.
     #[must_use]
     pub fn on_production_error(mut self, answer: OnError) -> Streams {
         self.policies.write = Some(answer.into());

@@ -8,12 +8,40 @@
 use std::sync::Arc;
 
 use anabranch_client::records::{BatchBuilder, Compression};
-use anabranch_client::{Client, ErrorCode, Uuid, murmur2_partition};
+use anabranch_client::{Client, ErrorCode, ProducerConfig, Uuid, murmur2_partition};
 use bytes::BytesMut;
 
+use super::refusals::{Refusals, Refused};
 use crate::error::{Error, Result};
 use crate::headers::HeadersRef;
 use crate::outbox::{OutRecord, OutTopic, Outbox};
+
+/// A batch of this size is full, unless `batch.size` says more: one goes out before that when there is nothing to do.
+const BATCH_BYTES: usize = 256 * 1024;
+/// What a batch takes around a record at most: its header, lengths, offset and time.
+const RECORD_OVERHEAD_BYTES: usize = 128;
+
+/// How batches are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchLimits {
+    compression: Compression,
+    /// A batch of this size is full.
+    batch_bytes: usize,
+    /// No batch is larger before it is compressed, so no record either.
+    request_bytes: usize,
+}
+
+impl BatchLimits {
+    /// Those of a producer.
+    pub(crate) fn of(producer: &ProducerConfig) -> Self {
+        let request_bytes = producer.max_request_size;
+        BatchLimits {
+            compression: producer.compression_type,
+            batch_bytes: producer.batch_size.max(BATCH_BYTES).min(request_bytes),
+            request_bytes,
+        }
+    }
+}
 
 /// A batch to be sent.
 pub(crate) struct ReadyBatch {
@@ -36,9 +64,7 @@ struct WaitingRecord {
 /// The outbox of one task.
 pub(crate) struct BatchOutbox {
     client: Client,
-    compression: Compression,
-    /// A batch of this size is full.
-    batch_bytes: usize,
+    limits: BatchLimits,
     /// Time for records that bring none.
     pub(crate) wall_clock_ms: i64,
     /// By [`OutTopic::index`].
@@ -50,6 +76,7 @@ pub(crate) struct BatchOutbox {
     /// A batch was finished since [`BatchOutbox::take_written`].
     written: bool,
     waiting: Vec<WaitingRecord>,
+    refusals: Refusals,
 }
 
 #[derive(Default)]
@@ -61,11 +88,10 @@ struct TopicBatches {
 }
 
 impl BatchOutbox {
-    pub(crate) fn new(client: Client, compression: Compression, batch_bytes: usize) -> Self {
+    pub(crate) fn new(client: Client, limits: BatchLimits) -> Self {
         BatchOutbox {
             client,
-            compression,
-            batch_bytes,
+            limits,
             wall_clock_ms: 0,
             topics: Vec::new(),
             begun: Vec::new(),
@@ -73,6 +99,7 @@ impl BatchOutbox {
             ready_bytes: 0,
             written: false,
             waiting: Vec::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -91,6 +118,16 @@ impl BatchOutbox {
             Some((topic, id?))
         };
         topics.filter_map(known).collect()
+    }
+
+    /// Remembers records that a topic has refused, if its task writes there; whether such a record was met before and since
+    /// this was last called.
+    pub(crate) fn refuse(&mut self, refused: &[Refused]) -> bool {
+        let writes = |topic: &str| self.topics.iter().any(|known| known.name.as_deref() == Some(topic));
+        for refused in refused.iter().filter(|refused| writes(&refused.topic)) {
+            self.refusals.note(refused);
+        }
+        self.refusals.take_met()
     }
 
     /// Forgets everything that has not been taken.
@@ -189,9 +226,9 @@ impl BatchOutbox {
                 .partition_count(&topic.name)
                 .ok_or_else(|| unknown_topic(&topic.name))?;
             batches.name = Some(Arc::clone(&topic.name));
-            batches
-                .builders
-                .resize_with(usize::try_from(count).unwrap_or(0), || BatchBuilder::new(self.compression));
+            batches.builders.resize_with(usize::try_from(count).unwrap_or(0), || {
+                BatchBuilder::new(self.limits.compression)
+            });
         }
         Ok(batches)
     }
@@ -209,7 +246,19 @@ impl Outbox for BatchOutbox {
 
     fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()> {
         let timestamp = record.timestamp.unwrap_or(self.wall_clock_ms);
-        let batch_bytes = self.batch_bytes;
+        if !self.refusals.is_empty()
+            && let Some(why) = self.refusals.why(&topic.name, timestamp, &record)
+        {
+            return Err(Error::record(format_args!("`{}` has refused such a record: {why}", topic.name)));
+        }
+        let BatchLimits { batch_bytes, request_bytes, .. } = self.limits;
+        let bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+        if bytes > request_bytes {
+            return Err(Error::record(format_args!(
+                "a record of about {bytes} bytes for `{}` is larger than max.request.size {request_bytes}",
+                topic.name
+            )));
+        }
         let Ok(batches) = self.batches(topic) else {
             self.wait(topic, partition, &record);
             return Ok(());
@@ -223,6 +272,12 @@ impl Outbox for BatchOutbox {
         let Some(builder) = batches.builders.get_mut(at) else {
             return Err(Error::record(format_args!("`{}` has no partition {at}, only {count}", topic.name)));
         };
+        let is_out_of_room = !builder.is_empty() && builder.size_bytes() + bytes > request_bytes;
+        if is_out_of_room {
+            self.finish(topic.index as usize, at);
+        }
+        let batches = &mut self.topics[topic.index as usize];
+        let builder = &mut batches.builders[at];
         let begins = builder.is_empty();
         let appended = builder.append(timestamp, record.key, record.value, HeadersRef(record.headers).iter());
         appended.map_err(|error| {
@@ -237,5 +292,9 @@ impl Outbox for BatchOutbox {
             self.begun.push((topic.index as usize, at));
         }
         Ok(())
+    }
+
+    fn record_max_bytes(&self) -> usize {
+        self.limits.request_bytes.saturating_sub(RECORD_OVERHEAD_BYTES)
     }
 }

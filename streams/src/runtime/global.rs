@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::records::Compression;
 use anabranch_client::{
     Client, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, Producer, TopicPartition,
 };
@@ -19,9 +18,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::assignment::holdings::Role;
-use super::batch_outbox::BatchOutbox;
+use super::batch_outbox::{BatchLimits, BatchOutbox};
 use super::local_state::STALE_AFTER_MS;
-use super::member::BATCH_BYTES;
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
@@ -145,7 +143,7 @@ pub(crate) struct ReaderParts {
     pub(crate) client: Client,
     pub(crate) consumer: ConsumerConfig,
     pub(crate) producer: Producer,
-    pub(crate) compression: Compression,
+    pub(crate) batches: BatchLimits,
     pub(crate) topology: Arc<Topology>,
     /// That of the other tasks, without global stores.
     pub(crate) task_config: TaskConfig,
@@ -228,13 +226,13 @@ impl GlobalReader {
             client,
             consumer,
             producer,
-            compression,
+            batches,
             topology,
             task_config,
             checkpoint_interval,
             changelogs,
         } = parts;
-        let outbox = BatchOutbox::new(client.clone(), compression, BATCH_BYTES);
+        let outbox = BatchOutbox::new(client.clone(), batches);
         let globals = task_config.globals.clone();
         let mut positions: Positions =
             bounds.iter().map(|(partition, (start, _))| (partition.clone(), *start)).collect();

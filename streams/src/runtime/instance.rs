@@ -15,6 +15,7 @@ use super::assignment::assignor::TaskAssignor;
 use super::assignment::holdings::Holdings;
 use super::assignment::placement::Policy;
 use super::assignment::user_data::Hosts;
+use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
@@ -413,7 +414,7 @@ impl Instance {
             consumer: ConsumerConfig::from_pairs(&settings)
                 .map_err(|error| client_error("global consumer settings", error))?,
             producer,
-            compression: producer_config.compression_type,
+            batches: BatchLimits::of(&producer_config),
             topology: Arc::new(self.topology.clone()),
             task_config: task_config.clone(),
             checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
@@ -469,7 +470,7 @@ impl Instance {
             global,
             offset_resets,
             changelogs,
-            compression: producer_config.compression_type,
+            batches: BatchLimits::of(&producer_config),
             holdings,
             directory,
             listener: self.listener,

@@ -3,8 +3,8 @@
 //! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] and `running` (what a
 //! user holds); `partition_counts`, `plan`, `topics` and `beginnings` (before anything runs); `instance` (how it is
 //! put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
-//! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `transaction` (the loop that
-//! processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
+//! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
+//! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
 //! back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that every instance has
 //! whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
 //! [`topic_io`] (what can be asked of a running application).
@@ -31,6 +31,7 @@ mod plan;
 pub mod position;
 mod purge;
 pub mod query;
+mod refusals;
 mod restore;
 pub mod restore_listener;
 mod running;

@@ -174,6 +174,17 @@ impl Rows {
         self.table.get(key).map_err(|error| store_error(&self.name, error))
     }
 
+    /// Whether there is a changelog.
+    pub(super) fn is_logged(&self) -> bool {
+        self.changelog.is_some()
+    }
+
+    /// Whether the changelog, if there is one, can keep such a row.
+    #[inline]
+    fn check_size(&self, key: &[u8], value: Option<&[u8]>, write: &WriteContext<'_>) -> Result<()> {
+        if self.is_logged() { write.check_size(key, value) } else { Ok(()) }
+    }
+
     fn write(&mut self, key: &[u8], row: Option<Row<'_>>, context: &Context<'_>) -> Result<()> {
         if let Some(shared) = &self.shared {
             shared.rows.put(key, row);
@@ -189,6 +200,7 @@ impl Rows {
         row: Option<Row<'_>>,
         write: &mut WriteContext<'_>,
     ) -> Result<()> {
+        self.check_size(key, row.map(|row| row.value), write)?;
         self.write(key, row, &write.table())?;
         self.log(key, row.map(|row| (row.value, row.timestamp)), write)
     }
@@ -200,6 +212,7 @@ impl Rows {
         row: Row<'_>,
         write: &mut WriteContext<'_>,
     ) -> Result<()> {
+        self.check_size(key, Some(row.value), write)?;
         self.write(key, Some(row), &write.table())?;
         match &self.changelog {
             Some(changelog) => write.log(changelog, key, Some(row.value), Some(row.timestamp), write.headers),

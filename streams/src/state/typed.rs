@@ -97,6 +97,7 @@ impl<K: 'static, V: 'static> Typed<K, V> {
         let Self { rows, topic, key_bytes, value_bytes, value: serde, .. } = self;
         let mut outcome: Option<Result<Updated<V>>> = None;
         let new = &mut *value_bytes;
+        let is_logged = rows.is_logged();
         rows.update(key_bytes, write, |old| {
             let old = old.map(|row| read_row(&**serde, topic, row)).transpose();
             let old = old.map_err(|error| Error::record(format_args!("a row is not readable: {error}")));
@@ -106,6 +107,9 @@ impl<K: 'static, V: 'static> Typed<K, V> {
                     let written = serde.serialize(&SerdeContext::value(topic), value, new);
                     written
                         .map_err(|error| Error::record(format_args!("a value is not writable: {error}")))?;
+                    if is_logged {
+                        write.check_size(key_bytes, Some(new))?;
+                    }
                 }
                 Ok(updated)
             });

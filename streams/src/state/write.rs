@@ -49,7 +49,26 @@ impl WriteContext<'_> {
         headers: &[u8],
     ) -> Result<()> {
         let record = OutRecord { key: Some(key), value, timestamp, headers };
-        self.outbox.append(changelog, Some(self.task_partition), record)
+        let logged = self.outbox.append(changelog, Some(self.task_partition), record);
+        // The store has the row already, so to go on without is no choice.
+        logged.map_err(|error| match error.kind() {
+            ErrorKind::Record => error.reworded(ErrorKind::Fatal, "a changelog cannot keep a row"),
+            _ => error,
+        })
+    }
+
+    /// Whether a changelog can keep a row of this size: to be asked before the store has it.
+    ///
+    /// # Errors
+    /// A record error, if it cannot.
+    pub(crate) fn check_size(&self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let bytes = key.len() + value.map_or(0, <[u8]>::len);
+        match bytes > self.outbox.record_max_bytes() {
+            true => Err(Error::record(format_args!(
+                "a row of {bytes} bytes is larger than max.request.size lets its changelog have"
+            ))),
+            false => Ok(()),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod patterns;
 mod place;
 mod positions;
 mod processors;
+mod production;
 mod purge;
 mod queries;
 mod restart;

@@ -31,6 +31,8 @@ const SPARE_BUILDERS: usize = 64;
 const RECORD_OVERHEAD_BYTES: usize = 40;
 /// What a header takes besides its name and value, at most.
 const HEADER_OVERHEAD_BYTES: usize = 10;
+/// What a codec puts around anything.
+const CODEC_OVERHEAD_BYTES: usize = 512;
 
 /// Number of a partition's queue.
 pub(super) type QueueId = u32;
@@ -248,7 +250,9 @@ impl Accumulator {
             return Err(ClientError::invalid(format!("batch for {name}: not exactly one finished batch")));
         }
         let bytes = batch.len();
-        if bytes > self.max_request_size || bytes > self.buffer_memory {
+        // It counts before compression, which makes bytes without a pattern a little more.
+        let most = self.max_request_size + self.max_request_size / 64 + CODEC_OVERHEAD_BYTES;
+        if bytes > most || bytes > self.buffer_memory {
             return Err(ClientError::invalid(format!(
                 "a batch of {bytes} bytes is larger than max.request.size {} or buffer.memory {}",
                 self.max_request_size, self.buffer_memory

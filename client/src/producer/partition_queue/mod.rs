@@ -23,16 +23,19 @@
 //!   request has written it by then, the leader knows it. Only a request that a leader takes up even later than that,
 //!   after the refusal and before the new epoch, is written twice. Kafka's producer does not wait at all.
 
+mod cut;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 use anabranch_host::Instant;
 use anabranch_protocol::ErrorCode;
-use anabranch_protocol::records::{BatchBuilder, RecordsError, batches};
+use anabranch_protocol::records::BatchBuilder;
 use bytes::{Bytes, BytesMut};
 
-use super::delivery::{BatchMetadata, Outcome};
+use self::cut::{for_halves, halves, records_at};
+use super::delivery::{BatchError, BatchMetadata, Outcome, RefusedRecord};
 use crate::error::{ClientError, Result};
 use crate::topic_partition::TopicPartition;
 
@@ -44,7 +47,7 @@ pub(super) struct ProducerIdentity {
 }
 
 /// Called with a batch's outcome.
-pub(super) type OnAck = Box<dyn FnOnce(Result<BatchMetadata>) + Send>;
+pub(super) type OnAck = Box<dyn FnOnce(Result<BatchMetadata, BatchError>) + Send>;
 
 /// The bytes of a batch in their states.
 #[derive(Debug)]
@@ -113,6 +116,8 @@ pub(super) enum Verdict {
     OutOfOrder(ClientError),
     /// It is not written, for it is too large; a part of it may not be.
     TooLarge(ClientError),
+    /// It is not written and never will be because of its records at these places, or of any of them if none are named.
+    BadRecords(ClientError, Vec<i32>),
     /// It is not written and never will be.
     Refused(ClientError),
 }
@@ -130,6 +135,8 @@ pub(super) struct Settled {
     outcome: Arc<Outcome>,
     on_ack: Option<OnAck>,
     result: Result<BatchMetadata>,
+    /// Those of its records that are why.
+    refused: Vec<RefusedRecord>,
 }
 
 /// The bounds that a queue keeps.
@@ -180,7 +187,8 @@ impl Batch {
     }
 
     fn settle(self, result: Result<BatchMetadata>) -> Settled {
-        Settled { bytes: self.bytes, outcome: self.outcome, on_ack: self.on_ack, result }
+        let refused = Vec::new();
+        Settled { bytes: self.bytes, outcome: self.outcome, on_ack: self.on_ack, result, refused }
     }
 
     fn expire(self, name: &TopicPartition, limit: std::time::Duration) -> Settled {
@@ -201,9 +209,11 @@ impl Settled {
 
     /// Tells everybody, the callback before those who wait, so that a flush comes after all of them. Not under a lock:
     /// it runs the user's code.
-    pub(super) fn tell(self) {
-        if let Some(on_ack) = self.on_ack {
-            on_ack(self.result.clone());
+    pub(super) fn tell(mut self) {
+        if let Some(on_ack) = self.on_ack.take() {
+            let Settled { result, refused, .. } = &mut self;
+            let refused = std::mem::take(refused);
+            on_ack(result.clone().map_err(|error| BatchError { error, refused }));
         }
         self.outcome.settle(self.result);
     }
@@ -411,11 +421,12 @@ impl PartitionQueue {
             }
             Verdict::TooLarge(error) => match self.split(index, limits) {
                 Ok(gap) => return (None, gap),
-                Err(()) => return (self.refuse(index, error), false),
+                Err(()) => return (self.refuse(index, error, Some(&[])), false),
             },
-            Verdict::Refused(error) => return (self.refuse(index, error), false),
+            Verdict::BadRecords(error, places) => return (self.refuse(index, error, Some(&places)), false),
+            Verdict::Refused(error) => return (self.refuse(index, error, None), false),
             Verdict::OutOfOrder(error) if index == 0 && !limits.may_renumber => {
-                return (self.refuse(index, error), false);
+                return (self.refuse(index, error, None), false);
             }
             Verdict::OutOfOrder(error) => (error, true),
             Verdict::Retry(error) | Verdict::Unanswered(error) => (error, false),
@@ -437,8 +448,9 @@ impl PartitionQueue {
         (None, gap)
     }
 
-    /// Gives a batch up that is not written.
-    fn refuse(&mut self, index: usize, error: ClientError) -> Option<Settled> {
+    /// Gives a batch up that is not written; because of its records at these places, if it is for the records (of any of
+    /// them, if none is named). Only a callback wants to know which they are.
+    fn refuse(&mut self, index: usize, error: ClientError, places: Option<&[i32]>) -> Option<Settled> {
         let last = index + 1 == self.numbered.len();
         let numbered = &self.numbered[index];
         // If it was never written, its numbers were not used and can be given again, unless somebody has the ones
@@ -447,7 +459,12 @@ impl PartitionQueue {
         if last && numbered.batch.attempts == 0 && !self.renumber {
             self.next_sequence = numbered.sequence;
         }
-        self.remove(index).map(|batch| batch.settle(Err(error)))
+        let batch = self.remove(index)?;
+        let refused = match (&batch.payload, places) {
+            (Payload::Sealed(bytes), Some(places)) if batch.on_ack.is_some() => records_at(bytes, places),
+            _ => Ok(Vec::new()),
+        };
+        Some(Settled { refused: refused.unwrap_or_default(), ..batch.settle(Err(error)) })
     }
 
     /// Puts two halves in the place of a batch that is too large. Says whether a new epoch is needed: all behind it take
@@ -456,7 +473,7 @@ impl PartitionQueue {
     fn split(&mut self, index: usize, limits: &Limits) -> Result<bool, ()> {
         let numbered = &mut self.numbered[index];
         let unsure = !limits.may_renumber && numbered.batch.attempts > 0;
-        if numbered.batch.records < 2 || numbered.batch.on_ack.is_some() || unsure {
+        if numbered.batch.records < 2 || unsure {
             return Err(());
         }
         if index > 0 {
@@ -471,7 +488,8 @@ impl PartitionQueue {
             return Err(());
         };
         let (first_outcome, second_outcome) = batch.outcome.split(u32::try_from(at).unwrap_or(0));
-        let mut half = |builder, records, bytes, outcome, sequence| NumberedBatch {
+        let (first_ack, second_ack) = batch.on_ack.map(for_halves).unzip();
+        let mut half = |builder, records, bytes, outcome, on_ack, sequence| NumberedBatch {
             batch: Batch {
                 id: self.new_id(),
                 payload: Payload::Builder(builder),
@@ -480,7 +498,7 @@ impl PartitionQueue {
                 bytes,
                 created: batch.created,
                 outcome,
-                on_ack: None,
+                on_ack,
                 attempts: 0,
                 last_error: None,
             },
@@ -490,8 +508,9 @@ impl PartitionQueue {
             failed: true,
         };
         let (less, more) = (batch.bytes / 2, batch.bytes - batch.bytes / 2);
-        let second = half(second, batch.records - at, more, second_outcome, sequence_after(sequence, at));
-        let first = half(first, at, less, first_outcome, sequence);
+        let after = sequence_after(sequence, at);
+        let second = half(second, batch.records - at, more, second_outcome, second_ack, after);
+        let first = half(first, at, less, first_outcome, first_ack, sequence);
         self.numbered.push_front(second);
         self.numbered.push_front(first);
         let gap = limits.may_renumber && !self.renumber;
@@ -555,20 +574,6 @@ impl PartitionQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_none() && self.waiting.is_empty() && self.numbered.is_empty()
     }
-}
-
-/// The records of a batch in two builders, those before `at` in the first.
-fn halves(batch: &Bytes, at: i32) -> Result<(BatchBuilder, BatchBuilder), RecordsError> {
-    let batch = batches(batch).next().ok_or(RecordsError::Truncated("there is no batch"))??;
-    let compression = batch.header.compression()?;
-    let (mut first, mut second) = (BatchBuilder::new(compression), BatchBuilder::new(compression));
-    let mut scratch = Vec::new();
-    for (record, index) in batch.records(&mut scratch)?.zip(0..) {
-        let record = record?;
-        let half = if index < at { &mut first } else { &mut second };
-        half.append_with_headers(record.timestamp, record.key, record.value, record.headers)?;
-    }
-    Ok((first, second))
 }
 
 /// The sequence `records` after `sequence`; it wraps from 2^31-1 to 0.

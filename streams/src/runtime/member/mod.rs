@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::records::Compression;
 use anabranch_client::{
     ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition, Uuid,
 };
@@ -24,6 +23,7 @@ pub(crate) use self::lags::ToldLags;
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
 use super::assignment::user_data::{Assignment, Word};
+use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
 use super::instance::{Command, Shared, Stop};
@@ -41,8 +41,6 @@ use crate::processor::TaskId;
 use crate::state::Globals;
 use crate::task::TaskConfig;
 
-/// A batch of this size is sent without waiting for more.
-pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether a worker whose answer is awaited comes back at all.
@@ -67,7 +65,7 @@ pub(crate) struct Member {
     pub(crate) offset_resets: OffsetResets,
     /// Reads the changelogs.
     pub(crate) changelogs: Changelogs,
-    pub(crate) compression: Compression,
+    pub(crate) batches: BatchLimits,
     pub(crate) holdings: Arc<Holdings>,
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,

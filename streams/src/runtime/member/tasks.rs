@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_client::TopicPartition;
 use tokio::sync::oneshot;
 
-use super::{BATCH_BYTES, Member, Shared};
+use super::{Member, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
@@ -173,7 +173,7 @@ impl Member {
         }
         Ok(RunningTask::new(Opening {
             task,
-            outbox: BatchOutbox::new(client, self.compression, BATCH_BYTES),
+            outbox: BatchOutbox::new(client, self.batches),
             role,
             changelogs: self.changelogs.clone(),
             listeners: self.listeners.clone(),

@@ -18,12 +18,15 @@ use tracing::Instrument;
 use super::{FromWorker, Offsets, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use crate::runtime::refusals;
 use crate::runtime::running_task::RunningTask;
 use crate::runtime::transaction::{WorkerTransaction, ends_the_transaction};
 
 /// Outputs acknowledged and offsets committed, or not.
 pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
 
+/// So many commits after records were refused come as early as they can.
+const CAREFUL_COMMITS: u32 = 16;
 /// Within this time a coordinator has mostly told all partitions that a transaction has ended.
 const MARKERS_TIME: Duration = Duration::from_millis(10);
 
@@ -34,6 +37,7 @@ impl Worker {
         }
         let since = self.context.host.now() - self.last_commit;
         (since >= self.context.commit_interval && !self.is_fresh())
+            || (self.careful > 0 && !self.is_fresh())
             || (self.commit_requested && !worked)
             || self.tasks.values().any(RunningTask::commit_requested)
             || self.uncommitted_is_full()
@@ -93,9 +97,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether an error ends no more than the transaction under way.
+    /// Whether an error ends no more than the transaction under way, or what is not committed is to be done again.
     pub(super) fn may_undo(&self, error: &Error) -> bool {
-        self.context.transaction.is_some() && matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Migrated)
+        error.kind() == ErrorKind::Aborted
+            || self.context.transaction.is_some() && error.kind() == ErrorKind::Migrated
     }
 
     /// Whether memory can be trusted.
@@ -117,10 +122,37 @@ impl Worker {
         }
     }
 
-    /// Ends the transaction without effect: all tasks go back to their last commit, and what they had read since then is
+    /// What it means that records were not written. If it is for what they are, the rest is done again without them.
+    pub(super) fn not_written(&self, doing: &str, error: ClientError) -> Error {
+        match self.acknowledgements.has_refused() {
+            true => refusals::lost(doing, error),
+            false => self.failure()(doing, error),
+        }
+    }
+
+    /// Lets the tasks know of records that were refused.
+    fn note_refused(&mut self, why: &Error) -> Result<()> {
+        let refused = self.acknowledgements.take_refused();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let mut met = false;
+        for task in self.tasks.values_mut() {
+            met |= task.outbox().refuse(&refused);
+        }
+        self.careful = CAREFUL_COMMITS;
+        match self.patience.lasts(met) {
+            true => Ok(()),
+            false => Err(Error::fatal(format_args!(
+                "records are refused by their topic, and are others each time they are made: {why}"
+            ))),
+        }
+    }
+
+    /// Ends the transaction without effect, where there is one: all tasks go back to their last commit, and what they had read since then is
     /// read again.
     pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
-        tracing::warn!(error = %why, "the transaction is undone");
+        tracing::warn!(error = %why, "what is not committed is undone");
         if let Some(commit) = self.commit.take() {
             match self.apply(commit.await) {
                 Err(error) if !self.may_undo(&error) => return Err(error),
@@ -136,6 +168,7 @@ impl Worker {
             self.context.producer = transaction.producer().clone();
         }
         self.settled();
+        self.note_refused(why)?;
         self.acknowledgements = Acknowledgements::default();
         self.epoch += 1;
         let mut again = Vec::new();
@@ -189,6 +222,7 @@ impl Worker {
         self.commit_ended = self.context.host.now();
         let applied = self.apply(done);
         if applied.is_ok() {
+            self.careful = self.careful.saturating_sub(1);
             self.context.metrics.committed(self.context.host.now() - self.last_commit);
             self.settled();
         }
@@ -209,7 +243,7 @@ impl Worker {
                 self.fenced = true;
                 return Ok(());
             }
-            Err(error) => return Err(client_error("committing", error)),
+            Err(error) => return Err(self.not_written("committing", error)),
         };
         if let Some(transaction) = &mut self.context.transaction {
             transaction.committed();

@@ -29,6 +29,7 @@ pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWor
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::busy::Busy;
 use super::metrics::ThreadMetrics;
+use super::refusals::Patience;
 use super::running_task::{RestoreStep, RunningTask};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,11 @@ struct Worker {
     paused: BTreeSet<TopicPartition>,
     /// When it was told last that memory is full.
     told_of_memory: Option<Instant>,
+    /// With records that brokers refuse for what they are.
+    patience: Patience,
+    /// So many commits come as soon as there is something to commit: records were refused, and little is to be done again
+    /// if more are.
+    careful: u32,
     /// The group has given its tasks to others: nothing is processed until they are taken away.
     fenced: bool,
 }
@@ -98,6 +104,8 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         settling: Vec::new(),
         paused: BTreeSet::new(),
         told_of_memory: None,
+        patience: Patience::default(),
+        careful: 0,
         fenced: false,
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
@@ -155,7 +163,7 @@ impl Worker {
             self.begin_commit().await?;
         }
         if let Some(error) = self.acknowledgements.error() {
-            return Err(self.failure()("writing records", error));
+            return Err(self.not_written("writing records", error));
         }
         let restored = self.restore()?;
         if self.write_behind(worked || restored)? || worked || restored {
