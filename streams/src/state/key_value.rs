@@ -23,8 +23,8 @@ pub(crate) struct KeyValueState<K, V> {
 impl<K: 'static, V: 'static> KeyValueState<K, V> {
     /// Makes such stores.
     pub(crate) fn supplier(key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>) -> StoreSupplier {
-        StoreSupplier::of(move |init: &StoreInit| {
-            Ok(KeyValueState { typed: Typed::new(init, Arc::clone(&key), Arc::clone(&value))? })
+        StoreSupplier::with_serdes((key, value), |init: &StoreInit, (key, value)| {
+            Ok(KeyValueState { typed: Typed::new(init, key, value)? })
         })
     }
 

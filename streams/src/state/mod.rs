@@ -57,7 +57,7 @@ pub(crate) use session::{SerialisedSession, SessionSettings, SessionState};
 pub(crate) use store::{StoreSettings, TableStoreSettings};
 pub(crate) use suppress::SuppressState;
 pub(crate) use task_store::{
-    EngineSlot, KeyBounds, ResultState, StoreInit, StoreSupplier, Stores, TaskStore,
+    EngineSlot, KeyBounds, ResultState, StoreInit, StoreSerdes, StoreSupplier, Stores, TaskStore,
 };
 pub(crate) use typed::Updated;
 pub(crate) use unjoined::{Side, Take, UnjoinedState};

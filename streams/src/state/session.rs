@@ -45,9 +45,9 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         value: Arc<dyn Serde<V>>,
         settings: SessionSettings,
     ) -> StoreSupplier {
-        StoreSupplier::of(move |init: &StoreInit| {
+        StoreSupplier::with_serdes((key, value), move |init: &StoreInit, (key, value)| {
             let rows = Rows::timed(init, settings.retention_ms, START_BYTES)?;
-            let typed = Typed::of(rows, init, Arc::clone(&key), Arc::clone(&value));
+            let typed = Typed::of(rows, init, key, value);
             Ok(SessionState { typed, settings, forgotten: Vec::new() })
         })
     }

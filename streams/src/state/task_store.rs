@@ -11,6 +11,7 @@ use anabranch_state_store::{Checkpoint, Emission, Engine, Row};
 use super::{GlobalRows, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
+use crate::serdes::Serde;
 
 /// A range of serialised keys.
 pub(crate) type KeyBounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
@@ -162,15 +163,36 @@ type Make = dyn Fn(&StoreInit) -> Result<Box<dyn TaskStore>> + Send + Sync;
 
 /// Makes a store for each task.
 #[derive(Clone)]
-pub(crate) struct StoreSupplier(Arc<Make>);
+pub(crate) struct StoreSupplier {
+    make: Arc<Make>,
+    /// [`StoreSerdes`] of the types that are in it.
+    serdes: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What keys and values of a store are written and read with.
+pub(crate) type StoreSerdes<K, V> = (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>);
 
 impl StoreSupplier {
     pub(crate) fn of<S: TaskStore>(make: impl Fn(&StoreInit) -> Result<S> + Send + Sync + 'static) -> Self {
-        StoreSupplier(Arc::new(move |init| Ok(Box::new(make(init)?))))
+        StoreSupplier { make: Arc::new(move |init| Ok(Box::new(make(init)?))), serdes: None }
+    }
+
+    /// Makes stores that readers reach by serialised keys: they ask for the serdes.
+    pub(crate) fn with_serdes<K: 'static, V: 'static, S: TaskStore>(
+        serdes: StoreSerdes<K, V>,
+        make: impl Fn(&StoreInit, StoreSerdes<K, V>) -> Result<S> + Send + Sync + 'static,
+    ) -> Self {
+        let own = serdes.clone();
+        StoreSupplier { serdes: Some(Arc::new(serdes)), ..Self::of(move |init| make(init, own.clone())) }
     }
 
     pub(crate) fn make(&self, init: &StoreInit) -> Result<Box<dyn TaskStore>> {
-        (self.0)(init)
+        (self.make)(init)
+    }
+
+    /// The serdes of its stores, if these are their types.
+    pub(crate) fn serdes<K: 'static, V: 'static>(&self) -> Option<StoreSerdes<K, V>> {
+        self.serdes.as_ref()?.downcast_ref().cloned()
     }
 }
 

@@ -84,7 +84,7 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
         value: Arc<dyn Serde<V>>,
         history_ms: i64,
     ) -> StoreSupplier {
-        StoreSupplier::of(move |init: &StoreInit| {
+        StoreSupplier::with_serdes((key, value), move |init: &StoreInit, (key, value)| {
             let mut rows = Rows::new(init)?;
             let noted = match init.engine.is_some() {
                 true => Some(rows.get(NOTE)?.and_then(|row| read_note(row.value)).unwrap_or(-1)),
@@ -93,8 +93,8 @@ impl<K: 'static, V: 'static> VersionedState<K, V> {
             Ok(VersionedState {
                 rows,
                 topic: Arc::clone(&init.topic),
-                key: Arc::clone(&key),
-                value: Arc::clone(&value),
+                key,
+                value,
                 history_ms,
                 observed: Epoched::new(noted.unwrap_or(-1)),
                 expiring: BTreeMap::new(),

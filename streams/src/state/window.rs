@@ -57,9 +57,9 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         value: Arc<dyn Serde<V>>,
         settings: WindowSettings,
     ) -> StoreSupplier {
-        StoreSupplier::of(move |init: &StoreInit| {
+        StoreSupplier::with_serdes((key, value), move |init: &StoreInit, (key, value)| {
             let rows = Rows::timed(init, settings.retention_ms, NUMBER_BYTES)?;
-            Ok(WindowState { typed: Typed::of(rows, init, Arc::clone(&key), Arc::clone(&value)), settings })
+            Ok(WindowState { typed: Typed::of(rows, init, key, value), settings })
         })
     }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::outbox::OutTopics;
 use crate::processor::{Cell, Latencies, NodeInit, Nodes, Policies, Stage, TaskId, TaskState};
 use crate::state::{EngineSlot, Globals, StoreInit, Stores};
-use crate::topology::{NodeKind, Topology};
+use crate::topology::{NodeKind, Topology, changelog_name};
 
 /// What all tasks of an application have in common.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub(super) fn make_stores(
         stores.push(
             store.supplier.make(&StoreInit {
                 name: name.as_str().into(),
-                topic: format!("{}-{name}-changelog", config.application_id).into(),
+                topic: changelog_name(&config.application_id, name).into(),
                 changelog,
                 cached: store.caching && config.caching,
                 engine: config

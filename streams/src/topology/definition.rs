@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anabranch_host::HashMap;
 
-use super::{RepartitionTopic, TopicPattern};
+use super::{RepartitionTopic, TopicPattern, changelog_name};
 use crate::error::{Error, Result};
 use crate::policy::OnError;
 use crate::processor::{EdgeType, NodeSupplier};
@@ -230,7 +230,7 @@ impl Topology {
         let open = |store: &StoreDefinition| {
             let init = StoreInit {
                 name: store.name.as_str().into(),
-                topic: format!("{application_id}-{}-changelog", store.name).into(),
+                topic: changelog_name(application_id, &store.name).into(),
                 changelog: None,
                 cached: false,
                 engine: None,

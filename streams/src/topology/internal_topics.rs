@@ -24,11 +24,16 @@ pub(crate) struct InternalTopic {
 /// not say otherwise.
 const ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// What the changelog of a store is called, which serdes are told even if it has none.
+pub(crate) fn changelog_name(application_id: &str, store: &str) -> String {
+    format!("{application_id}-{store}-changelog")
+}
+
 impl StoreDefinition {
     /// The changelog's name on the broker; `None` if it has none of its own.
     pub(crate) fn changelog(&self, application_id: &str) -> Option<String> {
         (self.logging && self.source_topic.is_none() && !self.global)
-            .then(|| format!("{application_id}-{}-changelog", self.name))
+            .then(|| changelog_name(application_id, &self.name))
     }
 
     /// The topic on the broker that brings it back: its changelog, or the topic that it is a table of.

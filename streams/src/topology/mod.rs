@@ -23,6 +23,6 @@ pub use optimization::Optimization;
 
 pub(crate) use definition::{NodeKind, SinkTopic, SourceDefinition, StoreDefinition, StoreShape};
 pub(crate) use global_stores::global_source;
-pub(crate) use internal_topics::{InternalTopic, RepartitionTopic};
+pub(crate) use internal_topics::{InternalTopic, RepartitionTopic, changelog_name};
 pub(crate) use pattern::TopicPattern;
 pub(crate) use subtopology::Subtopology;

@@ -49,6 +49,59 @@ fn session(key: &str, start_ms: i64, end_ms: i64) -> Windowed<String, SessionWin
     Windowed { key: key.to_string(), window: SessionWindow { start_ms, end_ms } }
 }
 
+/// Text between quotes, on topics that begin as the application does.
+struct Quoted {
+    application: String,
+}
+
+impl Serde<String> for Quoted {
+    fn serialize(
+        &self,
+        context: &SerdeContext<'_>,
+        text: &String,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        if !context.topic.starts_with(&self.application) {
+            return Err(SerdeError::new(format_args!("no topic of the application: {}", context.topic)));
+        }
+        out.extend_from_slice(format!("'{text}'").as_bytes());
+        Ok(())
+    }
+
+    fn deserialize(&self, _: &SerdeContext<'_>, bytes: &[u8]) -> Result<String, SerdeError> {
+        let text = String::from_utf8_lossy(bytes);
+        let between = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        between.map(str::to_owned).ok_or_else(|| SerdeError::new("no quotes"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_is_read_with_what_it_is_written_with() -> Result<()> {
+    let app = App::new("quoted");
+    let quoted = || Quoted { application: app.id().to_string() };
+    let lines = Topic::with_serdes(format!("{}-lines", app.id()), quoted(), quoted());
+    let builder = StreamsBuilder::new();
+    builder.stream(lines.clone()).group_by_key().count_with(COUNTS);
+    builder
+        .stream(lines.clone())
+        .group_by_key()
+        .windowed_by(Tumbling::of(hours(10_000_000)))
+        .count_with(PER_WINDOW);
+    let running = app.streams(builder.build()?).start().await?;
+    let producer = running.producer(lines)?;
+    for _ in 0..2 {
+        producer.send("ada".to_string(), "x".to_string()).await?;
+    }
+    producer.flush().await?;
+    running.drain().await?;
+    let ada = "ada".to_string();
+    assert_eq!(running.store(COUNTS)?.get(&ada).await?, Some(2));
+    assert_eq!(running.store(COUNTS)?.all().await?, [("ada".to_string(), 2)]);
+    assert_eq!(running.store(COUNTS)?.range(..=ada.clone()).await?, [("ada".to_string(), 2)]);
+    assert_eq!(running.store(PER_WINDOW)?.fetch(&ada, 0).await?, Some(2));
+    running.close().await
+}
+
 async fn windows_are(running: &RunningStreams) -> Result<()> {
     let windows = running.store(PER_WINDOW)?;
     let ada = "ada".to_string();

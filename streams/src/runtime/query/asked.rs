@@ -16,8 +16,9 @@ use crate::processor::TaskId;
 use crate::runtime::assignment::user_data::Hosts;
 use crate::runtime::instance::InstanceHandle;
 use crate::runtime::position::Position;
-use crate::serdes::{Serde, SerdeContext, SerdeError};
-use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, TaskStore};
+use crate::serdes::{SerdeContext, SerdeError};
+use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, StoreSerdes, TaskStore};
+use crate::topology::changelog_name;
 
 /// How long a task that is behind is left alone before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
@@ -38,8 +39,10 @@ pub(super) struct Asked<K, V> {
     patience: Duration,
     /// What the answers have reflected.
     seen: Mutex<Position>,
-    key: Arc<dyn Serde<K>>,
-    value: Arc<dyn Serde<V>>,
+    /// Those that the store is written with.
+    serdes: StoreSerdes<K, V>,
+    /// What serdes hear that they work for.
+    topic: String,
 }
 
 impl<K: Data, V: Data> Asked<K, V> {
@@ -47,15 +50,21 @@ impl<K: Data, V: Data> Asked<K, V> {
     where
         S: StoreKind<Key = K, Value = V>,
     {
+        let name = store.name().to_string();
+        let own = || {
+            let key = store.settings.key_serde().unwrap_or_else(K::default_serde);
+            (key, store.settings.value_serde().unwrap_or_else(V::default_serde))
+        };
         let asked = Asked {
+            // Operators give a store the serdes of their stream, which this constant need not name.
+            serdes: written_with(&instance, &name).unwrap_or_else(own),
+            topic: changelog_name(&instance.shared.application_id, &name),
             instance,
-            name: store.name().to_string(),
+            name,
             stale: false,
             bound: Position::new(),
             patience: Duration::ZERO,
             seen: Mutex::default(),
-            key: store.settings.key_serde().unwrap_or_else(K::default_serde),
-            value: store.settings.value_serde().unwrap_or_else(V::default_serde),
         };
         if asked.global_rows().is_none() {
             asked.tasks()?;
@@ -245,7 +254,7 @@ impl<K: Data, V: Data> Asked<K, V> {
 
     pub(super) fn key_bytes(&self, key: &K) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let written = self.key.serialize(&SerdeContext::key(&self.name), key, &mut bytes);
+        let written = self.serdes.0.serialize(&SerdeContext::key(&self.topic), key, &mut bytes);
         written.map_err(|error| {
             Error::record(format_args!("store `{}`: the key cannot be written: {error}", self.name))
         })?;
@@ -264,13 +273,13 @@ impl<K: Data, V: Data> Asked<K, V> {
     }
 
     pub(super) fn read_key(&self, key: &[u8]) -> Result<K> {
-        self.key.deserialize(&SerdeContext::key(&self.name), key).map_err(|error| self.unreadable(&error))
+        let (serde, _) = &self.serdes;
+        serde.deserialize(&SerdeContext::key(&self.topic), key).map_err(|error| self.unreadable(&error))
     }
 
     pub(super) fn read_value(&self, value: &[u8]) -> Result<V> {
-        self.value
-            .deserialize(&SerdeContext::value(&self.name), value)
-            .map_err(|error| self.unreadable(&error))
+        let (_, serde) = &self.serdes;
+        serde.deserialize(&SerdeContext::value(&self.topic), value).map_err(|error| self.unreadable(&error))
     }
 
     fn unreadable(&self, error: &SerdeError) -> Error {
@@ -279,6 +288,11 @@ impl<K: Data, V: Data> Asked<K, V> {
             self.name
         ))
     }
+}
+
+/// The serdes that the running topology writes a store with, if these are its types.
+fn written_with<K: Data, V: Data>(instance: &InstanceHandle, store: &str) -> Option<StoreSerdes<K, V>> {
+    instance.shared.plan().topology.store(store)?.supplier.serdes()
 }
 
 fn is_behind<T>(answer: &Result<T>) -> bool {
