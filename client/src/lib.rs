@@ -25,7 +25,12 @@
 //!     let config = ConsumerConfig::from_pairs([("group.id", "readers"), ("auto.offset.reset", "earliest")])?;
 //!     let mut consumer = Consumer::new(&client, config)?;
 //!     consumer.subscribe(["clicks"])?;
-//!     for record in consumer.poll(Duration::from_secs(5)).await?.records {
+//!     let mut records = Vec::new();
+//!     // The first polls tell of the assignment, and bring no records.
+//!     while records.is_empty() {
+//!         records = consumer.poll(Duration::from_secs(5)).await?.records;
+//!     }
+//!     for record in records {
 //!         println!("{:?}", record.value);
 //!     }
 //!     consumer.close().await?;

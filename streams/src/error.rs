@@ -13,13 +13,15 @@ pub enum ErrorKind {
     Record,
     /// The topology or a setting is wrong: mend the program.
     Invalid,
-    /// The task now belongs to another instance: drop it and rejoin.
+    /// The task belongs to another instance. In a query: ask the instance that
+    /// [`metadata_for_key`](crate::prelude::RunningStreams::metadata_for_key) names. In the runtime: drop it and rejoin.
     Migrated,
     /// The transaction under way is lost: undo what it has done, and do it again.
     Aborted,
     /// Local state cannot be trusted: drop it and restore it from its changelog.
     Corrupted,
-    /// A store does not reflect what it is asked for at least: ask again later, or another instance.
+    /// The store has not reached the [position](crate::prelude::Position) that a query asked for by `at_least`: ask again later,
+    /// or another instance.
     NotUpToBound,
     /// Nothing that can be repaired here: stop.
     Fatal,

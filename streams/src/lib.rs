@@ -17,12 +17,35 @@
 //! # Ok::<(), anabranch::Error>(())
 //! ```
 //!
-//! Reading order: what records are made of ([`error`], [`time`], [`headers`], [`record`], [`window`], [`windows`],
-//! [`data`],
+//! [`TestDriver`](prelude::TestDriver) runs a topology without a broker, for tests. [`Streams`](prelude::Streams) runs it on one:
+//! in this process, unless `bootstrap_server` names another.
+//!
+//! ```
+//! use anabranch::prelude::*;
+//!
+//! const LINES: Topic<Option<String>, String> = Topic::new("lines");
+//! const COUNTS: Store<KeyValue<String, i64>> = Store::named("counts");
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let builder = StreamsBuilder::new();
+//! builder.stream(LINES).group_by(|_, line| line.clone()).count_with(COUNTS);
+//!
+//! let app = Streams::new("line-count", builder.build()?).create_topics(1).start().await?;
+//! let lines = app.producer(LINES)?;
+//! lines.send(None, "to be".to_string()).await?;
+//! lines.flush().await?;
+//! app.drain().await?;
+//! assert_eq!(app.store(COUNTS)?.get(&"to be".to_string()).await?, Some(1));
+//! app.close().await
+//! # }
+//! ```
+//!
+//! Reading order: what records are made of ([`error`], [`time`], [`headers`], [`record`], [`window`], [`windows`], [`data`],
 //! [`serdes`], [`policy`]), how topics and stores are named ([`topic`], [`state`]), what a node is (`processor`), how
-//! users write one ([`processor_api`]), what
-//! nodes make up ([`topology`]), what nodes do (`operators`), how a topology is written ([`dsl`]), what runs one
-//! (`task`), and how one is tested ([`test_driver`]).
+//! users write one ([`processor_api`]), what nodes make up ([`topology`]), what nodes do (`operators`), how a topology is
+//! written ([`dsl`]), what a topology becomes for one partition (`task`), what runs it ([`runtime`]), and how one is tested
+//! ([`test_driver`]).
 
 pub mod data;
 pub mod dsl;
@@ -47,6 +70,10 @@ pub mod topic;
 pub mod topology;
 pub mod window;
 pub mod windows;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 pub use error::{Error, ErrorKind, Result};
 pub use processor::{PunctuationType, TaskId};

@@ -37,6 +37,9 @@ impl Consumer {
     /// Waits for records or events, at most for `timeout`; returns up to `max.poll.records`. With `enable.auto.commit`,
     /// what earlier polls returned counts as processed.
     ///
+    /// A poll that has events to tell of (partitions assigned, revoked) returns them at once, without records: poll in a loop, as
+    /// with any Kafka consumer.
+    ///
     /// The future may be dropped before its end (in a `select!`, say): nothing is lost.
     ///
     /// # Errors

@@ -47,6 +47,10 @@ impl Loading {
     ///
     /// # Errors
     /// If there can be no thread.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "fjall has threads of its own; a simulation has another engine"
+    )]
     pub(crate) fn beside(
         engine: &'static str,
         work: impl FnOnce(&AtomicBool) -> Result<()> + Send + 'static,
