@@ -26,6 +26,8 @@
 
 mod behind;
 mod bulk;
+#[cfg(test)]
+mod killed_tests;
 mod scan;
 #[cfg(test)]
 mod tests;
