@@ -10,7 +10,7 @@
 //!
 //! Reading order: the traits here, [`encoding`], [`runs`], [`segment_runs`], [`scratch`], [`loading`], the engines
 //! [`memory`], [`fjall`] with its `fjall_files`, `fjall_load`, `fjall_rows` and `long_keys`, [`journal`] (in a simulation) and `sled`
-//! (a feature), [`segments`] (a table over several stores).
+//! (a feature), [`segments`] (a table over several stores) and `merged` (their rows as one).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
@@ -21,6 +21,7 @@ pub(crate) mod journal;
 pub(crate) mod loading;
 mod long_keys;
 pub(crate) mod memory;
+mod merged;
 pub(crate) mod runs;
 pub(crate) mod scratch;
 pub(crate) mod segment_runs;

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::loading::Loading;
+use super::merged::MergedSnapshot;
 use super::runs::MergedRows;
-use super::{ChunkRows, Engine, EngineScan, EngineStore};
+use super::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore};
 use crate::error::Result;
 use crate::row::{Row, RowBuffer};
 use crate::table::ordered::{KeyRange, Order};
@@ -117,6 +118,13 @@ impl SegmentStores {
     pub(crate) fn scan(&self, segment: u64) -> Result<Option<Box<dyn EngineScan>>> {
         let Some(segment) = self.segments.get(&segment) else { return Ok(None) };
         segment.store.snapshot()?.scan(&KeyRange::all(), Order::Forward).map(Some)
+    }
+
+    /// The segments of which rows may be missing in memory, as they are now.
+    pub(crate) fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>> {
+        let missing = self.segments.values().filter(|segment| !segment.complete);
+        let snapshots: Result<Vec<_>> = missing.map(|segment| segment.store.snapshot()).collect();
+        Ok(Box::new(MergedSnapshot(snapshots?)))
     }
 
     /// Writes those rows of a chunk that belong to segments, and gives back the others.

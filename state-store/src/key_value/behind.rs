@@ -138,10 +138,12 @@ impl Behind {
         self.stored
     }
 
+    /// The rows in the engine, at least those that are not in memory.
     pub(super) fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>> {
-        match self.hides_rows() {
-            true => Err(hidden()),
-            false => self.store.snapshot(),
+        match &self.segments {
+            _ if self.hides_rows() => Err(hidden()),
+            Some(segments) => segments.snapshot(),
+            None => self.store.snapshot(),
         }
     }
 

@@ -402,9 +402,8 @@ impl KeyValueTable {
         }
     }
 
-    /// The rows of a range in the engine, if not all of them are in memory. Of segments all are, from now on.
+    /// The rows of a range in the engine, if not all of them are in memory.
     fn scan_engine(&mut self, range: &KeyRange<'_>, order: Order) -> Result<Option<Box<dyn EngineScan>>> {
-        self.load_segments(0, u64::MAX)?;
         match &self.behind {
             Some(behind) if !behind.is_complete() => behind.scan(range, order).map(Some),
             _ => Ok(None),

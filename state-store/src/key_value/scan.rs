@@ -19,7 +19,6 @@ impl KeyValueTable {
         order: Order,
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.load_segments(0, u64::MAX)?;
         if !self.is_complete() {
             let mut rows = self.range(range, order)?;
             while let Some((key, row)) = rows.next()? {

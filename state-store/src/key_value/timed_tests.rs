@@ -352,6 +352,15 @@ fn segments_that_are_read_by_group_are_evicted_whole() {
     assert_eq!(table.resident_rows(), 30, "two segments of ten rows each");
     table.evict(0).expect("the disk is sound");
     assert_eq!(table.resident_rows(), 10, "the third was not used since");
+    // Who reads all keys, or asks from outside, brings nothing back.
+    let mut shown = Vec::new();
+    let each = |key: &[u8], _: Row<'_>| {
+        shown.push(key.to_vec());
+        ControlFlow::Continue(())
+    };
+    table.scan_committed(&KeyRange::all(), Order::Reverse, each).expect("memory");
+    assert_eq!(shown, (0..50).rev().map(|time| bytes((b"k", (time, 0)))).collect::<Vec<_>>());
+    assert_eq!(table.resident_rows(), 10);
     assert_eq!(read(&mut table, 15, 44), 30);
     assert_eq!(table.resident_rows(), 40, "three segments have come back");
 }

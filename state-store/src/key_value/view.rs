@@ -28,7 +28,6 @@ impl KeyValueTable {
     /// # Errors
     /// If the engine cannot be read.
     pub fn freeze(&mut self) -> Result<FrozenView> {
-        self.load_segments(0, u64::MAX)?;
         let engine = match &self.behind {
             Some(behind) if !behind.is_complete() => Some(behind.snapshot()?),
             _ => None,
