@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_host::{DirectoryLock, Disk, OpenOptions};
 use fjall::config::PartitioningPolicy;
@@ -87,6 +88,8 @@ pub(super) struct OpenDatabase {
     scratch: Scratch,
     /// Held by the bulk load that is under way.
     pub(super) filling: Mutex<Filling>,
+    /// Written since the journals were last looked at.
+    unbound_bytes: AtomicU64,
     /// Dropped before the lock: fjall writes until then.
     database: Database,
     _lock: DirectoryLock,
@@ -125,7 +128,16 @@ impl FjallEngine {
         let scratch = Scratch::open(disk, directory).map_err(io)?;
         let filling = Mutex::new(Filling::open(disk, directory).map_err(io)?);
         let (disk, directory) = (disk.clone(), directory.to_owned());
-        let open = OpenDatabase { options, disk, directory, scratch, filling, database, _lock: lock };
+        let open = OpenDatabase {
+            options,
+            disk,
+            directory,
+            scratch,
+            filling,
+            unbound_bytes: AtomicU64::new(0),
+            database,
+            _lock: lock,
+        };
         let engine = FjallEngine { open: Arc::new(open) };
         engine.drop_half_filled()?;
         match engine.tables_that_do_not_fit(&found)? {
@@ -295,6 +307,17 @@ impl FjallStore {
         self.engine.open.database.batch()
     }
 
+    /// fjall looks how long its journals are when a store writes a table, which many stores that get little each do not do
+    /// for long.
+    fn bound_journal(&self, written: usize) -> Result<()> {
+        let unbound = &self.engine.open.unbound_bytes;
+        if unbound.fetch_add(written as u64, Ordering::Relaxed) + (written as u64) < JOURNAL_BYTES {
+            return Ok(());
+        }
+        unbound.store(0, Ordering::Relaxed);
+        self.keyspace.rotate_memtable().map(|_| ()).map_err(self.error("to write a table"))
+    }
+
     /// The rows of the long keys that begin with `prefix`.
     fn bucket(&self, prefix: &[u8]) -> Result<Bucket> {
         match self.keyspace.get(row_key(prefix)).map_err(self.error("to read rows with long keys"))? {
@@ -346,13 +369,14 @@ impl EngineStore for FjallStore {
 
     fn write(&mut self, rows: &mut ChunkRows<'_, '_>, checkpoint: Option<Checkpoint>) -> Result<()> {
         let mut batch = self.batch();
-        let mut buffer = Vec::new();
+        let (mut buffer, mut bytes) = (Vec::new(), 0);
         let mut buckets: BTreeMap<&[u8], Bucket> = BTreeMap::new();
         for (key, row) in rows {
             buffer.clear();
             if let Some(row) = row {
                 encode_row(row, &mut buffer);
             }
+            bytes += key.len() + buffer.len();
             let row = row.map(|_| &buffer[..]);
             if let Some((prefix, rest)) = long_keys::split(key) {
                 if !buckets.contains_key(prefix) {
@@ -376,12 +400,13 @@ impl EngineStore for FjallStore {
         }
         let mut written = self.written.lock();
         let head = if checkpoint.is_some() { checkpoint } else { written.head.flatten() };
-        let mut bytes = encode_head(head).to_vec();
-        bytes.extend_from_slice(&(written.chunks + 1).to_be_bytes());
-        batch.insert(&self.keyspace, [HEAD], bytes);
+        let mut encoded = encode_head(head).to_vec();
+        encoded.extend_from_slice(&(written.chunks + 1).to_be_bytes());
+        batch.insert(&self.keyspace, [HEAD], encoded);
         batch.commit().map_err(self.error("to write a chunk"))?;
         *written = Written { head: Some(head), chunks: written.chunks + 1 };
-        Ok(())
+        drop(written);
+        self.bound_journal(bytes)
     }
 
     fn load(&mut self, rows: MergedRows, checkpoint: Option<Checkpoint>) -> Result<Loading> {
