@@ -120,14 +120,15 @@ impl GlobalRows {
         }
     }
 
-    /// The rows of a range as they are now, in the order of their keys.
+    /// The rows of a range as they are now, all at one moment, in the order of their keys.
     pub(crate) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, RowBuffer)> {
         if range.is_empty() {
             return Vec::new();
         }
         let mut found = Vec::new();
-        for shard in &*self.shards {
-            let shard = shard.read();
+        // Whoever writes holds one shard at a time, so all of them can be had.
+        let shards: Vec<_> = self.shards.iter().map(RwLock::read).collect();
+        for shard in &shards {
             let bounds = (range.start(), range.end());
             let inside =
                 shard.iter().filter(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()));

@@ -6,7 +6,7 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, KeyRange, Order, Row};
+use anabranch_state_store::{Emission, FrozenView, KeyRange, Order, Row};
 
 use super::composite::key_range;
 use super::rows::{leave_to_rows, restore_at_once};
@@ -76,6 +76,11 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
     /// Keys and values of a range of serialised keys, by key, as of the last commit.
     pub(crate) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         self.typed.rows.committed_rows(bounds)
+    }
+
+    /// All rows as of the last commit, for a reader on another thread.
+    pub(crate) fn freeze(&mut self) -> Result<FrozenView> {
+        self.typed.rows.freeze()
     }
 
     /// What serdes are told.

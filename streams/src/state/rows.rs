@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anabranch_state_store::{
-    Checkpoint, Context, Emission, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer, Suffix,
+    Checkpoint, Context, Emission, Epoch, FrozenView, KeyRange, KeyValueTable, Order, Row, RowBuffer, Suffix,
     TableOptions, TimedKeys, Update,
 };
 
@@ -497,6 +497,11 @@ impl Rows {
             scanned.map_err(|error| store_error(&self.name, error))?;
         }
         Ok(rows)
+    }
+
+    /// All rows as of the last commit, for a reader on another thread.
+    pub(super) fn freeze(&mut self) -> Result<FrozenView> {
+        self.table.freeze().map_err(|error| store_error(&self.name, error))
     }
 
     pub(super) fn uncommitted_bytes(&self) -> usize {

@@ -72,6 +72,10 @@ impl<K: Data, V: Data> Asked<K, V> {
         Ok(asked)
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn with_stale(self) -> Self {
         Asked { stale: true, ..self }
     }

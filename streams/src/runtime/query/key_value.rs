@@ -7,7 +7,10 @@ use anabranch_state_store::{KeyRange, Order, RowBuffer};
 use super::asked::Asked;
 use crate::data::Data;
 use crate::error::Result;
-use crate::state::{KeyBounds, KeyValueState};
+use crate::state::{KeyBounds, KeyValueState, store_error};
+
+/// Rows of a view that are read before others have their turn.
+const ROWS_A_TURN: usize = 4096;
 
 /// Reads a key-value store of a running application.
 pub struct ReadOnlyKeyValueStore<K, V>(pub(super) Asked<K, V>);
@@ -30,12 +33,28 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
         found.map(|value| self.0.read_value(&value)).transpose()
     }
 
-    /// All rows of this instance's tasks, by key.
+    /// All rows of this instance's tasks, by key. A task is asked for a view of its rows at one moment, and goes on processing
+    /// while the view is read here.
     ///
     /// # Errors
     /// As [`ReadOnlyKeyValueStore::get`].
     pub async fn all(&self) -> Result<Vec<(K, V)>> {
-        self.rows((Bound::Unbounded, Bound::Unbounded)).await
+        if self.0.global_rows_at_bound().await?.is_some() {
+            return self.rows((Bound::Unbounded, Bound::Unbounded)).await;
+        }
+        let mut found = Vec::new();
+        for view in self.0.every(|store: &mut KeyValueState<K, V>| store.freeze()).await? {
+            let unreadable = |error| store_error(self.0.name(), error);
+            let mut rows = view.range(&KeyRange::all(), Order::Forward).map_err(unreadable)?;
+            while let Some((key, row)) = rows.next().map_err(unreadable)? {
+                found.push((key.to_vec(), self.0.read_value(row.value)?));
+                if found.len().is_multiple_of(ROWS_A_TURN) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        found.sort_by(|(left, _), (right, _)| left.cmp(right));
+        found.into_iter().map(|(key, value)| Ok((self.0.read_key(&key)?, value))).collect()
     }
 
     /// The rows of a range of keys, by key: in the order of the serialised keys, as Kafka Streams has it.
