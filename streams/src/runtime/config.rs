@@ -180,6 +180,8 @@ impl ClientRole {
     }
 }
 
+/// Kafka Streams' `transaction.timeout.ms`, which is not the producer's.
+const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 /// Kafka Streams' limits of tags.
 const MAX_TAGS: usize = 5;
 const MAX_TAG_KEY: usize = 20;
@@ -202,7 +204,29 @@ impl StreamsConfig {
         if config.guarantee == ExactlyOnce && !commit_interval_set {
             config.commit_interval_ms = 100;
         }
+        config.check_transactions()?;
         Ok(config)
+    }
+
+    /// Under exactly-once: gives transactions their time, unless it is set, and refuses to commit more rarely than that.
+    fn check_transactions(&mut self) -> Result<(), ConfigError> {
+        if self.guarantee != ExactlyOnce {
+            return Ok(());
+        }
+        let key = "transaction.timeout.ms";
+        // What a vanished instance has left open holds up readers for so long.
+        self.client.entry(key.to_string()).or_insert_with(|| TRANSACTION_TIMEOUT_MS.to_string());
+        let settings = self.client_settings(ClientRole::Producer);
+        let timeout = settings.get(key).map(String::as_str).unwrap_or_default();
+        // One that is no number is refused by the producer.
+        match timeout.parse::<u64>() {
+            Ok(timeout_ms) if self.commit_interval_ms >= timeout_ms => Err(ConfigError(format!(
+                "`commit.interval.ms` = `{}`: must be below `producer.{key}` = `{timeout_ms}`, or every transaction is \
+                 aborted before it is committed",
+                self.commit_interval_ms
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
@@ -390,6 +414,28 @@ mod tests {
         check(
             &[("processing.guarantee", "exactly_once_v2"), ("commit.interval.ms", "7")],
             Ok("7 1 10485760"),
+        );
+        check(
+            &[("processing.guarantee", "exactly_once_v2"), ("commit.interval.ms", "10000")],
+            Err(
+                "`commit.interval.ms` = `10000`: must be below `producer.transaction.timeout.ms` = `10000`, or every \
+                 transaction is aborted before it is committed",
+            ),
+        );
+        check(
+            &[
+                ("processing.guarantee", "exactly_once_v2"),
+                ("commit.interval.ms", "10000"),
+                ("producer.transaction.timeout.ms", "20000"),
+            ],
+            Ok("10000 1 10485760"),
+        );
+        check(
+            &[("processing.guarantee", "exactly_once_v2"), ("transaction.timeout.ms", "100")],
+            Err(
+                "`commit.interval.ms` = `100`: must be below `producer.transaction.timeout.ms` = `100`, or every \
+                 transaction is aborted before it is committed",
+            ),
         );
         check(&[("consumer.fetch.max.bytes", "1")], Ok("30000 1 10485760"));
         check(

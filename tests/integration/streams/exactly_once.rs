@@ -143,8 +143,10 @@ async fn a_closure_that_fails_undoes_its_transaction() -> Result<()> {
         .count_with(COUNTS)
         .updates()
         .to(app.counts());
-    let start =
-        |topology: Topology| outside.streams_of(&app, topology).config("commit.interval.ms", 3_600_000);
+    let start = |topology: Topology| {
+        let streams = outside.streams_of(&app, topology).config("commit.interval.ms", 600_000);
+        streams.config("producer.transaction.timeout.ms", 900_000)
+    };
     let running = start(builder.build()?).start().await?;
     let lines = running.producer(app.lines())?;
     for line in ["a", "a", "b", "poison"] {

@@ -22,7 +22,9 @@ async fn what_is_uncommitted_is_bounded() -> Result<()> {
                 last.suppress(until_time_limit(hours(1), max_records(10_000)));
             }
             let streams = app.streams(builder.build()?).create_topics(1).guarantee(guarantee);
-            let streams = streams.config("commit.interval.ms", 600_000);
+            let streams = streams
+                .config("commit.interval.ms", 600_000)
+                .config("producer.transaction.timeout.ms", 900_000);
             let running = streams.config("statestore.uncommitted.max.bytes", 32_768).start().await?;
             let producer = running.producer(values.clone())?;
             let write_all = async |value: &str| {

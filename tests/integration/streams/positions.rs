@@ -40,7 +40,9 @@ async fn one_reads_ones_own_writes() -> Result<()> {
         let start = async || {
             let streams = app.streams(topology(&app)).guarantee(guarantee);
             // Only who asks for more than is committed brings about a commit.
-            keep(streams, directory.path()).config("commit.interval.ms", 600_000).start().await
+            let streams = streams.config("commit.interval.ms", 600_000);
+            let streams = streams.config("producer.transaction.timeout.ms", 900_000);
+            keep(streams, directory.path()).start().await
         };
         let running = start().await?;
         let producer = running.producer(values(&app))?;
@@ -126,6 +128,7 @@ async fn what_is_undone_is_in_no_position() -> Result<()> {
     });
     stream.group_by_key().reduce_with(|sum, value| sum + value, LATEST);
     let streams = app.streams(builder.build()?).guarantee(ExactlyOnce).on_processing_error(fail());
+    let streams = streams.config("producer.transaction.timeout.ms", 900_000);
     let streams = streams.config("commit.interval.ms", 600_000).on_uncaught_error(|_| ReplaceThread);
     let running = streams.start().await?;
     let (producer, ada) = (running.producer(values(&app))?, "ada".to_string());
