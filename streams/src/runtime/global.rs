@@ -19,11 +19,11 @@ use tokio::sync::{oneshot, watch};
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::assignment::holdings::Role;
 use super::batch_outbox::{BatchLimits, BatchOutbox};
-use super::local_state::STALE_AFTER_MS;
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
 use super::running_task::{Opening, RunningTask};
+use super::staleness::Staleness;
 use super::worker::{FromWorker, Offsets, ToInstance, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -67,6 +67,7 @@ fn open_stores(
     partitions: &BTreeMap<String, i32>,
     engine: Option<&Arc<dyn Engine>>,
     bounds: &Bounds,
+    staleness: &Staleness,
     wall_clock_ms: i64,
 ) -> Result<Globals> {
     topology.globals(application_id, partitions.clone(), |store: &StoreDefinition| {
@@ -84,7 +85,13 @@ fn open_stores(
             }
             opened => opened?,
         };
-        if rows.reflected().iter().all(|(place, checkpoint)| reaches(bounds, place, *checkpoint, wall_clock_ms)) {
+        let reaches = |((topic, partition), checkpoint): (&(Arc<str>, i32), &Checkpoint)| {
+            let place = TopicPartition::new(Arc::clone(topic), *partition);
+            reaches(bounds.get(&place).copied(), *checkpoint, || {
+                staleness.is_recent(topic, *checkpoint, wall_clock_ms)
+            })
+        };
+        if rows.reflected().iter().all(reaches) {
             return Ok(rows);
         }
         tracing::info!(store = %store.name, "what is kept of it is too old to be read on from: it is read anew");
@@ -94,17 +101,10 @@ fn open_stores(
     })
 }
 
-/// Whether a partition can be read on from a checkpoint without missing a deletion.
-fn reaches(
-    bounds: &Bounds,
-    (topic, partition): &(Arc<str>, i32),
-    checkpoint: Checkpoint,
-    wall_clock_ms: i64,
-) -> bool {
-    let place = TopicPartition::new(Arc::clone(topic), *partition);
-    let Some((start, end)) = bounds.get(&place) else { return false };
-    (*start..=*end).contains(&(checkpoint.offset + 1))
-        && wall_clock_ms.saturating_sub(checkpoint.wall_clock_ms) <= STALE_AFTER_MS
+/// Whether a partition that begins and ends there can be read on from a checkpoint without missing a deletion.
+fn reaches(bounds: Option<(i64, i64)>, checkpoint: Checkpoint, is_recent: impl FnOnce() -> bool) -> bool {
+    let next = checkpoint.offset + 1;
+    bounds.is_some_and(|(start, end)| (start..=end).contains(&next) && (next == end || is_recent()))
 }
 
 /// Where the partitions of these topics begin and end.
@@ -144,6 +144,7 @@ pub(crate) struct ReaderParts {
     pub(crate) consumer: ConsumerConfig,
     pub(crate) producer: Producer,
     pub(crate) batches: BatchLimits,
+    pub(crate) staleness: Staleness,
     pub(crate) topology: Arc<Topology>,
     /// That of the other tasks, without global stores.
     pub(crate) task_config: TaskConfig,
@@ -169,7 +170,14 @@ pub(crate) async fn start(
     let TaskConfig { application_id, engine, .. } = &parts.task_config;
     let name = format!("{application_id}-GlobalStreamThread");
     let now = host.wall_clock_ms();
-    let globals = open_stores(&parts.topology, application_id, topics, engine.as_ref(), &bounds, now)?;
+    if engine.is_some() {
+        for topic in topics.keys() {
+            parts.staleness.learn(&topic.as_str().into()).await;
+        }
+    }
+    let staleness = &parts.staleness;
+    let globals =
+        open_stores(&parts.topology, application_id, topics, engine.as_ref(), &bounds, staleness, now)?;
     parts.task_config.globals = globals.clone();
     let reader = GlobalReader::caught_up(parts, &bounds).await?;
     let positions = reader.positions.subscribe();
@@ -227,6 +235,7 @@ impl GlobalReader {
             consumer,
             producer,
             batches,
+            staleness: _,
             topology,
             task_config,
             checkpoint_interval,

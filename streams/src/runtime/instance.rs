@@ -27,6 +27,7 @@ use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
+use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::task_status::TaskStatus;
@@ -318,11 +319,7 @@ impl Instance {
         let client = Client::connect(&self.host, self.dialer.clone(), client_config)
             .await
             .map_err(|error| client_error("no broker answers", error))?;
-        let mut settings = self.config.client_settings(ClientRole::Producer);
-        if self.config.guarantee == Guarantee::ExactlyOnce {
-            // What a vanished instance has left open holds up readers for so long.
-            settings.entry("transaction.timeout.ms".to_string()).or_insert_with(|| "10000".to_string());
-        }
+        let settings = self.config.client_settings(ClientRole::Producer);
         let producer_config = ProducerConfig::from_pairs(&settings)
             .map_err(|error| client_error("producer settings", error))?;
         let producer = Producer::new(&client, producer_config.clone())
@@ -366,9 +363,11 @@ impl Instance {
             self.config.client_tags.clone(),
             self.config.application_server.clone(),
         ));
+        let staleness = Staleness::new(&client, self.config.guarantee == Guarantee::ExactlyOnce);
         if let Some(engine) = &engine {
             let (now, wall_clock_ms) = (self.host.now(), self.host.wall_clock_ms());
-            let found = local_state::stored_tasks(&**engine, &plan, wall_clock_ms)?;
+            let (id, staleness) = (&self.application_id, &staleness);
+            let found = local_state::stored_tasks(&**engine, &plan, id, staleness, wall_clock_ms).await?;
             holdings.found(found, now);
         }
         let mut settings = self.config.client_settings(ClientRole::RestoreConsumer);
@@ -415,6 +414,7 @@ impl Instance {
                 .map_err(|error| client_error("global consumer settings", error))?,
             producer,
             batches: BatchLimits::of(&producer_config),
+            staleness: staleness.clone(),
             topology: Arc::new(self.topology.clone()),
             task_config: task_config.clone(),
             checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
@@ -471,6 +471,7 @@ impl Instance {
             offset_resets,
             changelogs,
             batches: BatchLimits::of(&producer_config),
+            staleness,
             holdings,
             directory,
             listener: self.listener,

@@ -3,33 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anabranch_client::TopicPartition;
 use anabranch_host::Disk;
-use anabranch_state_store::{
-    Checkpoint, Engine, Error as StoreError, ErrorKind as StoreErrorKind, is_segment,
-};
+use anabranch_state_store::{Engine, Error as StoreError, ErrorKind as StoreErrorKind, is_segment};
 
 use super::engines;
 use super::plan::Plan;
+use super::staleness::Staleness;
 use super::state_directory::StateDirectory;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
-use crate::task::Task;
 use crate::topology::Topology;
-
-/// State older than this is restored from the start of its changelog: half of `delete.retention.ms`, whose default is a
-/// day. Deletions since then may have been compacted away.
-pub(crate) const STALE_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
-
-fn is_old(checkpoint: Checkpoint, wall_clock_ms: i64) -> bool {
-    wall_clock_ms.saturating_sub(checkpoint.wall_clock_ms) > STALE_AFTER_MS
-}
-
-/// Whether a store of the task reflects its changelog as it was too long ago.
-pub(crate) fn is_stale(task: &Task, wall_clock_ms: i64) -> bool {
-    let mut reflected =
-        task.restored_from().into_iter().flatten().filter_map(|changelog| changelog.reflected);
-    reflected.any(|checkpoint| is_old(checkpoint, wall_clock_ms))
-}
 
 fn failed(error: StoreError) -> Error {
     Error::fatal("the state directory's stores").with_source(error)
@@ -99,9 +83,11 @@ pub(crate) fn drop_stores(engine: &dyn Engine, task: TaskId) -> Result<()> {
 ///
 /// # Errors
 /// If the engine fails, or has a store that the topology does not have any more.
-pub(crate) fn stored_tasks(
+pub(crate) async fn stored_tasks(
     engine: &dyn Engine,
     plan: &Plan,
+    application_id: &str,
+    staleness: &Staleness,
     wall_clock_ms: i64,
 ) -> Result<BTreeMap<TaskId, i64>> {
     let mut found = BTreeMap::new();
@@ -128,12 +114,15 @@ pub(crate) fn stored_tasks(
             }
             checkpoint => checkpoint.map_err(failed)?,
         };
-        match checkpoint {
-            Some(checkpoint) if !is_old(checkpoint, wall_clock_ms) => {
-                *found.entry(task).or_default() += checkpoint.offset + 1;
+        // Worth nothing, but to be removed some day if nobody opens it.
+        let offsets = found.entry(task).or_default();
+        let definition = plan.topology.store(store);
+        let changelog = definition.and_then(|store| store.restored_from(&plan.topology, application_id));
+        if let (Some(checkpoint), Some(changelog)) = (checkpoint, changelog) {
+            let place = TopicPartition::new(changelog, task.partition);
+            if staleness.reaches(&place, checkpoint, wall_clock_ms).await {
+                *offsets += checkpoint.offset + 1;
             }
-            // Worth nothing, but to be removed some day if nobody opens it.
-            _ => drop(found.entry(task).or_default()),
         }
     }
     Ok(found)

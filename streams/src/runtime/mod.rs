@@ -5,7 +5,7 @@
 //! put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
 //! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
 //! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
-//! back or is followed), `local_state`, `state_directory`, `engines`, `global` (stores that every instance has
+//! back or is followed), `local_state`, `staleness`, `state_directory`, `engines`, `global` (stores that every instance has
 //! whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
 //! [`topic_io`] (what can be asked of a running application).
 
@@ -36,6 +36,7 @@ mod restore;
 pub mod restore_listener;
 mod running;
 mod running_task;
+mod staleness;
 pub mod state;
 mod state_directory;
 pub mod task_status;

@@ -26,6 +26,7 @@ mod production;
 mod purge;
 mod queries;
 mod restart;
+mod stale;
 mod standbys;
 mod state_dir;
 mod told;

@@ -31,6 +31,7 @@ use super::local_state;
 use super::plan::Planner;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
+use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
@@ -66,6 +67,7 @@ pub(crate) struct Member {
     /// Reads the changelogs.
     pub(crate) changelogs: Changelogs,
     pub(crate) batches: BatchLimits,
+    pub(crate) staleness: Staleness,
     pub(crate) holdings: Arc<Holdings>,
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,

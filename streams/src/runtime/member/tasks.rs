@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::batch_outbox::BatchOutbox;
-use crate::runtime::local_state::{drop_stores, is_stale};
+use crate::runtime::local_state::drop_stores;
 use crate::runtime::running_task::{Opening, RunningTask};
 use crate::runtime::worker::{Offsets, ToWorker, client_error};
 use crate::task::Task;
@@ -155,7 +155,10 @@ impl Member {
             (made, _) => made?,
         };
         if let Some(engine) = &self.task_config.engine
-            && is_stale(&task, client.host().wall_clock_ms())
+            && self
+                .staleness
+                .is_stale(task.restored_from(), id.partition, client.host().wall_clock_ms())
+                .await
         {
             tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
             drop(task);
