@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anabranch_client::{Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, TopicPartition};
+use anabranch_client::{
+    Consumer, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetSpec, TopicPartition,
+};
 use anabranch_host::Host;
 
 use crate::producers::connect;
@@ -11,6 +13,7 @@ use crate::producers::connect;
 /// A record as one reads it who reads nothing that may be undone.
 pub(crate) struct Seen {
     pub(crate) key: String,
+    /// Empty if it deletes.
     pub(crate) value: Vec<u8>,
     pub(crate) timestamp: i64,
     pub(crate) topic: String,
@@ -18,8 +21,22 @@ pub(crate) struct Seen {
     pub(crate) offset: i64,
 }
 
-/// All records of a topic, partition by partition in their order.
+/// All records of a topic of text keys, partition by partition in their order.
 pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> {
+    let records = all_bytes(host, topic, partitions).await.into_iter();
+    let seen = records.map(|record| Seen {
+        key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
+        value: record.value.map_or_else(Vec::new, |value| value.to_vec()),
+        timestamp: record.timestamp,
+        topic: record.topic.to_string(),
+        partition: record.partition,
+        offset: record.offset,
+    });
+    seen.collect()
+}
+
+/// All records of a topic, whatever they are.
+pub(crate) async fn all_bytes(host: &Host, topic: &str, partitions: i32) -> Vec<ConsumerRecord> {
     let client = connect(host).await;
     let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
     let config =
@@ -38,14 +55,7 @@ pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> 
     let mut seen = Vec::new();
     while ends.iter().any(|(name, end)| *end > 0 && consumer.position(name).is_none_or(|at| at < *end)) {
         let polled = consumer.poll(Duration::from_millis(500)).await.expect("records");
-        seen.extend(polled.records.into_iter().map(|record| Seen {
-            key: String::from_utf8(record.key.expect("a key").to_vec()).expect("text"),
-            value: record.value.expect("a value").to_vec(),
-            timestamp: record.timestamp,
-            topic: record.topic.to_string(),
-            partition: record.partition,
-            offset: record.offset,
-        }));
+        seen.extend(polled.records);
     }
     seen
 }

@@ -2,7 +2,7 @@
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
 //! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `runs`, `broker_process`,
-//! `nemesis`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
+//! `nemesis`, `state_faults`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
 
 mod broker_process;
 mod changing_topics;
@@ -25,6 +25,7 @@ mod reader;
 mod runs;
 mod seeds;
 mod state_directory;
+mod state_faults;
 mod ticks;
 mod transactions;
 mod word_count;

@@ -1,5 +1,4 @@
-//! State directories that fail: no room, syncs, writes and reads that fail, flipped bits, files that are gone or old; and
-//! changelogs that no longer reach back to what is on disk.
+//! State directories that fail, and changelogs that no longer reach back to what is on disk: words are counted.
 //!
 //! Whatever happens to it, local state is a copy: what is counted in the end is what the input holds, each word once under
 //! exactly once, and store, changelog and output agree. An instance may end with an error meanwhile; its operator starts it
@@ -7,12 +6,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_client::{Producer, ProducerConfig, ProducerRecord, TopicPartition};
-use anabranch_host::sim::DiskOptions;
+use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
@@ -22,6 +19,7 @@ use crate::nemesis::{Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::Witness;
+use crate::state_faults::{STATE, StateFaults, names};
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("counts");
 const CHANGELOG: &str = "kept-counts-changelog";
@@ -33,63 +31,6 @@ const REST: Duration = Duration::from_secs(600);
 
 /// A killed instance is missed after its session's time, also by a broker that has just begun.
 const MISSED: Duration = Duration::from_secs(15);
-
-const STATE: &str = "/var/lib/app";
-const JOURNAL: &str = "/var/lib/app/kept/stores/journal";
-/// What may vanish.
-const FILES: [&str; 4] =
-    [JOURNAL, "/var/lib/app/kept/stores", "/var/lib/app/kept/process-id", "/var/lib/app/kept"];
-
-/// What can fail of an instance's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StateFault {
-    FullDisk,
-    BadSync,
-    BadWrites,
-    BadReads,
-    Flip,
-    FlipWhileDown,
-    Remove,
-    RemoveWhileDown,
-    Kill,
-    Crash,
-    Truncate,
-    Backup,
-}
-
-const STATE_FAULTS: [StateFault; 12] = [
-    StateFault::FullDisk,
-    StateFault::BadSync,
-    StateFault::BadWrites,
-    StateFault::BadReads,
-    StateFault::Flip,
-    StateFault::FlipWhileDown,
-    StateFault::Remove,
-    StateFault::RemoveWhileDown,
-    StateFault::Kill,
-    StateFault::Crash,
-    StateFault::Truncate,
-    StateFault::Backup,
-];
-
-impl StateFault {
-    fn name(self) -> &'static str {
-        match self {
-            StateFault::FullDisk => "full disk",
-            StateFault::BadSync => "sync that fails",
-            StateFault::BadWrites => "writes that fail",
-            StateFault::BadReads => "reads that fail",
-            StateFault::Flip => "bit flipped while running",
-            StateFault::FlipWhileDown => "bit flipped while down",
-            StateFault::Remove => "files removed while running",
-            StateFault::RemoveWhileDown => "files removed while down",
-            StateFault::Kill => "kill",
-            StateFault::Crash => "power lost",
-            StateFault::Truncate => "changelog truncated",
-            StateFault::Backup => "old copy put back",
-        }
-    }
-}
 
 fn topology() -> Topology {
     let builder = StreamsBuilder::new();
@@ -172,95 +113,6 @@ async fn write(host: Host, setting: Setting) {
     futures::future::join_all(fates).await;
 }
 
-/// Removes records of the changelog that later ones have replaced, so that nothing is lost but what is on disk may no longer
-/// be read on from.
-async fn truncate(host: &Host, setting: &Setting) {
-    let mut newest: BTreeMap<(i32, String), i64> = BTreeMap::new();
-    for record in all(host, CHANGELOG, setting.partitions).await {
-        newest.insert((record.partition, record.key), record.offset);
-    }
-    let mut before: BTreeMap<TopicPartition, i64> = BTreeMap::new();
-    for ((partition, _), offset) in newest {
-        let least = before.entry(TopicPartition::new(CHANGELOG, partition)).or_insert(offset);
-        *least = offset.min(*least);
-    }
-    let deleted = connect(host).await.admin().delete_records(&before).await;
-    println!("truncated before {before:?}: {deleted:?}");
-}
-
-/// Brings some kinds of failures about, by the seed, and mends them.
-async fn spoil(sim: &Sim, setting: &Setting, calm: &DiskOptions, witness: &RefCell<Witness>) {
-    let host = sim.node("nemesis of state");
-    let faults: Vec<_> = STATE_FAULTS.into_iter().filter(|_| host.random_below(3) == 0).collect();
-    println!("seed {}: {faults:?}", sim.seed());
-    let pick = |count: usize| host.random_below(count as u64) as usize;
-    let mut backups = Vec::new();
-    while !faults.is_empty() {
-        host.sleep(Duration::from_millis(host.random_below(2500))).await;
-        if host.now().since_start() >= TROUBLE {
-            return;
-        }
-        let (fault, node) = (faults[pick(faults.len())], format!("app{}", pick(setting.instances)));
-        println!("{:?} {fault:?} {node}", sim.now().since_start());
-        let spoilt = match fault {
-            StateFault::FullDisk => Some(DiskOptions { capacity_bytes: Some(0), ..calm.clone() }),
-            StateFault::BadSync => Some(DiskOptions { sync_failure_probability: 0.7, ..calm.clone() }),
-            StateFault::BadWrites => Some(DiskOptions { write_failure_probability: 0.3, ..calm.clone() }),
-            StateFault::BadReads => Some(DiskOptions { read_failure_probability: 0.3, ..calm.clone() }),
-            _ => None,
-        };
-        if matches!(fault, StateFault::FlipWhileDown | StateFault::RemoveWhileDown | StateFault::Kill) {
-            sim.kill(&node);
-        }
-        let mut happened = true;
-        match fault {
-            StateFault::Flip | StateFault::FlipWhileDown => {
-                for _ in 0..=pick(30) {
-                    happened = sim.corrupt_file(&node, Path::new(JOURNAL)).is_ok();
-                }
-            }
-            StateFault::Remove | StateFault::RemoveWhileDown => {
-                happened = sim.remove(&node, Path::new(FILES[pick(FILES.len())])).is_ok();
-            }
-            StateFault::Crash => sim.crash(&node),
-            StateFault::Truncate => {
-                let old = format!("old {node}");
-                sim.copy_disk(&node, &old);
-                host.sleep(Duration::from_millis(host.random_below(3000))).await;
-                truncate(&host, setting).await;
-                if host.random_below(2) == 0 {
-                    sim.copy_disk(&old, &node);
-                }
-            }
-            StateFault::Backup => {
-                let backup = format!("backup of {node}");
-                happened = backups.contains(&node);
-                match happened {
-                    true => sim.copy_disk(&backup, &node),
-                    false => {
-                        sim.copy_disk(&node, &backup);
-                        backups.push(node.clone());
-                    }
-                }
-            }
-            _ => {}
-        }
-        if let Some(spoilt) = spoilt {
-            sim.set_disk(&node, spoilt);
-            host.sleep(Duration::from_millis(host.random_below(4000))).await;
-            sim.set_disk(&node, calm.clone());
-            if fault == StateFault::BadSync {
-                // What a sync has failed for fails until the machine starts anew.
-                sim.crash(&node);
-            }
-        }
-        if happened {
-            witness.borrow_mut().saw(fault.name());
-        }
-    }
-    host.sleep_until(anabranch_host::Instant::from_start(TROUBLE)).await;
-}
-
 /// What the store has.
 async fn counts_of(running: &RunningStreams) -> Result<BTreeMap<String, i64>> {
     Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
@@ -278,11 +130,20 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
             let nodes = nodes_of(setting.instances);
             let known = [Fault::Kill, Fault::Reset];
             let nemesis = Nemesis::new(sim, &broker, &nodes, &known, options.disk.clone());
+            let faults = StateFaults {
+                sim,
+                application_id: "kept",
+                instances: setting.instances,
+                changelogs: &[CHANGELOG],
+                partitions: setting.partitions,
+                pause_ms: 2500,
+                calm: &options.disk,
+            };
             let work = async {
                 tokio::join!(
                     write(sim.node("writer"), setting.clone()),
                     nemesis.run(TROUBLE),
-                    Box::pin(spoil(sim, &setting, &options.disk, witness)),
+                    Box::pin(faults.run(TROUBLE, witness)),
                 )
             };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
@@ -323,5 +184,5 @@ fn state_that_fails_is_brought_back() {
     for_each_chaos("state_that_fails_is_brought_back", |sim, options| {
         run(sim, options, &witness);
     });
-    witness.borrow().must_have_seen(STATE_FAULTS.map(StateFault::name));
+    witness.borrow().must_have_seen(names());
 }
