@@ -17,6 +17,8 @@ mod history;
 mod identity;
 mod instances;
 mod joins;
+mod kinds_judged;
+mod kinds_of_state;
 mod lost_topics;
 mod nemesis;
 mod poison;
