@@ -33,8 +33,13 @@ struct GivenPolicies {
 }
 
 impl GivenPolicies {
+    /// Whether some failures have no policy.
+    fn lacks_one(&self) -> bool {
+        self.read.is_none() || self.process.is_none() || self.write.is_none()
+    }
+
     /// Where none was given, records that fail go to this topic.
-    fn or_dead_letters(self, topic: String) -> Policies {
+    fn or_dead_letters(self, topic: &str) -> Policies {
         let letters = Policies::all(dead_letter(topic));
         Policies {
             read: self.read.unwrap_or(letters.read),
@@ -165,7 +170,7 @@ impl Streams {
 
     /// What happens to records that cannot be read. Without it they go to the topic that
     /// `errors.dead.letter.queue.topic.name` names, or `<application.id>-dead-letter`; so for processing and production
-    /// errors.
+    /// errors. That topic is made at the start, with the broker's number of partitions; one that a policy names is its user's.
     #[must_use]
     pub fn on_deserialization_error(mut self, answer: OnError) -> Streams {
         self.policies.read = Some(answer.into());
@@ -308,7 +313,8 @@ impl Streams {
                 application_id: self.application_id,
                 topology: self.topology,
                 config,
-                policies: self.policies.or_dead_letters(letters),
+                dead_letters: self.policies.lacks_one().then(|| letters.clone()),
+                policies: self.policies.or_dead_letters(&letters),
                 create_topics,
                 listener: self.listener,
                 listeners: self.listeners,

@@ -53,6 +53,8 @@ pub(crate) struct Instance {
     pub(crate) topology: Topology,
     pub(crate) config: StreamsConfig,
     pub(crate) policies: Policies,
+    /// Where records go that fail and that no policy was given for; none if there is one for all.
+    pub(crate) dead_letters: Option<String>,
     pub(crate) create_topics: Option<i32>,
     pub(crate) listener: Option<StateListener>,
     pub(crate) listeners: Listeners,
@@ -333,6 +335,9 @@ impl Instance {
         let plan = planner.plan(&found.sources)?;
         let made = topics::make(&client, &plan, &internal).await?;
         topics::tell_of_lost(&client, &self.application_id, &plan, &made).await;
+        if let Some(topic) = &self.dead_letters {
+            topics::make_dead_letters(&client, &producer, topic, internal.replication_factor).await?;
+        }
         topics::look_up(&producer, &planner, &plan).await?;
         let (planner, plan) = (Arc::new(planner), Arc::new(plan));
         let directory = match &self.config.state_dir {

@@ -120,6 +120,30 @@ pub(crate) async fn look_up(producer: &Producer, planner: &Planner, plan: &Plan)
     Ok(())
 }
 
+/// Makes the topic of records that fail, unless it is there: the first of them must not have to wait for it.
+///
+/// # Errors
+/// If it is missing and cannot be made, or the broker does not answer.
+pub(crate) async fn make_dead_letters(
+    client: &Client,
+    producer: &Producer,
+    topic: &String,
+    replication_factor: i16,
+) -> Result<()> {
+    if partition_counts(client, [topic].into_iter()).await?.is_empty() {
+        let new = NewTopic::new(topic, BROKERS_DEFAULT).replication_factor(replication_factor);
+        create_missing(client, &[new]).await.map_err(|error| {
+            let kind = error.kind();
+            error.reworded(
+                kind,
+                "records that fail have no topic to go to: make it, or give policies for reading, processing and writing",
+            )
+        })?;
+    }
+    let known = producer.partition_count(topic).await;
+    known.map(drop).map_err(|error| client_error("looking up the topic of dead letters", error))
+}
+
 async fn make_internal(
     client: &Client,
     topics: &[(i32, InternalTopic)],
@@ -150,6 +174,8 @@ async fn make_internal(
     Ok(made)
 }
 
+/// As many partitions as the broker gives a topic by itself.
+const BROKERS_DEFAULT: i32 = -1;
 /// How long brokers may take to learn of a topic that has been created.
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 /// How often they are asked meanwhile.

@@ -82,3 +82,24 @@ async fn a_panic_in_a_closure_stops_the_application_not_the_process() -> Result<
     assert!(running.close().await.is_err());
     Ok(())
 }
+
+/// The topic of dead letters is there before the first of them, if one may go there.
+#[tokio::test]
+async fn the_dead_letter_topic_is_made_at_the_start() -> Result<()> {
+    let check = async |name: &str, prepare: fn(Streams) -> Streams, expected: bool| {
+        let app = App::new(name);
+        let builder = StreamsBuilder::new();
+        builder.stream(app.lines()).for_each(|_, _| {});
+        let running = prepare(app.streams(builder.build()?)).start().await?;
+        let listed = running.client().admin().list_topics().await.expect("topics");
+        let letters = format!("{}-dead-letter", app.id());
+        assert_eq!(listed.iter().any(|topic| *topic.name == *letters), expected, "{name}");
+        running.close().await
+    };
+    check("letters", |streams| streams, true).await?;
+    check("some-letters", |streams| streams.on_processing_error(fail()), true).await?;
+    let none = |streams: Streams| {
+        streams.on_deserialization_error(fail()).on_processing_error(skip()).on_production_error(fail())
+    };
+    check("no-letters", none, false).await
+}
