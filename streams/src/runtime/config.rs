@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use anabranch_client::{ClientConfig, ConsumerConfig, ProducerConfig};
+use anabranch_client::ClientConfig;
 
-use super::config_keys::{ELSEWHERE, KNOWN, SETTLED};
+pub use super::config_clients::ClientRole;
+use super::config_clients::{nearest, takers, without_effect, without_prefix};
+use super::config_keys::{ELSEWHERE, SETTLED};
 
 /// A setting that cannot be used; the text names the key and says what would do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,53 +131,6 @@ impl Default for StreamsConfig {
             window_changelog_additional_retention_ms: 24 * 60 * 60 * 1000,
             client: BTreeMap::new(),
             topic: BTreeMap::new(),
-        }
-    }
-}
-
-/// Which client a setting is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientRole {
-    /// The group member that reads the source topics.
-    MainConsumer,
-    /// Reads changelogs.
-    RestoreConsumer,
-    /// Reads the topics of global stores.
-    GlobalConsumer,
-    /// Writes outputs and changelogs.
-    Producer,
-    /// Connects, for all of them; creates internal topics, asks for offsets.
-    Admin,
-}
-
-impl ClientRole {
-    const ALL: [ClientRole; 5] = [
-        ClientRole::MainConsumer,
-        ClientRole::RestoreConsumer,
-        ClientRole::GlobalConsumer,
-        ClientRole::Producer,
-        ClientRole::Admin,
-    ];
-
-    /// The keys that it takes.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            ClientRole::MainConsumer | ClientRole::RestoreConsumer | ClientRole::GlobalConsumer => {
-                ConsumerConfig::KEYS
-            }
-            ClientRole::Producer => ProducerConfig::KEYS,
-            ClientRole::Admin => ClientConfig::KEYS,
-        }
-    }
-
-    /// The prefixes of its settings, from wide to narrow.
-    fn prefixes(self) -> &'static [&'static str] {
-        match self {
-            ClientRole::MainConsumer => &["consumer.", "main.consumer."],
-            ClientRole::RestoreConsumer => &["consumer.", "restore.consumer."],
-            ClientRole::GlobalConsumer => &["consumer.", "global.consumer."],
-            ClientRole::Producer => &["producer."],
-            ClientRole::Admin => &["admin."],
         }
     }
 }
@@ -304,18 +259,31 @@ impl StreamsConfig {
             self.client_tags.insert(tag.to_string(), value.to_string());
         } else if let Some((_, instead)) = ELSEWHERE.iter().find(|(name, _)| *name == without_prefix(key)) {
             return Err(ConfigError(format!("`{key}` cannot be set here: {instead}")));
-        } else if let Some((_, only, why)) = SETTLED.iter().find(|(name, ..)| *name == key) {
+        } else if let Some((_, only, why)) =
+            SETTLED.iter().find(|(name, ..)| *name == key || *name == without_prefix(key))
+        {
             if value != *only {
                 return Err(ConfigError(format!("`{key}` = `{value}`: must be {only} ({why})")));
             }
         } else if takers(key).next().is_some() {
+            if let Some(why) = without_effect(key) {
+                tracing::warn!(key, value, "this setting changes nothing: {why}");
+            }
             self.client.insert(key.to_string(), value.to_string());
+        } else if without_effect(key).is_some() {
+            tracing::warn!(
+                key,
+                value,
+                "this setting changes nothing: {}",
+                without_effect(key).unwrap_or_default()
+            );
+        } else if ClientConfig::KEYS.contains(&without_prefix(key)) {
+            let name = without_prefix(key);
+            return Err(ConfigError(format!(
+                "`{key}` cannot be set here: all clients of an instance share their connections, so set `{name}`"
+            )));
         } else {
-            let of_clients = ClientRole::ALL.iter().flat_map(|role| role.keys());
-            let near = |known: &&&str| edit_distance(known, key) <= key.len().div_ceil(3);
-            let known = KNOWN.iter().chain(of_clients).filter(near);
-            let nearest = known.min_by_key(|known| edit_distance(known, key));
-            let nearest = nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            let nearest = nearest(key).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             return Err(ConfigError(format!("unknown configuration key `{key}`{nearest}")));
         }
         Ok(())
@@ -336,19 +304,6 @@ impl StreamsConfig {
         }
         settings
     }
-}
-
-/// The clients that a setting is for, by its name or its prefix.
-fn takers(key: &str) -> impl Iterator<Item = ClientRole> {
-    ClientRole::ALL.into_iter().filter(move |role| {
-        role.keys().contains(&key) || role.prefixes().iter().any(|prefix| key.starts_with(prefix))
-    })
-}
-
-/// What a setting is called by the client that it is for.
-fn without_prefix(key: &str) -> &str {
-    let prefixes = ClientRole::ALL.iter().flat_map(|role| role.prefixes());
-    prefixes.filter_map(|prefix| key.strip_prefix(prefix)).next().unwrap_or(key)
 }
 
 /// As Kafka Streams has it: empty, or a host, a colon and a port.
@@ -373,22 +328,6 @@ fn not_empty(key: &str, value: &str) -> Result<String, ConfigError> {
 
 fn refused(key: &str, value: &str, wanted: &str) -> ConfigError {
     ConfigError(format!("`{key}` = `{value}`: must be {wanted}"))
-}
-
-/// Levenshtein's distance: how many letters to change, add or drop.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]
@@ -489,6 +428,38 @@ mod tests {
         check(
             &[("ensure.explicit.internal.resource.naming", "yes")],
             Err("`ensure.explicit.internal.resource.naming` = `yes`: must be true or false"),
+        );
+        check(
+            &[("consumer.fetch.max.byte", "1")],
+            Err(
+                "unknown configuration key `consumer.fetch.max.byte`; did you mean `consumer.fetch.max.bytes`?",
+            ),
+        );
+        check(
+            &[("consumer.request.timeout.ms", "1")],
+            Err(
+                "`consumer.request.timeout.ms` cannot be set here: all clients of an instance share their connections, \
+                 so set `request.timeout.ms`",
+            ),
+        );
+        check(
+            &[("admin.request.timeout.ms", "1"), ("main.consumer.check.crcs", "true")],
+            Ok("30000 1 10485760"),
+        );
+        check(
+            &[("consumer.check.crcs", "false")],
+            Err("`consumer.check.crcs` = `false`: must be true (a damaged record is never processed)"),
+        );
+        check(
+            &[("restore.consumer.auto.offset.reset", "earliest")],
+            Err(
+                "`restore.consumer.auto.offset.reset` = `earliest`: must be none (a changelog that was cut off is restored \
+                 from its start)",
+            ),
+        );
+        check(
+            &[("producer.linger.ms", "1"), ("partitioner.availability.timeout.ms", "0")],
+            Ok("30000 1 10485760"),
         );
         check(
             &[("max.poll.record", "1")],

@@ -31,6 +31,7 @@ pub(super) const KNOWN: &[&str] = &[
 const SERDE: &str = "a type names its serde: `impl Data for T { type Serde = .. }`";
 const JAVA_CLASS: &str = "it is a Java class";
 const METRICS: &str = "`RunningStreams::metrics` has counters, of which Prometheus makes rates over any time";
+const CODECS: &str = "codecs work at their default level";
 const SYSTEM: &str = "the operating system's default is used";
 const RACKS: &str =
     "tasks are not placed by the racks of brokers; `rack.aware.assignment.tags` places standbys";
@@ -77,6 +78,18 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
         "a broker that does not answer is left for the next at once",
     ),
     ("upgrade.from", "instances of Kafka Streams and of this library are never in one group at a time"),
+    ("key.serializer", SERDE),
+    ("value.serializer", SERDE),
+    ("key.deserializer", SERDE),
+    ("value.deserializer", SERDE),
+    ("partitioner.class", "use `Topic::produced().partitioner(..)`"),
+    ("partition.assignment.strategy", "tasks are assigned by an assignor of this library"),
+    ("group.remote.assignor", "tasks are assigned by an assignor of this library"),
+    ("client.dns.lookup", SYSTEM),
+    ("socket.connection.setup.timeout.max.ms", "`socket.connection.setup.timeout.ms` does not grow"),
+    ("compression.gzip.level", CODECS),
+    ("compression.lz4.level", CODECS),
+    ("compression.zstd.level", CODECS),
     ("group.id", "it is the application id"),
     ("enable.auto.commit", "offsets are committed with the state that reflects them"),
     ("isolation.level", "it follows from `processing.guarantee`"),
@@ -91,6 +104,11 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
 pub(super) const SETTLED: &[(&str, &str, &str)] = &[
     ("allow.os.group.write.access", "false", "the process's umask decides"),
     ("built.in.metrics.version", "latest", "there is one version"),
+    ("check.crcs", "true", "a damaged record is never processed"),
+    ("exclude.internal.topics", "true", "patterns match topics of users"),
+    ("partitioner.ignore.keys", "false", "records of a key stay together, or tables would be wrong"),
+    ("restore.consumer.auto.offset.reset", "none", "a changelog that was cut off is restored from its start"),
+    ("transaction.two.phase.commit.enable", "false", "transactions end with their commits"),
     ("dsl.store.format", "DEFAULT", "headers are kept with each row anyway"),
     ("enable.metrics.push", "false", METRICS),
     ("group.protocol", "classic", "the protocol `streams` is not there yet"),
@@ -107,4 +125,16 @@ pub(super) const SETTLED: &[(&str, &str, &str)] = &[
     ),
     ("rack.aware.assignment.strategy", "none", RACKS),
     ("state.cleanup.dir.max.age.ms", "-1", "`state.cleanup.delay.ms` removes what is of no use"),
+];
+
+/// Keys that are taken, since programs have them, and change nothing: why. Whoever sets one is told in the log.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("auto.commit.interval.ms", "`commit.interval.ms` says how often is committed"),
+    ("linger.ms", "batches go out when no more input is at hand, when they are full, and at a commit"),
+    (
+        "max.poll.records",
+        "whole batches are fetched; `buffered.records.per.partition` and `fetch.max.bytes` bound them",
+    ),
+    ("partitioner.adaptive.partitioning.enable", "records without a key go to one partition a batch"),
+    ("partitioner.availability.timeout.ms", "records without a key go to one partition a batch"),
 ];

@@ -1,7 +1,7 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
-//! Reading order: [`config`] with `config_keys`, [`state`], [`uncaught`], [`application`] and `running` (what a
-//! user holds); `partition_counts`, `plan`, `topics` and `beginnings` (before anything runs); `instance` (how it is
+//! Reading order: [`config`] with `config_keys` and `config_clients`, [`state`], [`uncaught`], [`application`] and `running`
+//! (what a user holds); `partition_counts`, `plan`, `topics` and `beginnings` (before anything runs); `instance` (how it is
 //! put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
 //! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
 //! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
@@ -17,6 +17,7 @@ mod beginnings;
 mod busy;
 mod changelog;
 pub mod config;
+mod config_clients;
 mod config_keys;
 mod drain;
 mod engines;
