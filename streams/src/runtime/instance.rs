@@ -31,6 +31,7 @@ use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::task_status::TaskStatus;
+use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{Question, ToInstance, ToWorker, client_error};
@@ -334,6 +335,7 @@ impl Instance {
         let found = topics::find(&client, &planner, self.create_topics, internal.replication_factor).await?;
         let plan = planner.plan(&found.sources)?;
         let made = topics::make(&client, &plan, &internal).await?;
+        topic_settings::check(&client, &plan, &internal, &made).await?;
         topics::tell_of_lost(&client, &self.application_id, &plan, &made).await;
         if let Some(topic) = &self.dead_letters {
             topics::make_dead_letters(&client, &producer, topic, internal.replication_factor).await?;

@@ -1,7 +1,7 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
 //! Reading order: [`config`] with `config_keys` and `config_clients`, [`state`], [`uncaught`], [`application`] and `running`
-//! (what a user holds); `partition_counts`, `plan`, `topics` and `beginnings` (before anything runs); `instance` (how it is
+//! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs); `instance` (how it is
 //! put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
 //! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
 //! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
@@ -42,6 +42,7 @@ pub mod state;
 mod state_directory;
 pub mod task_status;
 pub mod topic_io;
+mod topic_settings;
 mod topics;
 mod transaction;
 pub mod uncaught;

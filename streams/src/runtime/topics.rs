@@ -23,6 +23,14 @@ pub(crate) struct InternalTopicSettings {
     pub(crate) overrides: BTreeMap<String, String>,
 }
 
+impl InternalTopicSettings {
+    /// What a topic is to have.
+    pub(crate) fn of<'a>(&'a self, topic: &'a InternalTopic) -> BTreeMap<&'a str, &'a str> {
+        let own = topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        own.chain(self.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
+    }
+}
+
 /// The user's topics that are there.
 pub(crate) struct UserTopics {
     /// Those that streams read, each with its number of partitions.
@@ -75,7 +83,7 @@ pub(crate) async fn make(
     plan: &Plan,
     settings: &InternalTopicSettings,
 ) -> Result<BTreeSet<String>> {
-    make_internal(client, &plan.internal, settings.replication_factor, &settings.overrides).await
+    make_internal(client, &plan.internal, settings).await
 }
 
 /// Tells of repartition topics that were `made` just now though the group has read what is written to them: they are new in
@@ -147,17 +155,13 @@ pub(crate) async fn make_dead_letters(
 async fn make_internal(
     client: &Client,
     topics: &[(i32, InternalTopic)],
-    replication_factor: i16,
-    overrides: &BTreeMap<String, String>,
+    settings: &InternalTopicSettings,
 ) -> Result<BTreeSet<String>> {
     let new: Vec<NewTopic> = topics
         .iter()
         .map(|(partitions, topic)| {
-            let mut configs: BTreeMap<&str, &str> =
-                topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-            configs.extend(overrides.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-            let new = NewTopic::new(&topic.name, *partitions).replication_factor(replication_factor);
-            configs.into_iter().fold(new, |new, (key, value)| new.config(key, value))
+            let new = NewTopic::new(&topic.name, *partitions).replication_factor(settings.replication_factor);
+            settings.of(topic).into_iter().fold(new, |new, (key, value)| new.config(key, value))
         })
         .collect();
     let made = create_missing(client, &new).await?;

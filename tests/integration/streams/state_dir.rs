@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anabranch::prelude::*;
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
+use anabranch_client::ConfigResource;
 use anabranch_host::{Host, OpenOptions};
 use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 
@@ -96,4 +97,20 @@ async fn state_that_nobody_uses_is_removed_in_the_end() -> Result<()> {
     second.close().await?;
     assert!(stored_tasks(&host, directories[1].path(), &app).is_superset(&of_second), "within its delay");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_changelog_that_forgets_state_is_refused() -> Result<()> {
+    let app = App::new("forgetful");
+    let directory = tempfile::tempdir().expect("a directory");
+    let start = || keep(app.streams(app.word_count()), directory.path());
+    let running = start().start().await?;
+    let changelog = ConfigResource::Topic(format!("{}-{}-changelog", app.id(), super::COUNTS.name()));
+    let change = [("cleanup.policy", Some("delete"))];
+    running.client().admin().alter_configs(&changelog, &change).await.expect("a setting of the topic");
+    running.close().await?;
+    let refused = start().start().await.expect_err("it forgets").to_string();
+    assert!(refused.contains("cleanup.policy=delete, and must have compact"), "{refused}");
+    // Who asks for it gets it.
+    start().config("topic.cleanup.policy", "delete").start().await?.close().await
 }
