@@ -4,6 +4,21 @@
 //! `process-total` of `stream-thread-metrics` is `kafka_streams_thread_process_total`. Rates and averages are left to who
 //! reads: there are counters for both of their sides. Nothing is counted per record but in plain numbers of the task; the
 //! shared counters move once for each turn of a worker.
+//!
+//! Of Kafka Streams' metrics of level INFO these are not here, and why:
+//!
+//! | Kafka Streams | |
+//! |---|---|
+//! | `*-rate`, `*-ratio`, `*-avg` | rates of counters: `thread_poll_records_total` by `poll_total` is `poll-records-avg`, `thread_blocked_time` over time the blocked ratio |
+//! | `poll-latency-*`, `poll-ratio` of a thread | the instance polls for all its workers (`poll_total`): `thread_idle_time` is how long they wait |
+//! | `state` of a thread | a worker that is not there is not counted among `alive_stream_threads`; what is revoked or assigned is so for the instance (`client_state`) |
+//! | `topology-description` | `Topology::describe()`: text of many lines is no label |
+//! | `commit-id`, `process-id` | `build` names the version; a state directory, not a process, has an identity |
+//! | `recording-level` | all is counted always |
+//! | of the state updater: `active-paused-tasks`, `idle-ratio`, `restore-call-rate`, ... | workers restore beside what they process; tasks are not paused one by one (`tasks`, `task_restored_records`, `task_restore_remaining_records`) |
+//! | of RocksDB | the engine is another; `statestore.memory.max.bytes` bounds what it has in memory |
+//! | `num-open-iterators`, `oldest-iterator-open-since-ms` | an answer that is there holds no iterator open |
+//! | `num-keys` of stores in memory | not yet: stores do not count their keys |
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +33,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use super::maxima::{Largest, Maxima, MaximaFamilies};
 use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
 use super::task_status::TaskStatus;
@@ -43,6 +59,7 @@ pub(crate) struct Metrics {
     polls: Counter,
     nodes: NodeFamilies,
     threads: ThreadFamilies,
+    maxima: MaximaFamilies,
     tasks: TaskFamilies,
     topics: TopicFamilies,
 }
@@ -89,6 +106,7 @@ pub(crate) struct ThreadMetrics {
     blocked: Seconds,
     polled: Counter,
     committing: Histogram,
+    largest: Arc<Maxima>,
     pub(crate) created: Counter,
     pub(crate) closed: Counter,
     instance: Arc<Metrics>,
@@ -131,6 +149,7 @@ impl Metrics {
             rebalances: register(r, "rebalances", "Assignments taken over.", Counter::default()),
             polls: register(r, "poll", "Polls that brought records.", Counter::default()),
             nodes: NodeFamilies::new(r),
+            maxima: MaximaFamilies::new(r),
             threads: ThreadFamilies {
                 processed: register(r, "thread_process", "Records processed.", Family::default()),
                 processing: in_unit(
@@ -273,6 +292,7 @@ impl Metrics {
             blocked: blocked.get_or_create_owned(&labels),
             polled: polled.get_or_create_owned(&labels),
             committing: committing.get_or_create_owned(&labels),
+            largest: self.maxima.of_thread(&labels),
             created: created.get_or_create_owned(&labels),
             closed: closed.get_or_create_owned(&labels),
             instance: Arc::clone(self),
@@ -313,6 +333,7 @@ impl Metrics {
     pub(crate) fn expose(&self, state: State, workers: usize, tasks: &[TaskStatus]) -> Result<String> {
         self.state.clear();
         self.state.get_or_create_owned(&vec![("state", state.to_string())]).set(1);
+        self.maxima.show();
         self.alive_threads.set(i64::try_from(workers).unwrap_or(i64::MAX));
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let labels = vec![("application_id", self.application_id.clone()), ("version", version)];
@@ -346,12 +367,16 @@ impl ThreadMetrics {
     pub(crate) fn processed(&self, records: usize, took: Duration) {
         self.processed.inc_by(records as u64);
         self.processing.inc_by(took.as_secs_f64());
+        self.largest.number(Largest::ProcessRecords, records);
+        let each = took / u32::try_from(records.max(1)).unwrap_or(u32::MAX);
+        self.largest.time(Largest::ProcessLatency, each);
     }
 
     /// Something was punctuated, which took so long.
     pub(crate) fn punctuated(&self, took: Duration) {
         self.punctuated.inc();
         self.punctuating.inc_by(took.as_secs_f64());
+        self.largest.time(Largest::PunctuateLatency, took);
     }
 
     /// There was nothing to do for so long.
@@ -367,11 +392,13 @@ impl ThreadMetrics {
     /// A commit took so long.
     pub(crate) fn committed(&self, took: Duration) {
         self.committing.observe(took.as_secs_f64());
+        self.largest.time(Largest::CommitLatency, took);
     }
 
     /// Records of a topic were fetched.
     pub(crate) fn consumed(&self, topic: &Arc<str>, records: usize, bytes: usize) {
         self.polled.inc_by(records as u64);
+        self.largest.number(Largest::PollRecords, records);
         let topic = self.topic(topic);
         topic.consumed.inc_by(records as u64);
         topic.consumed_bytes.inc_by(bytes as u64);
@@ -444,6 +471,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("app"));
         let (thread, task) = (metrics.of_thread(1, 1_500), metrics.of_task("0_1"));
         thread.processed(7, Duration::from_millis(250));
+        thread.processed(1, Duration::from_millis(0));
         thread.punctuated(Duration::from_millis(500));
         thread.idled(Duration::from_millis(125));
         thread.blocked(Duration::from_millis(375));
@@ -457,7 +485,9 @@ mod tests {
             records_behind: Some(3),
         };
         let tasks = [status(1, false, true), status(2, false, false), status(3, true, false)];
+        thread.committed(Duration::from_millis(750));
         let text = metrics.expose(State::Running, 2, &tasks).expect("a string takes all");
+        let again = metrics.expose(State::Running, 2, &tasks).expect("a string takes all");
         let thread = "{thread_id=\"app-StreamThread-1\"}";
         for expected in [
             format!(
@@ -465,7 +495,7 @@ mod tests {
                 env!("CARGO_PKG_VERSION")
             ),
             "kafka_streams_alive_stream_threads 2".to_owned(),
-            format!("kafka_streams_thread_process_total{thread} 7"),
+            format!("kafka_streams_thread_process_total{thread} 8"),
             format!("kafka_streams_thread_process_time_seconds_total{thread} 0.25"),
             format!("kafka_streams_thread_punctuate_total{thread} 1"),
             format!("kafka_streams_thread_punctuate_time_seconds_total{thread} 0.5"),
@@ -481,6 +511,16 @@ mod tests {
             "kafka_streams_task_restore_remaining_records{task_id=\"0_2\"} 3".to_owned(),
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
+        }
+        for (name, largest) in [
+            ("process_records_max", "7.0"),
+            ("poll_records_max", "4.0"),
+            ("punctuate_latency_max_seconds", "0.5"),
+            ("commit_latency_max_seconds", "0.75"),
+        ] {
+            let line = |value: &str| format!("kafka_streams_thread_{name}{thread} {value}");
+            assert!(text.contains(&line(largest)), "{} in\n{text}", line(largest));
+            assert!(again.contains(&line("0.0")), "{} in\n{again}", line("0.0"));
         }
     }
 }

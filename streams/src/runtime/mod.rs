@@ -6,7 +6,7 @@
 //! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
 //! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
 //! back or is followed), `local_state`, `staleness`, `state_directory`, `engines`, `global` (stores that every instance has
-//! whole); `metrics`, `node_metrics`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
+//! whole); `metrics`, `node_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
 //! [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
@@ -24,6 +24,7 @@ mod engines;
 mod global;
 mod instance;
 mod local_state;
+mod maxima;
 mod member;
 mod metrics;
 mod node_metrics;

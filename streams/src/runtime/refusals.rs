@@ -2,7 +2,7 @@
 //!
 //! The broker says so long after the record has left its node, and what was sent with it may count already. So what is not
 //! committed is undone and done again, and this time the outbox knows: the node that writes such a record is told, and
-//! [`crate::Streams::on_production_error`] asked, as of one that cannot be serialised. What is dropped is so in the same
+//! `Streams::on_production_error` asked, as of one that cannot be serialised. What is dropped is so in the same
 //! commit as all that belongs to it. (Kafka Streams asks its handler when the answer comes, with nothing undone; in a
 //! transaction, which is lost by then, it stops.)
 
