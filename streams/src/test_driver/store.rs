@@ -55,17 +55,23 @@ impl<S: CustomStore> TestStore<Custom<S>> {
     /// Shows your view of the rows to `look`.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, as for [`CustomRows::view`](crate::state::CustomRows::view).
     pub fn view<R>(&self, look: impl FnOnce(&S) -> R) -> Result<R> {
         self.ask(|store| store.view().map(look))
     }
 
     /// The value of a key.
+    ///
+    /// # Errors
+    /// `Record`, as for [`CustomRows::get`](crate::state::CustomRows::get).
     pub fn get(&self, key: &S::Key) -> Result<Option<S::Value>> {
         self.ask(|mut store| store.get(key))
     }
 
     /// All rows, by serialised key.
+    ///
+    /// # Errors
+    /// `Record`, as for [`CustomRows::all`](crate::state::CustomRows::all).
     pub fn all(&self) -> Result<Entries<(S::Key, S::Value)>> {
         self.ask(|mut store| store.all())
     }
@@ -75,43 +81,64 @@ impl<K: Data, V: Data> TestStore<KeyValue<K, V>> {
     /// The value of a key.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, as for [`KeyValueStore::get`](crate::state::KeyValueStore::get).
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         self.ask(|mut store| store.get(key))
     }
 
     /// The value of a key, and its time.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::get_with_timestamp`](crate::state::KeyValueStore::get_with_timestamp).
     pub fn get_with_timestamp(&self, key: &K) -> Result<Option<ValueAndTimestamp<V>>> {
         self.ask(|mut store| store.get_with_timestamp(key))
     }
 
     /// All rows, by serialised key.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::all`](crate::state::KeyValueStore::all).
     pub fn all(&self) -> Result<Entries<(K, V)>> {
         self.ask(|mut store| store.all())
     }
 
     /// All rows, the last key first.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::reverse_all`](crate::state::KeyValueStore::reverse_all).
     pub fn reverse_all(&self) -> Result<Entries<(K, V)>> {
         self.ask(|mut store| store.reverse_all())
     }
 
     /// The rows of a range of keys, by key.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::range`](crate::state::KeyValueStore::range).
     pub fn range(&self, keys: impl RangeBounds<K>) -> Result<Entries<(K, V)>> {
         self.ask(|mut store| store.range(keys))
     }
 
     /// The rows of a range of keys, the last key first.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::reverse_range`](crate::state::KeyValueStore::reverse_range).
     pub fn reverse_range(&self, keys: impl RangeBounds<K>) -> Result<Entries<(K, V)>> {
         self.ask(|mut store| store.reverse_range(keys))
     }
 
     /// The rows whose serialised keys begin with the bytes of `prefix`.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::prefix_scan`](crate::state::KeyValueStore::prefix_scan).
     pub fn prefix_scan<P: Data>(&self, prefix: &P) -> Result<Entries<(K, V)>> {
         self.ask(|mut store| store.prefix_scan(prefix))
     }
 
     /// Writes a value, to begin a test with; `None` deletes. Its time is 0. What a cached store forwards of it comes
     /// with the next record.
+    ///
+    /// # Errors
+    /// `Record`, as for [`KeyValueStore::put`](crate::state::KeyValueStore::put).
     pub fn put<'v>(&self, key: &K, value: impl Into<Option<&'v V>>) -> Result<()> {
         self.ask(|mut store| store.put(key, value))
     }
@@ -121,22 +148,31 @@ impl<K: Data, V: Data> TestStore<Windows<K, V>> {
     /// The value of a key in the window that starts at `start_ms`.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, as for [`WindowStore::fetch`](crate::state::WindowStore::fetch).
     pub fn fetch(&self, key: &K, start_ms: i64) -> Result<Option<V>> {
         self.ask(|mut store| store.fetch(key, start_ms))
     }
 
     /// The values of a key in windows that start in a range of time, with their starts, the earliest first.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::fetch_range`](crate::state::WindowStore::fetch_range).
     pub fn fetch_range(&self, key: &K, starts: impl RangeBounds<i64>) -> Result<Entries<(i64, V)>> {
         self.ask(|mut store| store.fetch_range(key, starts))
     }
 
     /// The same, the latest first.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::backward_fetch_range`](crate::state::WindowStore::backward_fetch_range).
     pub fn backward_fetch_range(&self, key: &K, starts: impl RangeBounds<i64>) -> Result<Entries<(i64, V)>> {
         self.ask(|mut store| store.backward_fetch_range(key, starts))
     }
 
     /// The values of a range of keys in windows that start in a range of time.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::fetch_keys`](crate::state::WindowStore::fetch_keys).
     pub fn fetch_keys(
         &self,
         keys: impl RangeBounds<K>,
@@ -146,16 +182,25 @@ impl<K: Data, V: Data> TestStore<Windows<K, V>> {
     }
 
     /// The values of all keys in windows that start in a range of time.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::fetch_all`](crate::state::WindowStore::fetch_all).
     pub fn fetch_all(&self, starts: impl RangeBounds<i64>) -> Result<Entries<(Windowed<K>, V)>> {
         self.ask(|mut store| store.fetch_all(starts))
     }
 
     /// All values.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::all`](crate::state::WindowStore::all).
     pub fn all(&self) -> Result<Entries<(Windowed<K>, V)>> {
         self.ask(|mut store| store.all())
     }
 
     /// Writes a value, to begin a test with; `None` deletes. Its time is 0.
+    ///
+    /// # Errors
+    /// `Record`, as for [`WindowStore::put`](crate::state::WindowStore::put).
     pub fn put<'v>(&self, key: &K, value: impl Into<Option<&'v V>>, start_ms: i64) -> Result<()> {
         self.ask(|mut store| store.put(key, value, start_ms))
     }
@@ -165,7 +210,7 @@ impl<K: Data, V: Data> TestStore<Sessions<K, V>> {
     /// The sessions of a key that overlap a range of time, ends included, by end.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, as for [`SessionStore::find_sessions`](crate::state::SessionStore::find_sessions).
     pub fn find_sessions(
         &self,
         key: &K,
@@ -175,6 +220,9 @@ impl<K: Data, V: Data> TestStore<Sessions<K, V>> {
     }
 
     /// The same, in the opposite order.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::backward_find_sessions`](crate::state::SessionStore::backward_find_sessions).
     pub fn backward_find_sessions(
         &self,
         key: &K,
@@ -184,21 +232,33 @@ impl<K: Data, V: Data> TestStore<Sessions<K, V>> {
     }
 
     /// All sessions of a key.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::fetch`](crate::state::SessionStore::fetch).
     pub fn fetch(&self, key: &K) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
         self.ask(|mut store| store.fetch(key))
     }
 
     /// All sessions of a range of keys.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::fetch_keys`](crate::state::SessionStore::fetch_keys).
     pub fn fetch_keys(&self, keys: impl RangeBounds<K>) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
         self.ask(|mut store| store.fetch_keys(keys))
     }
 
     /// The value of the session of a key from `start_ms` to `end_ms`.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::fetch_session`](crate::state::SessionStore::fetch_session).
     pub fn fetch_session(&self, key: &K, start_ms: i64, end_ms: i64) -> Result<Option<V>> {
         self.ask(|mut store| store.fetch_session(key, start_ms, end_ms))
     }
 
     /// Writes a value, to begin a test with; `None` deletes. Its time is 0.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::put`](crate::state::SessionStore::put).
     pub fn put<'v>(
         &self,
         session: &Windowed<K, SessionWindow>,
@@ -212,17 +272,23 @@ impl<K: Data, V: Data> TestStore<Versioned<K, V>> {
     /// The latest value of a key.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, as for [`VersionedStore::get`](crate::state::VersionedStore::get).
     pub fn get(&self, key: &K) -> Result<Option<VersionedRecord<V>>> {
         self.ask(|mut store| store.get(key))
     }
 
     /// The value of a key that was valid at a time.
+    ///
+    /// # Errors
+    /// `Record`, as for [`VersionedStore::get_as_of`](crate::state::VersionedStore::get_as_of).
     pub fn get_as_of(&self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>> {
         self.ask(|mut store| store.get_as_of(key, timestamp))
     }
 
     /// Writes the value of a key from a time on, to begin a test with; `None` deletes.
+    ///
+    /// # Errors
+    /// `Record`, as for [`VersionedStore::put`](crate::state::VersionedStore::put).
     pub fn put<'v>(&self, key: &K, value: impl Into<Option<&'v V>>, timestamp: i64) -> Result<PutOutcome> {
         self.ask(|mut store| store.put(key, value, timestamp))
     }

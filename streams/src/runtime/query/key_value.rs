@@ -6,21 +6,55 @@ use anabranch_state_store::{KeyRange, Order, RowBuffer};
 
 use super::asked::Asked;
 use crate::data::Data;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::serdes::{Serde, SerdeContext};
 use crate::state::{KeyBounds, KeyValueState, store_error};
 
 /// Rows of a view that are read before others have their turn.
 const ROWS_A_TURN: usize = 4096;
 
 /// Reads a key-value store of a running application.
+///
+/// ```
+/// use anabranch::prelude::*;
+///
+/// const ORDERS: Topic<String, String> = Topic::new("orders");
+/// const COUNTS: Store<KeyValue<String, i64>> = Store::named("orders-per-user");
+///
+/// # fn main() -> Result<()> {
+/// # let (_host, threads) = anabranch_host::Host::real(1).expect("threads");
+/// # threads.block_on(async {
+/// let builder = StreamsBuilder::new();
+/// builder.stream(ORDERS).group_by_key().count_with(COUNTS);
+/// let app = Streams::new("app", builder.build()?).create_topics(1).start().await?;
+///
+/// let orders = app.producer(ORDERS)?;
+/// orders.send("ann".to_string(), "tea".to_string()).await?;
+/// orders.send("bob".to_string(), "milk".to_string()).await?;
+/// orders.flush().await?;
+/// app.drain().await?;
+///
+/// let counts = app.store(COUNTS)?;
+/// assert_eq!(counts.get(&"ann".to_string()).await?, Some(1));
+/// assert_eq!(counts.all().await?, [("ann".to_string(), 1), ("bob".to_string(), 1)]);
+/// assert_eq!(counts.prefix_scan(&"b".to_string()).await?, [("bob".to_string(), 1)]);
+/// app.close().await
+/// # })
+/// # }
+/// ```
 pub struct ReadOnlyKeyValueStore<K, V>(pub(super) Asked<K, V>);
 
 impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// The value of a key, as of the last commit; `None` if there is none here.
     ///
     /// # Errors
-    /// If the application has stopped, the task that would have the key is being restored or is not of this instance, or
-    /// the store is of another kind or other types.
+    /// [`Migrated`](crate::error::ErrorKind::Migrated) if the task of the key is not on this instance, is being restored
+    /// ([`with_stale`](Self::with_stale) reads it even so), or the application has stopped;
+    /// [`Invalid`](crate::error::ErrorKind::Invalid) if the store is of another kind or of other types;
+    /// [`NotUpToBound`](crate::error::ErrorKind::NotUpToBound) if it is behind [`at_least`](Self::at_least);
+    /// [`Record`](crate::error::ErrorKind::Record) if a key or a row cannot be serialised or deserialised;
+    /// [`Corrupted`](crate::error::ErrorKind::Corrupted) or [`Fatal`](crate::error::ErrorKind::Fatal) if the store cannot
+    /// be read.
     pub async fn get(&self, key: &K) -> Result<Option<V>> {
         let key = self.0.key_bytes(key)?;
         if let Some(rows) = self.0.global_rows_at_bound().await? {
@@ -37,7 +71,7 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// while the view is read here.
     ///
     /// # Errors
-    /// As [`ReadOnlyKeyValueStore::get`].
+    /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
     pub async fn all(&self) -> Result<Vec<(K, V)>> {
         if self.0.global_rows_at_bound().await?.is_some() {
             return self.rows((Bound::Unbounded, Bound::Unbounded)).await;
@@ -60,23 +94,21 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// The rows of a range of keys, by key: in the order of the serialised keys, as Kafka Streams has it.
     ///
     /// # Errors
-    /// As [`ReadOnlyKeyValueStore::get`].
+    /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
     pub async fn range(&self, range: impl RangeBounds<K>) -> Result<Vec<(K, V)>> {
         self.rows(self.0.bounds(&range)?).await
     }
 
-    /// The rows whose serialised keys start with these bytes, by key.
+    /// The rows whose serialised keys begin with the bytes of `prefix`, by key.
     ///
     /// # Errors
-    /// As [`ReadOnlyKeyValueStore::get`].
-    pub async fn prefix(&self, prefix: &[u8]) -> Result<Vec<(K, V)>> {
-        // Behind the last byte that can be raised.
-        let end = prefix.iter().rposition(|byte| *byte < u8::MAX).map(|at| {
-            let mut end = prefix[..=at].to_vec();
-            end[at] += 1;
-            end
-        });
-        self.rows((Bound::Included(prefix.to_vec()), end.map_or(Bound::Unbounded, Bound::Excluded))).await
+    /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
+    pub async fn prefix_scan<P: Data>(&self, prefix: &P) -> Result<Vec<(K, V)>> {
+        let mut bytes = Vec::new();
+        let written = P::Serde::default().serialize(&SerdeContext::key(self.0.name()), prefix, &mut bytes);
+        written.map_err(|error| Error::record(format_args!("a prefix is not writable: {error}")))?;
+        let range = KeyRange::prefix(&bytes);
+        self.rows((range.start().map(<[u8]>::to_vec), range.end().map(<[u8]>::to_vec))).await
     }
 
     async fn rows(&self, bounds: KeyBounds) -> Result<Vec<(K, V)>> {

@@ -23,17 +23,26 @@ impl<'a, S: CustomStore> CustomRows<'a, S> {
     /// What your type has made of the rows.
     ///
     /// # Errors
-    /// If the store cannot be read; so have all its methods.
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn view(&self) -> Result<&S> {
         self.state.view()
     }
 
     /// The value of a key.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn get(&mut self, key: &S::Key) -> Result<Option<S::Value>> {
         Ok(self.state.get(key)?.map(|(value, _)| value))
     }
 
     /// Writes a value: `put(&key, &value)`. `None` deletes.
+    ///
+    /// # Errors
+    /// [`Record`](crate::error::ErrorKind::Record) if a key or a value cannot be serialised or deserialised,
+    /// or a row is larger than `max.request.size`,
+    /// [`Corrupted`](crate::error::ErrorKind::Corrupted) if what is on disk is damaged,
+    /// [`Fatal`](crate::error::ErrorKind::Fatal) if the disk fails.
     pub fn put<'v>(&mut self, key: &S::Key, value: impl Into<Option<&'v S::Value>>) -> Result<()>
     where
         S::Value: 'v,
@@ -43,6 +52,9 @@ impl<'a, S: CustomStore> CustomRows<'a, S> {
     }
 
     /// Deletes a key and gives what was there.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn delete(&mut self, key: &S::Key) -> Result<Option<S::Value>> {
         let old = self.get(key)?;
         self.put(key, None)?;
@@ -50,6 +62,9 @@ impl<'a, S: CustomStore> CustomRows<'a, S> {
     }
 
     /// Shows the value of a key to `change`, writes what it gives, `None` deletes, and gives that back.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn update(
         &mut self,
         key: &S::Key,
@@ -61,11 +76,17 @@ impl<'a, S: CustomStore> CustomRows<'a, S> {
     }
 
     /// All rows, by serialised key.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn all(&mut self) -> Result<Entries<(S::Key, S::Value)>> {
         self.range(..)
     }
 
     /// The rows of a range of keys, by serialised key: `range(a..=c)`, `range(a..)`.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`CustomRows::put`].
     pub fn range(&mut self, keys: impl RangeBounds<S::Key>) -> Result<Entries<(S::Key, S::Value)>> {
         self.state.range(&keys, Order::Forward).map(Entries::of)
     }

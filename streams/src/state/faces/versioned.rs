@@ -44,7 +44,10 @@ impl<'a, K: Data, V: Data> VersionedStore<'a, K, V> {
     /// Writes the value of a key from a time on; `None` deletes.
     ///
     /// # Errors
-    /// If the store cannot be read or written; so have all its methods.
+    /// [`Record`](crate::error::ErrorKind::Record) if a key or a value cannot be serialised or deserialised,
+    /// or a row is larger than `max.request.size`,
+    /// [`Corrupted`](crate::error::ErrorKind::Corrupted) if what is on disk is damaged,
+    /// [`Fatal`](crate::error::ErrorKind::Fatal) if the disk fails.
     pub fn put<'v>(
         &mut self,
         key: &K,
@@ -59,16 +62,25 @@ impl<'a, K: Data, V: Data> VersionedStore<'a, K, V> {
     }
 
     /// Deletes the value of a key from a time on, and gives the one that was valid then.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`VersionedStore::put`].
     pub fn delete(&mut self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>> {
         Ok(self.state.delete(key, timestamp, &mut self.write)?.map(record))
     }
 
     /// The latest value of a key.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`VersionedStore::put`].
     pub fn get(&mut self, key: &K) -> Result<Option<VersionedRecord<V>>> {
         Ok(self.state.get(key)?.map(record))
     }
 
     /// The value of a key that was valid at a time. Before the history begins only a latest value is known.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`VersionedStore::put`].
     pub fn get_as_of(&mut self, key: &K, timestamp: i64) -> Result<Option<VersionedRecord<V>>> {
         Ok(self.state.get_as_of(key, timestamp)?.map(record))
     }
