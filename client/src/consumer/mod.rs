@@ -123,12 +123,21 @@ impl Consumer {
         })
     }
 
-    /// Says that nobody else can have its `group.instance.id`, because a lock goes with it, say. Without that, a member that
-    /// is fenced fails, as in Kafka: another process is in its place. With it, what fences the member can only be a join of
-    /// its own, or of the process before, that came to the coordinator late; so it joins again. If that happens again and
-    /// again it fails all the same. To be said before it subscribes.
-    pub fn has_sole_instance_id(&mut self) {
-        self.sole_instance = true;
+    /// As [`Consumer::with_assignors`], for a consumer whose `group.instance.id` nobody else can have, because a lock goes
+    /// with it, say. Another consumer that is fenced fails, as in Kafka: another process is in its place. What fences this
+    /// one can only be a join of its own, or of the process before, that came to the coordinator late; so it joins again,
+    /// and fails only if that happens again and again.
+    ///
+    /// # Errors
+    /// As [`Consumer::with_assignors`].
+    pub fn with_sole_instance_id(
+        client: &Client,
+        config: ConsumerConfig,
+        assignors: Vec<Arc<dyn Assignor>>,
+    ) -> Result<Consumer> {
+        let mut consumer = Consumer::with_assignors(client, config, assignors)?;
+        consumer.sole_instance = true;
+        Ok(consumer)
     }
 
     fn now(&self) -> Instant {

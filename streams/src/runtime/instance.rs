@@ -156,7 +156,7 @@ impl InstanceHandle {
     }
 
     /// What it counts, as Prometheus reads it.
-    pub(crate) fn metrics(&self) -> Result<String> {
+    pub(crate) fn metrics(&self) -> String {
         self.shared.metrics.expose(self.state(), self.workers().len(), &self.tasks())
     }
 
@@ -575,11 +575,12 @@ impl Instance {
             .map_err(|error| client_error("consumer settings", error))?;
         let max_poll_interval = Duration::from_millis(config.max_poll_interval_ms);
         let resets = OffsetResets::new(config.auto_offset_reset, plan, &self.application_id);
-        let mut consumer = Consumer::with_assignors(client, config, vec![Arc::new(assignor)])
+        let make = match has_sole_id {
+            true => Consumer::with_sole_instance_id,
+            false => Consumer::with_assignors,
+        };
+        let mut consumer = make(client, config, vec![Arc::new(assignor)])
             .map_err(|error| client_error("making the consumer", error))?;
-        if has_sole_id {
-            consumer.has_sole_instance_id();
-        }
         resets.tell(&mut consumer);
         let subscribed = match planner.has_patterns() {
             true => {

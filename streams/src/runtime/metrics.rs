@@ -37,7 +37,6 @@ use super::maxima::{Largest, Maxima, MaximaFamilies};
 use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
 use super::task_status::TaskStatus;
-use crate::error::{Error, Result};
 use crate::processor::{DropReason, Drops};
 
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -327,10 +326,7 @@ impl Metrics {
     }
 
     /// All of it as text, with what the instance is right now.
-    ///
-    /// # Errors
-    /// Never, as far as anybody knows: a string takes all.
-    pub(crate) fn expose(&self, state: State, workers: usize, tasks: &[TaskStatus]) -> Result<String> {
+    pub(crate) fn expose(&self, state: State, workers: usize, tasks: &[TaskStatus]) -> String {
         self.state.clear();
         self.state.get_or_create_owned(&vec![("state", state.to_string())]).set(1);
         self.maxima.show();
@@ -356,9 +352,8 @@ impl Metrics {
             }
         }
         let mut text = String::new();
-        let written = encode(&mut text, &self.registry);
-        written.map_err(|error| Error::fatal("writing the metrics").with_source(error))?;
-        Ok(text)
+        encode(&mut text, &self.registry).expect("writing into a string cannot fail");
+        text
     }
 }
 
@@ -486,8 +481,8 @@ mod tests {
         };
         let tasks = [status(1, false, true), status(2, false, false), status(3, true, false)];
         thread.committed(Duration::from_millis(750));
-        let text = metrics.expose(State::Running, 2, &tasks).expect("a string takes all");
-        let again = metrics.expose(State::Running, 2, &tasks).expect("a string takes all");
+        let text = metrics.expose(State::Running, 2, &tasks);
+        let again = metrics.expose(State::Running, 2, &tasks);
         let thread = "{thread_id=\"app-StreamThread-1\"}";
         for expected in [
             format!(

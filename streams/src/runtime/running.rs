@@ -130,17 +130,14 @@ impl RunningStreams {
     ///
     /// ```no_run
     /// # use anabranch::prelude::*;
-    /// # fn look(app: &RunningStreams) -> Result<()> {
-    /// for line in app.metrics()?.lines().filter(|line| line.contains("dropped_records")) {
+    /// # fn look(app: &RunningStreams) {
+    /// for line in app.metrics().lines().filter(|line| line.contains("dropped_records")) {
     ///     println!("{line}"); // kafka_streams_task_dropped_records_total{task_id="0_0",reason="late"} 3
     /// }
-    /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Never, as far as is known: a string takes all of it.
-    pub fn metrics(&self) -> Result<String> {
+    #[must_use]
+    pub fn metrics(&self) -> String {
         self.handle.metrics()
     }
 

@@ -14,7 +14,7 @@ async fn what_was_done_is_counted() -> Result<()> {
     let app = App::new("metrics");
     let running = app.streams(app.word_count()).create_topics(1).start().await?;
     count(&running, app.lines(), &["to be", "or not", "to be"]).await?;
-    let text = running.metrics()?;
+    let text = running.metrics();
     let id = app.id();
     let thread = format!("{{thread_id=\"{id}-StreamThread-1\"}}");
     let topic = |name: &str| format!("{{topic=\"{id}-{name}\"}}");
@@ -62,7 +62,7 @@ async fn a_dropped_record_is_counted_with_its_reason() -> Result<()> {
     let streams = app.streams(builder.build()?).create_topics(1).on_processing_error(skip());
     let running = streams.start().await?;
     count(&running, app.lines(), &["1", "two", "3", "four"]).await?;
-    let text = running.metrics()?;
+    let text = running.metrics();
     let failed = "kafka_streams_task_dropped_records_total{task_id=\"0_0\",reason=\"failed\"}";
     assert_eq!(value(&text, failed), Some(2.0), "{text}");
     running.close().await
