@@ -26,6 +26,30 @@ use crate::error::{ClientError, Result};
 use crate::retry::Retry;
 
 /// Administers a cluster; made by [`Client::admin`]. Cheap to clone.
+///
+/// ```
+/// use anabranch_client::NewTopic;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (host, runtime) = anabranch_host::Host::real(1)?;
+/// # runtime.block_on(async {
+/// # let config = anabranch_broker::BrokerConfig::from_pairs([("auto.create.topics.enable", "true")])?;
+/// # let broker = anabranch_broker::embedded::EmbeddedBroker::start(host.clone(), config).await?;
+/// # let client = anabranch_client::Client::connect(&host, broker.dialer(), Default::default()).await?;
+/// let admin = client.admin();
+/// let clicks = NewTopic::new("clicks", 3).config("cleanup.policy", "compact");
+/// for (topic, created) in admin.create_topics(&[clicks]).await? {
+///     println!("{topic}: {} partitions", created?.partitions);
+/// }
+/// for (topic, described) in admin.describe_topics(&["clicks"]).await? {
+///     assert_eq!((topic.as_str(), described?.partitions.len()), ("clicks", 3));
+/// }
+/// admin.delete_topics(&["clicks"]).await?.remove("clicks").expect("it was named")?;
+/// # broker.shutdown().await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Admin {
     client: Client,

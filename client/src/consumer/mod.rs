@@ -60,6 +60,42 @@ pub struct GroupMetadata {
 }
 
 /// Reads records. One task uses it at a time; heartbeats and fetches go on beside.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use anabranch_client::{Consumer, ConsumerConfig, Producer, ProducerConfig, ProducerRecord};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (host, runtime) = anabranch_host::Host::real(1)?;
+/// # runtime.block_on(async {
+/// # let config = anabranch_broker::BrokerConfig::from_pairs([("auto.create.topics.enable", "true")])?;
+/// # let broker = anabranch_broker::embedded::EmbeddedBroker::start(host.clone(), config).await?;
+/// # let client = anabranch_client::Client::connect(&host, broker.dialer(), Default::default()).await?;
+/// # let producer = Producer::new(&client, ProducerConfig::default())?;
+/// # producer.send(ProducerRecord::new("clicks").key("ann").value("/home")).await?.await?;
+/// let config = ConsumerConfig::from_pairs([
+///     ("group.id", "readers"),
+///     ("auto.offset.reset", "earliest"),
+///     ("enable.auto.commit", "false"),
+/// ])?;
+/// let mut consumer = Consumer::new(&client, config)?;
+/// consumer.subscribe(["clicks"])?;
+/// let mut values = Vec::new();
+/// // The first polls only tell of the assignment.
+/// while values.is_empty() {
+///     for record in consumer.poll(Duration::from_secs(1)).await?.records {
+///         values.extend(record.value);
+///     }
+/// }
+/// assert_eq!(values, ["/home"]);
+/// consumer.commit().await?; // what was polled is processed
+/// consumer.close().await?;
+/// # broker.shutdown().await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub struct Consumer {
     client: Client,
     config: ConsumerConfig,

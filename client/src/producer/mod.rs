@@ -100,6 +100,37 @@ impl<'a> ProducerRecord<'a> {
 }
 
 /// Writes records to a cluster; with a `transactional.id`, in transactions only. Cheap to clone; when the last clone is dropped, what was sent still goes out.
+///
+/// ```
+/// use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (host, runtime) = anabranch_host::Host::real(1)?;
+/// # runtime.block_on(async {
+/// # let config = anabranch_broker::BrokerConfig::from_pairs([("auto.create.topics.enable", "true")])?;
+/// # let broker = anabranch_broker::embedded::EmbeddedBroker::start(host.clone(), config).await?;
+/// # let client = anabranch_client::Client::connect(&host, broker.dialer(), Default::default()).await?;
+/// let producer = Producer::new(&client, ProducerConfig::from_pairs([("acks", "all"), ("linger.ms", "5")])?)?;
+/// let delivery = producer.send(ProducerRecord::new("clicks").key("ann").value("/home")).await?;
+/// assert_eq!(delivery.await?.offset, 0);
+///
+/// // Both records and the end of the transaction count together, or not at all.
+/// let config = ProducerConfig::from_pairs([("transactional.id", "transfers-1")])?;
+/// let transfers = Producer::new(&client, config)?;
+/// transfers.init_transactions().await?;
+/// transfers.begin_transaction()?;
+/// transfers.send(ProducerRecord::new("accounts").key("ann").value("-5")).await?;
+/// transfers.send(ProducerRecord::new("accounts").key("bob").value("+5")).await?;
+/// if let Err(error) = transfers.commit_transaction().await {
+///     transfers.abort_transaction().await?; // of the kind `Abort`: nothing is committed
+///     return Err(error.into());
+/// }
+/// transfers.close().await?;
+/// # broker.shutdown().await;
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Producer {
     handle: Arc<Handle>,

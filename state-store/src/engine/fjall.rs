@@ -76,6 +76,30 @@ impl Default for FjallOptions {
 }
 
 /// An engine on disk. A clone is the same engine; it is closed when the last clone and the last store is dropped.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use anabranch_state_store::{Checkpoint, Context, FjallEngine, FjallOptions, KeyValueTable, Row, TableOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (host, _runtime) = anabranch_host::Host::real(1)?;
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let open = || FjallEngine::open(&host.disk(), directory, FjallOptions::default());
+/// let mut table = KeyValueTable::open_in(Arc::new(open()?), "counts", TableOptions::default())?;
+/// table.put(b"ann", Some(Row::new(b"5", 1_000)), &Context::none(1_000))?;
+/// let epoch = table.seal_epoch()?;
+/// table.commit_epoch(epoch, Some(Checkpoint { offset: 7, wall_clock_ms: 1_000 }))?;
+/// while table.write_behind(1 << 20)? {} // chunks of 1 MiB
+/// drop(table);
+///
+/// let mut table = KeyValueTable::open_in(Arc::new(open()?), "counts", TableOptions::default())?;
+/// assert_eq!(table.stored_checkpoint().map(|checkpoint| checkpoint.offset), Some(7));
+/// assert_eq!(table.get(b"ann")?, Some(Row::new(b"5", 1_000)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FjallEngine {
     pub(super) open: Arc<OpenDatabase>,

@@ -68,6 +68,24 @@ pub struct TableOptions {
 }
 
 /// A key-value store's rows; see the module's text.
+///
+/// ```
+/// use anabranch_state_store::{Checkpoint, Context, KeyValueTable, Row, TableOptions};
+///
+/// let mut table = KeyValueTable::in_memory(TableOptions::default());
+/// table.put(b"ann", Some(Row::new(b"5", 1_000)), &Context::none(1_000))?;
+///
+/// // The changelog has acknowledged the epoch's records: they stay.
+/// let epoch = table.seal_epoch()?;
+/// table.commit_epoch(epoch, Some(Checkpoint { offset: 0, wall_clock_ms: 1_000 }))?;
+///
+/// // Something failed before the next commit: back to the last one.
+/// table.put(b"ann", None, &Context::none(1_000))?;
+/// assert_eq!(table.get(b"ann")?, None);
+/// table.abort();
+/// assert_eq!(table.get(b"ann")?, Some(Row::new(b"5", 1_000)));
+/// # Ok::<(), anabranch_state_store::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct KeyValueTable {
     options: TableOptions,
