@@ -33,6 +33,8 @@ pub(crate) const WINDOW_MS: i64 = 1000;
 pub(crate) const GAP_MS: i64 = 300;
 /// Times of records lie within this, those of events within this of their era's beginning.
 const SPAN_MS: u64 = 10_000;
+/// They are multiples of this: some records of a key are of one time.
+const STEP_MS: u64 = 100;
 /// How long windows of events take late records: longer than an era's span.
 const GRACE: Duration = seconds(20);
 /// An era closes all windows of the one before.
@@ -219,7 +221,7 @@ impl Writer {
             let topic = one_of(host, &INPUTS);
             let mut key = format!("k{}", host.random_below(4));
             let mut value = Some(self.number());
-            let mut timestamp = BEGIN_MS + host.random_below(SPAN_MS) as i64;
+            let mut timestamp = BEGIN_MS + (host.random_below(SPAN_MS / STEP_MS) * STEP_MS) as i64;
             match topic {
                 "left" | "right" => key = format!("k{}", host.random_below(40)),
                 // At least once, records may be read anew when their windows are long forgotten.
