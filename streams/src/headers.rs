@@ -153,7 +153,7 @@ impl<'a> Iterator for HeadersIter<'a> {
             self.remaining = 0;
             return None;
         };
-        // Kafka replaces what is no UTF-8 in a key; a fixed mark does, for such a key cannot be asked for by name.
+        // Java replaces only the malformed bytes; here the whole key becomes U+FFFD, since nobody can look it up by name.
         let key = std::str::from_utf8(key).unwrap_or("\u{FFFD}");
         if length < 0 {
             return Some((key, None));

@@ -5,8 +5,8 @@
 //!   <directory>/rows/    the database
 //!   <directory>/loading/ rows on their way into a store (`scratch`)
 //!   <directory>/filling  the keyspace that is being filled at once, if one is (`fjall_load`)
-//!   <directory>/dropped/ the keyspaces that are being removed, and those that were, as long as the journals have something
-//!                        of them: a file each, named as its folder, with the number of the newest journal then, u64
+//!   <directory>/dropped/ one file per removed keyspace, named like its folder, holding (u64) the newest journal's number
+//!                        at removal; deleted once no journal mentions the keyspace
 //!   keyspace:            0x00 -> head ‖ chunk u64     0x01 ‖ key -> row        (see `encoding`)
 //! ```
 //!

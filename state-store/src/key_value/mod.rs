@@ -95,8 +95,8 @@ pub struct KeyValueTable {
     epoch: u64,
     /// All epochs up to this one are committed.
     committed: u64,
-    /// The undo lists of the open and of the sealed epoch. Epochs take turns with them: the list of an epoch that is over
-    /// is empty, and the memory of the next but one.
+    /// Two undo lists, used in turn: when an epoch ends its list is cleared, and its allocation serves the epoch after
+    /// next.
     undo: [Share<UndoList>; 2],
     /// The epoch whose commit is in flight: the one before the open one.
     sealed: Option<u64>,

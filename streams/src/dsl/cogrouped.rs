@@ -120,7 +120,7 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
         self.aggregated("aggregate", StoreSettings::unnamed())
     }
 
-    /// Aggregates the values of each key into a store that can be asked.
+    /// Aggregates the values of each key into a queryable store.
     pub fn aggregate_with(&self, store: impl StoreFor<KeyValue<K, A>>) -> KTable<K, A> {
         let store: Store<KeyValue<K, A>> = store.into_store();
         self.aggregated("aggregate_with", store.settings)

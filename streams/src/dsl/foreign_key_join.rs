@@ -68,8 +68,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.foreign_joined(kind, other, foreign_key, joiner, TableJoined::new(), StoreSettings::unnamed())
     }
 
-    /// [`foreign_key_join`](KTable::foreign_key_join) with a look at the key, options (or just a name), and into a store
-    /// that can be asked.
+    /// [`foreign_key_join`](KTable::foreign_key_join) whose closure is also given the key, with options
+    /// (or just a name), and into a queryable store.
     pub fn foreign_key_join_with<KO: Data, VO: Data, Q: Outcome<KO>, R: Nullable>(
         &self,
         other: &KTable<KO, VO>,
@@ -128,8 +128,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.foreign_joined(kind, other, foreign_key, joiner, TableJoined::new(), StoreSettings::unnamed())
     }
 
-    /// [`left_foreign_key_join`](KTable::left_foreign_key_join) with a look at the key, options (or just a name), and into
-    /// a store that can be asked.
+    /// [`left_foreign_key_join`](KTable::left_foreign_key_join) whose closure is also given the key,
+    /// with options (or just a name), and into a queryable store.
     pub fn left_foreign_key_join_with<KO: Data, VO: Data, Q: Outcome<KO>, R: Nullable>(
         &self,
         other: &KTable<KO, VO>,

@@ -62,7 +62,7 @@ impl StreamsBuilder {
         self.topic_global_table("global_table", topic.into_consumed(), StoreSettings::unnamed())
     }
 
-    /// Reads a topic as a global table in a store that can be asked.
+    /// Reads a topic as a global table in a queryable store.
     pub fn global_table_with<T: IntoTopic>(
         &self,
         topic: T,

@@ -232,7 +232,7 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
         self.counted(None)
     }
 
-    /// Counts the records of each key into a store that can be asked.
+    /// Counts the records of each key into a queryable store.
     pub fn count_with(&self, store: impl StoreFor<KeyValue<K, i64>>) -> KTable<K, i64> {
         self.counted(Some(store.into_store()))
     }
@@ -275,7 +275,7 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
         self.reduced(reducer, None)
     }
 
-    /// Combines the values of each key into a store that can be asked.
+    /// Combines the values of each key into a queryable store.
     pub fn reduce_with<Q: Outcome<V::Present>>(
         &self,
         reducer: impl Fn(V::Present, V::Present) -> Q + Send + Sync + 'static,
@@ -328,7 +328,7 @@ impl<K: Data, V: Nullable> KGroupedStream<K, V> {
         self.aggregated_with(initial, aggregator, None)
     }
 
-    /// Aggregates the values of each key into a store that can be asked.
+    /// Aggregates the values of each key into a queryable store.
     pub fn aggregate_with<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

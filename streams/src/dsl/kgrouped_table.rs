@@ -130,7 +130,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.counted(Store::unnamed())
     }
 
-    /// Counts the rows of each group into a store that can be asked.
+    /// Counts the rows of each group into a queryable store.
     pub fn count_with(&self, store: impl StoreFor<KeyValue<K, i64>>) -> KTable<K, i64> {
         self.counted(store.into_store())
     }
@@ -177,7 +177,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.reduced(add, subtract, Store::unnamed())
     }
 
-    /// [`reduce`](KGroupedTable::reduce) into a store that can be asked.
+    /// [`reduce`](KGroupedTable::reduce) into a queryable store.
     pub fn reduce_with<Q: Outcome<V>, P: Outcome<V>>(
         &self,
         add: impl Fn(V, V) -> Q + Send + Sync + 'static,
@@ -238,7 +238,7 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.aggregate_with(initial, add, subtract, Store::unnamed())
     }
 
-    /// [`aggregate`](KGroupedTable::aggregate) into a store that can be asked.
+    /// [`aggregate`](KGroupedTable::aggregate) into a queryable store.
     pub fn aggregate_with<A: Data, Q: Outcome<A>, P: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

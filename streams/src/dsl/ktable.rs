@@ -77,7 +77,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.filtered("filter", predicate, None)
     }
 
-    /// The rows that `predicate` accepts, in a store that can be asked.
+    /// The rows that `predicate` accepts, in a queryable store.
     pub fn filter_with(
         &self,
         predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
@@ -109,7 +109,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.filtered("filter_not", move |key: &K, value: &V| !predicate(key, value), None)
     }
 
-    /// The rows that `predicate` refuses, in a store that can be asked.
+    /// The rows that `predicate` refuses, in a queryable store.
     pub fn filter_not_with(
         &self,
         predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
@@ -159,7 +159,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.rows("map_values", "KTABLE-MAPVALUES-", map, None, false)
     }
 
-    /// Another value for each row, made with a look at the key, in a store that can be asked.
+    /// Another value for each row, by a closure that is also given the key, in a queryable store.
     pub fn map_values_with<R: Nullable>(
         &self,
         mapper: impl Fn(&K, V) -> R + Send + Sync + 'static,

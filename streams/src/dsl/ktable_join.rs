@@ -68,7 +68,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.joined("join", Kind::Inner, other, both(move |_: &K, a: &V, b: &V2| joiner(a, b)), None)
     }
 
-    /// [`join`](KTable::join) with a look at the key, into a store that can be asked.
+    /// [`join`](KTable::join) whose closure is also given the key, into a queryable store.
     pub fn join_with<K2: SameKey<K> + Data, V2: Data, R: Nullable>(
         &self,
         other: &KTable<K2, V2>,
@@ -86,7 +86,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// out    (1, Ada -) (1, Ada London)   (1, Ada -)   (1, null) ─▶
     /// ```
     ///
-    /// A deletion on this side deletes the row, one on the other side updates it. For time holds what is said of
+    /// A deletion on this side deletes the row, one on the other side updates it. Timestamps are treated as in
     /// [`join`](KTable::join).
     ///
     /// ```
@@ -117,7 +117,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         )
     }
 
-    /// [`left_join`](KTable::left_join) with a look at the key, into a store that can be asked.
+    /// [`left_join`](KTable::left_join) whose closure is also given the key, into a queryable store.
     pub fn left_join_with<K2: SameKey<K> + Data, V2: Data, R: Nullable>(
         &self,
         other: &KTable<K2, V2>,
@@ -135,7 +135,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// out    (1, Ada -) (1, Ada London) (1, - London) ▶
     /// ```
     ///
-    /// The row is deleted when neither side has one any more. For time holds what is said of [`join`](KTable::join).
+    /// The row is deleted when neither side has one any more. Timestamps are treated as in [`join`](KTable::join).
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -160,7 +160,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.joined("outer_join", Kind::Outer, other, joiner, None)
     }
 
-    /// [`outer_join`](KTable::outer_join) with a look at the key, into a store that can be asked.
+    /// [`outer_join`](KTable::outer_join) whose closure is also given the key, into a queryable store.
     pub fn outer_join_with<K2: SameKey<K> + Data, V2: Data, R: Nullable>(
         &self,
         other: &KTable<K2, V2>,
@@ -214,15 +214,15 @@ impl<K: Data, V: Data> KTable<K, V> {
             let table = walk.next_table();
             let (rules, on_error) = (kind.rules(), call.on_error.clone());
             let (joiner, reversed) = (Arc::clone(&joiner), Arc::clone(&reversed));
-            let view = join_view::<K, V, V2, R, F>(left, right, kind, Arc::clone(&joiner));
+            let own_view = join_view::<K, V, V2, R, F>(left, right, kind, Arc::clone(&joiner));
             let merge_name = merge.clone();
             let node = PlanNode::new(merge, move |lowering, parents| {
                 let (store, sends_old) = {
                     let plan = &lowering.tables[table];
                     (plan.store.as_ref().map(|store| store.name.clone()), plan.sends_old)
                 };
-                let right_view = view_of::<K, V2>(lowering.tables, right);
-                let left_view = view_of::<K, V>(lowering.tables, left);
+                let right_view = view::<K, V2>(lowering.tables, right);
+                let left_view = view::<K, V>(lowering.tables, left);
                 let this_side = join_side(rules.0, right_view.clone(), Arc::clone(&joiner), sends_old);
                 let that_side = join_side(rules.1, left_view.clone(), Arc::clone(&reversed), sends_old);
                 let topology = &mut lowering.topology;
@@ -246,7 +246,7 @@ impl<K: Data, V: Data> KTable<K, V> {
                 node,
                 origin: TableOrigin::Join { left, right },
                 store,
-                view,
+                view: own_view,
                 sends_old: false,
                 key_serde,
                 value_serde: SerdeSlot::none(),
@@ -254,10 +254,6 @@ impl<K: Data, V: Data> KTable<K, V> {
             }))
         }))
     }
-}
-
-fn view_of<K: Data, V: Data>(tables: &[TablePlan], id: TableId) -> TableView<K, V> {
-    view::<K, V>(tables, id)
 }
 
 fn join_side<K: Data, V: Data, O: Data, R: Data, F>(

@@ -50,7 +50,7 @@ impl StreamsBuilder {
         self.topic_table(topic.into_consumed(), TableStoreSettings::unnamed())
     }
 
-    /// Reads a topic as a table in a store that can be asked, which may be one that remembers: with a `Versioned` store a
+    /// Reads a topic as a table in a queryable store, which may be one that remembers: with a `Versioned` store a
     /// late update counts for its own time and does not replace a later one, and a stream that is joined with the table
     /// meets each row as it was at the time of the record.
     ///
@@ -181,7 +181,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.made_table(TableStoreSettings::unnamed())
     }
 
-    /// The stream as a table in a store that can be asked.
+    /// The stream as a table in a queryable store.
     pub fn to_table_with(
         &self,
         store: impl TableStore<K::Present, V::Present>,

@@ -76,7 +76,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.transformed("transform_values", maker, None)
     }
 
-    /// [`transform_values`](KTable::transform_values) into a store that can be asked. The old value of a row is then read
+    /// [`transform_values`](KTable::transform_values) into a queryable store. The old value of a row is then read
     /// there, so the transformer is called once for each update.
     #[doc(alias = "process_values")]
     pub fn transform_values_with<T>(

@@ -38,7 +38,7 @@ use crate::record::FixedKeyRecord;
 /// # Ok::<(), anabranch::Error>(())
 /// ```
 ///
-/// For its maker holds what is said of a [`Processor`](super::Processor)'s.
+/// It is made as a [`Processor`](super::Processor) is, once for each task.
 pub trait FixedKeyProcessor: Sized + Send + 'static {
     /// Keys it takes and forwards.
     type Key: Item;

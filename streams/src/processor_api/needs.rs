@@ -1,7 +1,7 @@
 //! What a processor's maker asks for, and the references it is given.
 //!
-//! The same maker runs when the topology is built and when a task is; both times it only asks. A reference is the place
-//! of its wish among the processor's: the node finds store, child or punctuation there.
+//! The same maker runs when the topology is built and when a task is; both times it only asks. A reference is the index
+//! of the request in the maker's list: the node finds store, child or punctuation there.
 
 use std::any::Any;
 use std::fmt;

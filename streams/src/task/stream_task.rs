@@ -37,7 +37,7 @@ pub(crate) struct Task {
     pub(super) committed: Marks,
     /// The epochs that are sealed and not committed, oldest first.
     pub(super) sealed: VecDeque<(Epoch, Marks)>,
-    /// Marks that were used, for their memory.
+    /// Retired `Marks`, kept to reuse their allocations.
     spare: Marks,
     next_epoch: u64,
     /// Something happened since the last seal.

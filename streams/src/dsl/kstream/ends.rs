@@ -66,7 +66,7 @@ impl<K: Item, V: Item> KStream<K, V> {
     /// long               (-, toast)
     /// ```
     ///
-    /// For nulls and time holds what is said of [`to`](KStream::to).
+    /// Nulls and timestamps are treated as in [`to`](KStream::to).
     ///
     /// ```
     /// # use anabranch::prelude::*;

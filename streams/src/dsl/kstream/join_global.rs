@@ -48,7 +48,7 @@ impl<K: Item, V: Nullable> KStream<K, V> {
         self.join_global_with_key(table, key, move |_, value, row| joiner(value, row))
     }
 
-    /// [`join_global`](KStream::join_global) with a look at the stream's key.
+    /// [`join_global`](KStream::join_global) whose closure is also given the stream's key.
     pub fn join_global_with_key<GK: Data, GV: Data, Q: Outcome<GK>, R: Item>(
         &self,
         table: &GlobalKTable<GK, GV>,
@@ -93,7 +93,7 @@ impl<K: Item, V: Nullable> KStream<K, V> {
         self.left_join_global_with_key(table, key, move |_, value, row| joiner(value, row))
     }
 
-    /// [`left_join_global`](KStream::left_join_global) with a look at the stream's key.
+    /// [`left_join_global`](KStream::left_join_global) whose closure is also given the stream's key.
     pub fn left_join_global_with_key<GK: Data, GV: Data, Q: Outcome<GK>, R: Item>(
         &self,
         table: &GlobalKTable<GK, GV>,

@@ -47,7 +47,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.join_with(other, windows, joiner, StreamJoined::new())
     }
 
-    /// [`join`](KStream::join) with a look at the key and options, or just a name.
+    /// [`join`](KStream::join) whose closure is also given the key, with options or just a name.
     pub fn join_with<K2: SameKey<K> + Nullable, V2: Nullable, R: Item>(
         &self,
         other: &KStream<K2, V2>,
@@ -109,7 +109,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.left_join_with(other, windows, joiner, StreamJoined::new())
     }
 
-    /// [`left_join`](KStream::left_join) with a look at the key and options, or just a name.
+    /// [`left_join`](KStream::left_join) whose closure is also given the key, with options or just a name.
     pub fn left_join_with<K2: SameKey<K> + Nullable, V2: Nullable, R: Item>(
         &self,
         other: &KStream<K2, V2>,
@@ -166,7 +166,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.outer_join_with(other, windows, joiner, StreamJoined::new())
     }
 
-    /// [`outer_join`](KStream::outer_join) with a look at the key and options, or just a name.
+    /// [`outer_join`](KStream::outer_join) whose closure is also given the key, with options or just a name.
     pub fn outer_join_with<K2: SameKey<K> + Nullable, V2: Nullable, R: Item>(
         &self,
         other: &KStream<K2, V2>,

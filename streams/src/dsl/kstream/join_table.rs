@@ -52,7 +52,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.joined_table("join_table", table, joiner, Joined::new())
     }
 
-    /// [`join_table`](KStream::join_table) with a look at the key and options, or just a name.
+    /// [`join_table`](KStream::join_table) whose closure is also given the key, with options or just a name.
     ///
     /// With a grace, records wait for updates of the table that come late:
     ///
@@ -143,7 +143,7 @@ impl<K: Nullable, V: Nullable> KStream<K, V> {
         self.left_joined_table("left_join_table", table, joiner, Joined::new())
     }
 
-    /// [`left_join_table`](KStream::left_join_table) with a look at the key and options, or just a name.
+    /// [`left_join_table`](KStream::left_join_table) whose closure is also given the key, with options or just a name.
     pub fn left_join_table_with<KT: SameKey<K> + Data, VT: Data, R: Item>(
         &self,
         table: &KTable<KT, VT>,

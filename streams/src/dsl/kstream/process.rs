@@ -38,7 +38,7 @@ impl<K: Item, V: Item> KStream<K, V> {
     /// out  (a, ?) ── (b, ?) ──▶
     /// ```
     ///
-    /// For nulls and time holds what is said of [`process`](KStream::process). See [`FixedKeyProcessor`] for an example.
+    /// Nulls and timestamps are treated as in [`process`](KStream::process). See [`FixedKeyProcessor`] for an example.
     pub fn process_values<P>(
         &self,
         maker: impl Fn(&mut FixedKeyInitContext<'_, P>) -> P + Send + Sync + 'static,

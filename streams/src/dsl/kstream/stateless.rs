@@ -45,7 +45,7 @@ impl<K: Item, V: Item> KStream<K, V> {
     /// out  (k, to) ────────────── (k, be) ──▶      filter_not(|_, word| word.len() > 2)
     /// ```
     ///
-    /// For nulls and time holds what is said of [`filter`](KStream::filter).
+    /// Nulls and timestamps are treated as in [`filter`](KStream::filter).
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -137,7 +137,8 @@ impl<K: Item, V: Item> KStream<K, V> {
         self.mapping_values("map_values", move |_: &K, value| Ok(mapper(value)))
     }
 
-    /// Another value for each record, made with a look at the key: otherwise as [`map_values`](KStream::map_values).
+    /// Another value for each record, made by a closure that is also given the key: otherwise as
+    /// [`map_values`](KStream::map_values).
     ///
     /// ```text
     /// in   (tea, 3) ──────▶
@@ -235,7 +236,7 @@ impl<K: Item, V: Item> KStream<K, V> {
         self.flat_mapping_values("flat_map_values", move |_: &K, value| Ok(mapper(value)))
     }
 
-    /// Any number of values for each record, made with a look at the key: otherwise as
+    /// Any number of values for each record, made by a closure that is also given the key: otherwise as
     /// [`flat_map_values`](KStream::flat_map_values).
     ///
     /// ```text

@@ -55,7 +55,7 @@ impl<K: Data, A: Data, W: TimeWindows> TimeWindowed<CogroupedKStream<K, A>, W> {
         self.aggregated("aggregate", StoreSettings::unnamed())
     }
 
-    /// Aggregates into a store that can be asked.
+    /// Aggregates into a queryable store.
     pub fn aggregate_with(&self, store: impl StoreFor<Windows<K, A>>) -> KTable<Win<K, W>, A> {
         let store: Store<Windows<K, A>> = store.into_store();
         self.aggregated("aggregate_with", store.settings)
@@ -110,7 +110,7 @@ impl<K: Data, A: Data> SessionWindowed<CogroupedKStream<K, A>> {
         self.aggregated("aggregate", merger, StoreSettings::unnamed())
     }
 
-    /// Aggregates into a store that can be asked.
+    /// Aggregates into a queryable store.
     pub fn aggregate_with<Q: Outcome<A>>(
         &self,
         merger: impl Fn(&K, A, A) -> Q + Send + Sync + 'static,

@@ -48,7 +48,7 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         self.counted(None)
     }
 
-    /// Counts into a store that can be asked.
+    /// Counts into a queryable store.
     pub fn count_with(&self, store: impl StoreFor<Sessions<K, i64>>) -> KTable<Ses<K>, i64> {
         self.counted(Some(store.into_store()))
     }
@@ -68,7 +68,7 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
     /// out  ──a in 0..0──b in 15..15──abc in 0..15▶      Session::gap(millis(10)).grace(millis(50))
     /// ```
     ///
-    /// For nulls and time holds what is said of [`count`](SessionWindowed::count).
+    /// Nulls and timestamps are treated as in [`count`](SessionWindowed::count).
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -90,7 +90,7 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         self.reduced(reducer, None)
     }
 
-    /// Combines into a store that can be asked.
+    /// Combines into a queryable store.
     pub fn reduce_with<Q: Outcome<V::Present>>(
         &self,
         reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
@@ -123,8 +123,8 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
     /// out  ──+a───────+b────────+a|+b+c──▶      Session::gap(millis(10)).grace(millis(50))
     /// ```
     ///
-    /// For nulls and time holds what is said of [`count`](SessionWindowed::count); a null comes to the aggregator where the
-    /// stream's type has room for it.
+    /// Nulls and timestamps are treated as in [`count`](SessionWindowed::count);
+    /// a null comes to the aggregator where the stream's type has room for it.
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -149,7 +149,7 @@ impl<K: Data, V: Nullable> SessionWindowed<KGroupedStream<K, V>> {
         self.aggregated_with(initial, aggregator, merger, None)
     }
 
-    /// Aggregates into a store that can be asked.
+    /// Aggregates into a queryable store.
     pub fn aggregate_with<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -49,7 +49,7 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         self.counted(None)
     }
 
-    /// Counts into a store that can be asked.
+    /// Counts into a queryable store.
     pub fn count_with(&self, store: impl StoreFor<Windows<K, i64>>) -> KTable<Win<K, W>, i64> {
         self.counted(Some(store.into_store()))
     }
@@ -68,8 +68,8 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
     /// out  ──a in 0───ab in 0──c in 10────▶      Tumbling::of(millis(10))
     /// ```
     ///
-    /// For nulls and time holds what is said of [`count`](TimeWindowed::count); a null comes to the reducer where the stream's
-    /// type has room for it.
+    /// Nulls and timestamps are treated as in [`count`](TimeWindowed::count);
+    /// a null comes to the reducer where the stream's type has room for it.
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -91,7 +91,7 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         self.reduced(reducer, None)
     }
 
-    /// Combines into a store that can be asked.
+    /// Combines into a queryable store.
     pub fn reduce_with<Q: Outcome<V::Present>>(
         &self,
         reducer: impl Fn(V::Present, V) -> Q + Send + Sync + 'static,
@@ -120,8 +120,8 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
     /// out  ──3 in 0───7 in 0, 4 in 5────▶      Hopping::of(millis(10)).every(millis(5))
     /// ```
     ///
-    /// For nulls and time holds what is said of [`count`](TimeWindowed::count); a null comes to the aggregator where the stream's
-    /// type has room for it.
+    /// Nulls and timestamps are treated as in [`count`](TimeWindowed::count);
+    /// a null comes to the aggregator where the stream's type has room for it.
     ///
     /// ```
     /// # use anabranch::prelude::*;
@@ -144,7 +144,7 @@ impl<K: Data, V: Nullable, W: TimeWindows> TimeWindowed<KGroupedStream<K, V>, W>
         self.aggregated_with(initial, aggregator, None)
     }
 
-    /// Aggregates into a store that can be asked.
+    /// Aggregates into a queryable store.
     pub fn aggregate_with<A: Data, Q: Outcome<A>>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -310,8 +310,8 @@ impl Member {
         }
     }
 
-    /// Reads partitions again. What was fetched before is on its way to the worker already, so the word that all that
-    /// comes behind it is anew finds its place in the same queue.
+    /// Seeks back. Batches fetched before the seek are still in the worker's queue; `Rewound` is queued behind them and
+    /// marks where re-read records begin.
     fn rewind(&mut self, offsets: &[(TopicPartition, i64)]) {
         for (partition, offset) in offsets {
             match self.consumer.seek(partition, *offset) {

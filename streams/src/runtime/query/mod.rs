@@ -31,7 +31,7 @@ use crate::error::Result;
 use crate::runtime::position::Position;
 use crate::state::{KeyValue, Sessions, Store, StoreKind, Versioned, Windows};
 
-/// A kind of store that can be asked while the application runs. Sealed, as [`StoreKind`] is.
+/// A kind of store that can be queried while the application runs. Sealed, as [`StoreKind`] is.
 pub trait QueryableStore: StoreKind + Sized {
     /// What is asked.
     type ReadOnly;

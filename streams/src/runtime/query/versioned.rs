@@ -79,7 +79,7 @@ impl<K: Data, V: Data> ReadOnlyVersionedStore<K, V> {
         let ends = versions.iter().skip(1).map(|(next, _)| Some(*next)).chain([None]);
         let mut found = Vec::new();
         for ((valid_from_ms, value), valid_to_ms) in versions.iter().zip(ends) {
-            // One that ended before the history begins is still there by chance only.
+            // A version that ended before the history starts may or may not be expired yet: hide it.
             let from = if valid_to_ms.is_some() { from.max(start) } else { from };
             if let Some(value) = value
                 && *valid_from_ms <= to

@@ -2,8 +2,9 @@
 //!
 //! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
 //! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
-//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. Between two
-//! transactions there is a moment, in which the coordinator tells the partitions that the first has ended.
+//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. After a
+//! transaction ends, the coordinator still writes its markers; one begun at once would be refused and retried 20 ms
+//! later, so the worker waits up to `MARKERS_TIME` first.
 
 use std::future::Future;
 use std::pin::Pin;
