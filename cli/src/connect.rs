@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anabranch_broker::config::properties::parse_properties;
 use anabranch_client::{Client, ClientConfig};
 use anabranch_host::Host;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 /// Where the brokers are.
@@ -26,18 +27,7 @@ pub(crate) struct Connection {
 
 /// A file that the user names, as keys and values.
 pub(crate) fn read_properties(path: &Path) -> Result<Vec<(String, String)>> {
-    let text = read_text(path)?;
-    let mut pairs = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        let (key, value) = line
-            .split_once(['=', ':'])
-            .with_context(|| format!("{}: '{line}' is not of the form key=value", path.display()))?;
-        pairs.push((key.trim().to_string(), value.trim().to_string()));
-    }
-    Ok(pairs)
+    parse_properties(&read_text(path)?).map_err(|wrong| anyhow!("{}: {wrong}", path.display()))
 }
 
 /// A file that the user names.
