@@ -13,6 +13,7 @@ mod compaction;
 mod consumers;
 mod durability;
 mod end_of_all;
+mod failing_flushes;
 mod history;
 mod identity;
 mod instances;

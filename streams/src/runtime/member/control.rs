@@ -48,7 +48,10 @@ impl Member {
         };
         let tasks: BTreeSet<TaskId> = self.tasks_on(number);
         self.workers.close_to_new(number);
-        self.hand_over(number, &tasks).await?;
+        if !self.hand_over(number, &tasks).await? {
+            // It commits no more; the loop hears of it by itself.
+            return Err(Error::fatal(format_args!("worker {number} could not commit before it was to end")));
+        }
         let (reply, answer) = oneshot::channel();
         self.tell(number, ToWorker::Stop { reply });
         let stopped = self.hear_until(answer, None).await?;
@@ -101,7 +104,7 @@ impl Member {
     async fn hand_over(&mut self, from: usize, tasks: &BTreeSet<TaskId>) -> Result<bool> {
         let (reply, answer) = oneshot::channel();
         self.tell(from, ToWorker::Give { tasks: tasks.clone(), reply });
-        let Some(Ok(given)) = self.hear_until(answer, Some(from)).await? else { return Ok(false) };
+        let Some(given) = self.hear_until(answer, Some(from)).await? else { return Ok(false) };
         for running in given {
             let id = running.id();
             self.shared.placed.lock().remove(&id);

@@ -1,4 +1,6 @@
-//! How tasks leave a worker: to another, to follow their changelogs, or for good. What they have done is committed first.
+//! How tasks leave a worker: to another, to follow their changelogs, or for good. What they have done is committed first, or
+//! undone. If neither can be, the worker fails with all of its tasks: under exactly-once what they have done is in the transaction
+//! of those that stay, and would be committed with theirs, without the offsets that it was read from.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +16,13 @@ impl Worker {
         if tasks.iter().all(|task| self.tasks.get(task).is_none_or(|task| task.role() == Role::Standby)) {
             return Ok(());
         }
-        match self.commit_all().await {
+        let settled = match self.commit_all().await {
             // Whoever gets them goes on from their last commit.
             Err(error) if self.may_undo(&error) => self.undo(&error).await,
             committed => committed,
-        }
+        };
+        self.is_stuck_with_tasks |= settled.is_err();
+        settled
     }
 
     /// Commits, then gives these tasks away as they are.
@@ -38,33 +42,29 @@ impl Worker {
 
     /// Commits, then lets these tasks follow their changelogs.
     pub(super) async fn demote(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let committed = self.commit_before_the_end(tasks).await;
+        self.commit_before_the_end(tasks).await?;
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.paused.retain(|partition| !task.reads(partition));
-                if committed.is_ok() {
-                    self.tasks.insert(*id, task.demote()?);
-                }
+                self.tasks.insert(*id, task.demote()?);
             }
         }
         self.free_if_idle();
-        committed
+        Ok(())
     }
 
     /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
     pub(super) async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let committed = self.commit_before_the_end(tasks).await;
+        self.commit_before_the_end(tasks).await?;
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.context.metrics.closed.inc();
                 self.paused.retain(|partition| !task.reads(partition));
-                if committed.is_ok() {
-                    task.close();
-                }
+                task.close();
             }
         }
         self.free_if_idle();
-        committed
+        Ok(())
     }
 
     /// Whoever runs no tasks any more runs none that belong to others.

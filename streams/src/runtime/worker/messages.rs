@@ -14,7 +14,8 @@ use crate::topology::Topology;
 /// Offsets to be committed.
 pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
-/// What can reach a worker.
+/// What can reach a worker. If it cannot do what it is asked for it fails, and there is no answer: what tasks have done that
+/// leave is in the same transaction as the work of those that stay.
 pub(crate) enum ToWorker {
     /// A task to run; its state is restored first.
     Open(Box<RunningTask>),
@@ -30,7 +31,7 @@ pub(crate) enum ToWorker {
         beginnings: Offsets,
     },
     /// These tasks go on as standbys, after a commit.
-    Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
+    Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
     /// Raw batches of a partition, as they were fetched.
     Records(FetchedBatches),
     /// What comes of the partition from now on is read from where an abort went back to.
@@ -44,9 +45,9 @@ pub(crate) enum ToWorker {
     /// Stop processing for a while, or go on.
     Sleep(bool),
     /// These tasks go to another worker, after a commit.
-    Give { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<Vec<RunningTask>>> },
-    /// The end of these tasks here, after a commit; the answer says whether it was clean.
-    Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Result<()>> },
+    Give { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<Vec<RunningTask>> },
+    /// The end of these tasks here, after a commit.
+    Close { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
     /// These tasks belong to another instance already: forget what is not committed.
     Lose { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
     /// Commit as soon as all input at hand is processed.

@@ -86,6 +86,8 @@ struct Worker {
     careful: u32,
     /// The group has given its tasks to others: nothing is processed until they are taken away.
     fenced: bool,
+    /// Tasks were to leave, and what they had done could be neither committed nor undone.
+    is_stuck_with_tasks: bool,
 }
 
 /// Runs a worker until it is told to stop or fails.
@@ -107,6 +109,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         patience: Patience::default(),
         careful: 0,
         fenced: false,
+        is_stuck_with_tasks: false,
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
         to_instance.send(FromWorker::Failed(error));
@@ -135,7 +138,7 @@ impl Worker {
             match self.turn(messages).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(error) if self.may_undo(&error) => self.undo(&error).await?,
+                Err(error) if self.may_undo(&error) && !self.is_stuck_with_tasks => self.undo(&error).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -209,22 +212,18 @@ impl Worker {
             }
             ToWorker::Sleep(asleep) => self.context.asleep = asleep,
             ToWorker::Give { tasks, reply } => {
-                let given = self.give(&tasks).await;
+                let given = self.give(&tasks).await?;
                 // Whoever asked waits for it.
                 let _ = reply.send(given);
             }
             ToWorker::Demote { tasks, reply } => {
-                let demoted = self.demote(&tasks).await;
-                let _ = reply.send(demoted);
+                self.demote(&tasks).await?;
+                let _ = reply.send(());
             }
             ToWorker::Records(fetched) => self.enqueue(&fetched)?,
             ToWorker::Close { tasks, reply } => {
-                let closed = self.close(&tasks).await;
-                let failed = closed.is_err();
-                let _ = reply.send(closed);
-                if failed {
-                    return Ok(false);
-                }
+                self.close(&tasks).await?;
+                let _ = reply.send(());
             }
             ToWorker::Rewound(partition) => {
                 self.tasks.values_mut().for_each(|task| task.rewound(&partition));
