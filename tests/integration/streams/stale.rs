@@ -21,6 +21,8 @@ async fn check(guarantee: Guarantee, retention_ms: &str, writes_behind: bool, re
         let froms = Arc::clone(&froms);
         let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer()).create_topics(1);
         let streams = streams.guarantee(guarantee).config("topic.delete.retention.ms", retention_ms);
+        // Nobody waits for a member that has a name to come back.
+        let streams = streams.config("consumer.group.instance.id", "");
         let streams = streams.on_restore(move |event| {
             if let RestoreEvent::Start { from, .. } = event {
                 froms.lock().expect("nobody panics").push(*from);

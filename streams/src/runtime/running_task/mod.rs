@@ -383,6 +383,7 @@ impl RunningTask {
             };
             if let Some(offset) = reflected {
                 store.next = Some(offset + 1);
+                store.whole_ms = Some(wall_clock_ms);
                 self.task.acknowledged(index, Checkpoint { offset, wall_clock_ms });
             }
         }

@@ -32,6 +32,8 @@ pub(super) struct LoggedStore {
     fills_up_to: Option<i64>,
     /// Records applied since the restoration began.
     restored: u64,
+    /// When it last had all that its changelog had; before that, when it began to be read.
+    pub(super) whole_ms: Option<i64>,
     /// What it reflects while it follows.
     pub(super) position: FollowedPosition,
 }
@@ -66,6 +68,7 @@ impl LoggedStore {
     pub(super) fn new(changelog: StoreChangelog) -> Self {
         let next = changelog.reflected.map(|checkpoint| checkpoint.offset + 1);
         LoggedStore {
+            whole_ms: changelog.reflected.map(|checkpoint| checkpoint.wall_clock_ms),
             changelog,
             feed: None,
             next,
@@ -78,6 +81,15 @@ impl LoggedStore {
 }
 
 impl LoggedStore {
+    /// As of when it has all up to `next`, now that its changelog ends at `end`: while it lags, deletions behind it may be as
+    /// old as its last time at the end. A table of a source topic follows commits, not the end.
+    fn reflects_ms(&mut self, next: i64, end: i64, wall_clock_ms: i64) -> i64 {
+        if next >= end || self.changelog.is_source {
+            self.whole_ms = Some(wall_clock_ms);
+        }
+        *self.whole_ms.get_or_insert(wall_clock_ms)
+    }
+
     /// Whether it was restored from nothing, and all is there.
     fn is_filled(&self) -> bool {
         self.fills_up_to.is_some_and(|to| self.next >= Some(to))
@@ -258,9 +270,16 @@ impl RunningTask {
             }
         }
         let next = fetched.next_offset.min(limit);
-        self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms })?;
+        let bounds = &fetched.bounds;
+        let stable = match bounds.last_stable_offset {
+            // Brokers do not tell whoever reads all.
+            ..0 => bounds.high_watermark,
+            stable => stable.min(bounds.high_watermark),
+        };
         let mut end = next;
         if let Some(store) = &mut self.stores[index] {
+            let wall_clock_ms = store.reflects_ms(next, stable, wall_clock_ms);
+            self.task.restored_to(index, Checkpoint { offset: next - 1, wall_clock_ms })?;
             store.next = Some(next);
             store.end = store.end.max(Some(fetched.bounds.high_watermark.min(limit)));
             store.restored += count;
@@ -329,5 +348,27 @@ impl RunningTask {
         };
         self.progress.note(applied, stores().map(behind).sum());
         self.progress.set_running(self.restored);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lags_is_as_old_as_its_last_time_at_the_end() {
+        // Where it is, where its changelog ends, the time; and as of when it counts.
+        let check = |reflected: Option<i64>, is_source: bool, steps: &[(i64, i64, i64, i64)]| {
+            let reflected = reflected.map(|wall_clock_ms| Checkpoint { offset: 4, wall_clock_ms });
+            let changelog =
+                StoreChangelog { topic: "changelog".into(), is_source, reflected, store: "store".into() };
+            let mut store = LoggedStore::new(changelog);
+            for (next, end, now, expected) in steps {
+                assert_eq!(store.reflects_ms(*next, *end, *now), *expected, "{next} of {end} at {now}");
+            }
+        };
+        check(None, false, &[(10, 30, 100, 100), (20, 30, 200, 100), (30, 30, 300, 300), (35, 40, 400, 300)]);
+        check(Some(50), false, &[(10, 30, 100, 50), (30, 30, 200, 200)]);
+        check(Some(50), true, &[(10, 30, 100, 100)]);
     }
 }

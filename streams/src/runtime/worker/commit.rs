@@ -71,6 +71,7 @@ impl Worker {
         self.epoch += 1;
         self.commit_requested = false;
         self.last_commit = self.context.host.now();
+        self.sealed_at_ms = wall_clock_ms;
         let to_instance = self.context.to_instance.clone();
         let span = tracing::debug_span!("commit", epoch = self.epoch - 1);
         let commit: CommitInFlight = match &mut self.context.transaction {
@@ -249,9 +250,8 @@ impl Worker {
         if let Some(transaction) = &mut self.context.transaction {
             transaction.committed();
         }
-        let wall_clock_ms = self.context.host.wall_clock_ms();
         for task in self.tasks.values_mut() {
-            task.committed(&acknowledged, wall_clock_ms)?;
+            task.committed(&acknowledged, self.sealed_at_ms)?;
         }
         Ok(())
     }

@@ -74,6 +74,9 @@ struct Worker {
     last_commit: Instant,
     commit_ended: Instant,
     commit_requested: bool,
+    /// When the epoch was sealed whose commit is in flight, by the wall clock: its stores have all up to then. They need not
+    /// have all up to when the answer is looked at, since a process may be stopped in between.
+    sealed_at_ms: i64,
     /// Told when the commit in flight has ended.
     settling: Vec<oneshot::Sender<()>>,
     paused: BTreeSet<TopicPartition>,
@@ -103,6 +106,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         last_commit: now,
         commit_ended: now,
         commit_requested: false,
+        sealed_at_ms: 0,
         settling: Vec::new(),
         paused: BTreeSet::new(),
         told_of_memory: None,
