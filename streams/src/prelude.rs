@@ -45,7 +45,9 @@ pub use crate::state::{
 };
 pub use crate::test_driver::{TestConfig, TestDriver, TestInput, TestOutput, TestStore};
 pub use crate::time::{Duration, days, hours, millis, minutes, seconds};
-pub use crate::topic::{Consumed, Fits, IntoTopic, OffsetReset, Produced, Sink, TimestampExtractor, Topic};
+pub use crate::topic::{
+    AutoOffsetReset, Consumed, Fits, IntoTopic, Produced, Sink, TimestampExtractor, Topic,
+};
 pub use crate::topology::{NodeRef, Optimization, Topology};
 pub use crate::window::{SessionWindow, TimeWindow, UnlimitedWindow, Windowed};
 pub use crate::windows::{Closes, Hopping, JoinWindows, Session, Sliding, TimeWindows, Tumbling, Unlimited};

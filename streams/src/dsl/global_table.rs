@@ -81,7 +81,7 @@ impl StreamsBuilder {
         consumed: Consumed<K, V>,
         settings: StoreSettings,
     ) -> GlobalKTable<K::Present, V::Present> {
-        let Consumed { topic, name: given, timestamps, offset_reset: _, on_error } = consumed;
+        let Consumed { topic, name: given, timestamps, offset_reset, on_error } = consumed;
         let (key, value) = (topic.key_serde(), topic.value_serde());
         let key_serde = SerdeSlot::of(K::present_serde(Arc::clone(&key)));
         let value_serde = SerdeSlot::of(V::present_serde(Arc::clone(&value)));
@@ -102,12 +102,8 @@ impl StreamsBuilder {
             let on_error = call.on_error.clone().or_else(|| on_error.clone());
             let (topics, supplier, node_name) = (vec![topic.clone()], source_supplier.clone(), name.clone());
             let node = PlanNode::new(name, move |lowering, _| {
-                let definition = SourceDefinition {
-                    topics: topics.clone(),
-                    pattern: None,
-                    offset_reset: None,
-                    global: true,
-                };
+                let definition =
+                    SourceDefinition { topics: topics.clone(), pattern: None, offset_reset, global: true };
                 let topology = &mut lowering.topology;
                 let kind = NodeKind::Source(definition);
                 let source = topology.add_node(&source_name, kind, supplier.clone(), &[], on_error.clone());

@@ -1,4 +1,4 @@
-//! Where a task begins to read what nobody has read before. Each source has a policy ([`OffsetReset`]), by default the
+//! Where a task begins to read what nobody has read before. Each source has a policy ([`AutoOffsetReset`]), by default the
 //! consumer's `auto.offset.reset`; a repartition topic, whose records are the application's own, is read from its start.
 //!
 //! Where the policy is not the start, its offset is committed by the task's first commit, which comes at once: what was
@@ -15,18 +15,6 @@ use anabranch_client::{
 use super::plan::Plan;
 use super::worker::{Offsets, client_error};
 use crate::error::Result;
-use crate::topic::OffsetReset;
-
-impl From<OffsetReset> for AutoOffsetReset {
-    fn from(reset: OffsetReset) -> Self {
-        match reset {
-            OffsetReset::Earliest => AutoOffsetReset::Earliest,
-            OffsetReset::Latest => AutoOffsetReset::Latest,
-            OffsetReset::ByDuration(duration) => AutoOffsetReset::ByDuration(duration),
-            OffsetReset::None => AutoOffsetReset::None,
-        }
-    }
-}
 
 /// Where the topics that tasks read begin, by their names on the broker.
 pub(crate) struct OffsetResets {
@@ -49,7 +37,7 @@ impl OffsetResets {
             for (topic, reset) in topology.source_resets(&subtopology.nodes) {
                 let reset = match reset {
                     _ if topology.is_internal(topic) => AutoOffsetReset::Earliest,
-                    Some(reset) => reset.into(),
+                    Some(reset) => reset,
                     None => self.default,
                 };
                 self.by_topic.insert(topology.topic_name(topic, application_id), reset);

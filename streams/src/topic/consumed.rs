@@ -1,32 +1,20 @@
 //! How a topic is read.
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use anabranch_client::AutoOffsetReset;
 
 use super::{TimestampExtractor, Timestamps, Topic};
 use crate::data::Item;
 use crate::policy::OnError;
 use crate::record::Record;
 
-/// Where reading starts when the application has no committed offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffsetReset {
-    /// At the oldest record.
-    Earliest,
-    /// Behind the newest record.
-    Latest,
-    /// At the first record that is at most this old.
-    ByDuration(Duration),
-    /// Nowhere: it is an error.
-    None,
-}
-
 /// A topic and how it is read.
 pub struct Consumed<K, V> {
     pub(crate) topic: Topic<K, V>,
     pub(crate) name: Option<String>,
     pub(crate) timestamps: Timestamps<K, V>,
-    pub(crate) offset_reset: Option<OffsetReset>,
+    pub(crate) offset_reset: Option<AutoOffsetReset>,
     pub(crate) on_error: Option<OnError>,
 }
 
@@ -77,9 +65,10 @@ impl<K, V> Consumed<K, V> {
         self
     }
 
-    /// Where reading starts when the application has no committed offset.
+    /// Where reading starts when the application has no committed offset (Kafka's `withOffsetResetPolicy`). A topic of a
+    /// global store is always read from its start: another policy there is a fault of the topology.
     #[must_use]
-    pub fn offset_reset(mut self, reset: OffsetReset) -> Self {
+    pub fn offset_reset(mut self, reset: AutoOffsetReset) -> Self {
         self.offset_reset = Some(reset);
         self
     }

@@ -18,7 +18,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-pub use consumed::{Consumed, IntoTopic, OffsetReset};
+pub use anabranch_client::AutoOffsetReset;
+pub use consumed::{Consumed, IntoTopic};
 pub use fits::Fits;
 pub use produced::Produced;
 pub use sink::Sink;

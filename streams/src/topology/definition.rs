@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::policy::OnError;
 use crate::processor::{EdgeType, NodeSupplier};
 use crate::state::{GlobalRows, Globals, StoreEngine, StoreInit, StoreSupplier};
-use crate::topic::OffsetReset;
+use crate::topic::AutoOffsetReset;
 
 /// Nodes, stores and internal topics: what runs.
 ///
@@ -65,7 +65,7 @@ pub(crate) struct SourceDefinition {
     pub(crate) topics: Vec<String>,
     /// It reads all topics whose names match.
     pub(crate) pattern: Option<TopicPattern>,
-    pub(crate) offset_reset: Option<OffsetReset>,
+    pub(crate) offset_reset: Option<AutoOffsetReset>,
     /// It feeds a global store.
     pub(crate) global: bool,
 }

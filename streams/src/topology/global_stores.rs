@@ -9,14 +9,10 @@ use crate::topic::{Consumed, IntoTopic};
 
 /// What the source of a global store reads.
 pub(crate) fn global_source<K: Item, V: Item>(consumed: Consumed<K, V>) -> (SourceDefinition, NodeSupplier) {
-    let Consumed { topic, timestamps, .. } = consumed;
+    let Consumed { topic, timestamps, offset_reset, .. } = consumed;
     let (key, value) = (topic.key_serde(), topic.value_serde());
-    let source = SourceDefinition {
-        topics: vec![topic.name.into_owned()],
-        pattern: None,
-        offset_reset: None,
-        global: true,
-    };
+    let source =
+        SourceDefinition { topics: vec![topic.name.into_owned()], pattern: None, offset_reset, global: true };
     let supplier = NodeSupplier::of_source(move |init| {
         Ok(TopicSource::new(key.clone(), value.clone(), timestamps.clone(), init.queues))
     });

@@ -1,7 +1,7 @@
 //! What runs as one task: nodes that are joined by edges or by a shared store.
 
 use super::{NodeKind, SinkTopic, Topology};
-use crate::topic::OffsetReset;
+use crate::topic::AutoOffsetReset;
 
 /// Nodes that run together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Topology {
     pub(crate) fn source_resets<'a>(
         &'a self,
         nodes: &'a [usize],
-    ) -> impl Iterator<Item = (&'a String, Option<OffsetReset>)> {
+    ) -> impl Iterator<Item = (&'a String, Option<AutoOffsetReset>)> {
         nodes.iter().flat_map(|&index| {
             let (topics, reset) = match &self.nodes[index].kind {
                 NodeKind::Source(source) => (source.topics.as_slice(), source.offset_reset),

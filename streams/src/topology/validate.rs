@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{NodeKind, SinkTopic, Topology};
 use crate::error::Result;
+use crate::topic::AutoOffsetReset;
 
 /// What is wrong with a name of a node, store or topic; `None` if nothing.
 pub(crate) fn fault_in_name(name: &str) -> Option<&'static str> {
@@ -116,7 +117,14 @@ impl Topology {
         let mut readers: BTreeMap<&str, &str> = BTreeMap::new();
         for node in &self.nodes {
             let NodeKind::Source(source) = &node.kind else { continue };
+            let resets = source.offset_reset.is_some_and(|reset| reset != AutoOffsetReset::Earliest);
             for topic in &source.topics {
+                if source.global && resets {
+                    faults.push(format!(
+                        "topic `{topic}` feeds a global store, so it is always read from its start: leave out its \
+                         `offset_reset`"
+                    ));
+                }
                 if let Some(other) = readers.insert(topic, &node.name) {
                     faults.push(format!(
                         "topic `{topic}` is read by two sources, `{other}` and `{}`: read it once and use the handle twice",
@@ -196,7 +204,7 @@ mod tests {
                 b.stream(Topic::<Option<String>, i64>::new("t")).to("o4");
                 b.stream("r").to("o5");
                 let latest = Topic::<Option<String>, String>::new("r").consumed();
-                b.stream(latest.offset_reset(OffsetReset::Latest)).to("o6");
+                b.stream(latest.offset_reset(AutoOffsetReset::Latest)).to("o6");
                 let left = b.stream("l").repartition_with(Repartitioned::named("left").partitions(2));
                 let right = b.stream("q").repartition_with(Repartitioned::named("right").partitions(3));
                 left.join(&right, JoinWindows::of(millis(5)), |a, b| format!("{a}{b}")).to("o7");
@@ -211,6 +219,17 @@ mod tests {
                 "topic `t` is read by two sources",
                 "topic `r` is read by two sources",
             ],
+        );
+        check(
+            |b| {
+                // A policy of where to begin, where all is always read.
+                let topic = Topic::<Option<String>, String>::new("g").consumed();
+                b.global_table(topic.offset_reset(AutoOffsetReset::Latest));
+                let topic = Topic::<Option<String>, String>::new("h").consumed();
+                b.global_table(topic.offset_reset(AutoOffsetReset::Earliest));
+                b.table("no/topic");
+            },
+            &["topic `g` feeds a global store, so it is always read from its start", "cannot name a topic"],
         );
         check(
             |b| {

@@ -44,8 +44,8 @@ async fn each_source_begins_where_its_policy_says() -> Result<()> {
     let half_an_hour = Duration::from_secs(1800);
     builder
         .stream(&all)
-        .merge(&builder.stream(young.consumed().offset_reset(OffsetReset::ByDuration(half_an_hour))))
-        .merge(&builder.stream(new.clone().consumed().offset_reset(OffsetReset::Latest)))
+        .merge(&builder.stream(young.consumed().offset_reset(AutoOffsetReset::ByDuration(half_an_hour))))
+        .merge(&builder.stream(new.clone().consumed().offset_reset(AutoOffsetReset::Latest)))
         .group_by(|_, word| word.clone())
         .count_with(COUNTS)
         .updates()

@@ -3,7 +3,7 @@
 use super::{Lowering, RepartitionPlan, SerdeSlot};
 use crate::policy::OnError;
 use crate::processor::NodeSupplier;
-use crate::topic::OffsetReset;
+use crate::topic::AutoOffsetReset;
 use crate::topology::NodeKind;
 
 /// A node's place in the plan.
@@ -54,7 +54,7 @@ pub(crate) struct SourcePlan {
     pub(crate) topics: Vec<String>,
     pub(crate) by_pattern: bool,
     pub(crate) supplier: NodeSupplier,
-    pub(crate) offset_reset: Option<OffsetReset>,
+    pub(crate) offset_reset: Option<AutoOffsetReset>,
     pub(crate) on_error: Option<OnError>,
 }
 
