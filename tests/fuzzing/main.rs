@@ -57,7 +57,10 @@ fn run(entry: &Entry, input: &[u8], seed: u64, test: &str) {
 
 /// Runs the entries whose names begin as the test is called.
 fn check(test: &str) {
-    let first = std::env::var("ANABRANCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let first = std::env::var("ANABRANCH_SEED")
+        .ok()
+        .map(|seed| seed.parse().expect("ANABRANCH_SEED is a number"))
+        .unwrap_or(0);
     let factor = if std::env::var_os("ANABRANCH_FULL").is_some() { 10 } else { 1 };
     let entries = ENTRIES.iter().filter(|entry| entry.name.starts_with(test));
     let mut count = 0;

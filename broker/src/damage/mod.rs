@@ -309,7 +309,10 @@ fn some(mut damages: Vec<Damage>, path: &Path, dice: &mut fastrand::Rng) -> Vec<
 
 fn every_file_damaged(is_clean: bool) {
     let original = Original::make(is_clean);
-    let seed = std::env::var("ANABRANCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let seed = std::env::var("ANABRANCH_SEED")
+        .ok()
+        .map(|seed| seed.parse().expect("ANABRANCH_SEED is a number"))
+        .unwrap_or(1);
     let mut dice = fastrand::Rng::with_seed(seed);
     let is_full = std::env::var_os("ANABRANCH_FULL").is_some();
     let flips = if is_full { 200 } else { 2 };

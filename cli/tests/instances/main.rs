@@ -35,8 +35,9 @@ use world::{Setting, World};
 /// What runs in the processes of instances, which are this program once more. Nothing is to be done if it is run for itself.
 #[test]
 fn an_instance_of_the_application() {
-    if let Ok(settings) = std::env::var(INSTANCE) {
-        application::run(&settings);
+    match std::env::var(INSTANCE) {
+        Ok(settings) => application::run(&settings),
+        Err(_) => eprintln!("SKIPPED: it is the process that the other tests start"),
     }
 }
 
@@ -58,7 +59,8 @@ fn run(test: &str, body: impl AsyncFn(&Host, u64, &mut fastrand::Rng)) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _this_one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (host, runtime) = Host::real(2).unwrap();
-    let seed = std::env::var("ANABRANCH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed =
+        std::env::var("ANABRANCH_SEED").ok().map(|seed| seed.parse().expect("ANABRANCH_SEED is a number"));
     let seed = seed.unwrap_or_else(|| host.random_u64());
     println!("replay: ANABRANCH_SEED={seed} cargo test -p anabranch-cli --test instances {test}");
     let mut dice = fastrand::Rng::with_seed(seed);

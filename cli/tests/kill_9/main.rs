@@ -95,7 +95,8 @@ async fn read(client: &Client, is_done: impl Fn(&Consumer, usize) -> bool) -> Ve
 fn nothing_acknowledged_is_lost_or_doubled_by_kills_at_random_moments() {
     let rounds = if std::env::var_os("ANABRANCH_FULL").is_some() { 200 } else { 20 };
     let (host, runtime) = Host::real(2).unwrap();
-    let seed = std::env::var("ANABRANCH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed =
+        std::env::var("ANABRANCH_SEED").ok().map(|seed| seed.parse().expect("ANABRANCH_SEED is a number"));
     let seed = seed.unwrap_or_else(|| host.random_u64());
     println!("replay: ANABRANCH_SEED={seed} cargo test -p anabranch-cli --test kill_9");
     let mut dice = fastrand::Rng::with_seed(seed);
