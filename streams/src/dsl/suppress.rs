@@ -26,8 +26,8 @@ pub struct UntilWindowCloses {
     limit: BufferLimit,
 }
 
-/// Holds back each window's result until the window has closed, with its grace: one result a window. Results that were
-/// deleted are not told of.
+/// Holds back each window's result until the window has closed, with its grace: one result a window (Kafka's
+/// `Suppressed.untilWindowCloses`). A result that was deleted before then is not sent.
 #[must_use]
 pub const fn until_window_closes() -> UntilWindowCloses {
     UntilWindowCloses { limit: BufferLimit::unbounded() }
@@ -42,7 +42,7 @@ impl UntilWindowCloses {
     }
 }
 
-/// At most one update a key in a while.
+/// At most one update a key in each span of time.
 #[derive(Clone, Copy, Debug)]
 pub struct UntilTimeLimit {
     wait: Duration,
@@ -50,8 +50,8 @@ pub struct UntilTimeLimit {
     emits_early: bool,
 }
 
-/// Holds back an update of a key for `wait`, by the time of the records, and lets the newest one go then. What is held
-/// back is bounded: `max_records(n)` or `max_bytes(n)`, which emit the oldest early when full, or
+/// Holds back an update of a key for `wait`, by the time of the records, and sends the newest one then (Kafka's
+/// `Suppressed.untilTimeLimit`). What is held back is bounded: `max_records(n)` or `max_bytes(n)`, which emit the oldest early when full, or
 /// `max_records(n).shut_down_when_full()`.
 #[must_use]
 pub fn until_time_limit(wait: Duration, limit: impl Into<WhenFull>) -> UntilTimeLimit {
@@ -66,20 +66,20 @@ pub struct BufferLimit {
     bytes: u64,
 }
 
-/// At most `n` keys are held back.
+/// At most `n` keys are held back (Kafka's `BufferConfig.maxRecords`).
 #[must_use]
 pub const fn max_records(n: u64) -> BufferLimit {
     BufferLimit::unbounded().max_records(n)
 }
 
-/// At most `n` bytes are held back, as Kafka Streams counts them.
+/// At most `n` bytes are held back, as Kafka Streams counts them (its `BufferConfig.maxBytes`).
 #[must_use]
 pub const fn max_bytes(n: u64) -> BufferLimit {
     BufferLimit::unbounded().max_bytes(n)
 }
 
 impl BufferLimit {
-    /// As much as there is.
+    /// Without a limit (Kafka's `unbounded`).
     #[must_use]
     pub const fn unbounded() -> Self {
         BufferLimit { records: u64::MAX, bytes: u64::MAX }
@@ -99,13 +99,13 @@ impl BufferLimit {
         self
     }
 
-    /// Lets the oldest go early when more would be held back.
+    /// Sends the oldest early when more would be held back (Kafka's `emitEarlyWhenFull`).
     #[must_use]
     pub const fn emit_early_when_full(self) -> WhenFull {
         WhenFull { limit: self, emits_early: true }
     }
 
-    /// Stops the task when more would be held back.
+    /// Stops the task when more would be held back (Kafka's `shutDownWhenFull`).
     #[must_use]
     pub const fn shut_down_when_full(self) -> WhenFull {
         WhenFull { limit: self, emits_early: false }
@@ -175,7 +175,7 @@ impl<K> Suppress<K> for UntilTimeLimit {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
-    /// Holds updates back, until their window has closed or for a while, and lets the newest of each key go then.
+    /// Holds updates back, until their window has closed or for a given time, and sends the newest of each key then.
     ///
     /// ```text
     /// counts      ──1@0s────2@10s────3@59s────1@60s──▶

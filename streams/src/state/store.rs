@@ -25,7 +25,7 @@ pub enum StoreEngine {
     Sled,
 }
 
-/// A store: its name, its kind with the types in it, and how it is kept.
+/// A store: its name, its kind with the types in it, and how it is kept (Kafka's `Materialized`, and its `StoreBuilder`).
 ///
 /// ```
 /// use anabranch::prelude::*;
@@ -34,7 +34,7 @@ pub enum StoreEngine {
 /// ```
 ///
 /// The same constant keeps an operator's result (`count_with(COUNTS)`), reads it in a test, and asks the running
-/// application. A store without a name of yours cannot be asked.
+/// application. A store that you did not name cannot be queried.
 pub struct Store<S> {
     pub(crate) settings: StoreSettings,
     kind: PhantomData<fn() -> S>,
