@@ -22,7 +22,7 @@ use super::batch_outbox::{BatchLimits, BatchOutbox};
 use super::metrics::TaskMetrics;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
-use super::running_task::{Opening, RunningTask};
+use super::running_task::{Opening, RunningTask, Slice};
 use super::staleness::Staleness;
 use super::worker::{FromWorker, Offsets, ToInstance, client_error};
 use crate::error::{Error, ErrorKind, Result};
@@ -341,7 +341,14 @@ impl GlobalReader {
             let partition = TopicPartition::new(Arc::clone(&fetched.topic), fetched.partition);
             read.push((partition, fetched.next_offset));
         }
-        while self.task.process(RECORDS_PER_TURN, usize::MAX, self.host.wall_clock_ms())? > 0 {}
+        let host = &self.host;
+        let slice = Slice {
+            records: RECORDS_PER_TURN,
+            uncommitted_max_bytes: usize::MAX,
+            host,
+            until: host.now() + POLL,
+        };
+        while self.task.process(slice, host.wall_clock_ms())? > 0 {}
         if !read.is_empty() {
             self.positions.send_modify(|positions| positions.extend(read));
         }

@@ -256,3 +256,34 @@ async fn an_end_does_not_wait_for_ever() -> Result<()> {
     assert!(error.contains("not stopped in time"), "{error}");
     Ok(())
 }
+
+/// Each record takes its time, and what is at hand takes longer than a worker may stay away, and than a transaction may last.
+#[tokio::test]
+async fn slow_code_of_users_is_no_failure() -> Result<()> {
+    told::collect();
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("slow");
+        let (_never, asked) = mpsc::channel::<()>();
+        let asked = Mutex::new(asked);
+        let topology = watched(&app, move |_| {
+            let waited = asked.lock().expect("not poisoned").recv_timeout(millis(10));
+            assert_eq!(waited, Err(mpsc::RecvTimeoutError::Timeout));
+        })?;
+        let streams = app.streams(topology).guarantee(guarantee);
+        let streams = streams.config("consumer.max.poll.interval.ms", 2000);
+        let running = streams.config("producer.transaction.timeout.ms", 2000).start().await?;
+        // Four seconds' work, and more of it is repeated if less than all is committed on the way.
+        let lines = running.producer(app.lines())?;
+        for _ in 0..400 {
+            lines.send(None, "a".to_string()).await?;
+        }
+        lines.flush().await?;
+        let drained = tokio::time::timeout(seconds(60), running.drain()).await;
+        assert!(matches!(drained, Ok(Ok(()))), "{drained:?}");
+        assert_eq!(counted(&running).await?, expected(&[("a", 400)]), "{guarantee:?}");
+        let (name, given_up) = (format!("{}-StreamThread-1", app.id()), "its tasks are given up");
+        assert_eq!(told::lines(&["ERROR", &name, given_up]), Vec::<String>::new(), "{guarantee:?}");
+        running.close().await?;
+    }
+    Ok(())
+}

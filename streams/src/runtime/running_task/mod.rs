@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anabranch_client::records::batches;
 use anabranch_client::{FetchedBatches, OffsetAndMetadata, TopicPartition, Uuid};
+use anabranch_host::{Host, Instant};
 use anabranch_state_store::Checkpoint;
 
 pub(crate) use self::position::position_of;
@@ -30,8 +31,20 @@ use crate::processor::{Drops, RawInput, TaskId};
 use crate::task::{Epoch, Task};
 use crate::topology::Topology;
 
-/// Records between two looks at what is uncommitted.
+/// At most so many records between two looks at the clock, and at what is uncommitted...
 const RECORDS_PER_LOOK: usize = 64;
+/// ...and fewer if they take longer than this.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How much a task may process at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Slice<'a> {
+    pub(crate) records: usize,
+    pub(crate) uncommitted_max_bytes: usize,
+    pub(crate) host: &'a Host,
+    /// Until when; the record that takes longer is finished.
+    pub(crate) until: Instant,
+}
 
 /// A task that a worker drives.
 pub(crate) struct RunningTask {
@@ -67,6 +80,8 @@ pub(crate) struct RunningTask {
     changelog_ids: Vec<(Arc<str>, Uuid)>,
     /// Dropped records that are in the metrics.
     told_drops: Drops,
+    /// How many records it processes between two looks at the clock.
+    records_per_look: usize,
 }
 
 /// How a task is opened.
@@ -81,6 +96,12 @@ pub(crate) struct Opening {
     pub(crate) committed: Offsets,
     /// Where those begin of which nothing is.
     pub(crate) beginnings: Offsets,
+}
+
+/// How many records are processed until the next look, if the last ones took this time: twice as many at most.
+fn at_pace(records: usize, took: Duration) -> usize {
+    let in_time = LOOK_EVERY.as_nanos() * records as u128 / took.as_nanos().max(1);
+    usize::try_from(in_time).unwrap_or(usize::MAX).clamp(1, RECORDS_PER_LOOK).min(2 * records)
 }
 
 impl RunningTask {
@@ -109,6 +130,7 @@ impl RunningTask {
             told_drops: Drops::default(),
             changelog_ids: Vec::new(),
             begins: false,
+            records_per_look: 1,
         };
         running.begin_at(&beginnings);
         running.read_changelogs();
@@ -214,22 +236,23 @@ impl RunningTask {
         self.inputs.get(partition).map(|input| self.task.inputs()[*input].buffered())
     }
 
-    /// Processes up to `records` records, or until more than `uncommitted_max_bytes` are uncommitted; how many there were.
+    /// Processes records, as many as the slice has; how many there were.
     ///
     /// # Errors
     /// If one fails and the policy says to stop.
-    pub(crate) fn process(
-        &mut self,
-        records: usize,
-        uncommitted_max_bytes: usize,
-        wall_clock_ms: i64,
-    ) -> Result<usize> {
+    pub(crate) fn process(&mut self, slice: Slice<'_>, wall_clock_ms: i64) -> Result<usize> {
         self.outbox.wall_clock_ms = wall_clock_ms;
-        let mut count = 0;
-        while count < records && self.task.process(wall_clock_ms, &mut self.outbox)? {
+        let (mut count, mut looked, mut look_at) = (0, slice.host.now(), self.records_per_look);
+        while count < slice.records && self.task.process(wall_clock_ms, &mut self.outbox)? {
             count += 1;
-            if count % RECORDS_PER_LOOK == 0 && self.uncommitted_bytes() > uncommitted_max_bytes {
-                break;
+            if count == look_at {
+                let now = slice.host.now();
+                self.records_per_look = at_pace(self.records_per_look, now - looked);
+                if now >= slice.until || self.uncommitted_bytes() > slice.uncommitted_max_bytes {
+                    break;
+                }
+                looked = now;
+                look_at += self.records_per_look;
             }
         }
         self.tell_metrics(count);

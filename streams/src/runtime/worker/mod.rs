@@ -15,6 +15,7 @@ mod memory;
 mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -30,13 +31,15 @@ use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::busy::Busy;
 use super::metrics::ThreadMetrics;
 use super::refusals::Patience;
-use super::running_task::{RestoreStep, RunningTask};
+use super::running_task::{RestoreStep, RunningTask, Slice};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 
-/// Records a task may process before the worker looks at its messages again.
+/// Records a task may process before the worker looks at its messages again...
 const RECORDS_PER_TURN: usize = 2000;
+/// ...and for how long all of them may: commits go on, and transactions end in time, however slow the code of users is.
+const TURN_TIME: Duration = Duration::from_millis(100);
 /// Committed rows of a task that may wait for their engine while records are processed.
 const UNSTORED_ROWS: usize = 100_000;
 
@@ -89,6 +92,8 @@ struct Worker {
     careful: u32,
     /// The group has given its tasks to others: nothing is processed until they are taken away.
     fenced: bool,
+    /// The last task that had its turn, if time was up then.
+    turn_of: Option<TaskId>,
     /// Tasks were to leave, and what they had done could be neither committed nor undone.
     is_stuck_with_tasks: bool,
 }
@@ -114,6 +119,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         careful: 0,
         fenced: false,
         is_stuck_with_tasks: false,
+        turn_of: None,
     };
     if let Err(error) = worker.turn_until_stopped(&mut messages).await {
         to_instance.send(FromWorker::Failed(error));
@@ -297,7 +303,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A slice of records of each task, and what is due by the clock. False if there was nothing to do.
+    /// A slice of records of each task, and what is due by the clock, as many as have their turn in time; the next turn goes on
+    /// with the others. False if there was nothing to do.
     async fn work(&mut self) -> Result<bool> {
         let wall_clock_ms = self.context.host.wall_clock_ms();
         let mut worked = false;
@@ -308,11 +315,16 @@ impl Worker {
         }
         let uncommitted_max = self.context.uncommitted_max_bytes.load(Ordering::Relaxed);
         let WorkerContext { busy, host, metrics, .. } = &self.context;
-        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+        let until = host.now() + TURN_TIME;
+        let slice = Slice { records: RECORDS_PER_TURN, uncommitted_max_bytes: uncommitted_max, host, until };
+        let before = self.turn_of.take();
+        worked |= before.is_some();
+        let after = (before.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        for task in self.tasks.range_mut(after).map(|(_, task)| task).filter(|task| task.is_restored()) {
             let _span = tracing::trace_span!("process", task = %task.id()).entered();
             let began = host.now();
             busy.begin(task.id(), began);
-            let records = task.process(RECORDS_PER_TURN, uncommitted_max, wall_clock_ms)?;
+            let records = task.process(slice, wall_clock_ms)?;
             let processed = host.now();
             if records > 0 {
                 metrics.processed(records, processed - began);
@@ -323,6 +335,10 @@ impl Worker {
                 metrics.punctuated(host.now() - processed);
             }
             worked |= records > 0 || punctuated;
+            if host.now() >= until {
+                self.turn_of = Some(task.id());
+                break;
+            }
         }
         self.come_back()?;
         if worked {
