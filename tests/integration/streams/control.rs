@@ -261,6 +261,7 @@ async fn an_end_does_not_wait_for_ever() -> Result<()> {
 #[tokio::test]
 async fn slow_code_of_users_is_no_failure() -> Result<()> {
     told::collect();
+    let (host, _runtime) = Host::real(1).expect("a thread");
     for guarantee in [AtLeastOnce, ExactlyOnce] {
         let app = App::new("slow");
         let (_never, asked) = mpsc::channel::<()>();
@@ -278,7 +279,7 @@ async fn slow_code_of_users_is_no_failure() -> Result<()> {
             lines.send(None, "a".to_string()).await?;
         }
         lines.flush().await?;
-        let drained = tokio::time::timeout(seconds(60), running.drain()).await;
+        let drained = host.timeout(seconds(60), running.drain()).await;
         assert!(matches!(drained, Ok(Ok(()))), "{drained:?}");
         assert_eq!(counted(&running).await?, expected(&[("a", 400)]), "{guarantee:?}");
         let (name, given_up) = (format!("{}-StreamThread-1", app.id()), "its tasks are given up");
