@@ -92,7 +92,9 @@ impl Cleaner {
         match partition.clean(&cleanable, &limits, &mut pace, now_ms).await {
             Ok(Some(cleaned)) => {
                 tell(&partition, &cleaned);
-                self.progress.cleaned(partition.name(), cleaned.clean_end);
+                if let Some(topic_id) = partition.topic_id() {
+                    self.progress.cleaned(partition.name(), topic_id, cleaned.clean_end);
+                }
                 self.save().await;
                 cleaned.clean_end > cleanable.first_dirty
             }
@@ -117,15 +119,13 @@ impl Cleaner {
         let Some(topic_id) = partition.topic_id() else { return Ok(None) };
         let known = Known { topic_id, is_damaged: false };
         let before = self.known.entry(partition.name().clone()).or_insert(known);
-        let is_same = before.topic_id == topic_id;
-        if !is_same {
+        if before.topic_id != topic_id {
             *before = known;
         }
         if before.is_damaged {
             return Ok(None);
         }
-        // An end that was loaded is taken for this topic's: at worst a part of the log is cleaned later.
-        let clean_end = self.progress.of(partition.name()).filter(|_| is_same);
+        let clean_end = self.progress.of(partition.name(), topic_id);
         let Some((cleanable, least_ratio)) = partition.cleanable(clean_end, now_ms)? else { return Ok(None) };
         let is_due = cleanable.is_overdue || cleanable.dirty_ratio() > least_ratio;
         Ok(Some(cleanable).filter(|cleanable| cleanable.dirty_bytes > 0 && is_due))

@@ -8,18 +8,15 @@ use anabranch_host::Host;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+/// Where a broker is asked for if nothing is said.
+const DEFAULT_SERVER: &str = "127.0.0.1:9092";
+
 /// Where the brokers are.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
-    /// The brokers to connect to.
-    #[arg(
-        long,
-        alias = "broker-list",
-        value_name = "HOST:PORT,..",
-        default_value = "127.0.0.1:9092",
-        global = true
-    )]
-    bootstrap_server: String,
+    /// The brokers to connect to [default: bootstrap.servers of the file, or 127.0.0.1:9092]
+    #[arg(long, alias = "broker-list", value_name = "HOST:PORT,..", global = true)]
+    bootstrap_server: Option<String>,
     /// A file of client properties.
     #[arg(long, value_name = "FILE", global = true)]
     command_config: Option<PathBuf>,
@@ -57,10 +54,19 @@ impl Connection {
                 config.set(&key, &value).with_context(|| path.display().to_string())?;
             }
         }
-        config.bootstrap_servers =
-            self.bootstrap_server.split(',').map(|address| address.trim().to_string()).collect();
+        if let Some(servers) = &self.bootstrap_server {
+            config.set("bootstrap.servers", servers)?;
+        } else if config.bootstrap_servers.is_empty() {
+            config.set("bootstrap.servers", DEFAULT_SERVER)?;
+        }
         config.validate()?;
         Ok(config)
+    }
+
+    /// Goes to these servers, unless an option says where to.
+    pub(crate) fn or_servers(mut self, servers: Option<String>) -> Self {
+        self.bootstrap_server = self.bootstrap_server.or(servers);
+        self
     }
 
     /// Runs `work` with a client.
@@ -68,7 +74,7 @@ impl Connection {
         let config = self.config()?;
         let (host, runtime) = Host::real(2).context("cannot start threads")?;
         runtime.block_on(async {
-            let address = self.bootstrap_server.clone();
+            let address = config.bootstrap_servers.join(",");
             let client = Client::connect(&host, host.dialer(), config)
                 .await
                 .with_context(|| format!("no broker answers at {address}"))?;

@@ -10,6 +10,7 @@ use anabranch_protocol::messages::alter_configs::{
 use anabranch_protocol::messages::incremental_alter_configs as incremental;
 
 use super::incremental_alter_configs::{DELETE, LOST, SET, alter};
+use super::repeated::Repeated;
 use crate::metadata::creation::Refusal;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -20,11 +21,11 @@ pub(super) fn handle(
     message: AlterConfigsRequest<'_>,
 ) -> Reply {
     let mut outcomes = Vec::with_capacity(message.resources.len());
+    let named =
+        |resource: &AlterConfigsResource<'_>| (resource.resource_type, resource.resource_name.to_owned());
+    let repeated = Repeated::among(message.resources.iter().map(named));
     for resource in &message.resources {
-        let same = |other: &&AlterConfigsResource<'_>| {
-            other.resource_type == resource.resource_type && other.resource_name == resource.resource_name
-        };
-        let outcome = if message.resources.iter().filter(same).count() > 1 {
+        let outcome = if repeated.has(&named(resource)) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
         } else {
             replace(node, resource, message.validate_only)

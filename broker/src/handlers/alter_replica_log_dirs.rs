@@ -1,5 +1,6 @@
 //! AlterReplicaLogDirs (34): a replica may stay in the one data directory there is; there is no other to move it to.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(super) fn handle(
     message: AlterReplicaLogDirsRequest<'_>,
 ) -> Reply {
     let mut results: Vec<AlterReplicaLogDirTopicResult<'_>> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for directory in &message.dirs {
         for topic in &directory.topics {
             let partitions = topic.partitions.iter().map(|index| AlterReplicaLogDirPartitionResult {
@@ -26,7 +28,8 @@ pub(super) fn handle(
                 error_code: move_to(node, Path::new(directory.path), topic.name, *index),
             });
             // A topic is told once, whichever directories its partitions are to lie in.
-            match results.iter_mut().find(|result| result.topic_name == topic.name) {
+            let place = *places.entry(topic.name).or_insert(results.len());
+            match results.get_mut(place) {
                 Some(result) => result.partitions.extend(partitions),
                 None => results.push(AlterReplicaLogDirTopicResult {
                     topic_name: topic.name,

@@ -7,6 +7,7 @@ use anabranch_protocol::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 
+use super::repeated::Repeated;
 use crate::metadata::creation::{Refusal, grant_partitions};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -17,11 +18,9 @@ pub(super) fn handle(
     message: CreatePartitionsRequest<'_>,
 ) -> Reply {
     let mut outcomes: Vec<(&str, Result<(), Refusal>)> = Vec::with_capacity(message.topics.len());
+    let mut names = Repeated::among(message.topics.iter().map(|topic| topic.name));
     for topic in &message.topics {
-        if outcomes.iter().any(|(name, _)| *name == topic.name) {
-            continue;
-        }
-        let repeated = message.topics.iter().filter(|other| other.name == topic.name).count() > 1;
+        let Some(repeated) = names.take(&topic.name) else { continue };
         let outcome = if repeated {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else {

@@ -10,6 +10,7 @@ use anabranch_protocol::messages::create_topics::{
 };
 use anabranch_protocol::{ErrorCode, Uuid};
 
+use super::repeated::Repeated;
 use crate::config::topic::{ConfigSource, ConfigSynonym, check_topic_configs};
 use crate::config::{ConfigKey, TOPIC_KEYS};
 use crate::metadata::creation::{
@@ -47,11 +48,9 @@ pub(super) fn handle(
 ) -> Reply {
     let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(message.topics.len());
     let mut partitions_left = MAX_PARTITIONS_PER_REQUEST;
+    let mut names = Repeated::among(message.topics.iter().map(|topic| topic.name));
     for topic in &message.topics {
-        if outcomes.iter().any(|outcome| outcome.name == topic.name) {
-            continue;
-        }
-        let repeated = message.topics.iter().filter(|other| other.name == topic.name).count() > 1;
+        let Some(repeated) = names.take(&topic.name) else { continue };
         let id = Uuid(node.host.random_uuid());
         let made = if repeated {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))

@@ -10,6 +10,7 @@ use anabranch_protocol::messages::delete_topics::{
 };
 use anabranch_protocol::{ErrorCode, Uuid};
 
+use super::repeated::Repeated;
 use crate::metadata::creation::{Refusal, is_internal};
 use crate::metadata::image::{MetadataImage, TopicImage};
 use crate::node::Node;
@@ -32,12 +33,10 @@ pub(super) fn handle(
         message.topic_names.iter().map(|name| DeleteTopicState { name: Some(name), topic_id: Uuid::ZERO }),
     );
     let mut outcomes = Vec::with_capacity(asked.len());
-    for (index, topic) in asked.iter().enumerate() {
+    let mut named = Repeated::among(asked.iter().map(|topic| (topic.name, topic.topic_id)));
+    for topic in &asked {
         // A topic named twice is answered once.
-        if asked[..index].contains(topic) {
-            continue;
-        }
-        let repeated = asked[index + 1..].contains(topic);
+        let Some(repeated) = named.take(&(topic.name, topic.topic_id)) else { continue };
         outcomes.push(delete(node, topic, repeated));
     }
     let respond = |lost: bool| DeleteTopicsResponse {

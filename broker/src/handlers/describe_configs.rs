@@ -13,6 +13,7 @@ use anabranch_protocol::messages::describe_configs::{
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
+use super::repeated::Repeated;
 use crate::config::key::ConfigKind;
 use crate::config::topic::{ConfigSource, ConfigSynonym};
 use crate::config::{
@@ -24,6 +25,9 @@ use crate::metadata::image::{
 };
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
+
+/// How many keys an answer may tell of: those of some ten thousand topics. It lies in memory before it is sent.
+const MAX_ENTRIES: usize = 400_000;
 
 /// One key, and where it is written.
 struct Entry {
@@ -97,8 +101,23 @@ pub(super) fn handle(
     message: DescribeConfigsRequest<'_>,
 ) -> Reply {
     let image = node.metadata.image();
-    let found: Vec<Result<Vec<Entry>, Refused>> =
-        message.resources.iter().map(|resource| find(node, &image, resource)).collect();
+    let named =
+        |resource: &DescribeConfigsResource<'_>| (resource.resource_type, resource.resource_name.to_owned());
+    let mut resources = Repeated::among(message.resources.iter().map(named));
+    let mut entries_left = MAX_ENTRIES;
+    let found: Vec<Result<Vec<Entry>, Refused>> = message
+        .resources
+        .iter()
+        .map(|resource| match resources.take(&named(resource)) {
+            None => Err((ErrorCode::INVALID_REQUEST, "Each resource must appear at most once.".to_string())),
+            Some(_) if entries_left == 0 => {
+                Err((ErrorCode::INVALID_REQUEST, "The request asks for too many resources.".to_string()))
+            }
+            Some(_) => find(node, &image, resource).inspect(|entries| {
+                entries_left = entries_left.saturating_sub(entries.len());
+            }),
+        })
+        .collect();
     let results = message.resources.iter().zip(&found).map(|(resource, found)| {
         let (resource_type, resource_name) = (resource.resource_type, resource.resource_name);
         match found {

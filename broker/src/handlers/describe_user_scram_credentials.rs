@@ -8,6 +8,7 @@ use anabranch_protocol::messages::describe_user_scram_credentials::{
     DescribeUserScramCredentialsResult,
 };
 
+use super::repeated::Repeated;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -18,13 +19,14 @@ pub(super) fn handle(
 ) -> Reply {
     let users: Vec<&str> = message.users.iter().flatten().map(|user| user.name).collect();
     let mut answered: Vec<(&str, ErrorCode, String)> = Vec::new();
+    let mut named = Repeated::among(users.iter().copied());
     for user in &users {
-        if answered.iter().any(|(known, ..)| known == user) {
-            continue;
-        }
-        let (error_code, problem) = match users.iter().filter(|other| *other == user).count() {
-            1 => (ErrorCode::RESOURCE_NOT_FOUND, "Attempt to describe a user credential that does not exist"),
-            _ => (
+        let Some(repeated) = named.take(user) else { continue };
+        let (error_code, problem) = match repeated {
+            false => {
+                (ErrorCode::RESOURCE_NOT_FOUND, "Attempt to describe a user credential that does not exist")
+            }
+            true => (
                 ErrorCode::DUPLICATE_RESOURCE,
                 "Cannot describe SCRAM credentials for the same user twice in a single request",
             ),

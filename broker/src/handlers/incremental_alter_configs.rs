@@ -13,6 +13,7 @@ use anabranch_protocol::messages::incremental_alter_configs::{
     IncrementalAlterConfigsResponse,
 };
 
+use super::repeated::Repeated;
 use crate::config::key::{ConfigKind, split_list};
 use crate::config::topic::{ConfigLayers, check_topic_configs};
 use crate::config::{
@@ -39,11 +40,11 @@ pub(super) fn handle(
     message: IncrementalAlterConfigsRequest<'_>,
 ) -> Reply {
     let mut outcomes = Vec::with_capacity(message.resources.len());
+    let named =
+        |resource: &AlterConfigsResource<'_>| (resource.resource_type, resource.resource_name.to_owned());
+    let repeated = Repeated::among(message.resources.iter().map(named));
     for resource in &message.resources {
-        let same = |other: &&AlterConfigsResource<'_>| {
-            other.resource_type == resource.resource_type && other.resource_name == resource.resource_name
-        };
-        let outcome = if message.resources.iter().filter(same).count() > 1 {
+        let outcome = if repeated.has(&named(resource)) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
         } else {
             alter(node, resource, message.validate_only)

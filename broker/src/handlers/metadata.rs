@@ -5,7 +5,7 @@
 //! Topics are asked for by id from version 12 on. The controller is this broker; the address is the listener's by which
 //! the client came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
@@ -30,7 +30,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Me
     let may_create = message.allow_auto_topic_creation && node.config.auto_create_topics_enable;
     let refused = match &asked {
         Some(topics) if may_create => create_missing(node, topics),
-        _ => Vec::new(),
+        _ => BTreeMap::new(),
     };
     let image = node.metadata.image();
     let topics = match &asked {
@@ -80,22 +80,22 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Me
 }
 
 /// Creates the topics that are not there; the names that were refused, and why.
-fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> Vec<(&'a str, ErrorCode)> {
-    let mut refused = Vec::new();
+fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> BTreeMap<&'a str, ErrorCode> {
+    let mut refused = BTreeMap::new();
     for name in asked.iter().filter(|topic| topic.topic_id.is_zero()).filter_map(|topic| topic.name) {
-        if node.metadata.image().topic(name).is_some() {
+        if refused.contains_key(name) || node.metadata.image().topic(name).is_some() {
             continue;
         }
         if let Err(refusal) = node.create_missing_topic(name) {
-            refused.push((name, refusal.error_code));
+            refused.insert(name, refusal.error_code);
         }
     }
     refused
 }
 
-fn missing(name: &str, refused: &[(&str, ErrorCode)]) -> ErrorCode {
-    match refused.iter().find(|(refused, _)| *refused == name) {
-        Some((_, error_code)) => *error_code,
+fn missing(name: &str, refused: &BTreeMap<&str, ErrorCode>) -> ErrorCode {
+    match refused.get(name) {
+        Some(error_code) => *error_code,
         None => match check_name(name) {
             Ok(()) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             Err(refusal) => refusal.error_code,

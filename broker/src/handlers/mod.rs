@@ -50,6 +50,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod repeated;
 mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;

@@ -49,15 +49,19 @@ pub(crate) struct ProduceArguments {
 impl ProduceArguments {
     pub(crate) fn run(self) -> Result<()> {
         let arguments = self;
-        let mut config = ProducerConfig::default();
+        let (mut config, mut servers) = (ProducerConfig::default(), None);
         for text in &arguments.producer_props {
-            let (key, value) = parse_pair(text)?;
-            if key != "bootstrap.servers" && !config.set(&key, &value)? {
-                bail!("--producer-props: {key} is no setting of a producer");
+            match parse_pair(text)? {
+                (key, value) if key == "bootstrap.servers" => servers = Some(value),
+                (key, value) if !config.set(&key, &value)? => {
+                    bail!("--producer-props: {key} is no setting of a producer");
+                }
+                _ => {}
             }
         }
         config.validate()?;
-        arguments.connection.run(async |client| {
+        let connection = arguments.connection.clone().or_servers(servers);
+        connection.run(async |client| {
             let host = client.host().clone();
             let producer = Producer::new(&client, config)?;
             let payload: Vec<u8> =

@@ -282,3 +282,42 @@ fn the_quorum_is_this_broker_and_resources_are_listed() {
         assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION);
     });
 }
+
+/// A few bytes ask for a whole configuration: once is enough.
+#[test]
+fn a_resource_is_described_once() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let resource = |name| DescribeConfigsResource {
+            resource_type: TOPIC,
+            resource_name: name,
+            configuration_keys: None,
+        };
+        let resources = ["t", "nobody", "t"].map(resource).into();
+        let answer = raw.call(4, &DescribeConfigsRequest { resources, ..Default::default() }).await;
+        let response: DescribeConfigsResponse<'_> = answer.decode();
+        let found = response.results.iter().map(|result| (result.error_code, result.configs.is_empty()));
+        let expected = [
+            (ErrorCode::NONE, false),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, true),
+            (ErrorCode::INVALID_REQUEST, true),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
+fn a_batch_that_outgrows_its_topic_when_it_is_decompressed_is_refused() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let limits = [("compression.type", "uncompressed"), ("max.message.bytes", "1000")];
+        create(&mut raw, "t", 1, &limits).await;
+        let (long, short) = ("x".repeat(2000), "x".repeat(200));
+        for (value, expected) in [(&long, ErrorCode::MESSAGE_TOO_LARGE), (&short, ErrorCode::NONE)] {
+            let records = batch(Compression::Lz4, &[value]);
+            assert!(records.len() < 1000, "as it is sent it is small enough");
+            assert_eq!(produce(&mut raw, "t", records).await.error_code, expected);
+        }
+    });
+}

@@ -1,5 +1,6 @@
 //! OffsetCommit and OffsetDelete: whether they may, and the records they give.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::{ErrorCode, Uuid};
@@ -127,10 +128,9 @@ impl GroupCoordinator {
         }
         let subscribed: Vec<bool> =
             partitions.iter().map(|(topic, _)| group.classic.is_subscribed_to(topic)).collect();
-        let chosen = |topic: &str, partition: i32| {
-            let mut wanted = partitions.iter().zip(&subscribed);
-            wanted.any(|((name, index), subscribed)| *name == topic && *index == partition && !subscribed)
-        };
+        let wanted = partitions.iter().zip(&subscribed).filter(|(_, subscribed)| !**subscribed);
+        let wanted: BTreeSet<(&str, i32)> = wanted.map(|(place, _)| *place).collect();
+        let chosen = |topic: &str, partition: i32| wanted.contains(&(topic, partition));
         let tombstones = group.offsets.tombstones(&group.classic.id, chosen);
         self.apply(now, &tombstones);
         effects.records.extend(tombstones);

@@ -37,15 +37,7 @@ pub(super) fn validate(
 ) -> Result<Batch, AppendError> {
     let batch = one_batch(records)?;
     let header = batch.header;
-    let max_bytes = usize::try_from(config.max_message_bytes).unwrap_or(0);
-    // Kafka's coordinators are bound by their topic's limit as well.
-    if batch.bytes.len() > max_bytes {
-        return Err(AppendError::TooLarge { batch_bytes: batch.bytes.len(), max_bytes });
-    }
-    let segment_bytes = usize::try_from(config.segment_bytes).unwrap_or(0);
-    if batch.bytes.len() > segment_bytes {
-        return Err(AppendError::LargerThanSegment { batch_bytes: batch.bytes.len(), segment_bytes });
-    }
+    check_size(&batch, config)?;
     batch.check_crc().map_err(AppendError::Corrupt)?;
     if header.record_count <= 0 {
         return Err(AppendError::invalid("the batch has no records"));
@@ -69,7 +61,9 @@ pub(super) fn validate(
         .with_borrow_mut(|scratch| Walk::new(config, origin, now_ms, partition).walk(&batch, scratch))?;
     let (wanted, level) = stored_compression(config.compression_type, compression);
     if wanted != compression && !header.is_control() {
-        return recompress(&batch, wanted, level, config.log_append_time.then_some(now_ms));
+        let stored = recompress(&batch, wanted, level, config.log_append_time.then_some(now_ms))?;
+        check_size(&stored, config)?;
+        return Ok(stored);
     }
     if config.log_append_time {
         return rewrite(&batch, |bytes| set_log_append_time(bytes, now_ms));
@@ -80,6 +74,21 @@ pub(super) fn validate(
         return rewrite(&batch, |bytes| set_create_time(bytes, walked.max_timestamp));
     }
     Ok(batch)
+}
+
+/// Whether a batch may be as large as it is, as it came and as it is stored. Kafka's coordinators are bound by their topic's
+/// limits as well.
+fn check_size(batch: &Batch, config: &TopicConfig) -> Result<(), AppendError> {
+    let batch_bytes = batch.bytes.len();
+    let max_bytes = usize::try_from(config.max_message_bytes).unwrap_or(0);
+    if batch_bytes > max_bytes {
+        return Err(AppendError::TooLarge { batch_bytes, max_bytes });
+    }
+    let segment_bytes = usize::try_from(config.segment_bytes).unwrap_or(0);
+    match batch_bytes > segment_bytes {
+        true => Err(AppendError::LargerThanSegment { batch_bytes, segment_bytes }),
+        false => Ok(()),
+    }
 }
 
 /// The one batch in `records`.
