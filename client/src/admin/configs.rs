@@ -46,8 +46,8 @@ pub enum ConfigChange {
     Subtract(String, String),
 }
 
-/// Where a value comes from. From `Topic` to `Default` a value stands in front of those of the sources after it; each of
-/// the others is the only source, besides `Default`, of the settings of its kind of resource.
+/// Where a value comes from. From `Topic` to `Default` a value stands in front of those of the sources after it. A group's
+/// and a subscription's settings are set in one place each; a broker that is newer may tell of sources unknown here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfigSource {
     /// Set for the topic.

@@ -102,7 +102,7 @@ impl<'a> ProducerRecord<'a> {
 /// Writes records to a cluster; with a `transactional.id`, in transactions only. Cheap to clone; when the last clone is dropped, what was sent still goes out.
 ///
 /// ```
-/// use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
+/// use anabranch_client::{ErrorKind, Producer, ProducerConfig, ProducerRecord};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (host, runtime) = anabranch_host::Host::real(1)?;
@@ -122,7 +122,10 @@ impl<'a> ProducerRecord<'a> {
 /// transfers.send(ProducerRecord::new("accounts").key("ann").value("-5")).await?;
 /// transfers.send(ProducerRecord::new("accounts").key("bob").value("+5")).await?;
 /// if let Err(error) = transfers.commit_transaction().await {
-///     transfers.abort_transaction().await?; // of the kind `Abort`: nothing is committed
+///     // Of another kind it may be committed, or another producer has the transactional id: see `ErrorKind`.
+///     if error.kind() == ErrorKind::Abort {
+///         transfers.abort_transaction().await?;
+///     }
 ///     return Err(error.into());
 /// }
 /// transfers.close().await?;

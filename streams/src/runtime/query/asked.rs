@@ -76,6 +76,11 @@ impl<K: Data, V: Data> Asked<K, V> {
         &self.name
     }
 
+    /// What serdes hear that they work for.
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     pub(super) fn with_stale(self) -> Self {
         Asked { stale: true, ..self }
     }

@@ -105,7 +105,7 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
     pub async fn prefix_scan<P: Data>(&self, prefix: &P) -> Result<Vec<(K, V)>> {
         let mut bytes = Vec::new();
-        let written = P::Serde::default().serialize(&SerdeContext::key(self.0.name()), prefix, &mut bytes);
+        let written = P::Serde::default().serialize(&SerdeContext::key(self.0.topic()), prefix, &mut bytes);
         written.map_err(|error| Error::record(format_args!("a prefix is not writable: {error}")))?;
         let range = KeyRange::prefix(&bytes);
         self.rows((range.start().map(<[u8]>::to_vec), range.end().map(<[u8]>::to_vec))).await
