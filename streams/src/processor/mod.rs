@@ -32,7 +32,7 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use latencies::Latencies;
 pub(crate) use memos::{MemoId, Memos};
 pub(crate) use operator::{Nothing, Operator, RawInput, Source};
-pub(crate) use panicked::catching;
+pub(crate) use panicked::{calling, catching, making, said};
 pub(crate) use part::Part;
 pub(crate) use punctuations::{Punctuations, Schedule};
 pub(crate) use sink::{DynamicSink, TopicSink};

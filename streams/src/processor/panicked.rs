@@ -44,11 +44,33 @@ pub(crate) fn catching<T, R>(
     result.unwrap_or_else(|panic| Err(panicked(&*panic, record(on))))
 }
 
+/// As [`catching`], while a node is made: its supplier is user code too.
+pub(crate) fn making<R>(node: &Arc<str>, make: impl FnOnce() -> Result<R>) -> Result<R> {
+    let call = |_: &mut ()| {
+        let calling = Calling(node);
+        let made = make();
+        calling.done();
+        made
+    };
+    catching(&mut (), call, |()| None)
+}
+
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Calls a listener or handler, which belong to no node. Its panic is an error that says which one it was.
+pub(crate) fn calling<R>(what: &str, call: impl FnOnce() -> R) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|panic| Error::fatal(format_args!("{what} panicked: {}", said(&*panic))))
+}
+
 #[cold]
 fn panicked(panic: &(dyn Any + Send), record: Option<(Arc<str>, i32, i64)>) -> Error {
     let node = NODE.take().unwrap_or_else(|| "?".into());
-    let message = panic.downcast_ref::<String>().map(String::as_str);
-    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let message = said(panic);
     match record {
         Some((topic, partition, offset)) => Error::fatal(format_args!(
             "node `{node}` panicked at record {topic}-{partition}@{offset}: {message}"

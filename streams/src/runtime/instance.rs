@@ -37,7 +37,7 @@ use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{Question, ToInstance, ToWorker, client_error};
 use super::workers::{WorkerParts, WorkerSenders, Workers};
 use crate::error::{Error, Result};
-use crate::processor::{Policies, TaskId};
+use crate::processor::{Policies, TaskId, calling};
 use crate::state::{GlobalRows, Globals};
 use crate::task::TaskConfig;
 use crate::topology::Topology;
@@ -101,6 +101,15 @@ pub(crate) struct Stop {
     /// What is not done by then is given up.
     pub(crate) within: Option<Duration>,
     pub(crate) reply: oneshot::Sender<Result<()>>,
+}
+
+/// However the member's task ends: whoever waits for the instance hears that it has.
+struct Told(Arc<Shared>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.has_ended();
+    }
 }
 
 /// What its user asks of a running instance.
@@ -302,9 +311,23 @@ impl Shared {
         if old != state {
             tracing::info!(from = %old, to = %state, "state");
             if let Some(listener) = listener {
-                listener(state, old);
+                // Whoever only watches does not end what it watches.
+                if let Err(error) = calling("the state listener", || listener(state, old)) {
+                    tracing::error!(%error, "the application goes on");
+                }
             }
         }
+    }
+
+    /// Nobody works on it any more: unless that was said already, it has failed.
+    fn has_ended(&self) {
+        self.state.send_if_modified(|state| {
+            let is_news = !matches!(*state, State::NotRunning | State::Error);
+            if is_news {
+                *state = State::Error;
+            }
+            is_news
+        });
     }
 
     fn failure(&self) -> Error {
@@ -517,7 +540,11 @@ impl Instance {
             Arc::clone(&member.holdings),
             Duration::from_millis(self.config.repartition_purge_interval_ms.max(1)),
         ));
-        self.host.spawn(member.run());
+        let told = Told(Arc::clone(&shared));
+        self.host.spawn(async move {
+            let _told = told;
+            member.run().await;
+        });
         let handle = InstanceHandle { shared };
         let mut state = handle.shared.state.subscribe();
         let settled = state.wait_for(|state| matches!(state, State::Running | State::Error)).await;

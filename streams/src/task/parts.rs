@@ -7,7 +7,7 @@ use anabranch_state_store::Engine;
 use super::input::Input;
 use crate::error::{Error, Result};
 use crate::outbox::OutTopics;
-use crate::processor::{Cell, Latencies, NodeInit, Nodes, Policies, Stage, TaskId, TaskState};
+use crate::processor::{Cell, Latencies, NodeInit, Nodes, Policies, Stage, TaskId, TaskState, making};
 use crate::state::{EngineSlot, Globals, StoreInit, Stores};
 use crate::topology::{NodeKind, Topology, changelog_name};
 
@@ -126,7 +126,7 @@ pub(super) fn make_nodes(
             children: &children,
             punctuations: &mut state.punctuations,
         };
-        let node = definition.supplier.make(&mut init)?;
+        let node = making(&definition.name, || definition.supplier.make(&mut init))?;
         let children: Option<Vec<u32>> =
             definition.children.iter().map(|&child| place(child).map(|at| at as u32)).collect();
         let children = children.ok_or_else(|| {

@@ -1,5 +1,7 @@
 //! Records that fail, closures that panic.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anabranch::prelude::*;
 
 use super::App;
@@ -102,4 +104,61 @@ async fn the_dead_letter_topic_is_made_at_the_start() -> Result<()> {
         streams.on_deserialization_error(fail()).on_processing_error(skip()).on_production_error(fail())
     };
     check("no-letters", none, false).await
+}
+
+struct Judge;
+
+impl Processor for Judge {
+    type KeyIn = Option<String>;
+    type ValueIn = String;
+    type KeyOut = ();
+    type ValueOut = ();
+
+    fn process(
+        &mut self,
+        _: Record<Option<String>, String>,
+        _: &mut ProcessorContext<'_, Self>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A node's supplier runs when its task is made, on no worker.
+#[tokio::test]
+async fn a_panic_of_a_supplier_is_an_error_of_the_start() -> Result<()> {
+    let app = App::new("supplier");
+    let builder = StreamsBuilder::new();
+    let asked = AtomicBool::new(false);
+    // It is asked once when the topology is built, for the stores that it names.
+    let judge = move |_: &mut InitContext<'_, Judge>| {
+        assert!(!asked.swap(true, Ordering::Relaxed), "no judge is to be had");
+        Judge
+    };
+    builder.stream(app.lines()).process(judge).named("judge");
+    let error = app.streams(builder.build()?).start().await.expect_err("it does not start");
+    for part in ["no judge is to be had", "node `judge`"] {
+        assert!(error.to_string().contains(part), "`{error}` does not say `{part}`");
+    }
+    Ok(())
+}
+
+/// A state listener only watches: what it watches goes on. A handler that panics has not answered.
+#[tokio::test]
+async fn a_panic_of_a_listener_or_a_handler_leaves_nobody_waiting() -> Result<()> {
+    let app = App::new("listens");
+    let builder = StreamsBuilder::new();
+    builder.stream(app.lines()).for_each(|_, line| assert!(line != "bad", "the closure says no"));
+    let streams = app.streams(builder.build()?).on_state_change(|_, _| panic!("no listener"));
+    let running = streams.on_uncaught_error(|_| panic!("no handler")).start().await?;
+    let lines = running.producer(app.lines())?;
+    lines.send(None, "good".to_string()).await?;
+    lines.flush().await?;
+    running.drain().await?;
+    lines.send(None, "bad".to_string()).await?;
+    lines.flush().await?;
+    let error = running.drain().await.expect_err("the application has stopped");
+    assert!(error.to_string().contains("the closure says no"), "{error}");
+    assert_eq!(running.state(), State::Error);
+    assert!(running.close().await.is_err());
+    Ok(())
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Member, Shared};
 use crate::error::{Error, ErrorKind, Result};
-use crate::processor::TaskId;
+use crate::processor::{TaskId, calling};
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Processes;
 use crate::runtime::local_state::{self, Damage, drop_stores};
@@ -139,7 +139,12 @@ impl Member {
         }
         let answer = match &self.uncaught {
             // The reader of global stores cannot be replaced.
-            Some(handler) if self.workers.numbers().contains(&worker) => handler(&error),
+            Some(handler) if self.workers.numbers().contains(&worker) => {
+                calling("the uncaught error handler", || handler(&error)).unwrap_or_else(|panic| {
+                    tracing::error!(worker, %panic, "it has not answered");
+                    UncaughtErrorAnswer::default()
+                })
+            }
             _ => UncaughtErrorAnswer::default(),
         };
         tracing::error!(worker, %error, ?answer, "a worker has failed");

@@ -9,6 +9,7 @@ mod tasks;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use anabranch_client::{
     ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition, Uuid,
 };
 use anabranch_host::Instant;
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -38,7 +40,7 @@ use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
 use crate::error::{Error, Result};
-use crate::processor::TaskId;
+use crate::processor::{TaskId, said};
 use crate::state::Globals;
 use crate::task::TaskConfig;
 
@@ -133,7 +135,12 @@ impl Member {
     /// Runs until it is stopped or fails.
     pub(crate) async fn run(mut self) {
         self.enter(State::Rebalancing);
-        let reply = match self.turn_until_stopped().await {
+        // Of what user code says within the loop nothing may end it unheard.
+        let turned = AssertUnwindSafe(self.turn_until_stopped()).catch_unwind().await;
+        let turned = turned.unwrap_or_else(|panic| {
+            Err(Error::fatal(format_args!("the group's member panicked: {}", said(&*panic))))
+        });
+        let reply = match turned {
             Ok(stop) => Some(stop),
             Err(error) => {
                 if self.abandoned {
