@@ -109,7 +109,7 @@ impl RunningStreams {
     }
 
     /// Which instance has a key of a store, by the default partitioner: the instances are told by their
-    /// `application.server`, as of the last assignment.
+    /// `application.server`, as of the last assignment. Of a global store any of them is named, since each has all of it.
     ///
     /// # Errors
     /// If the topology has no store of this name, or the key cannot be written.

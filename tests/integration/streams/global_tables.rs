@@ -105,3 +105,17 @@ async fn rows_are_there_at_the_start() -> Result<()> {
     let app = App::new("global-again");
     check_restart(&app, |streams| keep(streams, directory.path())).await
 }
+
+/// Whoever is asked where a row is names an instance: each has all of them.
+#[tokio::test]
+async fn a_row_is_on_every_instance() -> Result<()> {
+    let app = App::new("global-where");
+    let topics = Topics::of(&app);
+    let running = app.streams(topics.topology()).config("application.server", "one:1").start().await?;
+    let found = running.metadata_for_key(NAMES, &"no".to_string())?;
+    assert_eq!((found.active_host.as_deref(), found.partition), (Some("one:1"), -1));
+    assert!(found.standby_hosts.is_empty(), "{found:?}");
+    let hosts: Vec<String> = running.metadata_for_store(NAMES)?.into_iter().map(|one| one.host).collect();
+    assert_eq!(hosts, ["one:1"]);
+    running.close().await
+}

@@ -103,6 +103,11 @@ impl<K: Data, V: Data> Asked<K, V> {
         self.instance.global_rows(&self.name)
     }
 
+    /// Whether every instance has all of it.
+    pub(super) fn is_global(&self) -> bool {
+        self.global_rows().is_some()
+    }
+
     /// The rows, if it is a global store.
     pub(super) async fn global_rows_at_bound(&self) -> Result<Option<Arc<GlobalRows>>> {
         let Some(rows) = self.global_rows() else { return Ok(None) };

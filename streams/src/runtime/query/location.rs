@@ -11,6 +11,9 @@ use crate::processor::TaskId;
 use crate::runtime::instance::InstanceHandle;
 use crate::state::{Store, StoreKind};
 
+/// What Kafka Streams says of a global store.
+const ANY_PARTITION: i32 = -1;
+
 /// Where the rows of a key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyQueryMetadata {
@@ -19,7 +22,7 @@ pub struct KeyQueryMetadata {
     pub active_host: Option<String>,
     /// Those of instances that follow its state.
     pub standby_hosts: Vec<String>,
-    /// The partition of the store.
+    /// The partition of the store; -1 for a global one, which every instance has whole.
     pub partition: i32,
 }
 
@@ -41,8 +44,13 @@ pub(crate) fn of_key<S: StoreKind>(
     key: &S::Key,
 ) -> Result<KeyQueryMetadata> {
     let asked = Asked::new(instance, store)?;
-    let task = asked.task_of(&asked.key_bytes(key)?)?;
     let hosts = asked.hosts();
+    if asked.is_global() {
+        // The one asked here would do as well, but who asks wants one answer from all of them.
+        let active_host = hosts.into_keys().next();
+        return Ok(KeyQueryMetadata { active_host, standby_hosts: Vec::new(), partition: ANY_PARTITION });
+    }
+    let task = asked.task_of(&asked.key_bytes(key)?)?;
     let active = hosts.iter().find(|(_, (active, _))| active.contains(&task));
     let standby = hosts.iter().filter(|(_, (_, standby))| standby.contains(&task));
     Ok(KeyQueryMetadata {
@@ -58,6 +66,10 @@ pub(crate) fn of_store<S: StoreKind>(
     store: &Store<S>,
 ) -> Result<Vec<StreamsMetadata>> {
     let asked = Asked::new(instance, store)?;
+    if asked.is_global() {
+        let all = asked.hosts().into_keys();
+        return Ok(all.map(|host| StreamsMetadata { host, active: vec![], standby: vec![] }).collect());
+    }
     let subtopology = asked.task_of(&[])?.subtopology;
     let of_store = |tasks: &BTreeSet<TaskId>| -> Vec<i32> {
         tasks.iter().filter(|task| task.subtopology == subtopology).map(|task| task.partition).collect()
