@@ -19,7 +19,7 @@ use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
 use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::drain;
-use super::global::{self, Positions, ReaderParts, Reading};
+use super::global::{self, ReaderParts, Reading};
 use super::local_state;
 use super::member::{Member, Timing, ToldLags};
 use super::metrics::Metrics;
@@ -27,6 +27,7 @@ use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
+use super::shared::{Command, Shared, Stop, Told};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
@@ -35,9 +36,9 @@ use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{Question, ToInstance, ToWorker, client_error};
-use super::workers::{WorkerParts, WorkerSenders, Workers};
+use super::workers::{WorkerParts, Workers};
 use crate::error::{Error, Result};
-use crate::processor::{Policies, TaskId, calling};
+use crate::processor::{Policies, TaskId};
 use crate::state::{GlobalRows, Globals};
 use crate::task::TaskConfig;
 use crate::topology::Topology;
@@ -68,62 +69,6 @@ pub(crate) struct Instance {
 #[derive(Clone)]
 pub(crate) struct InstanceHandle {
     pub(super) shared: Arc<Shared>,
-}
-
-/// What the instance's task, its workers' askers and its user share.
-pub(crate) struct Shared {
-    pub(crate) application_id: String,
-    pub(crate) client: Client,
-    /// What the group runs, as of the last assignment.
-    pub(crate) plan: Mutex<Arc<Plan>>,
-    /// Topics that feed global stores, and how many partitions each has.
-    global_topics: BTreeMap<String, i32>,
-    /// Until it ends: what lies on disk is closed then, whoever still holds a handle.
-    pub(crate) globals: Mutex<Globals>,
-    /// How far the topics of the global stores are read, if there are any.
-    pub(crate) globals_read: Option<watch::Receiver<Positions>>,
-    pub(crate) state: watch::Sender<State>,
-    /// Counts commits.
-    pub(crate) committed: watch::Sender<u64>,
-    /// Why it failed, if it did.
-    pub(crate) error: Mutex<Option<Arc<Error>>>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// What of the application is here.
-    pub(crate) holdings: Arc<Holdings>,
-    /// Which worker runs a task.
-    pub(crate) placed: Mutex<BTreeMap<TaskId, usize>>,
-    workers: WorkerSenders,
-    commands: mpsc::UnboundedSender<Command>,
-}
-
-/// The wish for a clean end.
-pub(crate) struct Stop {
-    /// What is not done by then is given up.
-    pub(crate) within: Option<Duration>,
-    pub(crate) reply: oneshot::Sender<Result<()>>,
-}
-
-/// However the member's task ends: whoever waits for the instance hears that it has.
-struct Told(Arc<Shared>);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.0.has_ended();
-    }
-}
-
-/// What its user asks of a running instance.
-pub(crate) enum Command {
-    /// Commit, leave the group, end.
-    Stop(Stop),
-    /// One worker more.
-    AddThread { reply: oneshot::Sender<Result<usize>> },
-    /// One worker less.
-    RemoveThread { reply: oneshot::Sender<Result<usize>> },
-    /// Process nothing for a while, or go on.
-    Sleep(bool),
-    /// End at once, as a crash would.
-    Abandon,
 }
 
 impl InstanceHandle {
@@ -282,59 +227,6 @@ impl InstanceHandle {
     /// The numbers of its workers.
     pub(crate) fn workers(&self) -> Vec<usize> {
         self.shared.workers.lock().keys().copied().collect()
-    }
-}
-
-impl Shared {
-    /// Tells a worker. One that has failed is gone; the instance hears of that by itself.
-    pub(crate) fn tell(&self, worker: usize, message: ToWorker) {
-        if let Some(worker) = self.workers.lock().get(&worker) {
-            let _ = worker.send(message);
-        }
-    }
-
-    /// What the group runs, as of the last assignment.
-    pub(crate) fn plan(&self) -> Arc<Plan> {
-        Arc::clone(&self.plan.lock())
-    }
-
-    /// Changes the state and tells who listens.
-    pub(crate) fn enter(&self, state: State, listener: Option<&StateListener>) {
-        let mut old = state;
-        self.state.send_if_modified(|current| {
-            let may = current.may_become(state);
-            if may {
-                old = std::mem::replace(current, state);
-            }
-            may
-        });
-        if old != state {
-            tracing::info!(from = %old, to = %state, "state");
-            if let Some(listener) = listener {
-                // Whoever only watches does not end what it watches.
-                if let Err(error) = calling("the state listener", || listener(state, old)) {
-                    tracing::error!(%error, "the application goes on");
-                }
-            }
-        }
-    }
-
-    /// Nobody works on it any more: unless that was said already, it has failed.
-    fn has_ended(&self) {
-        self.state.send_if_modified(|state| {
-            let is_news = !matches!(*state, State::NotRunning | State::Error);
-            if is_news {
-                *state = State::Error;
-            }
-            is_news
-        });
-    }
-
-    fn failure(&self) -> Error {
-        match &*self.error.lock() {
-            Some(error) => Error::new(error.kind(), error),
-            None => Error::fatal("the application has stopped"),
-        }
     }
 }
 

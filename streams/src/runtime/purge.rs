@@ -11,7 +11,7 @@ use anabranch_client::{ClientError, TopicPartition};
 use anabranch_host::Host;
 
 use super::assignment::holdings::{Holdings, Role};
-use super::instance::Shared;
+use super::shared::Shared;
 
 /// Deletes every so often, until the instance is gone. A failure is tried again the next time.
 pub(crate) async fn purge_regularly(

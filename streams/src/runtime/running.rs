@@ -8,8 +8,9 @@ use anabranch_host::RealRuntime;
 use parking_lot::Mutex;
 
 use super::changelog;
-use super::instance::{Command, InstanceHandle};
+use super::instance::InstanceHandle;
 use super::query::{AskedInstance, KeyQueryMetadata, QueryableStore, StreamsMetadata, location};
+use super::shared::Command;
 use super::state::State;
 use super::task_status::TaskStatus;
 use super::topic_io::{TopicConsumer, TopicProducer};

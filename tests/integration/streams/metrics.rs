@@ -45,9 +45,11 @@ async fn what_was_done_is_counted() -> Result<()> {
     records.sort_by(f64::total_cmp);
     assert_eq!(records, [3.0, 6.0], "{text}");
     assert!(of_nodes("records_total", "1_0").contains(&6.0), "{text}");
-    for (lowest, highest) in of_nodes("min_seconds", "1_0").into_iter().zip(of_nodes("max_seconds", "1_0")) {
-        assert!(0.0 <= lowest && lowest <= highest && highest < 60.0, "{text}");
-    }
+    // Nodes come in any order, and another in each family.
+    let (lowest, highest) = (of_nodes("min_seconds", "1_0"), of_nodes("max_seconds", "1_0"));
+    let most = |ages: &[f64]| ages.iter().copied().fold(f64::NAN, f64::max);
+    assert!(lowest.iter().all(|age| *age >= 0.0) && most(&lowest) <= most(&highest), "{text}");
+    assert!(highest.iter().all(|age| *age < 60.0), "{text}");
     let commits = format!("kafka_streams_thread_commit_latency_seconds_count{thread}");
     assert!(value(&text, &commits) >= Some(1.0), "{text}");
     assert!(text.ends_with("# EOF\n"));
