@@ -234,6 +234,11 @@ impl Workers {
         self.counted();
     }
 
+    /// Whether a worker runs: it has not failed, nor is it given up.
+    pub(crate) fn is_there(&self, worker: usize) -> bool {
+        self.threads.get(&worker).is_some_and(|thread| !thread.ended.load(Ordering::Relaxed))
+    }
+
     /// Whether there were such workers, and all of them have ended by now.
     pub(crate) fn retired_have_ended(&mut self) -> bool {
         let any = !self.retired.is_empty();

@@ -54,7 +54,7 @@ impl Member {
         }
         let (reply, answer) = oneshot::channel();
         self.tell(number, ToWorker::Stop { reply });
-        let stopped = self.hear_until(answer, None).await?;
+        let stopped = self.hear_until(answer, number, false).await?;
         self.workers.forget(number).await;
         self.consumer.enforce_rebalance("a worker was removed");
         stopped.unwrap_or(Ok(())).map(|()| number)
@@ -104,7 +104,7 @@ impl Member {
     async fn hand_over(&mut self, from: usize, tasks: &BTreeSet<TaskId>) -> Result<bool> {
         let (reply, answer) = oneshot::channel();
         self.tell(from, ToWorker::Give { tasks: tasks.clone(), reply });
-        let Some(given) = self.hear_until(answer, Some(from)).await? else { return Ok(false) };
+        let Some(given) = self.hear_until(answer, from, true).await? else { return Ok(false) };
         for running in given {
             let id = running.id();
             self.shared.placed.lock().remove(&id);

@@ -479,11 +479,12 @@ impl Member {
 
     /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers. What it has said
     /// before is heard before: where it would read again after an abort means nothing once its partitions are read from
-    /// elsewhere. None if it has failed, or if it is `given_up` since it does not come back from user code.
+    /// elsewhere. None if it has failed; or, if it `may_give_up`, when it does not come back from user code.
     async fn hear_until<R>(
         &mut self,
         mut answer: oneshot::Receiver<R>,
-        given_up: Option<usize>,
+        worker: usize,
+        may_give_up: bool,
     ) -> Result<Option<R>> {
         let host = self.shared.client.host().clone();
         let look = self.timing.max_poll_interval.min(LOOK_FOR_STUCK);
@@ -500,18 +501,12 @@ impl Member {
                     false => host.sleep(COMMIT_AGAIN).await,
                 }
             };
-            let next_look = async {
-                match given_up {
-                    Some(_) => host.sleep_until(look_at).await,
-                    None => std::future::pending().await,
-                }
-            };
             let woken = tokio::select! {
                 biased;
                 word = self.from_workers.recv() => Woken::Word(word),
                 answer = &mut answer => return Ok(answer.ok()),
                 () = again => Woken::Again,
-                () = next_look => Woken::Look,
+                () = host.sleep_until(look_at) => Woken::Look,
             };
             match woken {
                 Woken::Word(Some((worker, word))) => Box::pin(self.hear(worker, word)).await?,
@@ -519,8 +514,11 @@ impl Member {
                 Woken::Again => self.commit_deferred().await,
                 Woken::Look => {
                     look_at = host.now() + look;
-                    Box::pin(self.look_for_stuck_workers()).await?;
-                    if given_up.is_some_and(|worker| !self.workers.numbers().contains(&worker)) {
+                    if may_give_up {
+                        Box::pin(self.look_for_stuck_workers()).await?;
+                    }
+                    // A question that came while its channel was taken down may lie there, and its answer never be dropped.
+                    if !self.workers.is_there(worker) {
                         return Ok(None);
                     }
                 }
@@ -541,7 +539,7 @@ impl Member {
         for worker in self.workers.numbers() {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::Stop { reply });
-            match self.hear_until(answer, None).await {
+            match self.hear_until(answer, worker, false).await {
                 Ok(Some(result)) => stopped = stopped.and(result),
                 // It has failed before and is gone.
                 Ok(None) => {}

@@ -102,7 +102,7 @@ impl Member {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::Demote { tasks: tasks.clone(), reply });
             // A failure is told as one of the worker.
-            if self.hear_until(answer, Some(worker)).await?.is_none() {
+            if self.hear_until(answer, worker, true).await?.is_none() {
                 // They are another instance's already.
                 self.given_up.retain(|task| !tasks.contains(task));
             }
@@ -235,7 +235,7 @@ impl Member {
         for (worker, tasks) in by_worker {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, message(tasks, reply));
-            self.hear_until(answer, Some(worker)).await?;
+            self.hear_until(answer, worker, true).await?;
         }
         let (now, on_disk) = (self.shared.client.host().now(), self.task_config.engine.is_some());
         tasks.iter().for_each(|task| self.holdings.closed(*task, on_disk, now));

@@ -106,7 +106,7 @@ impl Member {
         if let Some(worker) = worker {
             let (reply, answer) = oneshot::channel();
             self.tell(worker, ToWorker::BeginAnew { partition: partition.clone(), reply });
-            self.hear_until(answer, Some(worker)).await?;
+            self.hear_until(answer, worker, true).await?;
         }
         for (offsets, _) in &mut self.deferred {
             offsets.remove(&partition);
