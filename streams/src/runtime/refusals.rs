@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anabranch_client::{BatchError, ClientError, ErrorCode, RefusedRecord};
 use anabranch_host::HashMap;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::outbox::OutRecord;
 
@@ -102,22 +103,17 @@ pub(crate) fn lost(doing: &str, error: ClientError) -> crate::error::Error {
     crate::error::Error::new(crate::error::ErrorKind::Aborted, doing).with_source(error)
 }
 
-/// A number that stands for a record (FNV-1a with 128 bits): no two of a program share one.
+/// A number that stands for a record (XXH3 with 128 bits): no two of a program share one.
 fn digest(key: Option<&[u8]>, value: Option<&[u8]>, timestamp: Option<i64>) -> u128 {
-    let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    let mut take = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-        }
-    };
+    let mut hash = Xxh3::new();
     for field in [key, value] {
-        take(&field.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
-        take(field.unwrap_or_default());
+        hash.update(&field.map_or(u64::MAX, |bytes| bytes.len() as u64).to_be_bytes());
+        hash.update(field.unwrap_or_default());
     }
     if let Some(timestamp) = timestamp {
-        take(&timestamp.to_be_bytes());
+        hash.update(&timestamp.to_be_bytes());
     }
-    hash
+    hash.digest128()
 }
 
 #[cfg(test)]
