@@ -111,7 +111,8 @@ take_over)
   until_group_is_empty
   tool $tools.StreamsResetter $at --application-id word-count --input-topics lines --force > "$place/reset" 2>&1
   matches reset_tool_goes_to_the_start "$(cat "$place/reset")" '^Topic: lines Partition: 1 Offset: 0'
-  check reset_tool_deletes_what_is_internal "$(tool $tools.TopicCommand $at --list | grep '^word-count-')" ""
+  # Dead letters are for somebody to look at, and no internal topic.
+  check reset_tool_deletes_what_is_internal "$(tool $tools.TopicCommand $at --list | grep '^word-count-')" word-count-dead-letter
   rm -rf "$place/kafka-streams"
   (kafka_streams "$(words "$place/first" "$place/second" "$place/third" "$place/fourth")")
   counts_written | tail -n +"$(($(wc -l < "$place/written") + 1))" | last_of_each > "$place/got"
