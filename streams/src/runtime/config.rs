@@ -1,8 +1,8 @@
 //! Kafka Streams' configuration keys, checked by name and value.
 //!
-//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`, and one is to come there
-//! (KIP-892), `statestore.uncommitted.max.bytes`. One that does not apply
-//! here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest known name. Client
+//! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`, and two are
+//! from proposals that are not in it yet, `statestore.uncommitted.max.bytes` (KIP-892) and `input.buffer.max.bytes` (KIP-770).
+//! One that does not apply here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest known name. Client
 //! settings pass through by their own names or by Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later,
 //! narrower prefix wins. `topic.` settings go to internal topics.
 
@@ -59,6 +59,9 @@ pub struct StreamsConfig {
     /// `buffered.records.per.partition`: above it a partition is paused. 50,000 where Kafka Streams has 1,000: whole
     /// batches are fetched, and a pause costs a round trip.
     pub buffered_records_per_partition: usize,
+    /// `input.buffer.max.bytes` (KIP-770), over all workers: 512 MiB of records that were fetched and wait. Above it
+    /// partitions are paused of which something waits. (Kafka Streams has no such limit.)
+    pub input_buffer_max_bytes: usize,
     /// `max.task.idle.ms`: how long a task that reads several partitions waits for one that is empty, on the broker too,
     /// before it processes records of the others; 0: only for what is still to be fetched; -1: not at all.
     pub max_task_idle_ms: i64,
@@ -113,6 +116,7 @@ impl Default for StreamsConfig {
             guarantee: Guarantee::AtLeastOnce,
             replication_factor: -1,
             buffered_records_per_partition: 50_000,
+            input_buffer_max_bytes: 512 * 1024 * 1024,
             max_task_idle_ms: 0,
             repartition_purge_interval_ms: 30_000,
             task_timeout_ms: 300_000,
@@ -203,6 +207,9 @@ impl StreamsConfig {
                 }
             }
             "replication.factor" => self.replication_factor = number(key, value, -1, i16::MAX)?,
+            "input.buffer.max.bytes" => {
+                self.input_buffer_max_bytes = number(key, value, 0, usize::MAX)?;
+            }
             "buffered.records.per.partition" => {
                 self.buffered_records_per_partition = number(key, value, 1, usize::MAX)?;
             }

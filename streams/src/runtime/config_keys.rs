@@ -9,6 +9,7 @@ pub(super) const KNOWN: &[&str] = &[
     "ensure.explicit.internal.resource.naming",
     "errors.dead.letter.queue.topic.name",
     "application.server",
+    "input.buffer.max.bytes",
     "max.task.idle.ms",
     "max.warmup.replicas",
     "num.standby.replicas",
@@ -133,7 +134,7 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("linger.ms", "batches go out when no more input is at hand, when they are full, and at a commit"),
     (
         "max.poll.records",
-        "whole batches are fetched; `buffered.records.per.partition` and `fetch.max.bytes` bound them",
+        "whole batches are fetched; `buffered.records.per.partition` and `input.buffer.max.bytes` bound what waits",
     ),
     ("partitioner.adaptive.partitioning.enable", "records without a key go to one partition a batch"),
     ("partitioner.availability.timeout.ms", "records without a key go to one partition a batch"),

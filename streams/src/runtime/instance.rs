@@ -311,6 +311,7 @@ impl Instance {
             memory_max_bytes: self.config.memory_max_bytes,
             uncommitted_max_bytes: self.config.uncommitted_max_bytes,
             buffered_records: self.config.buffered_records_per_partition,
+            buffered_max_bytes: self.config.input_buffer_max_bytes,
             to_instance: to_instance.clone(),
             holdings: Arc::clone(&holdings),
             metrics: Arc::clone(&metrics),

@@ -70,6 +70,7 @@ struct ThreadFamilies {
     punctuating: Family<Labels, Seconds>,
     idle: Family<Labels, Seconds>,
     blocked: Family<Labels, Seconds>,
+    waiting: Family<Labels, Gauge>,
     polled: Family<Labels, Counter>,
     started: Family<Labels, Gauge<f64, AtomicU64>>,
     committing: Family<Labels, Histogram>,
@@ -103,6 +104,8 @@ pub(crate) struct ThreadMetrics {
     punctuating: Seconds,
     idle: Seconds,
     blocked: Seconds,
+    /// Bytes that were fetched for it and wait.
+    pub(crate) waiting: Gauge,
     polled: Counter,
     committing: Histogram,
     largest: Arc<Maxima>,
@@ -178,6 +181,13 @@ impl Metrics {
                     "thread_blocked_time",
                     "Time in which it waited for Kafka while there was something to do.",
                     Unit::Seconds,
+                    Family::default(),
+                ),
+                waiting: in_unit(
+                    r,
+                    "thread_input_buffer",
+                    "Fetched, and not processed yet.",
+                    Unit::Bytes,
                     Family::default(),
                 ),
                 polled: register(r, "thread_poll_records", "Records that polls brought.", Family::default()),
@@ -279,7 +289,7 @@ impl Metrics {
     pub(crate) fn of_thread(self: &Arc<Self>, number: usize, wall_clock_ms: i64) -> ThreadMetrics {
         let labels = vec![("thread_id", format!("{}-StreamThread-{number}", self.application_id))];
         let ThreadFamilies { processed, processing, punctuated, punctuating, .. } = &self.threads;
-        let ThreadFamilies { idle, blocked, polled, started, committing, created, closed, .. } =
+        let ThreadFamilies { idle, blocked, waiting, polled, started, committing, created, closed, .. } =
             &self.threads;
         started.get_or_create_owned(&labels).set(wall_clock_ms as f64 / 1e3);
         ThreadMetrics {
@@ -289,6 +299,7 @@ impl Metrics {
             punctuating: punctuating.get_or_create_owned(&labels),
             idle: idle.get_or_create_owned(&labels),
             blocked: blocked.get_or_create_owned(&labels),
+            waiting: waiting.get_or_create_owned(&labels),
             polled: polled.get_or_create_owned(&labels),
             committing: committing.get_or_create_owned(&labels),
             largest: self.maxima.of_thread(&labels),

@@ -3,7 +3,7 @@
 //! Reading order: [`config`] with `config_keys` and `config_clients`, [`state`], [`uncaught`], [`application`] and `running`
 //! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs); `shared` and `instance` (how
 //! it is put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
-//! `workers`, `busy`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
+//! `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
 //! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
 //! back or is followed), `local_state`, `staleness`, `state_directory`, `engines`, `global` (stores that every instance has
 //! whole); `metrics`, `node_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
@@ -12,6 +12,7 @@
 mod acknowledgements;
 pub mod application;
 mod assignment;
+mod backlog;
 mod batch_outbox;
 mod beginnings;
 mod busy;

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::assignment::holdings::Holdings;
+use super::backlog::Backlog;
 use super::busy::Busy;
 use super::config::Guarantee;
 use super::metrics::Metrics;
@@ -42,6 +43,8 @@ pub(crate) struct WorkerParts {
     /// `statestore.uncommitted.max.bytes`, of all workers together.
     pub(crate) uncommitted_max_bytes: usize,
     pub(crate) buffered_records: usize,
+    /// `input.buffer.max.bytes`, of all workers together.
+    pub(crate) buffered_max_bytes: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
     pub(crate) metrics: Arc<Metrics>,
@@ -54,6 +57,8 @@ pub(crate) struct Workers {
     cache_bytes: Arc<AtomicUsize>,
     memory_bytes: Arc<AtomicUsize>,
     uncommitted_bytes: Arc<AtomicUsize>,
+    /// What may wait for each.
+    buffered_bytes: Arc<AtomicUsize>,
     /// What the stores have that all workers share.
     shared_bytes: usize,
     senders: WorkerSenders,
@@ -66,6 +71,7 @@ pub(crate) struct Workers {
 
 struct Thread {
     busy: Busy,
+    backlog: Backlog,
     ended: Arc<AtomicBool>,
     handle: JoinHandle<()>,
 }
@@ -76,11 +82,13 @@ impl Workers {
         let cache_bytes = Arc::new(AtomicUsize::new(parts.cache_max_bytes));
         let memory_bytes = Arc::new(AtomicUsize::new(parts.memory_max_bytes));
         let uncommitted_bytes = Arc::new(AtomicUsize::new(parts.uncommitted_max_bytes));
+        let buffered_bytes = Arc::new(AtomicUsize::new(parts.buffered_max_bytes));
         Workers {
             parts,
             cache_bytes,
             memory_bytes,
             uncommitted_bytes,
+            buffered_bytes,
             shared_bytes: 0,
             senders: WorkerSenders::default(),
             threads: BTreeMap::new(),
@@ -124,6 +132,8 @@ impl Workers {
                 .map_err(|error| client_error("making a producer", error))?,
         };
         let to_instance = ToInstance::new(number, to_instance.clone());
+        let metrics = self.parts.metrics.of_thread(number, client.host().wall_clock_ms());
+        let backlog = Backlog::new(Arc::clone(&self.buffered_bytes), metrics.waiting.clone());
         let context = WorkerContext {
             host: client.host().clone(),
             producer,
@@ -134,7 +144,8 @@ impl Workers {
             memory_max_bytes: Arc::clone(&self.memory_bytes),
             buffered_records: self.parts.buffered_records,
             busy: Busy::default(),
-            metrics: self.parts.metrics.of_thread(number, client.host().wall_clock_ms()),
+            backlog: backlog.clone(),
+            metrics,
             asleep,
             to_instance: to_instance.clone(),
         };
@@ -151,7 +162,7 @@ impl Workers {
                 to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
             }
         });
-        self.threads.insert(number, Thread { busy, ended, handle });
+        self.threads.insert(number, Thread { busy, backlog, ended, handle });
         self.senders.lock().insert(number, sender);
         self.counted();
         Ok(number)
@@ -165,6 +176,7 @@ impl Workers {
         let memory = self.parts.memory_max_bytes.saturating_sub(self.shared_bytes);
         self.memory_bytes.store(memory / workers, Ordering::Relaxed);
         self.uncommitted_bytes.store(self.parts.uncommitted_max_bytes / workers, Ordering::Relaxed);
+        self.buffered_bytes.store(self.parts.buffered_max_bytes / workers, Ordering::Relaxed);
         self.parts.holdings.set_workers(numbers);
     }
 
@@ -174,6 +186,11 @@ impl Workers {
             self.shared_bytes = shared_bytes;
             self.counted();
         }
+    }
+
+    /// So many bytes are about to be sent to a worker. Whether that is more than is to wait for it.
+    pub(crate) fn sends(&self, number: usize, bytes: usize) -> bool {
+        self.threads.get(&number).is_some_and(|thread| thread.backlog.send(bytes))
     }
 
     /// Gives a worker no more tasks.

@@ -85,4 +85,9 @@ impl Input {
     pub(crate) fn buffered(&self) -> usize {
         self.queue.len()
     }
+
+    /// The memory that they take.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
 }

@@ -28,6 +28,7 @@ mod record_queue;
 mod recovery;
 mod stream_task;
 
+pub(crate) use input::Input;
 pub(crate) use offset_metadata::{OffsetMetadata, TOPIC, noted_id};
 pub(crate) use parts::TaskConfig;
 pub(crate) use recovery::StoreChangelog;

@@ -16,6 +16,8 @@ pub(super) struct RecordQueue {
     chunks: VecDeque<Chunk>,
     spare: Option<Chunk>,
     records: usize,
+    /// Of the records in the chunks, those that have been read but lie in one that has not as a whole included.
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl RecordQueue {
             headers,
         });
         self.records += 1;
+        self.bytes += chunk.bytes.len() - start + size_of::<Entry>();
     }
 
     /// The oldest record.
@@ -86,6 +89,7 @@ impl RecordQueue {
         if chunk.next < chunk.entries.len() {
             return;
         }
+        self.bytes -= chunk.bytes.len() + chunk.entries.len() * size_of::<Entry>();
         chunk.bytes.clear();
         chunk.entries.clear();
         chunk.next = 0;
@@ -100,6 +104,11 @@ impl RecordQueue {
     /// Forgets all records.
     pub(super) fn clear(&mut self) {
         *self = RecordQueue { spare: self.spare.take(), ..RecordQueue::default() };
+    }
+
+    /// The memory that records take; it becomes free a chunk at a time.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many records wait.
@@ -137,9 +146,11 @@ mod tests {
                 queue.pop();
             }
             assert!(queue.head().is_none());
+            assert_eq!(queue.bytes(), 0);
         }
         queue.push(RawInput { offset: 0, timestamp: 0, key: None, value: None, headers: &[] });
+        assert_eq!(queue.bytes(), size_of::<Entry>());
         queue.clear();
-        assert_eq!((queue.len(), queue.head().is_none()), (0, true));
+        assert_eq!((queue.len(), queue.bytes(), queue.head().is_none()), (0, 0, true));
     }
 }

@@ -1,4 +1,7 @@
-//! Memory has limits: what is not committed has one of its own.
+//! Memory has limits: what is not committed has one of its own, and what waits to be processed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
 
@@ -53,4 +56,54 @@ async fn what_is_uncommitted_is_bounded() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A worker is in the code of its user, and looks at nothing: its member goes on polling, but not without an end.
+#[tokio::test]
+async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
+    const LIMIT: usize = 200_000;
+    const FETCH: usize = 50_000;
+    const RECORDS: usize = 400;
+    let app = App::new("waits");
+    let values: Topic<String, String> = Topic::named(format!("{}-values", app.id()));
+    let builder = StreamsBuilder::new();
+    // Whoever waits at the gate goes on when its other side is gone.
+    let (closed, gate) = mpsc::channel::<()>();
+    let (gate, seen) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
+    let counts = Arc::clone(&seen);
+    builder.stream(values.clone()).for_each(move |_, _| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        let _ = gate.lock().map(|gate| gate.recv());
+    });
+    let streams = app.streams(builder.build()?).create_topics(2);
+    let streams = streams.config("input.buffer.max.bytes", LIMIT);
+    let running = streams.config("consumer.max.partition.fetch.bytes", FETCH).start().await?;
+    let producer = running.producer(values)?;
+    for number in 0..RECORDS {
+        producer.send(format!("k{number}"), "v".repeat(10_000)).await?;
+    }
+    producer.flush().await?;
+    let host = running.client().host().clone();
+    let waiting = || -> usize {
+        let text = running.metrics();
+        let sample = text.lines().find(|line| line.starts_with("kafka_streams_thread_input_buffer_bytes{"));
+        sample.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+    };
+    let filled = host.timeout(seconds(60), async {
+        while waiting() <= LIMIT {
+            host.sleep(millis(5)).await;
+        }
+    });
+    filled.await.unwrap_or_else(|_| panic!("only {} bytes wait", waiting()));
+    // Time enough for what must not come.
+    host.sleep(millis(500)).await;
+    // Each partition brings once more than there is room for; a batch is fetched whole.
+    let most = LIMIT + 2 * (FETCH + 20_000);
+    assert!(waiting() <= most, "{} bytes wait, at most {most} may", waiting());
+    assert_eq!(seen.load(Ordering::Relaxed), 1, "the others wait behind the first");
+    drop(closed);
+    running.drain().await?;
+    assert_eq!(seen.load(Ordering::Relaxed), RECORDS);
+    assert_eq!(waiting(), 0);
+    running.close().await
 }

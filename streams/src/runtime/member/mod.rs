@@ -246,7 +246,7 @@ impl Member {
                         if anew.contains_key(&partition) || self.is_of_another_topic(&partition, &fetched) {
                             anew.insert(partition, fetched.topic_id);
                         } else if let Some(worker) = self.worker_of(&partition) {
-                            self.tell(worker, ToWorker::Records(fetched));
+                            self.send_records(worker, partition, fetched);
                         }
                     }
                     for (partition, topic) in anew {
@@ -256,6 +256,15 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// Sends records to their worker. If more waits for it than should, their partition rests until it says otherwise.
+    fn send_records(&mut self, worker: usize, partition: TopicPartition, fetched: FetchedBatches) {
+        let rests = self.workers.sends(worker, fetched.records.len());
+        if rests {
+            self.pause(&[partition]);
+        }
+        self.tell(worker, ToWorker::Records { fetched, rests });
     }
 
     async fn hear(&mut self, worker: usize, word: FromWorker) -> Result<()> {

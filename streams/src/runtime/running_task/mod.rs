@@ -28,7 +28,7 @@ use super::restore_listener::{Listeners, SuspendReason};
 use super::worker::Offsets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{Drops, RawInput, TaskId};
-use crate::task::{Epoch, Task};
+use crate::task::{Epoch, Input, Task};
 use crate::topology::Topology;
 
 /// At most so many records between two looks at the clock, and at what is uncommitted...
@@ -82,6 +82,15 @@ pub(crate) struct RunningTask {
     told_drops: Drops,
     /// How many records it processes between two looks at the clock.
     records_per_look: usize,
+}
+
+/// What has come into a partition's queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Enqueued {
+    pub(crate) records: usize,
+    /// So many of the partition wait now.
+    pub(crate) waiting: usize,
+    pub(crate) bytes: usize,
 }
 
 /// How a task is opened.
@@ -197,17 +206,18 @@ impl RunningTask {
         }
     }
 
-    /// Queues fetched batches; gives how many records they are, and how many of that partition wait now.
+    /// Queues fetched batches.
     ///
     /// # Errors
     /// If a batch is damaged.
-    pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<(usize, usize)> {
+    pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<Enqueued> {
         let partition = TopicPartition { topic: Arc::clone(&fetched.topic), partition: fetched.partition };
-        let Some(&input) = self.inputs.get(&partition) else { return Ok((0, 0)) };
+        let Some(&input) = self.inputs.get(&partition) else { return Ok(Enqueued::default()) };
         if self.rewinding.contains(&input) || self.role == Role::Standby {
-            return Ok((0, 0));
+            return Ok(Enqueued::default());
         }
-        let before = self.task.inputs()[input].buffered();
+        let queue = &self.task.inputs()[input];
+        let (records, bytes) = (queue.buffered(), queue.buffered_bytes());
         self.task.fetched(input, fetched.fetch_offset, fetched.next_offset);
         self.task.read_from(input, fetched.topic_id);
         for batch in batches(&fetched.records) {
@@ -227,8 +237,14 @@ impl RunningTask {
                 self.task.enqueue(input, RawInput { offset, timestamp, key, value, headers: &self.headers });
             }
         }
-        let buffered = self.task.inputs()[input].buffered();
-        Ok((buffered - before, buffered))
+        let queue = &self.task.inputs()[input];
+        let waiting = queue.buffered();
+        Ok(Enqueued { records: waiting - records, waiting, bytes: queue.buffered_bytes() - bytes })
+    }
+
+    /// The memory that waiting records take.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.task.inputs().iter().map(Input::buffered_bytes).sum()
     }
 
     /// How many records of a partition wait; none if it is another task's.

@@ -32,8 +32,8 @@ pub(crate) enum ToWorker {
     },
     /// These tasks go on as standbys, after a commit.
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
-    /// Raw batches of a partition, as they were fetched.
-    Records(FetchedBatches),
+    /// Raw batches of a partition, as they were fetched, and whether it rests behind them: the worker says when it goes on.
+    Records { fetched: FetchedBatches, rests: bool },
     /// What comes of the partition from now on is read from where an abort went back to.
     Rewound(TopicPartition),
     /// Another topic has taken the name of the one that this partition was read from.

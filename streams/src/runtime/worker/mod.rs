@@ -28,10 +28,11 @@ use tokio::sync::{mpsc, oneshot};
 use self::commit::CommitInFlight;
 pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWorker};
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use super::backlog::Backlog;
 use super::busy::Busy;
 use super::metrics::ThreadMetrics;
 use super::refusals::Patience;
-use super::running_task::{RestoreStep, RunningTask, Slice};
+use super::running_task::{Enqueued, RestoreStep, RunningTask, Slice};
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -58,6 +59,8 @@ pub(crate) struct WorkerContext {
     pub(crate) memory_max_bytes: Arc<AtomicUsize>,
     /// `buffered.records.per.partition`.
     pub(crate) buffered_records: usize,
+    /// What was sent to it and is not processed yet.
+    pub(crate) backlog: Backlog,
     /// What it is at, for its instance to see.
     pub(crate) busy: Busy,
     pub(crate) metrics: ThreadMetrics,
@@ -82,7 +85,10 @@ struct Worker {
     sealed_at_ms: i64,
     /// Told when the commit in flight has ended.
     settling: Vec<oneshot::Sender<()>>,
+    /// Partitions that rest, until little of them waits.
     paused: BTreeSet<TopicPartition>,
+    /// What waits in the tasks' queues.
+    queued_bytes: usize,
     /// When it was told last that memory is full.
     told_of_memory: Option<Instant>,
     /// With records that brokers refuse for what they are.
@@ -114,6 +120,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         sealed_at_ms: 0,
         settling: Vec::new(),
         paused: BTreeSet::new(),
+        queued_bytes: 0,
         told_of_memory: None,
         patience: Patience::default(),
         careful: 0,
@@ -178,6 +185,7 @@ impl Worker {
         if let Some(error) = self.acknowledgements.error() {
             return Err(self.not_written("writing records", error));
         }
+        self.resume_worked_off();
         let restored = self.restore()?;
         if self.write_behind(worked || restored)? || worked || restored {
             return Ok(false);
@@ -230,7 +238,7 @@ impl Worker {
                 self.demote(&tasks).await?;
                 let _ = reply.send(());
             }
-            ToWorker::Records(fetched) => self.enqueue(&fetched)?,
+            ToWorker::Records { fetched, rests } => self.enqueue(&fetched, rests)?,
             ToWorker::Close { tasks, reply } => {
                 self.close(&tasks).await?;
                 let _ = reply.send(());
@@ -291,13 +299,21 @@ impl Worker {
         Ok(false)
     }
 
-    fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<()> {
+    fn enqueue(&mut self, fetched: &FetchedBatches, rests: bool) -> Result<()> {
         let partition = &TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
+        self.context.backlog.take(fetched.records.len());
+        if rests {
+            self.paused.insert(partition.clone());
+        }
         // A partition of a task that has just gone: whoever has the task now reads it.
         let Some(task) = self.tasks.values_mut().find(|task| task.reads(partition)) else { return Ok(()) };
-        let (added, buffered) = task.enqueue(fetched)?;
-        self.context.metrics.consumed(&fetched.topic, added, fetched.records.len());
-        if buffered > self.context.buffered_records && self.paused.insert(partition.clone()) {
+        let Enqueued { records, waiting, bytes } = task.enqueue(fetched)?;
+        self.queued_bytes += bytes;
+        self.context.backlog.queue(self.queued_bytes);
+        self.context.metrics.consumed(&fetched.topic, records, fetched.records.len());
+        let is_much =
+            waiting > self.context.buffered_records || waiting > 0 && self.context.backlog.is_full();
+        if is_much && self.paused.insert(partition.clone()) {
             self.tell(FromWorker::Pause(partition.clone()));
         }
         Ok(())
@@ -343,7 +359,6 @@ impl Worker {
         self.come_back()?;
         if worked {
             self.send_ready().await?;
-            self.resume_worked_off();
             if self.tasks.values().map(RunningTask::pending_bytes).sum::<usize>()
                 > self.context.cache_max_bytes.load(Ordering::Relaxed)
             {
@@ -387,17 +402,19 @@ impl Worker {
         Ok(applied)
     }
 
+    /// Lets partitions go on that rested and of which little waits by now.
     fn resume_worked_off(&mut self) {
-        let low = self.context.buffered_records / 2;
+        self.queued_bytes = self.tasks.values().map(RunningTask::queued_bytes).sum();
+        self.context.backlog.queue(self.queued_bytes);
+        if self.paused.is_empty() {
+            return;
+        }
+        let low = if self.context.backlog.has_room() { self.context.buffered_records / 2 } else { 0 };
+        let is_low =
+            |task: &RunningTask, partition| task.buffered(partition).is_none_or(|count| count <= low);
         let tasks = &self.tasks;
-        let worked_off: Vec<TopicPartition> = self
-            .paused
-            .iter()
-            .filter(|partition| {
-                tasks.values().all(|task| task.buffered(partition).is_none_or(|count| count <= low))
-            })
-            .cloned()
-            .collect();
+        let worked_off = self.paused.iter().filter(|name| tasks.values().all(|task| is_low(task, name)));
+        let worked_off: Vec<TopicPartition> = worked_off.cloned().collect();
         for partition in worked_off {
             self.paused.remove(&partition);
             self.tell(FromWorker::Resume(partition));
