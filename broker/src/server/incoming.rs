@@ -51,8 +51,8 @@ impl Incoming {
     pub(super) fn in_frame(&mut self, missing: usize) -> usize {
         if missing <= FRAME_AT_ONCE_BYTES {
             self.grow(missing.max(1));
-        } else {
-            self.grow(self.bytes.len().max(FRAME_AT_ONCE_BYTES));
+        } else if self.bytes.capacity() - self.bytes.len() < BUSY_READ_BYTES {
+            self.grow(self.bytes.len().clamp(FRAME_AT_ONCE_BYTES, missing));
         }
         missing.max(BUSY_READ_BYTES)
     }
@@ -162,6 +162,22 @@ mod tests {
             in_flight.push_back((frame, n as u8));
         }
         assert!(places.len() <= 12, "{} places for at most three frames at once", places.len());
+    }
+
+    #[test]
+    fn a_frame_that_outgrows_its_buffer_moves_a_few_times_only() {
+        let mut incoming = Incoming::default();
+        let length: usize = 50 << 20;
+        incoming.bytes.extend_from_slice(&(length as u32).to_be_bytes());
+        let mut rooms = std::collections::BTreeSet::new();
+        while let Some(missing @ 1..) = frame::missing_bytes(&incoming.bytes) {
+            let limit = incoming.in_frame(missing);
+            rooms.insert(incoming.bytes.as_ptr() as usize + incoming.bytes.capacity());
+            let room = incoming.bytes.capacity() - incoming.bytes.len();
+            incoming.bytes.resize(incoming.bytes.len() + room.min(limit).min(100_000), 1);
+        }
+        assert!(rooms.len() < 10, "it lay in {} places", rooms.len());
+        assert!(incoming.bytes.capacity() < length + 2 * STEP_BYTES, "no more room than it has bytes");
     }
 
     #[test]
