@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use super::incoming::Incoming;
 use crate::config::Endpoint;
 use crate::handlers;
+use crate::memory::Held;
 use crate::metrics::CloseReason;
 use crate::node::Node;
 use crate::reply::{PendingAnswer, Reply};
@@ -35,9 +36,13 @@ use crate::reply::{PendingAnswer, Reply};
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of answers not yet written above which no further request is taken.
 const OUTGOING_BYTES: usize = 1024 * 1024;
-/// A frame up to this size may arrive without room being reserved for it: the small requests that keep clients alive
-/// never wait for the large ones of others.
-const UNRESERVED_FRAME_BYTES: usize = 16 * 1024;
+/// So much of a frame may arrive without room for it: the small requests that keep clients alive never wait for the
+/// large ones of others.
+const FREE_FRAME_BYTES: usize = 16 * 1024;
+/// Room for a large frame grows to so many times what has arrived of it, ...
+const ROOM_FACTOR: usize = 4;
+/// ... but at most by this.
+const ROOM_STEP_BYTES: usize = 1024 * 1024;
 /// What each MiB of a request adds to the time it may take to arrive.
 const TIME_FOR_MIB: Duration = Duration::from_secs(1);
 /// How long a connection that is silent keeps the memory of large frames.
@@ -54,10 +59,12 @@ pub(super) struct Connection {
     endpoint: Arc<Endpoint>,
     stopping: watch::Receiver<bool>,
     incoming: Incoming,
-    /// Since when the frame whose beginning is in `incoming` is being read; none while it waits for room.
+    /// Since when the frame whose beginning is in `incoming` is being read.
     arriving_since: Option<Instant>,
-    /// What is reserved for it in the account of all connections.
-    reserved_bytes: usize,
+    /// Since when its rest waits for room.
+    no_room_since: Option<Instant>,
+    /// What it holds in the account of all connections, if it is a large one.
+    held: Held,
     /// Requests taken and not yet answered, in order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
@@ -71,7 +78,7 @@ pub(super) struct Connection {
 /// A request that is taken and not yet answered.
 struct Waiting {
     answer: Answer,
-    request_bytes: usize,
+    request: Held,
     api_key: Option<ApiKey>,
     received: Instant,
 }
@@ -118,7 +125,8 @@ impl Connection {
             stopping,
             incoming: Incoming::default(),
             arriving_since: None,
-            reserved_bytes: 0,
+            no_room_since: None,
+            held: Held::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             outgoing: VecDeque::new(),
@@ -219,6 +227,9 @@ impl Connection {
 
     /// When the frame that is being read must be there.
     fn frame_deadline(&self) -> Option<Instant> {
+        if self.no_room_since.is_some() {
+            return None;
+        }
         let timeout = Duration::from_millis(self.node.config.socket_request_timeout_ms);
         let mib = frame_bytes(&self.incoming.bytes) >> 20;
         let for_size = TIME_FOR_MIB.saturating_mul(u32::try_from(mib).unwrap_or(u32::MAX));
@@ -235,7 +246,7 @@ impl Connection {
             }
             if self.closing.is_none() {
                 let may_take = self.may_take(context);
-                if !may_take && self.reserved_bytes == 0 {
+                if !may_take && self.held.bytes() == 0 {
                     // The client is not slow: it is not read from.
                     self.arriving_since = None;
                 }
@@ -275,7 +286,7 @@ impl Connection {
             && (self.waiting.is_empty()
                 || (self.waiting.len() < self.node.config.queued_max_requests
                     && self.waiting_bytes < WAITING_BYTES
-                    && (self.reserved_bytes > 0 || self.node.memory.has_room(context))))
+                    && (self.held.bytes() > 0 || self.node.memory.has_room(context))))
     }
 
     /// Moves the answers that are ready, in order, to those that are written.
@@ -299,8 +310,8 @@ impl Connection {
             if let Some(api_key) = first.api_key {
                 self.node.metrics.answered(api_key, self.node.host.now() - first.received);
             }
-            self.waiting_bytes -= first.request_bytes;
-            self.node.memory.remove_request(first.request_bytes);
+            self.waiting_bytes -= first.request.bytes();
+            self.node.memory.let_go(std::mem::take(&mut first.request));
             self.waiting.pop_front();
             if !segments.is_empty() {
                 self.outgoing_bytes += segments.len();
@@ -362,15 +373,15 @@ impl Connection {
         let request_bytes = frame.len();
         let api_key = frame.first_chunk().and_then(|key| ApiKey::from_i16(i16::from_be_bytes(*key)));
         self.arriving_since = None;
-        let reply = self.handle(frame)?;
-        let answer = match reply {
+        self.node.memory.arrived(&mut self.held, request_bytes);
+        let answer = match self.handle(frame)? {
             Reply::Now(segments) => {
                 self.node.memory.add_answer(segments.len());
                 Answer::Ready(segments)
             }
             Reply::Later(future) => Answer::Pending(future),
             Reply::Silent => {
-                self.let_go_of_reserved();
+                self.let_go();
                 return Ok(true);
             }
             Reply::Close(reason) => {
@@ -378,18 +389,15 @@ impl Connection {
                 Answer::Close
             }
         };
-        self.waiting_bytes += request_bytes;
-        self.node.memory.add_request(request_bytes);
-        self.let_go_of_reserved();
-        self.waiting.push_back(Waiting { answer, request_bytes, api_key, received: self.last_active });
+        let request = std::mem::take(&mut self.held);
+        self.waiting_bytes += request.bytes();
+        self.waiting.push_back(Waiting { answer, request, api_key, received: self.last_active });
         Ok(true)
     }
 
-    fn let_go_of_reserved(&mut self) {
-        match std::mem::take(&mut self.reserved_bytes) {
-            0 => {}
-            bytes => self.node.memory.remove_request(bytes),
-        }
+    /// Gives back the room of the frame that is being read.
+    fn let_go(&mut self) {
+        self.node.memory.let_go(std::mem::take(&mut self.held));
     }
 
     fn handle(&mut self, frame: Bytes) -> Result<Reply, String> {
@@ -399,20 +407,13 @@ impl Connection {
 
     fn close(&mut self, ending: Ending) {
         self.incoming = Incoming::default();
-        self.arriving_since = None;
-        self.let_go_of_reserved();
+        (self.arriving_since, self.no_room_since) = (None, None);
+        self.let_go();
         self.closing = Some(ending);
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let frame_bytes = frame_bytes(&self.incoming.bytes);
-        if frame_bytes > UNRESERVED_FRAME_BYTES && self.reserved_bytes == 0 {
-            if !self.node.memory.reserve(frame_bytes, context) {
-                self.arriving_since = None;
-                return Poll::Pending;
-            }
-            self.reserved_bytes = frame_bytes;
-        }
+        let may_arrive = ready!(self.poll_room(context));
         if !self.incoming.bytes.is_empty() && self.arriving_since.is_none() {
             self.arriving_since = Some(self.node.host.now());
         }
@@ -420,10 +421,34 @@ impl Connection {
             Some(missing) => self.incoming.in_frame(missing),
             None => self.incoming.between_frames(!self.waiting.is_empty()),
         };
-        let mut buffer = (&mut self.incoming.bytes).limit(limit);
+        let mut buffer = (&mut self.incoming.bytes).limit(limit.min(may_arrive));
         let read = ready!(pin!(self.stream.read_buf(&mut buffer)).poll(context));
         self.last_active = self.node.host.now();
         Poll::Ready(read)
+    }
+
+    /// Waits for room to read on; how much may arrive then.
+    fn poll_room(&mut self, context: &Context<'_>) -> Poll<usize> {
+        let (frame_bytes, arrived) = (frame_bytes(&self.incoming.bytes), self.incoming.bytes.len());
+        let room = self.held.bytes().max(FREE_FRAME_BYTES);
+        if frame_bytes <= room {
+            return Poll::Ready(usize::MAX);
+        }
+        if arrived < room {
+            return Poll::Ready(room - arrived);
+        }
+        let room = frame_bytes.min((arrived * ROOM_FACTOR).min(arrived + ROOM_STEP_BYTES));
+        let has_room = self.node.memory.grow(&mut self.held, room, context);
+        let now = self.node.host.now();
+        if !has_room {
+            self.no_room_since.get_or_insert(now);
+            return Poll::Pending;
+        }
+        if let Some(since) = self.no_room_since.take() {
+            // The client could not go on meanwhile.
+            self.arriving_since = self.arriving_since.map(|arriving| arriving + (now - since));
+        }
+        Poll::Ready(if room == frame_bytes { usize::MAX } else { room - arrived })
     }
 }
 
@@ -439,7 +464,10 @@ impl Drop for Connection {
             Answer::Pending(_) | Answer::Close => 0,
         });
         self.node.memory.remove_answer(self.outgoing_bytes + unsent.sum::<usize>());
-        self.node.memory.remove_request(self.waiting_bytes + self.reserved_bytes);
+        self.let_go();
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.node.memory.let_go(waiting.request);
+        }
     }
 }
 
