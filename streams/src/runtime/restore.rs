@@ -5,6 +5,9 @@
 //! the store reflects: to the end at the time of the start, to a given offset, or on and on for a standby. Raw batches
 //! go into a feed for each; when a worker is behind with one, that partition is fetched no more until there is room.
 //!
+//! Of two who read one changelog the later one is served until it is gone: the other one's task lies on a worker that does
+//! not come back from user code, or is about to be dropped.
+//!
 //! A topic that is a table's changelog is read up to the group's committed offset only: what lies behind has not been
 //! processed, and would be its own old value then. For a standby that offset is asked for again and again.
 
@@ -111,6 +114,7 @@ impl Changelogs {
             answers: sender.downgrade(),
             readings: BTreeMap::new(),
             consumer: None,
+            held: BTreeMap::new(),
             ask_at: Instant::default(),
         };
         client.host().spawn(reader.run(orders));
@@ -180,7 +184,6 @@ struct Reading {
     /// A question for its bounds is under way.
     asked: bool,
     begun: bool,
-    paused: bool,
     /// The consumer has read beyond the limit: what lies there is fetched again when the limit has moved.
     astray: bool,
     way: Way,
@@ -213,6 +216,14 @@ impl Reading {
     }
 }
 
+/// What the consumer does with a partition.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The reading that it is for.
+    id: u64,
+    paused: bool,
+}
+
 struct Reader {
     client: Client,
     config: ConsumerConfig,
@@ -221,6 +232,8 @@ struct Reader {
     answers: mpsc::WeakUnboundedSender<Order>,
     readings: BTreeMap<u64, Reading>,
     consumer: Option<Consumer>,
+    /// What it has.
+    held: BTreeMap<TopicPartition, Held>,
     /// When to ask for committed offsets again.
     ask_at: Instant,
 }
@@ -275,7 +288,6 @@ impl Reader {
                     limit: i64::MAX,
                     asked: false,
                     begun: false,
-                    paused: false,
                     astray: false,
                     way,
                 };
@@ -358,9 +370,8 @@ impl Reader {
     }
 
     fn fetched(&mut self, fetched: FetchedBatches) {
-        let found = self.readings.values_mut().find(|reading| {
-            *reading.partition.topic == *fetched.topic && reading.partition.partition == fetched.partition
-        });
+        let partition = TopicPartition::new(Arc::clone(&fetched.topic), fetched.partition);
+        let found = self.held.get(&partition).and_then(|held| self.readings.get_mut(&held.id));
         let Some(reading) = found.filter(|reading| reading.position == Some(fetched.fetch_offset)) else {
             return;
         };
@@ -400,43 +411,49 @@ impl Reader {
 
     /// The consumer has what is to be read, and rests where there is no room.
     fn assign(&mut self) {
-        let read = self.readings.values().filter(|reading| reading.is_read());
-        let wanted: Vec<TopicPartition> = read.map(|reading| reading.partition.clone()).collect();
+        // Of two of one partition the later one stays.
+        let read = self.readings.iter().filter(|(_, reading)| reading.is_read());
+        let wanted: BTreeMap<_, _> = read.map(|(id, reading)| (reading.partition.clone(), *id)).collect();
         if wanted.is_empty() {
             self.consumer = None;
-            self.readings.values_mut().for_each(|reading| reading.paused = false);
-            return;
         }
         if self.consumer.is_none() {
-            match Consumer::new(&self.client, self.config.clone()) {
-                Ok(made) => self.consumer = Some(made),
-                Err(error) => return self.failed(&error),
-            }
+            self.held.clear();
         }
-        let Some(consumer) = &mut self.consumer else { return };
-        let before = consumer.assignment();
-        let mut follow = || -> Result<(), ClientError> {
-            if before.len() != wanted.len() || !wanted.iter().all(|name| before.contains(name)) {
-                consumer.assign(&wanted)?;
-            }
-            for reading in self.readings.values_mut().filter(|reading| reading.is_read()) {
-                let name = std::slice::from_ref(&reading.partition);
-                let is_new = !before.contains(&reading.partition);
-                reading.paused &= !is_new;
-                if is_new || std::mem::take(&mut reading.astray) {
-                    consumer.seek(&reading.partition, reading.position.unwrap_or(0))?;
-                }
-                let paused = !reading.is_fetched();
-                if paused != reading.paused {
-                    if paused { consumer.pause(name) } else { consumer.resume(name) }?;
-                    reading.paused = paused;
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = follow() {
+        if let Err(error) = self.hold(wanted) {
             self.failed(&error);
         }
+    }
+
+    /// Lets the consumer read these partitions, each for a reading.
+    fn hold(&mut self, wanted: BTreeMap<TopicPartition, u64>) -> Result<(), ClientError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let consumer = match &mut self.consumer {
+            Some(consumer) => consumer,
+            none => none.insert(Consumer::new(&self.client, self.config.clone())?),
+        };
+        if !wanted.keys().eq(self.held.keys()) {
+            let partitions: Vec<TopicPartition> = wanted.keys().cloned().collect();
+            consumer.assign(&partitions)?;
+            self.held.retain(|partition, _| wanted.contains_key(partition));
+        }
+        for (partition, id) in wanted {
+            let Some(reading) = self.readings.get_mut(&id) else { continue };
+            let before = self.held.get(&partition).copied();
+            if before.is_none_or(|held| held.id != id) || reading.astray {
+                reading.astray = false;
+                consumer.seek(&partition, reading.position.unwrap_or(0))?;
+            }
+            let paused = !reading.is_fetched();
+            if paused != before.is_some_and(|held| held.paused) {
+                let name = std::slice::from_ref(&partition);
+                if paused { consumer.pause(name) } else { consumer.resume(name) }?;
+            }
+            self.held.insert(partition, Held { id, paused });
+        }
+        Ok(())
     }
 }
 

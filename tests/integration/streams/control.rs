@@ -7,7 +7,7 @@ use anabranch::prelude::*;
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_host::Host;
 
-use super::{App, count, counted, expected, on_kafka, told};
+use super::{App, count, counted, expected, on_kafka, told, watched};
 
 type States = Arc<Mutex<Vec<State>>>;
 
@@ -21,20 +21,6 @@ fn noting(streams: Streams) -> (Streams, States) {
 fn noted(states: &States) -> String {
     let states = states.lock().expect("not poisoned");
     states.iter().map(State::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// Word count, in which `look` sees every line before it is counted.
-fn watched(app: &App, look: impl Fn(&str) + Send + Sync + 'static) -> Result<Topology> {
-    let builder = StreamsBuilder::new();
-    builder
-        .stream(app.lines())
-        .peek(move |_, line| look(line))
-        .flat_map_values(|line| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
-        .group_by(|_, word| word.clone())
-        .count_with(super::COUNTS)
-        .updates()
-        .to(app.counts());
-    builder.build()
 }
 
 #[tokio::test]

@@ -88,6 +88,20 @@ impl App {
     }
 }
 
+/// Word count, in which `look` sees every line before it is counted.
+pub(crate) fn watched(app: &App, look: impl Fn(&str) + Send + Sync + 'static) -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream(app.lines())
+        .peek(move |_, line| look(line))
+        .flat_map_values(|line| line.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>())
+        .group_by(|_, word| word.clone())
+        .count_with(COUNTS)
+        .updates()
+        .to(app.counts());
+    builder.build()
+}
+
 /// Whether the tests run on Apache Kafka, where what concerns our broker alone is left out.
 pub(crate) fn on_kafka() -> bool {
     std::env::var("ANABRANCH_KAFKA").is_ok()

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use anabranch::prelude::*;
 use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_host::{Host, RealRuntime};
 
-use super::{App, counted};
+use super::{App, counted, watched};
 
 /// A broker that outlives the instances, and an application on it.
 struct World {
@@ -35,19 +35,23 @@ impl World {
     /// An instance to be started; what it restores of tasks that it runs is counted.
     fn instance(&self, restored: &Restored) -> Streams {
         let restored = Arc::clone(&restored.0);
+        self.of(self.app.word_count()).on_restore(move |event| {
+            if let RestoreEvent::Batch { records, .. } = event {
+                restored.fetch_add(*records, Ordering::Relaxed);
+            }
+        })
+    }
+
+    /// An instance with this topology.
+    fn of(&self, topology: Topology) -> Streams {
         self.app
-            .streams(self.app.word_count())
+            .streams(topology)
             .on(self.host.clone(), self.broker.dialer())
             .config("num.standby.replicas", 1)
             .config("acceptable.recovery.lag", 0)
             .config("commit.interval.ms", 20)
             .config("consumer.session.timeout.ms", 6000)
             .config("consumer.heartbeat.interval.ms", 500)
-            .on_restore(move |event| {
-                if let RestoreEvent::Batch { records, .. } = event {
-                    restored.fetch_add(*records, Ordering::Relaxed);
-                }
-            })
     }
 }
 
@@ -179,6 +183,45 @@ async fn how_standbys_follow_is_told() -> Result<()> {
     first.drain().await?;
     let (_, reasons) = of_first.check();
     assert!(reasons.contains(&SuspendReason::Promoted), "the first has taken over: {reasons:?}");
+    first.close().await
+}
+
+/// Its standbys are opened on another worker; the one that is stuck has the same changelogs still, and never asks for more.
+#[tokio::test]
+async fn standbys_of_a_worker_that_does_not_come_back_are_followed_by_another() -> Result<()> {
+    let world = World::start("stuck-standby").await;
+    let (release, released) = mpsc::channel::<()>();
+    let (released, first) = (Mutex::new(released), AtomicBool::new(true));
+    let waits = watched(&world.app, move |line| {
+        if line == "wait" && first.swap(false, Ordering::Relaxed) {
+            // It ends with an error, when the other end is gone.
+            let _ = released.lock().expect("not poisoned").recv();
+        }
+    })?;
+    let start = async |topology: Topology| {
+        world.of(topology).config("consumer.max.poll.interval.ms", 1000).start().await
+    };
+    let first = start(waits).await?;
+    send(&first, &world.app, 0, 2000).await?;
+    first.drain().await?;
+    let second = start(watched(&world.app, |_| ())?).await?;
+    shared(&first, &second, &world.host).await?;
+    // One of them goes to the first one.
+    let lines = second.producer(world.app.lines())?;
+    for key in 0..20 {
+        lines.send(Some(key.to_string()), "wait".to_string()).await?;
+    }
+    lines.flush().await?;
+    second.drain().await?;
+    send(&second, &world.app, 2000, 4000).await?;
+    second.drain().await?;
+    second.crash().await;
+    send(&first, &world.app, 4000, 4400).await?;
+    let taken_over = world.host.timeout(Duration::from_secs(60), first.drain()).await;
+    assert!(matches!(taken_over, Ok(Ok(()))), "{taken_over:?}");
+    let counts = counted(&first).await?;
+    assert_eq!(counts.get("w0"), Some(&220), "{counts:?}");
+    drop(release);
     first.close().await
 }
 
