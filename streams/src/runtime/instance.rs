@@ -210,12 +210,19 @@ impl InstanceHandle {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
     ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         if self.shared.commands.send(command(reply)).is_err() {
             // It has ended already.
             return Err(self.shared.failure());
         }
-        answer.await.unwrap_or_else(|_| Err(self.shared.failure()))
+        // One that came while the channel was taken down may lie there for ever, with the reply in it.
+        let mut over = self.shared.over.subscribe();
+        let answered = tokio::select! {
+            biased;
+            answer = &mut answer => answer.ok(),
+            _ = over.wait_for(|over| *over) => answer.try_recv().ok(),
+        };
+        answered.unwrap_or_else(|| Err(self.shared.failure()))
     }
 
     /// Processes nothing until it is told to go on.
@@ -373,6 +380,7 @@ impl Instance {
             globals: Mutex::new(globals),
             globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
+            over: watch::Sender::new(false),
             committed: watch::Sender::new(0),
             error: Mutex::new(None),
             commands,

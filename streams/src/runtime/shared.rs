@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     /// How far the topics of the global stores are read, if there are any.
     pub(crate) globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
+    /// The member's task has ended, with all that it held.
+    pub(super) over: watch::Sender<bool>,
     /// Counts commits.
     pub(crate) committed: watch::Sender<u64>,
     /// Why it failed, if it did.
@@ -118,6 +120,7 @@ impl Shared {
             }
             is_news
         });
+        self.over.send_replace(true);
     }
 
     /// Why it has stopped.
