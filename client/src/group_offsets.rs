@@ -15,7 +15,7 @@ use anabranch_protocol::messages::offset_fetch::{
 
 use crate::connection::{CallOptions, Connection};
 use crate::error::{ClientError, Result};
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// The last versions that name topics instead of giving their ids: committed offsets outlive a topic's metadata.
 const LAST_COMMIT_BY_NAME: i16 = 9;
@@ -123,29 +123,23 @@ pub(crate) async fn fetch(
     if stable && version < 7 {
         return Err(ClientError::invalid(format!("{what}: the broker is too old for read_committed")));
     }
-    let by_topic = partitions.map(|partitions| {
-        let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-        for partition in partitions {
-            by_topic.entry(&partition.topic).or_default().push(partition.partition);
-        }
-        by_topic
-    });
+    let topics = partitions.map(by_topic);
     let mut request = OffsetFetchRequest { require_stable: stable, ..Default::default() };
     if version >= 8 {
-        let topics = by_topic.map(|by_topic| {
+        let topics = topics.map(|topics| {
             let topic = |(name, partition_indexes)| OffsetFetchRequestTopics {
                 name,
                 partition_indexes,
                 ..Default::default()
             };
-            by_topic.into_iter().map(topic).collect()
+            topics.into_iter().map(topic).collect()
         });
         request.groups.push(OffsetFetchRequestGroup { group_id: group, topics, ..Default::default() });
     } else {
         request.group_id = group;
-        request.topics = by_topic.map(|by_topic| {
+        request.topics = topics.map(|topics| {
             let topic = |(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes };
-            by_topic.into_iter().map(topic).collect()
+            topics.into_iter().map(topic).collect()
         });
     }
     let answer = connection.call_with(&request, options).await?;

@@ -8,7 +8,7 @@ use anabranch_protocol::messages::describe_log_dirs::{
 
 use super::{Admin, outcome};
 use crate::error::Result;
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// A directory of a broker.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,15 +52,9 @@ impl Admin {
                 let metadata = self.client.refresh_topics(&[], self.client.host().now(), false).await?;
                 nodes = metadata.brokers().map(|broker| broker.id).collect();
             }
-            let by_topic = partitions.map(|partitions| {
-                let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-                for name in partitions {
-                    topics.entry(&name.topic).or_default().push(name.partition);
-                }
-                let topic = |(topic, partitions)| DescribableLogDirTopic { topic, partitions };
-                topics.into_iter().map(topic).collect()
-            });
-            let request = DescribeLogDirsRequest { topics: by_topic };
+            let topic = |(topic, partitions)| DescribableLogDirTopic { topic, partitions };
+            let topics = partitions.map(|partitions| by_topic(partitions).into_iter().map(topic).collect());
+            let request = DescribeLogDirsRequest { topics };
             let mut described = BTreeMap::new();
             for node in nodes {
                 let answer = self.client.connection(node).await?.call(&request).await?;

@@ -16,7 +16,7 @@ use anabranch_protocol::messages::list_partition_reassignments::{
 
 use super::{Admin, outcome};
 use crate::error::Result;
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// Who is to lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,6 @@ pub struct Reassignment {
     pub adding: Vec<i32>,
     /// Those that will not.
     pub removing: Vec<i32>,
-}
-
-fn by_topic<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> BTreeMap<&'a str, Vec<i32>> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for name in partitions {
-        topics.entry(&name.topic).or_default().push(name.partition);
-    }
-    topics
 }
 
 impl Admin {

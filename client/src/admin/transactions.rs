@@ -19,7 +19,7 @@ use super::{Admin, outcome, settle};
 use crate::cluster::{CoordinatorKind, describe_topic};
 use crate::connection::{CallOptions, Connection};
 use crate::error::{ClientError, Result};
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// Which transactions to list; all, if nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl Admin {
             if self.client.metadata().brokers().all(|broker| broker.id != broker_id) {
                 return Err(ClientError::invalid(format!("there is no broker {broker_id}")));
             }
-            Ok(self.ask_broker_for_producers(broker_id, by_topic(partitions)).await?.into_iter().collect())
+            Ok(self.ask_broker_for_producers(broker_id, partitions).await?.into_iter().collect())
         })
         .await
     }
@@ -221,7 +221,7 @@ impl Admin {
             }
         }
         for (leader, partitions) in by_leader {
-            answers.extend(self.ask_broker_for_producers(leader, by_topic(&partitions)).await?);
+            answers.extend(self.ask_broker_for_producers(leader, &partitions).await?);
         }
         Ok(answers)
     }
@@ -230,8 +230,10 @@ impl Admin {
     async fn ask_broker_for_producers(
         &self,
         broker_id: i32,
-        topics: Vec<TopicRequest<'_>>,
+        partitions: &[TopicPartition],
     ) -> Result<ProducersOf> {
+        let topic = |(name, partition_indexes)| TopicRequest { name, partition_indexes };
+        let topics = by_topic(partitions).into_iter().map(topic).collect();
         let request = DescribeProducersRequest { topics };
         let answer = self.client.connection(broker_id).await?.call(&request).await?;
         let response: DescribeProducersResponse<'_> = answer.decode()?;
@@ -335,15 +337,6 @@ impl Admin {
         let (id, address) = self.client.find_coordinating_broker(kind, transactional_id).await?;
         Ok((id, self.client.shared_lane().connection(&address).await?))
     }
-}
-
-/// The partitions as a request names them.
-fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicRequest<'_>> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for name in partitions {
-        topics.entry(&name.topic).or_default().push(name.partition);
-    }
-    topics.into_iter().map(|(name, partition_indexes)| TopicRequest { name, partition_indexes }).collect()
 }
 
 /// A filter that an old broker would not see must not be left out silently.

@@ -25,7 +25,7 @@ use crate::connection::{CallOptions, Connection};
 use crate::consumer::GroupMetadata;
 use crate::error::{ClientError, Result};
 use crate::group_offsets::OffsetAndMetadata;
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// The feature that says which protocol the cluster speaks, and its level from which on leaders add partitions.
 const TRANSACTION_FEATURE: &str = "transaction.version";
@@ -123,16 +123,12 @@ pub(super) async fn add_partitions(
     identity: ProducerIdentity,
     names: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, ErrorCode>> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for name in names {
-        topics.entry(&name.topic).or_default().push(name.partition);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| AddPartitionsToTxnTopic { name, partitions });
+    let topic = |(name, partitions)| AddPartitionsToTxnTopic { name, partitions };
     let request = AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: transactional_id,
         v3_and_below_producer_id: identity.id,
         v3_and_below_producer_epoch: identity.epoch,
-        v3_and_below_topics: topics.collect(),
+        v3_and_below_topics: by_topic(names).into_iter().map(topic).collect(),
         ..Default::default()
     };
     let options = CallOptions { max_version: LAST_CLIENT_VERSION, ..Default::default() };

@@ -26,7 +26,7 @@ pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
 
 use crate::error::{ClientError, ErrorKind, Result};
 use crate::metadata::Metadata;
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// The version of subscriptions and assignments that is written.
 const VERSION: i16 = 3;
@@ -134,12 +134,9 @@ impl fmt::Debug for dyn Assignor {
     }
 }
 
-fn by_topic(partitions: &[TopicPartition]) -> Vec<TopicPartitions<'_>> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for name in partitions {
-        topics.entry(&name.topic).or_default().push(name.partition);
-    }
-    topics.into_iter().map(|(topic, partitions)| TopicPartitions { topic, partitions }).collect()
+fn topics_of(partitions: &[TopicPartition]) -> Vec<TopicPartitions<'_>> {
+    let topic = |(topic, partitions)| TopicPartitions { topic, partitions };
+    by_topic(partitions).into_iter().map(topic).collect()
 }
 
 fn flat(topics: &[TopicPartitions<'_>]) -> Vec<TopicPartition> {
@@ -160,7 +157,7 @@ impl MemberSubscription {
         let message = ConsumerProtocolSubscription {
             topics: self.topics.iter().map(AsRef::as_ref).collect(),
             user_data: self.user_data.clone(),
-            owned_partitions: by_topic(&self.owned_partitions),
+            owned_partitions: topics_of(&self.owned_partitions),
             generation_id: self.generation_id,
             rack_id: self.rack.as_deref(),
         };
@@ -184,7 +181,7 @@ impl MemberSubscription {
 impl MemberAssignment {
     pub(super) fn encode(&self) -> Bytes {
         let message = ConsumerProtocolAssignment {
-            assigned_partitions: by_topic(&self.partitions),
+            assigned_partitions: topics_of(&self.partitions),
             user_data: self.user_data.clone(),
         };
         encode_versioned(&message, VERSION)

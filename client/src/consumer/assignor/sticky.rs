@@ -14,9 +14,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::balance::{Claimant, distribute};
-use super::{Assignor, GroupView, MemberAssignment, MemberSubscription, RebalanceProtocol, by_topic};
+use super::{Assignor, GroupView, MemberAssignment, MemberSubscription, RebalanceProtocol};
 use crate::error::Result;
-use crate::topic_partition::TopicPartition;
+use crate::topic_partition::{TopicPartition, by_topic};
 
 /// The generation of a member that does not know it.
 const UNKNOWN_GENERATION: i32 = -1;
@@ -122,12 +122,12 @@ fn encode_previous(partitions: &[TopicPartition], generation: i32) -> Bytes {
     let topics = by_topic(partitions);
     let mut out = BytesMut::new();
     out.put_i32(length(topics.len()));
-    for topic in topics {
+    for (topic, partitions) in topics {
         // A topic's name has at most 249 letters.
-        out.put_i16(i16::try_from(topic.topic.len()).unwrap_or(i16::MAX));
-        out.put_slice(topic.topic.as_bytes());
-        out.put_i32(length(topic.partitions.len()));
-        topic.partitions.iter().for_each(|number| out.put_i32(*number));
+        out.put_i16(i16::try_from(topic.len()).unwrap_or(i16::MAX));
+        out.put_slice(topic.as_bytes());
+        out.put_i32(length(partitions.len()));
+        partitions.iter().for_each(|number| out.put_i32(*number));
     }
     out.put_i32(generation);
     out.freeze()
