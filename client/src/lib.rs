@@ -74,7 +74,9 @@ pub use config::{AutoOffsetReset, ClientConfig, ConsumerConfig, IsolationLevel, 
 pub use consumer::assignor::{
     Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
-pub use consumer::{Consumer, ConsumerRecord, FetchedBatches, GroupMetadata, Polled, RebalanceEvent};
+pub use consumer::{
+    Consumer, ConsumerRecord, FetchedBatches, GroupMetadata, Polled, RebalanceEvent, TimestampType,
+};
 pub use error::{ClientError, ErrorKind, Result};
 pub use group_offsets::OffsetAndMetadata;
 pub use list_offsets::{ListedOffset, OffsetSpec};

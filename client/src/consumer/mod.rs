@@ -32,7 +32,7 @@ use anabranch_host::Instant;
 pub use membership::RebalanceEvent;
 pub use poll::Polled;
 pub use positions::LogBounds;
-pub use record::{ConsumerRecord, FetchedBatches};
+pub use record::{ConsumerRecord, FetchedBatches, TimestampType};
 
 use crate::cluster::Client;
 use crate::config::{AutoOffsetReset, ConsumerConfig, IsolationLevel};

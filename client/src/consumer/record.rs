@@ -22,6 +22,8 @@ pub struct ConsumerRecord {
     pub leader_epoch: i32,
     /// Milliseconds since 1970, -1 for none.
     pub timestamp: i64,
+    /// Whose clock that is.
+    pub timestamp_type: TimestampType,
     /// Its key.
     pub key: Option<Bytes>,
     /// Its value; none is a tombstone.
@@ -36,6 +38,15 @@ impl ConsumerRecord {
         // What is kept was taken from headers that could be counted.
         HeadersRef::from_encoded(&self.headers).unwrap_or_default()
     }
+}
+
+/// Where the timestamp of a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimestampType {
+    /// From its producer.
+    CreateTime,
+    /// From the broker that appended it.
+    LogAppendTime,
 }
 
 /// Raw batches of one partition, neighbours in the log.
@@ -124,11 +135,15 @@ impl Decoding {
             }
             let bytes = batch.records_bytes()?;
             let epoch = batch.header.partition_leader_epoch;
+            let timestamp_type = match batch.header.is_log_append_time() {
+                true => TimestampType::LogAppendTime,
+                false => TimestampType::CreateTime,
+            };
             let mut records = Vec::new();
             for record in batch.records_in(&bytes) {
                 let record = record?;
                 if record.offset >= self.run.fetch_offset {
-                    records.push(own(&record, &bytes, &self.run, epoch));
+                    records.push(own(&record, &bytes, &self.run, (epoch, timestamp_type)));
                 }
             }
             Ok(((batch.header.next_offset(), epoch), records))
@@ -142,7 +157,12 @@ impl Decoding {
     }
 }
 
-fn own(record: &RecordRef<'_>, bytes: &Bytes, run: &FetchedBatches, leader_epoch: i32) -> ConsumerRecord {
+fn own(
+    record: &RecordRef<'_>,
+    bytes: &Bytes,
+    run: &FetchedBatches,
+    (leader_epoch, timestamp_type): (i32, TimestampType),
+) -> ConsumerRecord {
     let headers = if record.headers.is_empty() {
         Bytes::new()
     } else {
@@ -156,6 +176,7 @@ fn own(record: &RecordRef<'_>, bytes: &Bytes, run: &FetchedBatches, leader_epoch
         offset: record.offset,
         leader_epoch,
         timestamp: record.timestamp,
+        timestamp_type,
         key: record.key.map(|key| bytes.slice_ref(key)),
         value: record.value.map(|value| bytes.slice_ref(value)),
         headers,
@@ -164,7 +185,9 @@ fn own(record: &RecordRef<'_>, bytes: &Bytes, run: &FetchedBatches, leader_epoch
 
 #[cfg(test)]
 mod tests {
-    use anabranch_protocol::records::{BatchBuilder, Compression, set_base_offset};
+    use anabranch_protocol::records::{
+        BatchBuilder, Compression, seal, set_base_offset, set_log_append_time,
+    };
 
     use super::*;
 
@@ -213,6 +236,22 @@ mod tests {
             assert_eq!(headers, expected);
             assert!(records[1].headers().is_empty());
         }
+    }
+
+    #[test]
+    fn a_timestamp_says_whose_it_is() {
+        let check = |run: FetchedBatches, expected: TimestampType, times: [i64; 2]| {
+            let records = decode(run).unwrap();
+            assert!(records.iter().all(|record| record.timestamp_type == expected), "{records:?}");
+            assert_eq!(records.iter().map(|record| record.timestamp).collect::<Vec<_>>(), times);
+        };
+        check(run(Compression::None, 0), TimestampType::CreateTime, [5, 6]);
+        let mut appended = run(Compression::None, 0);
+        let mut batch = appended.records.to_vec();
+        set_log_append_time(&mut batch, 99);
+        seal(&mut batch);
+        appended.records = batch.into();
+        check(appended, TimestampType::LogAppendTime, [99, 99]);
     }
 
     #[test]
