@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anabranch_protocol::Uuid;
 use anabranch_protocol::messages::create_partitions::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+    CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
 };
 use anabranch_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatableTopicResult,
@@ -13,7 +14,6 @@ use anabranch_protocol::messages::create_topics::{
 use anabranch_protocol::messages::delete_topics::{
     DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
-use anabranch_protocol::{ErrorCode, Uuid};
 
 use super::{Admin, outcome, settle};
 use crate::cluster::describe_topic;
@@ -170,31 +170,44 @@ impl Admin {
     /// # Errors
     /// Retriable, if no broker took the request in time; Invalid, if the topic is not there or has as many.
     pub async fn create_partitions(&self, topic: &str, count: i32) -> Result<()> {
+        self.add_partitions(topic, count, None).await
+    }
+
+    /// The same, with the brokers that are to hold each partition that comes to those it has.
+    ///
+    /// # Errors
+    /// As [`Admin::create_partitions`]; Invalid too, if these are not as many as come, or name a broker that is not there.
+    pub async fn create_partitions_on(
+        &self,
+        topic: &str,
+        count: i32,
+        brokers_of_new: &[Vec<i32>],
+    ) -> Result<()> {
+        let assignment = |brokers: &Vec<i32>| CreatePartitionsAssignment { broker_ids: brokers.clone() };
+        self.add_partitions(topic, count, Some(brokers_of_new.iter().map(assignment).collect())).await
+    }
+
+    async fn add_partitions(
+        &self,
+        topic: &str,
+        count: i32,
+        assignments: Option<Vec<CreatePartitionsAssignment>>,
+    ) -> Result<()> {
         let request = CreatePartitionsRequest {
-            topics: vec![CreatePartitionsTopic { name: topic, count, assignments: None }],
+            topics: vec![CreatePartitionsTopic { name: topic, count, assignments }],
             timeout_ms: self.broker_timeout_ms(),
             validate_only: false,
         };
-        let mut retry = self.client.retry();
-        loop {
-            let attempt = async {
-                let answer = self.client.controller_connection().await?.call(&request).await?;
-                let response: CreatePartitionsResponse<'_> = answer.decode()?;
-                let what = format!("adding partitions to topic {topic}");
-                match response.results.iter().find(|result| result.name == topic) {
-                    Some(result) => outcome(&what, result.error_code, result.error_message, ()),
-                    None => Err(ClientError::corrupt(format!("{what}: no answer"))),
-                }
-            };
-            match retry.attempt(attempt).await {
-                Ok(()) => return Ok(()),
-                // A topic that is not there will not come by waiting.
-                Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
-                    return Err(error);
-                }
-                Err(error) => self.before_next(&mut retry, error).await?,
+        self.until_done(|| async {
+            let answer = self.client.controller_connection().await?.call(&request).await?;
+            let response: CreatePartitionsResponse<'_> = answer.decode()?;
+            let what = format!("adding partitions to topic {topic}");
+            match response.results.iter().find(|result| result.name == topic) {
+                Some(result) => outcome(&what, result.error_code, result.error_message, ()),
+                None => Err(ClientError::corrupt(format!("{what}: no answer"))),
             }
-        }
+        })
+        .await
     }
 
     /// All topics of the cluster, by name.

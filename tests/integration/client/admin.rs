@@ -140,6 +140,18 @@ fn topics_grow_and_their_settings_change() {
                 described[&topic].as_ref().is_ok_and(|topic| topic.partitions.len() == 3)
             })
             .await;
+        let broker = client.metadata().brokers().next().unwrap().id;
+        admin.create_partitions_on(&topic, 5, &[vec![broker], vec![broker]]).await.unwrap();
+        cluster
+            .until("it has five partitions", async || {
+                let described = admin.describe_topics(&[&topic]).await.unwrap();
+                described[&topic].as_ref().is_ok_and(|topic| topic.partitions.len() == 5)
+            })
+            .await;
+        for (brokers, why) in [(vec![vec![broker]], "one for two"), (vec![vec![4711]; 2], "nobody")] {
+            let refused = admin.create_partitions_on(&topic, 7, &brokers).await.unwrap_err();
+            assert_eq!(refused.code(), Some(ErrorCode::INVALID_REPLICA_ASSIGNMENT), "{why}: {refused}");
+        }
         let resource = ConfigResource::Topic(topic.clone());
         let retention = async || {
             let entries = admin.describe_configs(&resource).await.unwrap();
