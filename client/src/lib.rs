@@ -61,12 +61,17 @@ mod retry;
 mod topic_partition;
 
 pub use admin::Admin;
+pub use admin::acls::{
+    AclBinding, AclFilter, AclNameFilter, AclOperation, AclPattern, AclPermission, AclResource,
+};
 pub use admin::cluster::{ClusterDescription, QuorumDescription, QuorumReplica};
 pub use admin::configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym};
 pub use admin::groups::{GroupDescription, GroupListing, MemberDescription};
 pub use admin::log_dirs::{LogDirDescription, LogDirReplica};
+pub use admin::quotas::{QuotaEntity, QuotaFilter, QuotaMatch, QuotaName};
 pub use admin::replicas::{ElectionType, Reassignment};
 pub use admin::reset::{PlannedReset, ResetTo};
+pub use admin::scram::{ScramChange, ScramCredential, ScramMechanism};
 pub use admin::topics::{CreatedTopic, NewTopic};
 pub use admin::transactions::{ProducerState, TransactionDescription, TransactionFilter, TransactionListing};
 pub use cluster::Client;

@@ -2,16 +2,19 @@
 //! partition is that one's own result.
 //!
 //! Reading order: [`topics`], [`records`], [`configs`], [`offsets`], [`groups`], [`reset`], [`transactions`];
-//! [`cluster`], [`replicas`], [`log_dirs`].
+//! [`cluster`], [`replicas`], [`log_dirs`]; [`acls`], [`quotas`], [`scram`].
 
+pub mod acls;
 pub mod cluster;
 pub mod configs;
 pub mod groups;
 pub mod log_dirs;
 pub mod offsets;
+pub mod quotas;
 pub mod records;
 pub mod replicas;
 pub mod reset;
+pub mod scram;
 pub mod topics;
 pub mod transactions;
 

@@ -12,6 +12,7 @@ mod consumer;
 mod isolation;
 mod producer;
 mod restart;
+mod security;
 mod subscriptions;
 mod transactions;
 
