@@ -1,6 +1,6 @@
 //! The broker as a whole: opened from its data directory, served on listeners, shut down cleanly.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anabranch_host::{Host, JoinHandle, Listener};
@@ -17,6 +17,7 @@ use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
 use crate::internal_log::InternalLog;
 use crate::log::{Log, LogDirectory, LogDirectoryConfig, RecoveredLog};
+use crate::loggers::Loggers;
 use crate::memory::Memory;
 use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::metadata::image::MetadataImage;
@@ -94,6 +95,7 @@ impl Broker {
             transactions,
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots),
             memory: Memory::new(config.queued_max_request_bytes),
+            loggers: OnceLock::new(),
             metrics: Metrics::new(host.wall_clock_ms()),
             stopping: watch::Sender::new(false),
             host: host.clone(),
@@ -106,6 +108,11 @@ impl Broker {
         tracing::info!(directory = %data_dir.path().display(), took_ms = took.as_millis(), "opened");
         let server = Server::new(node.clone(), descriptors.connections);
         Ok(Broker { node, server, metadata_log, directory, data_dir, cleaner })
+    }
+
+    /// Lets clients see and change what this process says, as broker loggers; the first that are set stay.
+    pub fn set_loggers(&self, loggers: Arc<dyn Loggers>) {
+        let _ = self.node.loggers.set(loggers);
     }
 
     /// Opens all listeners of the configuration and serves them. Returns the addresses, with the ports that were free

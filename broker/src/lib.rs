@@ -1,6 +1,6 @@
 //! A broker that speaks the Kafka protocol.
 //!
-//! Reading order, from the bottom, as the modules stand below: [`config`] and the data directory; [`watermark`], what is
+//! Reading order, from the bottom, as the modules stand below: [`config`], [`loggers`] and the data directory; [`watermark`], what is
 //! durable and who waits for it; [`log`] and the journal; a partition, and how coordinators see one
 //! ([`internal_log`]); the coordinators of groups and transactions, the metadata and the topics folded from it; the node, which has all of
 //! these; the handlers, one file per API, each of which makes a reply, now or later; the server, which reads frames and
@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod error;
+pub mod loggers;
 pub mod watermark;
 
 mod metrics;
@@ -52,3 +53,4 @@ pub use broker::Broker;
 pub use config::BrokerConfig;
 pub use embedded::EmbeddedBroker;
 pub use error::{Error, ErrorKind, Result};
+pub use loggers::Loggers;

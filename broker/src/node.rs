@@ -4,7 +4,7 @@
 //! all connections, and guards itself.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anabranch_host::Host;
 use anabranch_protocol::{ErrorCode, Uuid};
@@ -14,6 +14,7 @@ use crate::config::BrokerConfig;
 use crate::config::topic::ConfigLayers;
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
+use crate::loggers::Loggers;
 use crate::memory::Memory;
 use crate::metadata::Metadata;
 use crate::metadata::creation::{
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) fetch_sessions: FetchSessions,
     /// What connections hold together.
     pub(crate) memory: Memory,
+    /// What the process says, if that can be changed.
+    pub(crate) loggers: OnceLock<Arc<dyn Loggers>>,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// Becomes true when the broker stops; what is parked ends then.

@@ -5,14 +5,18 @@
 
 use std::fmt::{self, Write};
 
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::loggers::Levels;
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -24,14 +28,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// From here on, what is logged goes to standard error.
-pub(crate) fn start(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// From here on, what is logged goes to standard error; how much, may change.
+///
+/// # Errors
+/// If `RUST_LOG` says nothing.
+pub(crate) fn start(format: LogFormat, level: &str) -> Result<Levels> {
+    let text = std::env::var("RUST_LOG").ok().filter(|text| !text.trim().is_empty());
+    let text = text.as_deref().unwrap_or(level);
+    let levels = Levels::parse(text).with_context(|| format!("RUST_LOG={text}"))?;
+    let registry = tracing_subscriber::registry().with(levels.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.event_format(Json).init(),
+        LogFormat::Text => registry.with(lines.with_target(false)).init(),
+        LogFormat::Json => registry.with(lines.event_format(Json)).init(),
     }
+    Ok(levels)
 }
 
 /// `{"timestamp":"...","level":"INFO","target":"...","message":"...","peer":"..."}`.

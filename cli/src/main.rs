@@ -3,6 +3,7 @@
 //! One file per command. What goes wrong is one line on standard error that says what to do, and exit code 1; what the
 //! broker logs goes to standard error too ([`logging`]).
 
+mod loggers;
 mod logging;
 mod server;
 
@@ -113,13 +114,24 @@ fn one_line(error: &anyhow::Error) -> String {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match &arguments.command {
+    let outcome = match &arguments.command {
         Command::Server(arguments) => logging::start(arguments.log_format, "info"),
         // Whoever uses a tool wants its output, and errors.
         _ => logging::start(logging::LogFormat::Text, "error"),
+    };
+    let outcome = outcome.and_then(|levels| run(arguments.command, levels));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} {}", style::failure("anabranch:"), one_line(&error));
+            ExitCode::FAILURE
+        }
     }
-    let outcome = match arguments.command {
-        Command::Server(arguments) => server::run(arguments),
+}
+
+fn run(command: Command, levels: loggers::Levels) -> anyhow::Result<()> {
+    match command {
+        Command::Server(arguments) => server::run(arguments, levels),
         Command::Topics(arguments) => topics::run(arguments),
         Command::Configs(arguments) => configs::run(arguments),
         Command::Groups(arguments) => groups::run(arguments),
@@ -136,13 +148,6 @@ fn main() -> ExitCode {
         Command::ConsumerPerfTest(arguments) => arguments.run(),
         Command::EndToEndLatency(arguments) => arguments.run(),
         Command::Completions { shell } => completions(shell),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{} {}", style::failure("anabranch:"), one_line(&error));
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! was acknowledged is kept in any case: the next start then recovers it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_broker::{Broker, BrokerConfig};
@@ -11,6 +12,7 @@ use anabranch_host::Host;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::loggers::Levels;
 use crate::logging::LogFormat;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,7 +45,7 @@ pub(crate) struct ServerArguments {
 /// Where `/metrics` is answered if nobody says so; if it is taken, nowhere.
 const DEFAULT_METRICS: &str = "127.0.0.1:9464";
 
-pub(crate) fn run(arguments: ServerArguments) -> Result<()> {
+pub(crate) fn run(arguments: ServerArguments, levels: Levels) -> Result<()> {
     let config = configure(&arguments)?;
     if config.log_dir.is_none() {
         bail!("there is no data directory: give --data-dir DIR, or log.dirs in the file of --config");
@@ -52,14 +54,15 @@ pub(crate) fn run(arguments: ServerArguments) -> Result<()> {
     let (host, runtime) =
         Host::real(config.num_io_threads.min(processors)).context("cannot start threads")?;
     let shutdown_timeout = Duration::from_secs(arguments.shutdown_timeout);
-    runtime.block_on(serve(host, config, shutdown_timeout))
+    runtime.block_on(serve(host, config, levels, shutdown_timeout))
 }
 
-async fn serve(host: Host, config: BrokerConfig, shutdown_timeout: Duration) -> Result<()> {
+async fn serve(host: Host, config: BrokerConfig, levels: Levels, shutdown_timeout: Duration) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-c")?;
     let is_default = config.metrics_listener.as_deref() == Some(DEFAULT_METRICS);
     let broker = Broker::open(host.clone(), config).await?;
+    broker.set_loggers(Arc::new(levels));
     let opened = match broker.listen().await {
         Ok(_) => match broker.listen_for_metrics().await {
             Err(error) if is_default => {

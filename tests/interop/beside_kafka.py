@@ -29,7 +29,7 @@ EXCUSED = [
     ("all_broker_configs", r"\[(flush|metrics\.listener|socket\.request\.timeout\.ms)\]|Configs\.length", "three keys of our own"),
     ("all_broker_configs", r"\[broker\.id\]", "the old name of node.id is not filled in from it"),
     ("broker_configs", r"^1 .*Configs\.length", "as min.insync.replicas above"),
-    ("alter_broker_configs", r"^2 .*Configs\.length|^11[56] .*ErrorCode$", "as min.insync.replicas above"),
+    ("alter_broker_configs", r"^2 .*Configs\.length|^11[45] .*ErrorCode$", "as min.insync.replicas above"),
     ("produce", r"^8 ", "without records at all Kafka hangs up; here it is an invalid record"),
     ("produce", r"^1[56] .*(ErrorCode|LogStartOffset)$", "what cannot be decompressed is corrupt, not an unknown error"),
     ("transaction_refused", r"^2 ", "asked about no transaction at all Kafka never answers; here it is an answer without results"),

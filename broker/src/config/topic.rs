@@ -19,6 +19,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// What a logger of the broker says.
+    DynamicBrokerLogger = 6,
     /// Set on a subscription to client metrics.
     DynamicClientMetrics = 7,
     /// Set on a group.

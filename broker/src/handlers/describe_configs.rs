@@ -1,5 +1,5 @@
 //! DescribeConfigs (32): every key of a topic, of this broker, of a group or of a subscription to client metrics, with its
-//! value and where that is written.
+//! value and where that is written; and the loggers of this broker.
 //!
 //! Tools rely on *every* key being there: Connect looks for `cleanup.policy`, consoles show defaults, and those that
 //! change a configuration read it first.
@@ -13,15 +13,18 @@ use anabranch_protocol::messages::describe_configs::{
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
+use super::broker_loggers;
 use super::repeated::Repeated;
 use crate::config::key::ConfigKind;
 use crate::config::topic::{ConfigSource, ConfigSynonym};
 use crate::config::{
     BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, broker_key, dynamic_key, is_dynamic,
 };
+use crate::loggers;
 use crate::metadata::creation::check_name;
 use crate::metadata::image::{
-    BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, MetadataImage, TOPIC_RESOURCE,
+    BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, MetadataImage,
+    TOPIC_RESOURCE,
 };
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -32,8 +35,9 @@ const MAX_ENTRIES: usize = 400_000;
 /// One key, and where it is written.
 struct Entry {
     name: Cow<'static, str>,
-    /// What is known of it; none: nothing, it was set for a plug-in.
+    /// What is known of it; none: nothing, it was set for a plug-in, or it is a logger.
     key: Option<&'static ConfigKey>,
+    is_sensitive: bool,
     read_only: bool,
     /// What holds, and whence.
     effective: Option<Written>,
@@ -65,10 +69,20 @@ impl Entry {
         Entry {
             name: Cow::Borrowed(key.name),
             key: Some(key),
+            is_sensitive: key.is_sensitive(),
             read_only,
             effective: effective.into_iter().next().map(Written::from),
             synonyms: synonyms.into_iter().map(Written::from).collect(),
         }
+    }
+
+    /// A logger, and how much it says.
+    fn logger(name: String, level: &str) -> Entry {
+        let name: Cow<'static, str> = Cow::Owned(name);
+        let level = Some(level.to_string());
+        let effective =
+            Some(Written { name: name.clone(), value: level, source: ConfigSource::DynamicBrokerLogger });
+        Entry { name, key: None, is_sensitive: false, read_only: false, effective, synonyms: Vec::new() }
     }
 
     /// A key that is told only because it was set, here or there; the strongest first.
@@ -85,6 +99,8 @@ impl Entry {
         Some(Entry {
             name: Cow::Owned(name.to_string()),
             key,
+            // Nobody knows what a plug-in keeps secret.
+            is_sensitive: key.is_none_or(ConfigKey::is_sensitive),
             read_only: key.is_none(),
             effective: Some(written.first()?.clone()),
             synonyms: written,
@@ -193,6 +209,12 @@ fn find(
             });
             Ok(known.chain(set).collect())
         }
+        BROKER_LOGGER_RESOURCE => {
+            let levels = broker_loggers::of(node, name);
+            let levels = levels.map_err(|refusal| (refusal.error_code, refusal.message.into_owned()))?;
+            let asked = levels.into_iter().filter(|(logger, _)| is_asked(logger));
+            Ok(asked.map(|(logger, level)| Entry::logger(logger, loggers::name(level))).collect())
+        }
         GROUP_RESOURCE if name.is_empty() => {
             Err((ErrorCode::INVALID_REQUEST, "Group name must not be empty".to_string()))
         }
@@ -250,17 +272,16 @@ fn by_default(key: &'static ConfigKey) -> ConfigSynonym {
 }
 
 fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> DescribeConfigsResourceResult<'a> {
-    // Nobody knows what a plug-in keeps secret.
-    let is_sensitive = entry.key.is_none_or(ConfigKey::is_sensitive);
-    let shown = |written: &'a Written| written.value.as_deref().filter(|_| !is_sensitive);
+    let shown = |written: &'a Written| written.value.as_deref().filter(|_| !entry.is_sensitive);
     let effective = entry.effective.as_ref();
+    let is_logger = effective.is_some_and(|written| written.source == ConfigSource::DynamicBrokerLogger);
     let synonyms = entry.synonyms.iter().filter(|_| message.include_synonyms);
     DescribeConfigsResourceResult {
         name: &entry.name,
         value: effective.and_then(shown),
         read_only: entry.read_only,
         config_source: effective.map_or(ConfigSource::Default, |written| written.source) as i8,
-        is_sensitive,
+        is_sensitive: entry.is_sensitive,
         synonyms: synonyms
             .map(|written| DescribeConfigsSynonym {
                 name: &written.name,
@@ -269,7 +290,12 @@ fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> Descr
             })
             .collect(),
         config_type: entry.key.map_or(UNKNOWN_TYPE, |key| type_number(key.kind)),
-        documentation: entry.key.and_then(|key| key.doc).filter(|_| message.include_documentation),
+        documentation: match entry.key {
+            Some(key) => key.doc.filter(|_| message.include_documentation),
+            // Kafka leaves it empty.
+            None if is_logger => Some(""),
+            None => None,
+        },
     }
 }
 

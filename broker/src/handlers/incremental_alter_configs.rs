@@ -1,5 +1,5 @@
 //! IncrementalAlterConfigs (44): sets and unsets single keys of topics, of this broker or all brokers, of groups, and of
-//! subscriptions to client metrics.
+//! subscriptions to client metrics; and the levels of this broker's loggers.
 //!
 //! All changes of one resource are made, or none. Which keys of a broker may change while it runs, and why, says
 //! `config::dynamic`.
@@ -13,6 +13,7 @@ use anabranch_protocol::messages::incremental_alter_configs::{
     IncrementalAlterConfigsResponse,
 };
 
+use super::broker_loggers;
 use super::repeated::Repeated;
 use crate::config::key::{ConfigKind, split_list};
 use crate::config::topic::{ConfigLayers, check_topic_configs};
@@ -22,7 +23,8 @@ use crate::config::{
 };
 use crate::metadata::creation::{Refusal, check_name};
 use crate::metadata::image::{
-    BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, Configs, GROUP_RESOURCE, MetadataImage, TOPIC_RESOURCE,
+    BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, Configs, GROUP_RESOURCE, MetadataImage,
+    TOPIC_RESOURCE,
 };
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -46,6 +48,8 @@ pub(super) fn handle(
     for resource in &message.resources {
         let outcome = if repeated.has(&named(resource)) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once."))
+        } else if resource.resource_type == BROKER_LOGGER_RESOURCE {
+            broker_loggers::alter(node, resource, message.validate_only)
         } else {
             alter(node, resource, message.validate_only)
         };
@@ -130,6 +134,17 @@ fn subject<'a>(node: &Node, image: &'a MetadataImage, kind: i8, name: &str) -> R
     Ok(Subject { resource_type: kind, keys, present: image.configs(kind, name), on_bad_value })
 }
 
+/// Only what is deleted has no value.
+pub(super) fn check_values(configs: &[AlterableConfig<'_>]) -> Result<(), Refusal> {
+    let lack = configs.iter().filter(|config| config.value.is_none() && config.config_operation != DELETE);
+    let without_value: Vec<&str> = lack.map(|config| config.name).collect();
+    if without_value.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Null value not supported for : {}", without_value.join(", "));
+    Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+}
+
 /// The keys that change, and to what; `None` unsets.
 fn decide<'a>(
     node: &Node,
@@ -137,16 +152,7 @@ fn decide<'a>(
     resource: &AlterConfigsResource<'a>,
 ) -> Result<Vec<(&'a str, Option<String>)>, Refusal> {
     let name = resource.resource_name;
-    let without_value: Vec<&str> = resource
-        .configs
-        .iter()
-        .filter(|config| config.value.is_none() && config.config_operation != DELETE)
-        .map(|config| config.name)
-        .collect();
-    if !without_value.is_empty() {
-        let message = format!("Null value not supported for : {}", without_value.join(", "));
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-    }
+    check_values(&resource.configs)?;
     let subject = subject(node, image, resource.resource_type, name)?;
     let layers = node.layers(image);
     let mut after = subject.present.clone();

@@ -7,14 +7,15 @@ use anabranch_protocol::messages::list_config_resources::{
     ListConfigResourcesRequest, ListConfigResourcesResponse, ListedConfigResource,
 };
 
-use crate::metadata::image::{BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE};
+use crate::metadata::image::{
+    BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE, TOPIC_RESOURCE,
+};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
-const BROKER_LOGGER: i8 = 8;
 /// In Kafka's order.
 const RESOURCES: [i8; 5] =
-    [GROUP_RESOURCE, CLIENT_METRICS_RESOURCE, BROKER_LOGGER, BROKER_RESOURCE, TOPIC_RESOURCE];
+    [GROUP_RESOURCE, CLIENT_METRICS_RESOURCE, BROKER_LOGGER_RESOURCE, BROKER_RESOURCE, TOPIC_RESOURCE];
 
 pub(super) fn handle(
     node: &Arc<Node>,
@@ -36,7 +37,7 @@ pub(super) fn handle(
         let mut push =
             |resource_name| config_resources.push(ListedConfigResource { resource_name, resource_type });
         match resource_type {
-            BROKER_LOGGER | BROKER_RESOURCE => push(&node.name),
+            BROKER_LOGGER_RESOURCE | BROKER_RESOURCE => push(&node.name),
             TOPIC_RESOURCE => topics.iter().for_each(|topic| push(&topic.name)),
             other => image
                 .configured(other)

@@ -12,6 +12,7 @@ mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod broker_loggers;
 mod create_acls;
 mod create_partitions;
 mod create_topics;

@@ -16,6 +16,8 @@ use anabranch_protocol::messages::cluster_metadata::{
 pub(crate) const TOPIC_RESOURCE: i8 = 2;
 /// A broker; its name is its number, or empty for all brokers.
 pub(crate) const BROKER_RESOURCE: i8 = 4;
+/// What a broker's process says of itself; never in a record.
+pub(crate) const BROKER_LOGGER_RESOURCE: i8 = 8;
 /// A subscription to client metrics.
 pub(crate) const CLIENT_METRICS_RESOURCE: i8 = 16;
 /// A group.
