@@ -427,6 +427,13 @@ impl InternalLog for Partition {
             .map_err(|error| InternalLogError::Corrupt(error.to_string()))
     }
 
+    fn max_batch_bytes(&self) -> usize {
+        let Ok(log) = self.log() else { return usize::MAX };
+        let log = log.read();
+        let config = log.config();
+        usize::try_from(config.max_message_bytes.min(config.segment_bytes)).unwrap_or(0)
+    }
+
     fn start_offset(&self) -> i64 {
         self.log_start_offset()
     }

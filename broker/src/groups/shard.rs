@@ -82,7 +82,7 @@ impl Shard {
         request: impl FnOnce(&mut GroupCoordinator, &mut Effects) -> R,
     ) -> Result<(R, Durable), Refused> {
         let active = self.active()?;
-        let mut effects = Effects::default();
+        let mut effects = active.effects();
         let response = request(&mut active.coordinator, &mut effects);
         match active.settle(now, effects) {
             Ok(()) => Ok((response, active.writer.log.settled())),
@@ -101,7 +101,7 @@ impl Shard {
         active.next_reply += 1;
         let reply_to = ReplyTo(active.next_reply);
         active.waiting.insert(reply_to, sender);
-        let mut effects = Effects::default();
+        let mut effects = active.effects();
         request(&mut active.coordinator, reply_to, &mut effects);
         match active.settle(now, effects) {
             Ok(()) => Ok(receiver),
@@ -212,6 +212,11 @@ impl Shard {
 }
 
 impl Active {
+    /// What a call is to fill.
+    fn effects(&self) -> Effects {
+        Effects { max_batch_bytes: Some(self.writer.log.max_batch_bytes()), ..Effects::default() }
+    }
+
     /// Appends the records, then sends the answers on their way.
     fn settle(&mut self, now: Now, effects: Effects) -> Result<(), InternalLogError> {
         let now_ms = now.wall_clock_ms;

@@ -204,9 +204,9 @@ fn a_failed_log_sends_everybody_away() {
     });
 }
 
-/// Takes no batch larger than this.
+/// Takes no batch larger than the first size, and says that it takes the second.
 #[derive(Debug)]
-struct NarrowLog(Arc<MemoryLog>, usize);
+struct NarrowLog(Arc<MemoryLog>, usize, usize);
 
 impl InternalLog for NarrowLog {
     fn append(&self, batch: BytesMut) -> Result<Appended, InternalLogError> {
@@ -226,6 +226,9 @@ impl InternalLog for NarrowLog {
     fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, InternalLogError> {
         self.0.read(offset, max_bytes)
     }
+    fn max_batch_bytes(&self) -> usize {
+        self.2
+    }
     fn start_offset(&self) -> i64 {
         self.0.start_offset()
     }
@@ -240,7 +243,7 @@ impl InternalLog for NarrowLog {
 #[test]
 fn what_the_log_refuses_leaves_no_trace() {
     in_world(|host, groups| async move {
-        groups.elected(groups.partition_for("g"), Arc::new(NarrowLog(MemoryLog::new(), 2_000)));
+        groups.elected(groups.partition_for("g"), Arc::new(NarrowLog(MemoryLog::new(), 2_000, usize::MAX)));
         commit(&groups, 3).unwrap().1.await.unwrap();
         assert_eq!(commit(&groups, 300).unwrap_err(), ErrorCode::NOT_COORDINATOR);
         host.sleep(Duration::from_millis(1)).await;
@@ -251,14 +254,28 @@ fn what_the_log_refuses_leaves_no_trace() {
 }
 
 #[test]
+fn a_record_that_is_too_large_fails_its_request_and_nobody_else_hears_of_it() {
+    in_world(|host, groups| async move {
+        groups.elected(groups.partition_for("g"), Arc::new(NarrowLog(MemoryLog::new(), 150, 150)));
+        assert_eq!(commit(&groups, 1).unwrap_err(), ErrorCode::UNKNOWN_SERVER_ERROR);
+        assert_eq!(offsets(&groups).unwrap().0, 0, "nothing is loaded anew");
+        let joins = join(&groups, "").unwrap();
+        host.sleep(Duration::from_millis(1)).await;
+        assert!(matches!(joins.answer().await, Ok(Reply::Join(joined)) if joined.error == ErrorCode::NONE));
+    });
+}
+
+#[test]
 fn many_records_go_into_several_batches() {
     in_world(|host, groups| async move {
-        let log = Arc::new(NarrowLog(MemoryLog::new(), 300 * 1024));
-        groups.elected(groups.partition_for("g"), log.clone());
-        commit(&groups, 20_000).unwrap().1.await.unwrap();
-        groups.elected(groups.partition_for("g"), log);
-        host.sleep(Duration::from_millis(1)).await;
-        assert_eq!(offsets(&groups).unwrap().0, 20_000);
+        for (most_bytes, says) in [(300 * 1024, usize::MAX), (5_000, 5_000)] {
+            let log = Arc::new(NarrowLog(MemoryLog::new(), most_bytes, says));
+            groups.elected(groups.partition_for("g"), log.clone());
+            commit(&groups, 20_000).unwrap().1.await.unwrap();
+            groups.elected(groups.partition_for("g"), log);
+            host.sleep(Duration::from_millis(1)).await;
+            assert_eq!(offsets(&groups).unwrap().0, 20_000);
+        }
     });
 }
 

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 pub(crate) use self::replay::replay;
-pub(crate) use self::writer::RecordWriter;
+pub(crate) use self::writer::{RecordWriter, batch_bytes};
 use crate::watermark::{Durable, Gone, Watermark};
 
 /// Why an internal log did not take or give records.
@@ -90,6 +90,9 @@ pub trait InternalLog: Send + Sync + fmt::Debug {
     /// # Errors
     /// If the log cannot be read.
     fn read(&self, offset: i64, max_bytes: usize) -> Result<Bytes, InternalLogError>;
+
+    /// How large a batch may be.
+    fn max_batch_bytes(&self) -> usize;
 
     /// The first offset there is.
     fn start_offset(&self) -> i64;
@@ -183,6 +186,10 @@ impl InternalLog for MemoryLog {
             found.extend_from_slice(batch);
         }
         Ok(found.freeze())
+    }
+
+    fn max_batch_bytes(&self) -> usize {
+        usize::MAX
     }
 
     fn start_offset(&self) -> i64 {

@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::{InternalLog, InternalLogError};
 
-/// A batch is closed when it has grown to this. Well below `max.message.bytes`, so that only a single record can be too
-/// large.
+/// A batch is closed when it has grown to this, or to what the log takes: only a single record can be too large.
 const BATCH_BYTES: usize = 256 * 1024;
+/// More than a record adds to its key and value: six numbers.
+const RECORD_OVERHEAD_BYTES: usize = 32;
 
 /// Writes records to an internal log.
 #[derive(Debug)]
@@ -35,9 +36,11 @@ impl RecordWriter {
         records: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
         producer: Option<(i64, i16)>,
     ) -> Result<(), InternalLogError> {
+        let most_bytes = BATCH_BYTES.min(self.log.max_batch_bytes());
         for (key, value) in records {
-            let batch_bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
-            if !self.batch.is_empty() && self.batch.size_bytes() + batch_bytes > BATCH_BYTES {
+            let batch_bytes =
+                key.len() + value.as_ref().map_or(0, |value| value.len()) + RECORD_OVERHEAD_BYTES;
+            if !self.batch.is_empty() && self.batch.size_bytes() + batch_bytes > most_bytes {
                 self.finish(producer)?;
             }
             let appended = self.batch.append(wall_clock_ms, Some(&key), value.as_deref(), []);
@@ -55,5 +58,14 @@ impl RecordWriter {
             seal(&mut batch);
         }
         self.log.append(batch).map(drop)
+    }
+}
+
+/// How large a batch of this record alone is.
+pub(crate) fn batch_bytes(key: &[u8], value: Option<&[u8]>) -> usize {
+    let mut batch = BatchBuilder::new(Compression::None);
+    match batch.append(0, Some(key), value, []) {
+        Ok(()) => batch.size_bytes(),
+        Err(_) => usize::MAX,
     }
 }

@@ -70,7 +70,8 @@ impl Shard {
         request: impl FnOnce(&mut TransactionCoordinator, &mut Effects) -> R,
     ) -> Result<(R, Vec<Markers>, Durable), Refused> {
         let active = self.active()?;
-        let mut effects = Effects::default();
+        let max_batch_bytes = Some(active.writer.log.max_batch_bytes());
+        let mut effects = Effects { max_batch_bytes, ..Effects::default() };
         let outcome = request(&mut active.coordinator, &mut effects);
         let records = effects.records.iter().map(TransactionRecord::encode);
         match active.writer.append(now.wall_clock_ms, records, None) {

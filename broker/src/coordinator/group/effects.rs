@@ -4,6 +4,7 @@ use super::join::JoinGroupReply;
 use super::records::GroupRecord;
 use super::sync::SyncGroupReply;
 use crate::coordinator::ReplyTo;
+use crate::internal_log::batch_bytes;
 
 /// The answer to a request that may have been parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +33,30 @@ pub(crate) struct Effects {
     pub(crate) transaction: Option<InTransaction>,
     /// To send, each once.
     pub(crate) replies: Vec<(ReplyTo, Reply)>,
+    /// How large a batch the log takes; none: of any size. What may grow is asked for [before](Effects::fits).
+    pub(crate) max_batch_bytes: Option<usize>,
 }
 
 impl Effects {
+    /// Whether the log takes this record.
+    pub(super) fn fits(&self, record: &GroupRecord) -> bool {
+        // All but the parts that clients choose is less than this.
+        const FIXED_BYTES: usize = 512;
+        self.max_batch_bytes.is_none_or(|most| {
+            let is_small = match record {
+                GroupRecord::OffsetCommit { group_id, topic, value, .. } => {
+                    let metadata_bytes = value.as_ref().map_or(0, |value| value.metadata.len());
+                    group_id.len() + topic.len() + metadata_bytes + FIXED_BYTES <= most
+                }
+                GroupRecord::GroupMetadata { .. } => false,
+            };
+            is_small || {
+                let (key, value) = record.encode();
+                batch_bytes(&key, value.as_deref()) <= most
+            }
+        })
+    }
+
     pub(super) fn reply(&mut self, reply_to: ReplyTo, reply: Reply) {
         self.replies.push((reply_to, reply));
     }

@@ -244,10 +244,11 @@ impl GroupTurn<'_> {
             "a static member comes back"
         );
         let old_leader = self.group.leader.clone().unwrap_or_default();
-        if let Some(old) = self.group.replace_static_member(old_id, new_id.clone()) {
-            self.cancel_session(old_id);
-            self.refuse_parked(&old, old_id, ErrorCode::FENCED_INSTANCE_ID);
-        }
+        let Some(old) = self.group.replace_static_member(old_id, new_id.clone()) else {
+            return self.refuse_join(reply_to, "", ErrorCode::UNKNOWN_MEMBER_ID);
+        };
+        self.cancel_session(old_id);
+        self.refuse_parked(&old, old_id, ErrorCode::FENCED_INSTANCE_ID);
         self.group.update_member(
             &new_id,
             request.protocols,
@@ -259,7 +260,9 @@ impl GroupTurn<'_> {
         match self.group.state {
             // The assignment stands, and all that changes is a name: written down, but no rebalance.
             GroupState::Stable if self.group.protocol_name == self.group.select_protocol() => {
-                self.write_metadata();
+                if !self.try_write_metadata() {
+                    return self.undo_rejoin(old, &new_id, old_leader, reply_to);
+                }
                 let is_leader = self.group.is_leader(&new_id);
                 let mut reply = JoinGroupReply::current(self.group, &new_id, false);
                 if !request.supports_skipping_assignment {
@@ -277,6 +280,25 @@ impl GroupTurn<'_> {
                 self.rebalance(reason);
             }
         }
+    }
+
+    /// A static member has started again and says more of itself than can be written down: its old self keeps its place.
+    /// The group is stable, so nothing was parked. The answer is Kafka's, which tells the generation all the same.
+    fn undo_rejoin(&mut self, old: Member, new_id: &Arc<str>, old_leader: Arc<str>, reply_to: ReplyTo) {
+        let old_id = old.id.clone();
+        self.cancel_session(new_id);
+        self.group.remove_member(new_id);
+        self.group.add_member(old);
+        self.group.leader = Some(old_leader.clone());
+        self.restart_session(&old_id);
+        let reply = JoinGroupReply {
+            error: ErrorCode::UNKNOWN_SERVER_ERROR,
+            leader: old_leader,
+            member_id: "".into(),
+            members: Vec::new(),
+            ..JoinGroupReply::current(self.group, &old_id, false)
+        };
+        self.effects.reply(reply_to, Reply::Join(reply));
     }
 
     /// Parks a JoinGroup. One that the member parked before, and no longer waits for, is answered: nothing may hang.

@@ -62,18 +62,22 @@ impl GroupCoordinator {
         {
             turn.heard_of(request.member_id);
         }
-        let (records, errors) = self.offset_records(now, request);
+        let (records, errors) = self.offset_records(now, request, effects)?;
         self.apply(now, &records);
         effects.records.extend(records);
         Ok(errors)
     }
 
     /// The records of a commit, and an error for each partition.
+    ///
+    /// # Errors
+    /// If one of them is larger than the log takes: then, as in Kafka, nothing is committed.
     pub(super) fn offset_records(
         &self,
         now: Now,
         request: &CommitOffsets<'_>,
-    ) -> (Vec<GroupRecord>, Vec<ErrorCode>) {
+        effects: &Effects,
+    ) -> Result<(Vec<GroupRecord>, Vec<ErrorCode>), ErrorCode> {
         let group_id: Arc<str> = self.group_id(request.group_id);
         let limit = self.config.offset_metadata_max_bytes;
         let mut topic: Arc<str> = "".into();
@@ -97,15 +101,19 @@ impl GroupCoordinator {
                 topic_id: partition.topic_id,
                 expire_timestamp_ms: request.retention_time_ms.map(|ms| now.wall_clock_ms.saturating_add(ms)),
             };
-            records.push(GroupRecord::OffsetCommit {
+            let record = GroupRecord::OffsetCommit {
                 group_id: group_id.clone(),
                 topic: topic.clone(),
                 partition: partition.partition,
                 value: Some(value),
-            });
+            };
+            if !effects.fits(&record) {
+                return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+            }
+            records.push(record);
             errors.push(ErrorCode::NONE);
         }
-        (records, errors)
+        Ok((records, errors))
     }
 
     /// Deletes offsets of topics the group does not subscribe to. One error for each partition.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_protocol::ErrorCode;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::classic::{ClassicGroup, GroupState, InitialDelay};
 use super::effects::{Effects, Reply};
@@ -225,8 +225,25 @@ impl GroupTurn<'_> {
 
     /// Writes the group down as it is.
     pub(super) fn write_metadata(&mut self) {
-        let value = Some(self.group.metadata());
-        self.effects.records.push(GroupRecord::GroupMetadata { group_id: self.group.id.clone(), value });
+        let record = self.metadata_record();
+        self.effects.records.push(record);
+    }
+
+    /// As [`GroupTurn::write_metadata`], of a group with members, which may say more than the log takes. Whether it does
+    /// not.
+    pub(super) fn try_write_metadata(&mut self) -> bool {
+        let record = self.metadata_record();
+        let fits = self.effects.fits(&record);
+        if fits {
+            self.effects.records.push(record);
+        } else {
+            warn!(group = &*self.group.id, "what the group is to keep is larger than its topic allows");
+        }
+        fits
+    }
+
+    fn metadata_record(&self) -> GroupRecord {
+        GroupRecord::GroupMetadata { group_id: self.group.id.clone(), value: Some(self.group.metadata()) }
     }
 
     fn initial_rebalance_delay_ms(&self) -> u64 {

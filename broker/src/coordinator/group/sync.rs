@@ -102,18 +102,26 @@ impl GroupTurn<'_> {
         }
     }
 
-    /// The leader's assignment: written down, and the group is stable.
+    /// The leader's assignment: written down, and the group is stable. What cannot be written is not assigned, and all
+    /// over again.
     fn take_assignment(&mut self, assignments: Vec<(&str, Bytes)>) {
         let assignments: HashMap<&str, Bytes> = assignments.into_iter().collect();
         self.group.assign(|member_id| assignments.get(member_id).cloned());
+        let state_since_ms = self.group.state_since_ms;
         self.group.transition_to(GroupState::Stable, self.now);
+        if !self.try_write_metadata() {
+            (self.group.state, self.group.state_since_ms) = (GroupState::CompletingRebalance, state_since_ms);
+            self.group.assign(|_| None);
+            self.answer_parked_syncs(ErrorCode::UNKNOWN_SERVER_ERROR);
+            self.prepare_rebalance("the assignment cannot be written down");
+            return;
+        }
         info!(
             group = &*self.group.id,
             generation = self.group.generation_id,
             members = self.group.member_count(),
             "the group is stable"
         );
-        self.write_metadata();
         self.answer_parked_syncs(ErrorCode::NONE);
     }
 }

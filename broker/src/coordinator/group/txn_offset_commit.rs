@@ -31,7 +31,7 @@ impl GroupCoordinator {
             None if request.generation_id < 0 => {}
             None => return Err(ErrorCode::ILLEGAL_GENERATION),
         }
-        let (records, errors) = self.offset_records(now, request);
+        let (records, errors) = self.offset_records(now, request, effects)?;
         for record in &records {
             self.replay(now, record, Some(producer_id));
         }

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
+use tracing::warn;
 
 use super::effects::Effects;
 use super::metadata::TransactionState;
+use super::records::TransactionRecord;
 use super::{Caller, TransactionCoordinator};
 use crate::coordinator::Now;
 
@@ -41,7 +43,15 @@ impl TransactionCoordinator {
         }
         let added = metadata.with_partitions(partitions.iter().cloned(), client_version, now.wall_clock_ms);
         let transactional_id = transactional_id.clone();
-        self.write(&transactional_id, added, effects);
+        let record = TransactionRecord { transactional_id: transactional_id.clone(), value: Some(added) };
+        if !effects.fits(&record) {
+            warn!(
+                transactional_id = &*transactional_id,
+                "a transaction of more partitions than a record holds"
+            );
+            return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+        }
+        self.write_record(record, effects);
         if !is_ongoing {
             self.set_deadline(now, &transactional_id);
         }

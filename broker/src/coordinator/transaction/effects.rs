@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::metadata::{TransactionMetadata, TransactionState};
 use super::records::TransactionRecord;
+use crate::internal_log::batch_bytes;
 
 /// The markers that end a decided transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,4 +43,18 @@ pub(crate) struct Effects {
     /// To write when the records are durable; then call
     /// [`markers_written`](super::TransactionCoordinator::markers_written).
     pub(crate) markers: Vec<Markers>,
+    /// How large a batch the log takes; none: of any size. What may grow is asked for [before](Effects::fits).
+    pub(crate) max_batch_bytes: Option<usize>,
+}
+
+impl Effects {
+    /// Whether the log takes this record, and those that will end the transaction.
+    pub(super) fn fits(&self, record: &TransactionRecord) -> bool {
+        /// What those say more: the producer ids before and after.
+        const MORE_BYTES: usize = 64;
+        self.max_batch_bytes.is_none_or(|most| {
+            let (key, value) = record.encode();
+            batch_bytes(&key, value.as_deref()).saturating_add(MORE_BYTES) <= most
+        })
+    }
 }

@@ -153,6 +153,10 @@ impl TransactionCoordinator {
     /// The new state of a transactional id: a record, folded as it will be from the log.
     fn write(&mut self, transactional_id: &Arc<str>, metadata: TransactionMetadata, effects: &mut Effects) {
         let record = TransactionRecord { transactional_id: transactional_id.clone(), value: Some(metadata) };
+        self.write_record(record, effects);
+    }
+
+    fn write_record(&mut self, record: TransactionRecord, effects: &mut Effects) {
         self.replay(&record);
         effects.records.push(record);
     }

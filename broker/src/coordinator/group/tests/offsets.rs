@@ -106,3 +106,15 @@ fn offsets_of_topics_nobody_reads_can_be_deleted() {
          forget t-0 group=h -> all NON_EMPTY_GROUP",
     );
 }
+
+#[test]
+fn an_offset_that_cannot_be_written_fails_its_whole_request_and_no_other() {
+    let large = "m".repeat(600);
+    check(&format!(
+        "most 500
+         commit - t-0=5:{large} -> all UNKNOWN_SERVER_ERROR
+         commit - t-0=5 t-1=6:{large} -> all UNKNOWN_SERVER_ERROR
+         fetch t-0 -> t-0=-1
+         commit - t-0=5:small -> wrote t-0=5 | NONE",
+    ));
+}

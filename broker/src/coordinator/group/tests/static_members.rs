@@ -127,3 +127,22 @@ fn a_name_twice_is_one_member() {
          join a instance=i -> a: UNKNOWN_MEMBER_ID",
     );
 }
+
+#[test]
+fn a_restart_that_cannot_be_written_leaves_the_old_member_in_its_place() {
+    let large = "M".repeat(500);
+    check_undelayed(&format!(
+        "{STABLE_WITH_STATIC_B}
+         most 500
+         join b2 instance=i protocols=range:{large} -> b2: UNKNOWN_SERVER_ERROR
+         state -> Stable 2, a leads a,b
+         beat b instance=i -> NONE
+         beat b2 -> UNKNOWN_MEMBER_ID
+         # So it is for the leader.
+         join c instance=j group=h -> wrote Empty 0 | c: joined 1, c leads c=M
+         sync c instance=j group=h assign=c:C -> wrote Stable 1 c | c: synced C
+         join c2 instance=j group=h protocols=range:{large} -> c2: UNKNOWN_SERVER_ERROR
+         join c3 instance=j group=h -> wrote Stable 1 c3 | c3: joined 1, c3 leads c3=M as before
+         wait 300000 -> wrote Empty 2 | wrote Empty 3",
+    ));
+}

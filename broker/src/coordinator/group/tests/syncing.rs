@@ -88,3 +88,22 @@ fn who_sends_no_sync_within_the_rebalance_timeout_is_out() {
          join b -> b: joined 3, b leads b=M",
     );
 }
+
+#[test]
+fn an_assignment_that_cannot_be_written_is_nobodys_and_the_group_tries_again() {
+    let large = "A".repeat(400);
+    check_undelayed(&format!(
+        "most 500
+         join a v=3 -> wrote Empty 0 | a: joined 1, a leads a=M
+         join b v=3
+         join a -> a: joined 2, a leads a=M,b=M | b: joined 2, a leads
+         sync b
+         sync a assign=a:{large},b:B -> a: UNKNOWN_SERVER_ERROR | b: UNKNOWN_SERVER_ERROR
+         state -> PreparingRebalance 2, a leads a,b
+         beat a -> REBALANCE_IN_PROGRESS
+         join b
+         join a -> a: joined 3, a leads a=M,b=M | b: joined 3, a leads
+         sync b
+         sync a assign=a:A,b:B -> wrote Stable 3 a,b | a: synced A | b: synced B",
+    ));
+}

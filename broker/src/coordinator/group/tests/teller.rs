@@ -28,6 +28,8 @@ pub(super) struct Teller {
     replica: GroupCoordinator,
     pub(super) config: GroupConfig,
     log: Vec<GroupRecord>,
+    /// How large a batch the log takes.
+    max_batch_bytes: Option<usize>,
     now_ms: u64,
     next_reply: u64,
     /// Who waits for an answer, and in which group.
@@ -45,6 +47,7 @@ impl Teller {
             replica: GroupCoordinator::new(config.clone()),
             config,
             log: Vec::new(),
+            max_batch_bytes: None,
             now_ms: 0,
             next_reply: 0,
             parked: BTreeMap::new(),
@@ -55,7 +58,7 @@ impl Teller {
     /// One line of a story, and what comes of it.
     pub(super) fn step(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let mut effects = Effects::default();
+        let mut effects = Effects { max_batch_bytes: self.max_batch_bytes, ..Effects::default() };
         let step = Step { words: &words };
         let answer = match words[0] {
             "join" => self.join(&step, &mut effects),
@@ -80,6 +83,10 @@ impl Teller {
             "list" => self.list(),
             "describe" => self.describe(step.group()),
             "restart" => self.restart(),
+            "most" => {
+                self.max_batch_bytes = Some(words[1].parse().unwrap());
+                String::new()
+            }
             other => panic!("a story does not know {other:?}"),
         };
         self.outcome(&answer, effects)

@@ -14,6 +14,7 @@ use super::init_producer_id::InitProducerId;
 use super::records::TransactionRecord;
 use super::*;
 use crate::config::BrokerConfig;
+use crate::internal_log::batch_bytes;
 
 const START_MS: u64 = 1_750_000_000_000;
 
@@ -31,6 +32,8 @@ struct Teller {
     /// How far the wall clock is off.
     skew_ms: i64,
     next_producer_id: i64,
+    /// How large a batch the log takes.
+    max_batch_bytes: Option<usize>,
 }
 
 fn config() -> TransactionConfig {
@@ -41,7 +44,15 @@ impl Teller {
     fn new() -> Teller {
         let mut core = TransactionCoordinator::new(config());
         core.loaded(now_at(0), &mut Effects::default());
-        Teller { core, log: Vec::new(), markers: Vec::new(), now_ms: 0, skew_ms: 0, next_producer_id: 100 }
+        Teller {
+            core,
+            log: Vec::new(),
+            markers: Vec::new(),
+            now_ms: 0,
+            skew_ms: 0,
+            next_producer_id: 100,
+            max_batch_bytes: None,
+        }
     }
 
     fn now(&self) -> Now {
@@ -51,6 +62,10 @@ impl Teller {
 
     /// Carries out the effects, and checks that the log leads to where the coordinator stands.
     fn settle(&mut self, effects: Effects) {
+        for (key, value) in effects.records.iter().map(TransactionRecord::encode) {
+            let bytes = batch_bytes(&key, value.as_deref());
+            assert!(self.max_batch_bytes.is_none_or(|most| bytes <= most), "{bytes} bytes are too many");
+        }
         self.log.extend(effects.records);
         self.markers.extend(effects.markers);
         let replayed = replay(&self.log);
@@ -63,7 +78,7 @@ impl Teller {
     fn step(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let now = self.now();
-        let mut effects = Effects::default();
+        let mut effects = Effects { max_batch_bytes: self.max_batch_bytes, ..Effects::default() };
         let mut next_producer_id = self.next_producer_id;
         let mut new_producer_id = || {
             next_producer_id += 1;
@@ -145,6 +160,10 @@ impl Teller {
                 ),
                 Err(error) => error.name().to_string(),
             },
+            "most" => {
+                self.max_batch_bytes = Some(words[1].parse().unwrap());
+                String::new()
+            }
             // Uses up the epochs of an id.
             "epoch" => {
                 let id: Arc<str> = words[1].into();

@@ -243,3 +243,19 @@ fn idle_transactional_ids_are_forgotten_but_not_in_a_transaction() {
          state b                      => TRANSACTIONAL_ID_NOT_FOUND",
     );
 }
+
+#[test]
+fn a_transaction_of_more_partitions_than_a_record_holds_gets_no_more_and_ends_as_ever() {
+    let topic = "t".repeat(200);
+    check(&format!(
+        "most 500
+         init a                       => 100/0
+         add a 100 0 {topic}-0        => ok
+         add a 100 0 {topic}a-0       => UNKNOWN_SERVER_ERROR
+         add a 100 0 {topic}-1        => ok
+         state a                      => Ongoing 100/0 2
+         end2 a 100 0 commit          => 100/1
+         markers                      => a 100/1 commit v2 {topic}-0,{topic}-1
+         state a                      => CompleteCommit 100/1 0",
+    ));
+}
