@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_host::Host;
 
-use super::{App, count, counted, expected, on_kafka, told, watched};
+use super::outside::Outside;
+use super::{App, count, counted, expected, told, watched};
 
 type States = Arc<Mutex<Vec<State>>>;
 
@@ -128,15 +128,11 @@ async fn a_worker_that_fails_is_replaced() -> Result<()> {
 
 #[tokio::test]
 async fn one_instance_can_end_all() -> Result<()> {
-    if on_kafka() {
-        return Ok(());
-    }
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     let app = App::new("ended");
     let start = async || {
         let topology = watched(&app, |line| assert_ne!(line, "poison"))?;
-        let streams = app.streams(topology).on_processing_error(fail()).on(host.clone(), broker.dialer());
+        let streams = outside.run(app.streams(topology).on_processing_error(fail()));
         streams.on_uncaught_error(|_| ShutdownApplication).start().await
     };
     let (first, second) = (start().await?, start().await?);
@@ -187,18 +183,14 @@ async fn tasks_of_a_worker_that_does_not_come_back_are_given_up() -> Result<()> 
 
 #[tokio::test]
 async fn another_instance_goes_on_for_a_worker_that_does_not_come_back() -> Result<()> {
-    if on_kafka() {
-        return Ok(());
-    }
     told::collect();
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     for guarantee in [AtLeastOnce, ExactlyOnce] {
         let app = App::new("stuck-beside");
         // Whichever instance reads the line first does not come back from it; the other one does at once.
         let (topology, release) = waiting(&app)?;
         let start = async |topology: Topology| {
-            let streams = app.streams(topology).guarantee(guarantee).on(host.clone(), broker.dialer());
+            let streams = outside.run(app.streams(topology).guarantee(guarantee));
             let streams = streams.config("consumer.max.poll.interval.ms", 1000);
             streams.create_topics(1).config("consumer.heartbeat.interval.ms", 100).start().await
         };
@@ -210,7 +202,7 @@ async fn another_instance_goes_on_for_a_worker_that_does_not_come_back() -> Resu
             lines.send(None, line.to_string()).await?;
         }
         lines.flush().await?;
-        let drained = host.timeout(seconds(60), second.drain()).await;
+        let drained = outside.host.timeout(seconds(60), second.drain()).await;
         assert!(matches!(drained, Ok(Ok(()))), "{drained:?} {:#?}", told::lines(&[]));
         let mut counts = counted(&first).await?;
         counts.extend(counted(&second).await?);

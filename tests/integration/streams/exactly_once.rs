@@ -3,46 +3,26 @@
 use std::collections::BTreeMap;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_client::{Consumer, ConsumerConfig, IsolationLevel, TopicPartition};
-use anabranch_host::{Host, RealRuntime};
 
-use super::{App, COUNTS, counted, on_kafka};
+use super::outside::Outside;
+use super::{App, COUNTS, counted};
 
-/// A broker that outlives the applications: one in this process, or Apache Kafka.
-struct Outside {
-    embedded: Option<(Host, RealRuntime, EmbeddedBroker)>,
+/// Word count, exactly once.
+fn streams(outside: &Outside, app: &App) -> Streams {
+    streams_of(outside, app, app.word_count())
 }
 
-impl Outside {
-    async fn start() -> Outside {
-        if on_kafka() {
-            return Outside { embedded: None };
-        }
-        let (host, runtime) = Host::real(2).expect("threads");
-        let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
-        Outside { embedded: Some((host, runtime, broker)) }
-    }
-
-    /// Word count on it, exactly once.
-    fn streams(&self, app: &App) -> Streams {
-        self.streams_of(app, app.word_count())
-    }
-
-    /// What a crashed instance leaves behind is dealt with soon.
-    fn streams_of(&self, app: &App, topology: Topology) -> Streams {
-        let streams = app
-            .streams(topology)
-            .guarantee(ExactlyOnce)
-            .config("commit.interval.ms", 20)
-            .config("producer.transaction.timeout.ms", 2000)
-            .config("consumer.session.timeout.ms", 6000)
-            .config("consumer.heartbeat.interval.ms", 500);
-        match &self.embedded {
-            Some((host, _, broker)) => streams.on(host.clone(), broker.dialer()),
-            None => streams,
-        }
-    }
+/// What a crashed instance leaves behind is dealt with soon.
+fn streams_of(outside: &Outside, app: &App, topology: Topology) -> Streams {
+    let streams = app
+        .streams(topology)
+        .guarantee(ExactlyOnce)
+        .config("commit.interval.ms", 20)
+        .config("producer.transaction.timeout.ms", 2000)
+        .config("consumer.session.timeout.ms", 6000)
+        .config("consumer.heartbeat.interval.ms", 500);
+    outside.run(streams)
 }
 
 /// The newest committed count of each word in the output; and whether each was one more than the one before.
@@ -79,7 +59,7 @@ async fn crashes_and_restarts_leave_no_trace() -> Result<()> {
     let directory = tempfile::tempdir().expect("a directory");
     for round in 1..=4 {
         // Where the state is kept, the instance that comes back is the one that crashed.
-        let running = outside.streams(&app).state_dir(directory.path()).start().await?;
+        let running = streams(&outside, &app).state_dir(directory.path()).start().await?;
         let lines = running.producer(app.lines())?;
         for n in 0..200 {
             lines.send(None, format!("again w{} again", n % 10)).await?;
@@ -111,7 +91,7 @@ async fn crashes_and_restarts_leave_no_trace() -> Result<()> {
 #[tokio::test]
 async fn a_crashed_instance_leaves_its_tasks_to_another() -> Result<()> {
     let (outside, app) = (Outside::start().await, App::new("shared"));
-    let first = outside.streams(&app).start().await?;
+    let first = streams(&outside, &app).start().await?;
     let lines = first.producer(app.lines())?;
     let send = async |from: i64, to: i64| -> Result<()> {
         for n in from..to {
@@ -120,7 +100,7 @@ async fn a_crashed_instance_leaves_its_tasks_to_another() -> Result<()> {
         lines.flush().await
     };
     send(0, 400).await?;
-    let second = outside.streams(&app).start().await?;
+    let second = streams(&outside, &app).start().await?;
     send(400, 800).await?;
     // It may have processed some and committed less.
     second.crash().await;
@@ -144,7 +124,7 @@ async fn a_closure_that_fails_undoes_its_transaction() -> Result<()> {
         .updates()
         .to(app.counts());
     let start = |topology: Topology| {
-        let streams = outside.streams_of(&app, topology).config("commit.interval.ms", 600_000);
+        let streams = streams_of(&outside, &app, topology).config("commit.interval.ms", 600_000);
         streams.config("producer.transaction.timeout.ms", 900_000)
     };
     let running = start(builder.build()?).start().await?;

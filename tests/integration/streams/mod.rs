@@ -18,6 +18,7 @@ mod killed;
 mod memory;
 mod metrics;
 mod optimized;
+mod outside;
 mod patterns;
 mod place;
 mod positions;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_client::{Client, ClientConfig, NewTopic, Producer, ProducerConfig, ProducerRecord};
-use anabranch_host::{Host, RealRuntime};
+use anabranch_client::{Client, NewTopic, Producer, ProducerConfig, ProducerRecord};
+use anabranch_host::Host;
 
+use super::outside::Outside;
 use super::{App, counted, expected};
 
 /// Topics of an application, and how it is started, on a broker that outlives it.
@@ -15,27 +15,14 @@ pub(crate) struct Place {
     pub(crate) app: App,
     pub(crate) host: Host,
     pub(crate) client: Client,
-    embedded: Option<EmbeddedBroker>,
-    _runtime: RealRuntime,
+    outside: Outside,
 }
 
 impl Place {
     pub(crate) async fn start(test: &str) -> Place {
-        let (host, runtime) = Host::real(2).expect("threads");
-        let (embedded, dialer, config) = match std::env::var("ANABRANCH_KAFKA") {
-            Ok(server) => {
-                let config = ClientConfig { bootstrap_servers: vec![server], ..ClientConfig::default() };
-                (None, host.dialer(), config)
-            }
-            Err(_) => {
-                let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await;
-                let broker = broker.expect("a broker");
-                let dialer = broker.dialer();
-                (Some(broker), dialer, ClientConfig::default())
-            }
-        };
-        let client = Client::connect(&host, dialer, config).await.expect("a client");
-        Place { app: App::new(test), host, client, embedded, _runtime: runtime }
+        let outside = Outside::start().await;
+        let (host, client) = (outside.host.clone(), outside.client().await);
+        Place { app: App::new(test), host, client, outside }
     }
 
     pub(crate) fn topic(&self, name: &str) -> Topic<Option<String>, String> {
@@ -78,10 +65,7 @@ impl Place {
 
     pub(crate) fn streams(&self, topology: Topology, guarantee: Guarantee) -> Streams {
         let streams = self.app.streams(topology).guarantee(guarantee).config("metadata.max.age.ms", 50);
-        match &self.embedded {
-            Some(broker) => streams.on(self.host.clone(), broker.dialer()),
-            None => streams,
-        }
+        self.outside.run(streams)
     }
 
     /// Writes a value to a partition.
@@ -139,8 +123,6 @@ impl Place {
     }
 
     pub(crate) async fn end(self) {
-        if let Some(broker) = self.embedded {
-            broker.shutdown().await;
-        }
+        self.outside.end().await;
     }
 }

@@ -4,9 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_host::Host;
 
+use super::outside::Outside;
 use super::{App, keep, on_kafka};
 
 const LATEST: Store<KeyValue<String, i64>> = Store::named("latest");
@@ -159,11 +158,7 @@ async fn what_is_undone_is_in_no_position() -> Result<()> {
 
 #[tokio::test]
 async fn a_copy_has_a_position() -> Result<()> {
-    if on_kafka() {
-        return Ok(());
-    }
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     for (guarantee, is_source) in [(AtLeastOnce, false), (ExactlyOnce, false), (ExactlyOnce, true)] {
         let app = App::new("copied");
         let start = async || {
@@ -176,7 +171,7 @@ async fn a_copy_has_a_position() -> Result<()> {
                 }
                 false => topology(&app),
             };
-            let streams = app.streams(topology).guarantee(guarantee).on(host.clone(), broker.dialer());
+            let streams = outside.run(app.streams(topology).guarantee(guarantee));
             let streams = streams.config("num.standby.replicas", 1).config("commit.interval.ms", 20);
             streams.config("acceptable.recovery.lag", 0).start().await
         };
@@ -197,7 +192,7 @@ async fn a_copy_has_a_position() -> Result<()> {
                             break;
                         }
                         // Tasks are still on their way between the instances.
-                        Ok(_) => host.sleep(millis(5)).await,
+                        Ok(_) => outside.host.sleep(millis(5)).await,
                         Err(error) => return Err(error),
                     }
                 }

@@ -1,10 +1,9 @@
 //! Stores of every kind, asked while the application runs.
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_host::Host;
 
-use super::{App, COUNTS, keep, on_kafka};
+use super::outside::Outside;
+use super::{App, COUNTS, keep};
 
 const PER_WINDOW: Store<Windows<String, i64>> = Store::named("per-window");
 const PER_SESSION: Store<Sessions<String, i64>> = Store::named("per-session");
@@ -187,14 +186,10 @@ async fn windows_sessions_and_versions_can_be_asked() -> Result<()> {
 
 #[tokio::test]
 async fn a_standby_answers_who_takes_stale_rows() -> Result<()> {
-    if on_kafka() {
-        return Ok(());
-    }
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     let app = App::new("stale");
     let start = async |server: &str| {
-        let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer());
+        let streams = outside.run(app.streams(app.word_count()));
         let streams = streams.config("num.standby.replicas", 1).config("commit.interval.ms", 20);
         streams.config("application.server", server).start().await
     };
@@ -207,7 +202,7 @@ async fn a_standby_answers_who_takes_stale_rows() -> Result<()> {
     for running in [&first, &second] {
         let stale = running.store(COUNTS)?.with_stale();
         while stale.all().await?.len() < words.len() || !running.tasks().iter().all(is_settled) {
-            host.sleep(millis(20)).await;
+            outside.host.sleep(millis(20)).await;
         }
         assert_eq!(stale.get(&"w7".to_string()).await?, Some(2));
         assert!(running.store(COUNTS)?.all().await?.len() < words.len(), "its own are fewer");

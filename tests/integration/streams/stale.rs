@@ -3,23 +3,21 @@
 use std::sync::{Arc, Mutex};
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_host::Host;
 
+use super::outside::Outside;
 use super::{App, count, counted, expected};
 
 /// An instance writes and ends; another one writes behind it if so; the first one starts again and reads on from where it
 /// was, or from the start.
 async fn check(guarantee: Guarantee, retention_ms: &str, writes_behind: bool, reads_on: bool) -> Result<()> {
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     let app = App::new("stale");
     let directories = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
     let froms = Arc::new(Mutex::new(Vec::new()));
     let start = async |at: usize| {
         froms.lock().expect("nobody panics").clear();
         let froms = Arc::clone(&froms);
-        let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer()).create_topics(1);
+        let streams = outside.run(app.streams(app.word_count()).create_topics(1));
         let streams = streams.guarantee(guarantee).config("topic.delete.retention.ms", retention_ms);
         // Nobody waits for a member that has a name to come back.
         let streams = streams.config("consumer.group.instance.id", "");
@@ -46,15 +44,12 @@ async fn check(guarantee: Guarantee, retention_ms: &str, writes_behind: bool, re
     let froms = std::mem::take(&mut *froms.lock().expect("nobody panics"));
     let what = format!("{guarantee:?} {retention_ms} {writes_behind}");
     assert_eq!(froms.iter().map(|from| *from > 0).collect::<Vec<_>>(), [reads_on], "{what}: {froms:?}");
-    broker.shutdown().await;
+    outside.end().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn state_is_read_on_from_while_no_deletion_can_be_missed() -> Result<()> {
-    if super::on_kafka() {
-        return Ok(());
-    }
     for guarantee in [AtLeastOnce, ExactlyOnce] {
         check(guarantee, "86400000", true, true).await?;
         // However old it is, nothing is behind it.

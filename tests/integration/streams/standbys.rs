@@ -8,16 +8,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_host::{Host, RealRuntime};
+use anabranch_host::Host;
 
+use super::outside::Outside;
 use super::{App, counted, watched};
 
 /// A broker that outlives the instances, and an application on it.
 struct World {
-    host: Host,
-    _runtime: RealRuntime,
-    broker: EmbeddedBroker,
+    outside: Outside,
     app: App,
 }
 
@@ -27,9 +25,7 @@ struct Restored(Arc<AtomicU64>);
 
 impl World {
     async fn start(test: &str) -> World {
-        let (host, runtime) = Host::real(2).expect("threads");
-        let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
-        World { host, _runtime: runtime, broker, app: App::new(test) }
+        World { outside: Outside::start().await, app: App::new(test) }
     }
 
     /// An instance to be started; what it restores of tasks that it runs is counted.
@@ -44,9 +40,9 @@ impl World {
 
     /// An instance with this topology.
     fn of(&self, topology: Topology) -> Streams {
-        self.app
-            .streams(topology)
-            .on(self.host.clone(), self.broker.dialer())
+        let streams = self.app.streams(topology);
+        self.outside
+            .run(streams)
             .config("num.standby.replicas", 1)
             .config("acceptable.recovery.lag", 0)
             .config("commit.interval.ms", 20)
@@ -90,7 +86,7 @@ async fn a_killed_instances_tasks_go_on_from_the_standby() -> Result<()> {
 
     // It warms up, and takes over a part.
     let second = world.instance(&of_second).start().await?;
-    let counts = shared(&first, &second, &world.host).await?;
+    let counts = shared(&first, &second, &world.outside.host).await?;
     assert_eq!(counts.values().sum::<i64>(), 2000);
     send(&first, &world.app, 2000, 4000).await?;
     first.drain().await?;
@@ -166,16 +162,16 @@ async fn how_standbys_follow_is_told() -> Result<()> {
     send(&first, &world.app, 0, 2000).await?;
     first.drain().await?;
     let second = of_second.listen(world.instance(&Restored::default())).start().await?;
-    shared(&first, &second, &world.host).await?;
+    shared(&first, &second, &world.outside.host).await?;
     send(&first, &world.app, 2000, 4000).await?;
     first.drain().await?;
     // Each follows what the other runs.
     let follows = async || {
         while of_first.check().0 == 0 || of_second.check().0 == 0 {
-            world.host.sleep(millis(20)).await;
+            world.outside.host.sleep(millis(20)).await;
         }
     };
-    world.host.timeout(Duration::from_secs(60), follows()).await.expect("both follow");
+    world.outside.host.timeout(Duration::from_secs(60), follows()).await.expect("both follow");
     second.close().await?;
     let (_, reasons) = of_second.check();
     assert!(reasons.contains(&SuspendReason::Migrated), "it ends with its instance: {reasons:?}");
@@ -205,7 +201,7 @@ async fn standbys_of_a_worker_that_does_not_come_back_are_followed_by_another() 
     send(&first, &world.app, 0, 2000).await?;
     first.drain().await?;
     let second = start(watched(&world.app, |_| ())?).await?;
-    shared(&first, &second, &world.host).await?;
+    shared(&first, &second, &world.outside.host).await?;
     // One of them goes to the first one.
     let lines = second.producer(world.app.lines())?;
     for key in 0..20 {
@@ -217,7 +213,7 @@ async fn standbys_of_a_worker_that_does_not_come_back_are_followed_by_another() 
     second.drain().await?;
     second.crash().await;
     send(&first, &world.app, 4000, 4400).await?;
-    let taken_over = world.host.timeout(Duration::from_secs(60), first.drain()).await;
+    let taken_over = world.outside.host.timeout(Duration::from_secs(60), first.drain()).await;
     assert!(matches!(taken_over, Ok(Ok(()))), "{taken_over:?}");
     let counts = counted(&first).await?;
     assert_eq!(counts.get("w0"), Some(&220), "{counts:?}");
@@ -252,10 +248,10 @@ async fn standbys_stand_on_other_racks() -> Result<()> {
     };
     let wait = async {
         while !settled() {
-            world.host.sleep(millis(20)).await;
+            world.outside.host.sleep(millis(20)).await;
         }
     };
-    world.host.timeout(Duration::from_secs(60), wait).await.expect("each copy on the other rack");
+    world.outside.host.timeout(Duration::from_secs(60), wait).await.expect("each copy on the other rack");
     for running in instances {
         running.close().await?;
     }
@@ -274,14 +270,14 @@ async fn an_instance_that_comes_back_gets_its_tasks_back() -> Result<()> {
     let second = start(directories[1].path(), &none).await?;
     send(&first, &world.app, 0, 2000).await?;
     first.drain().await?;
-    shared(&first, &second, &world.host).await?;
+    shared(&first, &second, &world.outside.host).await?;
     let before = counted(&second).await?;
     second.close().await?;
     send(&first, &world.app, 2000, 2400).await?;
     let second = start(directories[1].path(), &again).await?;
     send(&first, &world.app, 2400, 2800).await?;
     first.drain().await?;
-    shared(&first, &second, &world.host).await?;
+    shared(&first, &second, &world.outside.host).await?;
     let after = counted(&second).await?;
     assert_eq!(
         before.keys().collect::<Vec<_>>(),
@@ -305,8 +301,7 @@ async fn another_topology_is_refused_and_disturbs_nobody() -> Result<()> {
         .stream(world.app.lines())
         .filter(|_, line| !line.is_empty())
         .to(format!("{}-others", world.app.id()));
-    let other =
-        world.app.streams(builder.build()?).on(world.host.clone(), world.broker.dialer()).start().await;
+    let other = world.outside.run(world.app.streams(builder.build()?)).start().await;
     let error = other.expect_err("it is refused").to_string();
     assert!(error.contains("another topology under the same application id"), "{error}");
     send(&first, &world.app, 100, 200).await?;
@@ -328,7 +323,7 @@ async fn state_of_a_store_that_is_no_more_is_refused() -> Result<()> {
         .stream(world.app.lines())
         .group_by(|_, line| line.clone())
         .count_with(Store::<KeyValue<String, i64>>::named("renamed"));
-    let streams = world.app.streams(builder.build()?).on(world.host.clone(), world.broker.dialer());
+    let streams = world.outside.run(world.app.streams(builder.build()?));
     let error = streams.state_dir(directory.path()).start().await.expect_err("it is refused").to_string();
     assert!(error.contains("`word-counts`"), "{error}");
     Ok(())

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
 use anabranch_client::ConfigResource;
 use anabranch_host::{Host, OpenOptions};
 use anabranch_state_store::{Engine, FjallEngine, FjallOptions};
 
+use super::outside::Outside;
 use super::{App, count, counted, expected, keep, told};
 
 #[tokio::test]
@@ -59,16 +59,12 @@ fn stored_tasks(host: &Host, state: &Path, app: &App) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn state_that_nobody_uses_is_removed_in_the_end() -> Result<()> {
-    if super::on_kafka() {
-        return Ok(());
-    }
     told::collect();
-    let (host, _runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
+    let outside = Outside::start().await;
     let app = App::new("unused");
     let directories = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
     let start = async |at: usize, delay_ms: u64| {
-        let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer());
+        let streams = outside.run(app.streams(app.word_count()));
         let streams = streams.config("state.cleanup.delay.ms", delay_ms).config("acceptable.recovery.lag", 0);
         streams.state_dir(directories[at].path()).start().await
     };
@@ -84,6 +80,7 @@ async fn state_that_nobody_uses_is_removed_in_the_end() -> Result<()> {
         let lines = told::lines(&["nobody has used its state for long"]);
         lines.iter().filter_map(|line| Some(line.split_once("task=")?.1.trim().to_string())).collect()
     };
+    let host = &outside.host;
     let waited = host.timeout(seconds(60), async {
         while running(&second).is_empty() || !running(&second).is_subset(&removed()) {
             host.sleep(millis(20)).await;
@@ -93,9 +90,9 @@ async fn state_that_nobody_uses_is_removed_in_the_end() -> Result<()> {
     assert!(waited.is_ok(), "{:?} {:?} {:?}", running(&first), running(&second), removed());
     let (of_first, of_second) = (running(&first), running(&second));
     first.close().await?;
-    assert_eq!(stored_tasks(&host, directories[0].path(), &app), of_first);
+    assert_eq!(stored_tasks(host, directories[0].path(), &app), of_first);
     second.close().await?;
-    assert!(stored_tasks(&host, directories[1].path(), &app).is_superset(&of_second), "within its delay");
+    assert!(stored_tasks(host, directories[1].path(), &app).is_superset(&of_second), "within its delay");
     Ok(())
 }
 
