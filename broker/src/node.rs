@@ -71,17 +71,17 @@ impl Node {
     }
 
     /// Creates a topic that nobody described but somebody needs, if it is not there: a coordinator's as it needs it, any
-    /// other with the defaults. It may be told when [`Metadata::settled`] resolves.
+    /// other with the defaults. It may be told when [`Metadata::settled`] resolves. Gives how many partitions were made.
     ///
     /// # Errors
     /// Why it cannot be.
-    pub(crate) fn create_missing_topic(&self, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn create_missing_topic(&self, name: &str) -> Result<usize, Refusal> {
         let (num_partitions, configs) = self.internal_topic(name).unwrap_or((-1, Configs::new()));
         let layout = Layout::Counts { num_partitions, replication_factor: -1 };
         let wish = NewTopic { name, id: Uuid(self.host.random_uuid()), layout, configs };
         let change = self.metadata.begin();
         if change.image().topic(name).is_some() {
-            return Ok(());
+            return Ok(0);
         }
         let granted = grant(change.image(), &self.topic_defaults(), &wish)?;
         change.commit(self.host.wall_clock_ms(), &granted.records)?;
@@ -90,7 +90,7 @@ impl Node {
             partitions = granted.num_partitions,
             "created a topic that was asked for"
         );
-        Ok(())
+        Ok(granted.num_partitions as usize)
     }
 
     /// Partitions and configuration of a coordinator's topic; `None` for any other.

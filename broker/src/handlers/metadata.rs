@@ -15,7 +15,7 @@ use anabranch_protocol::messages::metadata::{
 };
 
 use crate::authorization;
-use crate::metadata::creation::{check_name, is_internal};
+use crate::metadata::creation::{MAX_PARTITIONS_PER_REQUEST, check_name, is_internal};
 use crate::metadata::image::TopicImage;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -79,15 +79,23 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Me
     request.answer_settled(node.metadata.settled(), &response)
 }
 
-/// Creates the topics that are not there; the names that were refused, and why.
+/// Creates the topics that are not there; the names that were refused, and why. One request makes no more partitions
+/// than Kafka's controller would for it; what is left over is unknown, so the client asks for it again.
 fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> BTreeMap<&'a str, ErrorCode> {
     let mut refused = BTreeMap::new();
+    let mut partitions_left = MAX_PARTITIONS_PER_REQUEST;
     for name in asked.iter().filter(|topic| topic.topic_id.is_zero()).filter_map(|topic| topic.name) {
         if refused.contains_key(name) || node.metadata.image().topic(name).is_some() {
             continue;
         }
-        if let Err(refusal) = node.create_missing_topic(name) {
-            refused.insert(name, refusal.error_code);
+        if partitions_left < node.config.num_partitions as usize {
+            break;
+        }
+        match node.create_missing_topic(name) {
+            Ok(partitions) => partitions_left = partitions_left.saturating_sub(partitions),
+            Err(refusal) => {
+                refused.insert(name, refusal.error_code);
+            }
         }
     }
     refused

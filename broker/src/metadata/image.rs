@@ -3,7 +3,7 @@
 //! Nobody changes an image but by a record that stands in the log (`live == replay`). A record of a kind that is not
 //! known here stops the start: guessing what it meant could lose a topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_host::HashMap;
@@ -57,6 +57,8 @@ pub(crate) struct PartitionImage {
 pub(crate) struct MetadataImage {
     topics: BTreeMap<Arc<str>, TopicImage>,
     names: HashMap<Uuid, Arc<str>>,
+    /// Names with a `.` or `_`, by what they have in common with those that differ in these only.
+    similar_names: BTreeMap<String, BTreeSet<Arc<str>>>,
     topic_configs: BTreeMap<String, Configs>,
     broker_configs: BTreeMap<String, Configs>,
     client_metrics_configs: BTreeMap<String, Configs>,
@@ -79,6 +81,11 @@ impl MetadataImage {
     /// The topic of that id.
     pub(crate) fn topic_by_id(&self, id: &Uuid) -> Option<&TopicImage> {
         self.names.get(id).and_then(|name| self.topics.get(name))
+    }
+
+    /// The first topic whose name differs from `name` by nothing but `.` and `_`.
+    pub(crate) fn similar_topic(&self, name: &str) -> Option<&Arc<str>> {
+        self.similar_names.get(&folded(name)?)?.first()
     }
 
     /// All topics, by name.
@@ -161,6 +168,9 @@ impl MetadataImage {
         }
         let name: Arc<str> = record.name.into();
         self.names.insert(record.topic_id, name.clone());
+        if let Some(folded) = folded(&name) {
+            self.similar_names.entry(folded).or_default().insert(name.clone());
+        }
         self.topics.insert(name.clone(), TopicImage { name, id: record.topic_id, partitions: Vec::new() });
         Ok(())
     }
@@ -213,6 +223,14 @@ impl MetadataImage {
             return Err(ImpossibleRecord(format!("topic {} is unknown", record.topic_id)));
         };
         self.topics.remove(&name);
+        if let Some(folded) = folded(&name)
+            && let Some(names) = self.similar_names.get_mut(&folded)
+        {
+            names.remove(&name);
+            if names.is_empty() {
+                self.similar_names.remove(&folded);
+            }
+        }
         // Kafka, too, lets the configuration go with the topic, without records of its own.
         self.topic_configs.remove(&*name);
         Ok(())
@@ -246,6 +264,11 @@ impl MetadataImage {
         }
         Ok(())
     }
+}
+
+/// What a name is like that differs from another by `.` and `_` only; none if it has neither.
+fn folded(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }
 
 #[cfg(test)]
@@ -301,6 +324,23 @@ mod tests {
         assert_eq!(image, MetadataImage::default());
         image.replay(&topic("t", Uuid([8; 16]))).unwrap();
         assert!(image.topic_configs("t").is_empty(), "a topic created again begins with no configuration");
+    }
+
+    #[test]
+    fn names_that_differ_by_dots_and_underscores_only_are_found() {
+        let id = |number| Uuid([number; 16]);
+        let mut image = fold(&[topic("a.b", id(1)), topic("a_b", id(2)), topic("ab", id(3))]).unwrap();
+        let check = |image: &MetadataImage, name: &str, expect: Option<&str>| {
+            assert_eq!(image.similar_topic(name).map(|name| &**name), expect, "{name}");
+        };
+        check(&image, "a_b", Some("a.b"));
+        check(&image, "ab", None);
+        check(&image, "b.a", None);
+        image.replay(&MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: id(1) })).unwrap();
+        check(&image, "a.b", Some("a_b"));
+        image.replay(&MetadataRecord::RemoveTopic(RemoveTopicRecord { topic_id: id(2) })).unwrap();
+        check(&image, "a.b", None);
+        assert!(image.similar_names.is_empty());
     }
 
     #[test]

@@ -104,6 +104,24 @@ fn a_missing_topic_is_created_only_if_both_sides_allow_it() {
 }
 
 #[test]
+fn one_request_makes_so_many_topics_and_the_next_the_rest() {
+    with_broker("num.partitions=4000", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let names = ["a.1", "a_1", "b", "bad/name", "c", "worse/name"];
+        let (none, unknown, invalid) =
+            (ErrorCode::NONE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::INVALID_TOPIC_EXCEPTION);
+        for expected in
+            [[none, invalid, none, invalid, unknown, invalid], [none, invalid, none, invalid, none, invalid]]
+        {
+            let answer = metadata(&mut raw, 13, &names, true).await;
+            let response: MetadataResponse<'_> = answer.decode();
+            let errors: Vec<ErrorCode> = response.topics.iter().map(|topic| topic.error_code).collect();
+            assert_eq!(errors, expected);
+        }
+    });
+}
+
+#[test]
 fn a_topic_created_again_has_another_id_and_the_old_one_is_unknown() {
     with_broker("", async |host, broker| {
         let mut raw = Raw::connect(host, broker).await;

@@ -247,14 +247,10 @@ fn partition_records<'r>(
 
 /// A name that differs from another only by `.` and `_` would share its metrics' name.
 fn check_collision(image: &MetadataImage, name: &str) -> Result<(), Refusal> {
-    if !name.contains(['.', '_']) {
-        return Ok(());
-    }
-    let folded = name.replace('.', "_");
-    match image.topics().find(|topic| topic.name.replace('.', "_") == folded) {
+    match image.similar_topic(name) {
         None => Ok(()),
         Some(other) => {
-            let message = format!("Topic '{name}' collides with existing topic: {}", other.name);
+            let message = format!("Topic '{name}' collides with existing topic: {other}");
             Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))
         }
     }
