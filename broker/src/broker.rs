@@ -54,8 +54,8 @@ impl Broker {
     pub async fn open(host: Host, config: BrokerConfig) -> Result<Broker> {
         let started = host.now();
         let config = Arc::new(config);
-        for key in config.without_effect() {
-            tracing::warn!(key, "this key has no effect in this broker");
+        for (key, why) in config.without_effect() {
+            tracing::warn!(key, "{why}");
         }
         let descriptors = Descriptors::of(host.open_file_limit());
         let data_dir = DataDir::open(&host, config.log_dir.as_deref(), config.node_id).await?;

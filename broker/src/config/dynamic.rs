@@ -4,21 +4,17 @@
 //! buffers, its security, of which no listener can have any yet): then nothing is promised that does not hold. One whose
 //! change Kafka's clients would see and which we cannot make, as another listener, is refused.
 
-use super::key::{ConfigKey, ConfigKind, Update, Valid};
+use super::key::{ConfigKey, ConfigKind, Update};
 use super::topic::ConfigLayers;
-use super::{CleanerConfig, ConnectionLimits, TOPIC_KEYS, broker_key, topic_key};
+use super::{CleanerConfig, ConfigError, ConnectionLimits, TOPIC_KEYS, broker_key, topic_key};
 
 /// Keys that are known only while the broker runs, and shown only when they are set: what copying to other brokers and
 /// directories may take. A single node with one directory copies nothing.
 pub const THROTTLES: &[ConfigKey] = &[
-    ConfigKey::new("leader.replication.throttled.rate", ConfigKind::Long, None)
-        .valid(Valid::AtLeast(0))
-        .dynamic(),
-    ConfigKey::new("follower.replication.throttled.rate", ConfigKind::Long, None)
-        .valid(Valid::AtLeast(0))
-        .dynamic(),
+    ConfigKey::new("leader.replication.throttled.rate", ConfigKind::Long, None).at_least(0).dynamic(),
+    ConfigKey::new("follower.replication.throttled.rate", ConfigKind::Long, None).at_least(0).dynamic(),
     ConfigKey::new("replica.alter.log.dirs.io.max.bytes.per.second", ConfigKind::Long, None)
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .dynamic(),
 ];
 
@@ -139,7 +135,7 @@ pub(crate) fn check_dynamic(
 }
 
 fn invalid(name: &str, value: &str, problem: &str) -> String {
-    format!("Invalid value {value} for configuration {name}: {problem}")
+    ConfigError::invalid(name, value, problem).to_string()
 }
 
 /// What is a topic's default must be good for a topic.

@@ -13,50 +13,50 @@ use super::{ConfigError, broker_key};
 /// its like.
 pub const GROUP_KEYS: &[ConfigKey] = &[
     ConfigKey::new("consumer.assignment.interval.ms", Int, Some("1000"))
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .synonyms(&[("group.consumer.assignment.interval.ms", 1)]),
     ConfigKey::new("consumer.heartbeat.interval.ms", Int, Some("5000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.consumer.heartbeat.interval.ms", 1)]),
     ConfigKey::new("consumer.session.timeout.ms", Int, Some("45000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.consumer.session.timeout.ms", 1)]),
     ConfigKey::new("share.assignment.interval.ms", Int, Some("1000"))
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .synonyms(&[("group.share.assignment.interval.ms", 1)]),
     ConfigKey::new("share.auto.offset.reset", String, Some("latest")),
     ConfigKey::new("share.delivery.count.limit", Int, Some("5"))
-        .valid(Valid::AtLeast(2))
+        .at_least(2)
         .synonyms(&[("group.share.delivery.count.limit", 1)]),
     ConfigKey::new("share.heartbeat.interval.ms", Int, Some("5000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.share.heartbeat.interval.ms", 1)]),
     ConfigKey::new("share.isolation.level", String, Some("read_uncommitted"))
         .valid(Valid::OneOf(&["read_committed", "read_uncommitted"])),
     ConfigKey::new("share.partition.max.record.locks", Int, Some("2000"))
-        .valid(Valid::AtLeast(100))
+        .at_least(100)
         .synonyms(&[("group.share.partition.max.record.locks", 1)]),
     ConfigKey::new("share.record.lock.duration.ms", Int, Some("30000"))
-        .valid(Valid::AtLeast(1000))
+        .at_least(1000)
         .synonyms(&[("group.share.record.lock.duration.ms", 1)]),
     ConfigKey::new("share.renew.acknowledge.enable", Boolean, Some("true")),
     ConfigKey::new("share.session.timeout.ms", Int, Some("45000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.share.session.timeout.ms", 1)]),
     ConfigKey::new("streams.assignment.interval.ms", Int, Some("1000"))
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .synonyms(&[("group.streams.assignment.interval.ms", 1)]),
     ConfigKey::new("streams.heartbeat.interval.ms", Int, Some("5000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.streams.heartbeat.interval.ms", 1)]),
     ConfigKey::new("streams.initial.rebalance.delay.ms", Int, Some("3000"))
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .synonyms(&[("group.streams.initial.rebalance.delay.ms", 1)]),
     ConfigKey::new("streams.num.standby.replicas", Int, Some("0"))
-        .valid(Valid::AtLeast(0))
+        .at_least(0)
         .synonyms(&[("group.streams.num.standby.replicas", 1)]),
     ConfigKey::new("streams.session.timeout.ms", Int, Some("45000"))
-        .valid(Valid::AtLeast(1))
+        .at_least(1)
         .synonyms(&[("group.streams.session.timeout.ms", 1)]),
 ];
 

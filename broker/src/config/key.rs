@@ -3,7 +3,7 @@
 //!
 //! Names, kinds and defaults are Kafka 4.3's, so that a `server.properties` written for Kafka is understood, and
 //! DescribeConfigs shows the list that tools expect. A key without a description is known but has no effect in this
-//! broker; setting one is answered by a warning. A key that would change what the broker *promises* (an authorizer,
+//! broker; setting one is answered by a warning that [says why](super::without_effect). A key that would change what the broker *promises* (an authorizer,
 //! say) and that we cannot honour is refused instead: [`Valid::OnlyDefault`].
 
 /// The kind of a value.
@@ -46,6 +46,8 @@ pub enum Valid {
     Fraction(f64, f64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// One of these texts, in small letters or large.
+    OneOfAnyCase(&'static [&'static str]),
     /// A list of some of these.
     ListOf(&'static [&'static str]),
     /// Nothing but the default: what another value would promise is not there.
@@ -97,6 +99,10 @@ impl ConfigKey {
         self
     }
 
+    pub(super) const fn at_least(self, least: i64) -> ConfigKey {
+        self.valid(Valid::AtLeast(least))
+    }
+
     pub(super) const fn dynamic(mut self) -> ConfigKey {
         self.update = Update::Dynamic;
         self
@@ -121,18 +127,18 @@ impl ConfigKey {
     /// Checks a value and gives it in its usual form (trimmed; `TRUE` as `true`; a list without blanks).
     ///
     /// # Errors
-    /// What is wrong with it, without the name of the key.
+    /// What is wrong with it in Kafka's words, without the value and the name of the key.
     pub fn check(&self, value: &str) -> Result<String, String> {
         let trimmed = value.trim();
         let canonical = match self.kind {
             ConfigKind::Boolean if trimmed.eq_ignore_ascii_case("true") => "true".to_string(),
             ConfigKind::Boolean if trimmed.eq_ignore_ascii_case("false") => "false".to_string(),
-            ConfigKind::Boolean => return Err(format!("'{trimmed}' is neither true nor false")),
-            ConfigKind::Int => number::<i32>(trimmed, "a 32-bit integer")?,
-            ConfigKind::Short => number::<i16>(trimmed, "a 16-bit integer")?,
-            ConfigKind::Long => number::<i64>(trimmed, "a 64-bit integer")?,
+            ConfigKind::Boolean => return Err("Expected value to be either true or false".to_string()),
+            ConfigKind::Int => number::<i32>(trimmed, "INT")?,
+            ConfigKind::Short => number::<i16>(trimmed, "SHORT")?,
+            ConfigKind::Long => number::<i64>(trimmed, "LONG")?,
             ConfigKind::Double => {
-                trimmed.parse::<f64>().map_err(|_| format!("'{trimmed}' is not a number"))?;
+                number::<f64>(trimmed, "DOUBLE")?;
                 trimmed.to_string()
             }
             ConfigKind::List => split_list(trimmed).collect::<Vec<_>>().join(","),
@@ -144,57 +150,53 @@ impl ConfigKey {
     }
 
     fn check_range(&self, value: &str) -> Result<(), String> {
-        match self.valid {
-            Valid::Any => Ok(()),
-            Valid::AtLeast(least) => {
-                let fits = value.parse::<i64>().is_ok_and(|number| number >= least);
-                if fits { Ok(()) } else { Err(format!("{value} must be at least {least}")) }
+        let number = || value.parse::<i64>().unwrap_or_default();
+        let problem = match self.valid {
+            Valid::Any => return Ok(()),
+            Valid::AtLeast(least) if number() < least => format!("Value must be at least {least}"),
+            Valid::Between(least, _) if number() < least => format!("Value must be at least {least}"),
+            Valid::Between(_, most) if number() > most => format!("Value must be no more than {most}"),
+            Valid::BetweenOr(least, most, other)
+                if !(least..=most).contains(&number()) && number() != other =>
+            {
+                format!("Value must be between {least} and {most} or equal to {other}")
             }
-            Valid::Between(least, most) => {
-                let fits = value.parse::<i64>().is_ok_and(|number| (least..=most).contains(&number));
-                if fits { Ok(()) } else { Err(format!("{value} must be between {least} and {most}")) }
-            }
-            Valid::BetweenOr(least, most, other) => {
-                let fits = value.parse::<i64>().is_ok_and(|it| (least..=most).contains(&it) || it == other);
-                if fits {
-                    Ok(())
-                } else {
-                    Err(format!("{value} must be between {least} and {most}, or {other}"))
-                }
-            }
-            Valid::Replicas => {
-                let is_replica = |item: &str| {
-                    let numbers = item.split_once(':');
-                    numbers.is_some_and(|(one, other)| {
-                        one.parse::<u32>().is_ok() && other.parse::<u32>().is_ok()
-                    })
-                };
-                let fits = value == "*" || split_list(value).all(is_replica);
-                if fits { Ok(()) } else { Err(format!("'{value}' must be *, or a list of partition:broker")) }
-            }
-            Valid::Fraction(least, most) => {
-                let fits = value.parse::<f64>().is_ok_and(|number| (least..=most).contains(&number));
-                if fits { Ok(()) } else { Err(format!("{value} must be between {least} and {most}")) }
-            }
-            Valid::OneOf(values) => {
-                let fits = values.contains(&value);
-                if fits { Ok(()) } else { Err(format!("'{value}' must be one of {}", values.join(", "))) }
-            }
-            Valid::ListOf(values) => match split_list(value).find(|item| !values.contains(item)) {
-                None => Ok(()),
-                Some(stranger) => Err(format!("'{stranger}' must be one of {}", values.join(", "))),
+            Valid::Replicas if value != "*" && !split_list(value).all(is_replica) => format!(
+                "{} must be the literal '*' or a list of replicas in the following format: \
+                 [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                self.name
+            ),
+            Valid::Fraction(least, most) => match value.parse::<f64>() {
+                Ok(number) if number > most => format!("Value must be no more than {most}"),
+                Ok(number) if number >= least => return Ok(()),
+                _ => format!("Value must be at least {least}"),
             },
-            Valid::OnlyDefault if value == self.default.unwrap_or_default() => Ok(()),
-            Valid::OnlyDefault => Err(format!(
-                "'{value}' is not supported by this broker; only '{}' is",
-                self.default.unwrap_or_default()
-            )),
-        }
+            Valid::OneOf(values) if !values.contains(&value) => {
+                format!("String must be one of: {}", values.join(", "))
+            }
+            Valid::OneOfAnyCase(values) if !values.iter().any(|known| known.eq_ignore_ascii_case(value)) => {
+                format!("String must be one of (case insensitive): {}", values.join(", "))
+            }
+            Valid::ListOf(values) if split_list(value).any(|item| !values.contains(&item)) => {
+                format!("String must be one of: {}", values.join(", "))
+            }
+            Valid::OnlyDefault if value != self.default.unwrap_or_default() => {
+                format!("not supported by this broker; only '{}' is", self.default.unwrap_or_default())
+            }
+            _ => return Ok(()),
+        };
+        Err(problem)
     }
 }
 
-fn number<N: std::str::FromStr + ToString>(text: &str, what: &str) -> Result<String, String> {
-    text.parse::<N>().map(|number| number.to_string()).map_err(|_| format!("'{text}' is not {what}"))
+fn number<N: std::str::FromStr + ToString>(text: &str, kind: &str) -> Result<String, String> {
+    text.parse::<N>().map(|number| number.to_string()).map_err(|_| format!("Not a number of type {kind}"))
+}
+
+/// Whether a text is of the form `partition:broker`.
+fn is_replica(text: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    text.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
 }
 
 /// The items of a list, trimmed; an empty text has none.
@@ -206,43 +208,52 @@ pub(crate) fn split_list(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn check(key: ConfigKey, value: &str, expect: Result<&str, &str>) {
-        assert_eq!(
-            key.check(value),
-            expect.map(str::to_string).map_err(str::to_string),
-            "{} = {value:?}",
-            key.name
-        );
+    fn check(key: ConfigKey, value: &str, expect: Result<String, String>) {
+        assert_eq!(key.check(value), expect, "{} = {value:?}", key.name);
     }
 
     #[test]
     fn values_are_checked_by_kind_and_range() {
         let key = |kind| ConfigKey::new("a.key", kind, Some("d"));
-        check(key(ConfigKind::Boolean), " TRUE ", Ok("true"));
-        check(key(ConfigKind::Boolean), "yes", Err("'yes' is neither true nor false"));
-        check(key(ConfigKind::Int), "007", Ok("7"));
-        check(key(ConfigKind::Int), "2147483648", Err("'2147483648' is not a 32-bit integer"));
-        check(key(ConfigKind::Short), "40000", Err("'40000' is not a 16-bit integer"));
-        check(key(ConfigKind::Long), "-1", Ok("-1"));
-        check(key(ConfigKind::Double), "half", Err("'half' is not a number"));
-        check(key(ConfigKind::List), " a, b ,,c", Ok("a,b,c"));
-        check(key(ConfigKind::Password), " x ", Ok(" x "));
-        check(key(ConfigKind::Int).valid(Valid::AtLeast(1)), "0", Err("0 must be at least 1"));
-        check(key(ConfigKind::Int).valid(Valid::Between(0, 1)), "2", Err("2 must be between 0 and 1"));
+        let at_least = |least| Err(format!("Value must be at least {least}"));
+        let one_of = |values| Err(format!("String must be one of: {values}"));
+        let not_a = |kind| Err(format!("Not a number of type {kind}"));
+        let good = |value: &str| Ok(value.to_string());
+        check(key(ConfigKind::Boolean), " TRUE ", good("true"));
+        check(key(ConfigKind::Boolean), "yes", Err("Expected value to be either true or false".to_string()));
+        check(key(ConfigKind::Int), "007", good("7"));
+        check(key(ConfigKind::Int), "2147483648", not_a("INT"));
+        check(key(ConfigKind::Short), "40000", not_a("SHORT"));
+        check(key(ConfigKind::Long), "-1", good("-1"));
+        check(key(ConfigKind::Long), "soon", not_a("LONG"));
+        check(key(ConfigKind::Double), "half", not_a("DOUBLE"));
+        check(key(ConfigKind::List), " a, b ,,c", good("a,b,c"));
+        check(key(ConfigKind::Password), " x ", good(" x "));
+        check(key(ConfigKind::Int).at_least(1), "0", at_least(1));
+        let few = key(ConfigKind::Int).valid(Valid::Between(1, 3));
+        check(few, "3", good("3"));
+        check(few, "0", at_least(1));
+        check(few, "4", Err("Value must be no more than 3".to_string()));
         let level = key(ConfigKind::Int).valid(Valid::BetweenOr(1, 9, -1));
-        check(level, "-1", Ok("-1"));
-        check(level, "0", Err("0 must be between 1 and 9, or -1"));
+        check(level, "-1", good("-1"));
+        check(level, "0", Err("Value must be between 1 and 9 or equal to -1".to_string()));
         let replicas = key(ConfigKind::List).valid(Valid::Replicas);
-        check(replicas, "0:1, 1:2", Ok("0:1,1:2"));
-        check(replicas, "*", Ok("*"));
-        check(replicas, "none", Err("'none' must be *, or a list of partition:broker"));
-        check(key(ConfigKind::Double).valid(Valid::Fraction(0.0, 1.0)), "0.5", Ok("0.5"));
-        check(key(ConfigKind::String).valid(Valid::OneOf(&["a", "b"])), "c", Err("'c' must be one of a, b"));
-        check(key(ConfigKind::List).valid(Valid::ListOf(&["a", "b"])), "b,c", Err("'c' must be one of a, b"));
-        check(
-            key(ConfigKind::String).valid(Valid::OnlyDefault),
-            "x",
-            Err("'x' is not supported by this broker; only 'd' is"),
-        );
+        check(replicas, "0:1, 1:2", good("0:1,1:2"));
+        check(replicas, "*", good("*"));
+        let format = "a.key must be the literal '*' or a list of replicas in the following format: \
+                      [partitionId]:[brokerId],[partitionId]:[brokerId],...";
+        check(replicas, "none", Err(format.to_string()));
+        let share = key(ConfigKind::Double).valid(Valid::Fraction(0.0, 1.0));
+        check(share, "0.5", good("0.5"));
+        check(share, "-0.1", at_least(0));
+        check(share, "NaN", at_least(0));
+        check(share, "2", Err("Value must be no more than 1".to_string()));
+        check(key(ConfigKind::String).valid(Valid::OneOf(&["a", "b"])), "c", one_of("a, b"));
+        check(key(ConfigKind::List).valid(Valid::ListOf(&["a", "b"])), "b,c", one_of("a, b"));
+        let any_case = key(ConfigKind::String).valid(Valid::OneOfAnyCase(&["A", "B"]));
+        check(any_case, "b", good("b"));
+        check(any_case, "c", Err("String must be one of (case insensitive): A, B".to_string()));
+        let only = key(ConfigKind::String).valid(Valid::OnlyDefault);
+        check(only, "x", Err("not supported by this broker; only 'd' is".to_string()));
     }
 }

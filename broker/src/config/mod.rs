@@ -5,7 +5,7 @@
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
 //! Reading order: [`key`] (what is known of a key), the three tables, [`properties`] (the text), [`connections`], [`listeners`],
-//! [`topic`], `cleaner`, `dynamic` (what may change while the broker runs), `synonyms`.
+//! [`topic`], `cleaner`, `dynamic` (what may change while the broker runs), `synonyms`, `without_effect`.
 
 pub mod key;
 
@@ -21,6 +21,7 @@ pub mod topic;
 mod cleaner;
 mod dynamic;
 mod synonyms;
+mod without_effect;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,20 +37,28 @@ pub use key::ConfigKey;
 pub use listeners::Endpoint;
 pub use topic::TopicConfig;
 pub use topic_keys::TOPIC_KEYS;
+pub(crate) use without_effect::reason as reason_without_effect;
 
 /// A key or a value that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
+#[error("{}{key}: {problem}", value.as_ref().map(|value| format!("Invalid value {value} for configuration ")).unwrap_or_default())]
 pub struct ConfigError {
     /// The key at fault.
     pub key: String,
+    /// Its value, if that is at fault.
+    pub value: Option<String>,
     /// What is wrong with it.
     pub problem: String,
 }
 
 impl ConfigError {
     pub(crate) fn new(key: &str, problem: impl Into<String>) -> ConfigError {
-        ConfigError { key: key.to_string(), problem: problem.into() }
+        ConfigError { key: key.to_string(), value: None, problem: problem.into() }
+    }
+
+    /// As Kafka says it of a single value.
+    pub(crate) fn invalid(key: &str, value: &str, problem: impl Into<String>) -> ConfigError {
+        ConfigError { value: Some(value.to_string()), ..ConfigError::new(key, problem) }
     }
 }
 
@@ -212,7 +221,7 @@ impl BrokerConfig {
                 continue;
             }
             let key = broker_key(name).ok_or_else(|| unknown(name, BROKER_KEYS))?;
-            let value = key.check(value).map_err(|problem| ConfigError::new(name, problem))?;
+            let value = key.check(value).map_err(|problem| ConfigError::invalid(name, value, problem))?;
             values.insert(key.name, value);
         }
         BrokerConfig::settle(values)
@@ -233,11 +242,12 @@ impl BrokerConfig {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The keys that were set but do nothing in this broker.
+    /// The keys that were set but do nothing in this broker, and why.
     #[must_use]
-    pub fn without_effect(&self) -> Vec<&'static str> {
-        let idle = |name: &&'static str| broker_key(name).is_some_and(|key| key.doc.is_none());
-        self.values.keys().copied().filter(idle).collect()
+    pub fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
+        let is_idle = |name: &&'static str| broker_key(name).is_some_and(|key| key.doc.is_none());
+        let idle = self.values.keys().copied().filter(is_idle);
+        idle.map(|name| (name, without_effect::reason(name).unwrap_or_default())).collect()
     }
 
     fn settle(values: BTreeMap<&'static str, String>) -> Result<BrokerConfig, ConfigError> {
@@ -287,6 +297,13 @@ impl BrokerConfig {
             state_log_min_isr: read.number("transaction.state.log.min.isr") as i32,
             state_log_segment_bytes: read.number("transaction.state.log.segment.bytes") as i32,
         };
+        let ages = ["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+        // The first that is set counts.
+        if let Some(name) = ages.into_iter().find(|name| values.contains_key(name))
+            && values[name] == "0"
+        {
+            return Err(ConfigError::invalid(name, "0", "Value must be unlimited (-1) or at least 1"));
+        }
         if group.min_session_timeout_ms > group.max_session_timeout_ms {
             let problem = format!(
                 "{} is more than group.max.session.timeout.ms, {}",
@@ -444,22 +461,41 @@ mod tests {
         assert_eq!(config.log_dir.as_deref(), Some(std::path::Path::new("/var/lib/data")));
         assert_eq!(config.listeners.len(), 1, "the controller's listener is not opened");
         assert_eq!(config.group.offsets_retention_ms, 120_000);
-        assert_eq!(config.without_effect(), ["num.network.threads"]);
+        let idle: Vec<&str> = config.without_effect().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(idle, ["num.network.threads"]);
     }
 
     #[test]
     fn what_cannot_be_taken_is_refused_by_name() {
         assert_eq!(error("num.partitons=3"), "num.partitons: unknown key; 'num.partitions' is known");
         assert_eq!(error("nonsense=3"), "nonsense: unknown key");
-        assert_eq!(error("num.partitions=0"), "num.partitions: 0 must be at least 1");
-        assert_eq!(error("num.partitions=many"), "num.partitions: 'many' is not a 32-bit integer");
+        assert_eq!(
+            error("num.partitions=0"),
+            "Invalid value 0 for configuration num.partitions: Value must be at least 1"
+        );
+        assert_eq!(
+            error("num.partitions=many"),
+            "Invalid value many for configuration num.partitions: Not a number of type INT"
+        );
+        assert_eq!(
+            error("num.network.threads=0"),
+            "Invalid value 0 for configuration num.network.threads: Value must be at least 1"
+        );
+        assert_eq!(
+            error("compression.zstd.level=23"),
+            "Invalid value 23 for configuration compression.zstd.level: Value must be no more than 22"
+        );
+        assert_eq!(
+            error("log.retention.hours=0"),
+            "Invalid value 0 for configuration log.retention.hours: Value must be unlimited (-1) or at least 1"
+        );
         assert_eq!(
             error("log.dirs=/a,/b"),
             "log.dirs: 2 directories are named; this broker keeps its data in one"
         );
         assert_eq!(
             error("authorizer.class.name=Acls"),
-            "authorizer.class.name: 'Acls' is not supported by this broker; only '' is"
+            "Invalid value Acls for configuration authorizer.class.name: not supported by this broker; only '' is"
         );
         assert_eq!(
             error("node.id=1\ncontroller.quorum.voters=1@a:1,2@b:1"),

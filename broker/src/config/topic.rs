@@ -250,7 +250,7 @@ pub fn check_topic_configs<'a>(
     let mut checked = BTreeMap::new();
     for (name, value) in pairs {
         let key = topic_key(name).ok_or_else(|| unknown(name, TOPIC_KEYS))?;
-        let value = key.check(value).map_err(|problem| ConfigError::new(name, problem))?;
+        let value = key.check(value).map_err(|problem| ConfigError::invalid(name, value, problem))?;
         checked.insert(name.to_string(), value);
     }
     let number = |name: &str| checked.get(name).and_then(|value| value.parse::<i64>().ok());
@@ -326,7 +326,7 @@ mod tests {
         );
         assert_eq!(
             check(&[("segment.bytes", "5")]).unwrap_err(),
-            "segment.bytes: 5 must be at least 1048576"
+            "Invalid value 5 for configuration segment.bytes: Value must be at least 1048576"
         );
         assert_eq!(
             check(&[("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "4")]).unwrap_err(),

@@ -19,6 +19,7 @@ use crate::config::key::ConfigKind;
 use crate::config::topic::{ConfigSource, ConfigSynonym};
 use crate::config::{
     BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, broker_key, dynamic_key, is_dynamic,
+    reason_without_effect,
 };
 use crate::loggers;
 use crate::metadata::creation::check_name;
@@ -291,7 +292,8 @@ fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> Descr
             .collect(),
         config_type: entry.key.map_or(UNKNOWN_TYPE, |key| type_number(key.kind)),
         documentation: match entry.key {
-            Some(key) => key.doc.filter(|_| message.include_documentation),
+            Some(key) if message.include_documentation => key.doc.or(reason_without_effect(key.name)),
+            Some(_) => None,
             // Kafka leaves it empty.
             None if is_logger => Some(""),
             None => None,

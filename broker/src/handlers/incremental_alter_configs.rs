@@ -18,8 +18,8 @@ use super::repeated::Repeated;
 use crate::config::key::{ConfigKind, split_list};
 use crate::config::topic::{ConfigLayers, check_topic_configs};
 use crate::config::{
-    BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigKey, GROUP_KEYS, TOPIC_KEYS, check_client_metrics, check_dynamic,
-    check_group, unknown,
+    BROKER_KEYS, CLIENT_METRICS_KEYS, ConfigError, ConfigKey, GROUP_KEYS, TOPIC_KEYS, check_client_metrics,
+    check_dynamic, check_group, unknown,
 };
 use crate::metadata::creation::{Refusal, check_name};
 use crate::metadata::image::{
@@ -249,9 +249,10 @@ fn check(subject: &Subject<'_>, name: &str, value: &str) -> Result<String, Refus
         };
         return Err(Refusal::new(error_code, message));
     };
-    let value = key
-        .check(value)
-        .map_err(|problem| Refusal::new(subject.on_bad_value, format!("{}: {problem}", key.name)))?;
+    let value = key.check(value).map_err(|problem| {
+        let error = ConfigError::invalid(key.name, value, problem);
+        Refusal::new(subject.on_bad_value, error.to_string())
+    })?;
     if subject.resource_type == CLIENT_METRICS_RESOURCE {
         check_client_metrics(name, &value).map_err(|(is_value, error)| {
             let error_code = if is_value { ErrorCode::INVALID_CONFIG } else { ErrorCode::INVALID_REQUEST };
