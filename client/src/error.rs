@@ -106,6 +106,13 @@ impl ClientError {
         ClientError(Arc::new(Detail { kind, code, message, source: Some(Box::new(self)) }))
     }
 
+    /// The same error with the broker's code that has led to it.
+    #[must_use]
+    pub(crate) fn with_code(self, code: ErrorCode) -> Self {
+        let (kind, message) = (self.0.kind, self.0.message.clone());
+        ClientError(Arc::new(Detail { kind, code: Some(code), message, source: None }))
+    }
+
     /// The same error as the reason for which a transaction must be aborted.
     #[must_use]
     pub(crate) fn must_abort(self) -> Self {

@@ -14,6 +14,7 @@ mod consumers;
 mod durability;
 mod end_of_all;
 mod failing_flushes;
+mod global_rows;
 mod history;
 mod identity;
 mod instances;

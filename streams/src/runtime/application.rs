@@ -243,7 +243,8 @@ impl Streams {
         self
     }
 
-    /// Told how state comes back, store by store: for a progress bar. It runs on the workers' threads and must be quick.
+    /// Told how state comes back, store by store: for a progress bar. It runs on the workers' threads, for global stores on
+    /// that of their reader, and must be quick.
     #[must_use]
     pub fn on_restore(mut self, listener: impl Fn(&RestoreEvent) + Send + Sync + 'static) -> Streams {
         self.listeners.restore = Some(Arc::new(listener));
@@ -259,11 +260,11 @@ impl Streams {
     /// # builder.stream(Topic::<String, String>::new("words")).to("out");
     /// # let topology = builder.build()?;
     /// let streams = Streams::new("app", topology).config("num.standby.replicas", 1).on_standby_update(|event| match event {
-    ///     StandbyEvent::Start { place, from } => println!("{} {}: from {from}", place.task, place.store),
+    ///     StandbyEvent::Start { place, from } => println!("{} {}: from {from}", place.store, place.partition),
     ///     StandbyEvent::Batch { place, next, end, .. } => {
-    ///         println!("{} {}: {} records behind", place.task, place.store, end - next);
+    ///         println!("{} {}: {} records behind", place.store, place.partition, end - next);
     ///     }
-    ///     StandbyEvent::Suspended { place, reason, .. } => println!("{} {}: {reason:?}", place.task, place.store),
+    ///     StandbyEvent::Suspended { place, reason, .. } => println!("{} {}: {reason:?}", place.store, place.partition),
     /// });
     /// # Ok::<_, Error>(())
     /// ```

@@ -337,8 +337,9 @@ impl Instance {
         };
         let mut settings = self.config.client_settings(ClientRole::GlobalConsumer);
         settings.extend(self.isolation());
+        settings.insert("auto.offset.reset".to_string(), "none".to_string());
         let parts = ReaderParts {
-            metrics: metrics.of_task("global"),
+            metrics: Arc::clone(&metrics),
             client: client.clone(),
             consumer: ConsumerConfig::from_pairs(&settings)
                 .map_err(|error| client_error("global consumer settings", error))?,
@@ -349,6 +350,7 @@ impl Instance {
             task_config: task_config.clone(),
             checkpoint_interval: Duration::from_millis(self.config.commit_interval_ms),
             changelogs: changelogs.clone(),
+            listener: self.listeners.restore.clone(),
         };
         // All of them, before the first record of any stream.
         let to_instance = ToInstance::new(0, to_instance);

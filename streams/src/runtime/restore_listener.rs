@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use crate::processor::TaskId;
 
-/// Which store of which task.
+/// Which store, and from where it comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestorePlace {
-    /// The task.
-    pub task: TaskId,
+    /// The task that has the store; none has a global one, which comes back from each partition of its topic.
+    pub task: Option<TaskId>,
     /// The store.
     pub store: Arc<str>,
-    /// The topic that brings it back; its partition is the task's.
+    /// The topic that brings it back.
     pub topic: Arc<str>,
+    /// The topic's partition.
+    pub partition: i32,
 }
 
-/// What happens while the state of a task comes back, store by store.
+/// What happens while state comes back, store by store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreEvent {
     /// It begins at this offset; the topic ends here for now.
@@ -43,7 +45,7 @@ pub enum RestoreEvent {
         /// Records applied in all.
         records: u64,
     },
-    /// The task has gone to another instance before all was there.
+    /// The task has gone to another instance before all was there, or the instance ends.
     Suspended {
         /// Where.
         place: RestorePlace,
@@ -95,7 +97,7 @@ pub enum SuspendReason {
     Promoted,
 }
 
-/// Told of all of it, on the worker's thread: it must be quick.
+/// Told of all of it, on the thread of the worker or of the reader of global stores: it must be quick.
 pub(crate) type RestoreListener = Arc<dyn Fn(&RestoreEvent) + Send + Sync>;
 /// As [`RestoreListener`].
 pub(crate) type StandbyListener = Arc<dyn Fn(&StandbyEvent) + Send + Sync>;

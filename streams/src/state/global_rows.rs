@@ -120,13 +120,28 @@ impl GlobalRows {
         }
     }
 
+    /// Takes over all rows of another, at one moment.
+    pub(crate) fn replace(&self, by: &GlobalRows) {
+        let mut shards: Vec<_> = self.shards.iter().map(RwLock::write).collect();
+        let mut before = Vec::new();
+        for (shard, rows) in shards.iter_mut().zip(&by.shards) {
+            before.push(std::mem::replace(&mut **shard, std::mem::take(&mut *rows.write())));
+        }
+        self.bytes.store(by.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(durable) = &self.durable {
+            let dirty = &mut durable.lock().dirty;
+            dirty.extend(before.into_iter().flat_map(Shard::into_keys));
+            dirty.extend(shards.iter().flat_map(|shard| shard.keys().cloned()));
+        }
+    }
+
     /// The rows of a range as they are now, all at one moment, in the order of their keys.
     pub(crate) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, RowBuffer)> {
         if range.is_empty() {
             return Vec::new();
         }
         let mut found = Vec::new();
-        // Whoever writes holds one shard at a time, so all of them can be had.
+        // Whoever holds one shard waits for a later one only, so all of them can be had.
         let shards: Vec<_> = self.shards.iter().map(RwLock::read).collect();
         for shard in &shards {
             let bounds = (range.start(), range.end());
@@ -267,6 +282,27 @@ mod tests {
         let mut row = RowBuffer::default();
         assert!(rows.get(b"c", &mut row) && !rows.get(b"b", &mut row));
         assert_eq!((row.value.as_slice(), row.timestamp), (&b"v"[..], 0));
+    }
+
+    #[test]
+    fn all_rows_are_replaced() {
+        let engine = MemoryEngine::default();
+        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+        let by = GlobalRows::in_memory("g");
+        for (rows, keys) in [(&rows, ["a", "b"]), (&by, ["b", "c"])] {
+            keys.iter().for_each(|key| rows.put(key.as_bytes(), Some(Row::new(b"v", 0))));
+        }
+        let reflected =
+            |offset| Reflected::from([(("topic".into(), 0), Checkpoint { offset, wall_clock_ms: 7 })]);
+        while rows.write_behind(&reflected(1)).unwrap() {}
+        rows.replace(&by);
+        assert_eq!(keys(&rows, Order::Forward), ["b", "c"]);
+        assert_eq!((rows.resident_bytes(), by.resident_bytes()), (2 * (ROW_BYTES + 2), 0));
+        while rows.write_behind(&reflected(2)).unwrap() {}
+        drop(rows);
+        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+        assert_eq!(keys(&rows, Order::Forward), ["b", "c"]);
+        assert_eq!(rows.reflected(), reflected(2));
     }
 
     #[test]

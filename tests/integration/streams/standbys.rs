@@ -122,7 +122,7 @@ impl Told {
             let (StandbyEvent::Start { place, .. }
             | StandbyEvent::Batch { place, .. }
             | StandbyEvent::Suspended { place, .. }) = event;
-            let of = (Arc::clone(&place.topic), place.task.partition);
+            let of = (Arc::clone(&place.topic), place.partition);
             told.lock().expect("nobody panics").entry(of).or_default().push(event.clone());
         })
     }

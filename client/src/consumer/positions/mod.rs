@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::Instant;
-use anabranch_protocol::Uuid;
+use anabranch_protocol::{ErrorCode, Uuid};
 
 use crate::config::AutoOffsetReset;
 use crate::error::ClientError;
@@ -441,7 +441,8 @@ impl Positions {
             // What is here is still handed out; then it is asked again.
             return Ok(());
         }
-        self.reset_to_policy(name, &format!("offset {offset} is not in the log"))
+        let reset = self.reset_to_policy(name, &format!("offset {offset} is not in the log"));
+        reset.map_err(|error| error.with_code(ErrorCode::OFFSET_OUT_OF_RANGE))
     }
 
     /// Whether a chunk is wanted and the caller may have it.

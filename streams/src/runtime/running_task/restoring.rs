@@ -317,7 +317,8 @@ impl RunningTask {
     fn place(&self, index: usize) -> Option<RestorePlace> {
         let changelog = &self.stores[index].as_ref()?.changelog;
         let (store, topic) = (Arc::clone(&changelog.store), Arc::clone(&changelog.topic));
-        Some(RestorePlace { task: self.task.id(), store, topic })
+        let id = self.task.id();
+        Some(RestorePlace { task: Some(id), store, topic, partition: id.partition })
     }
 
     /// Its restoration ends before it is whole, if it was under way; or it is followed no more, if it was.
