@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_client::{Client, ClientConfig, NewTopic, Producer, ProducerConfig, ProducerRecord};
-use anabranch_host::Host;
+use anabranch_client::{Client, NewTopic, Producer, ProducerConfig, ProducerRecord};
 
+use super::outside::Outside;
 use super::{App, COUNTS, counted, expected};
 
 type Lines = Topic<Option<String>, String>;
@@ -24,13 +23,8 @@ async fn write(client: &Client, topic: &Lines, words: &[(&str, i64)]) {
 
 #[tokio::test]
 async fn each_source_begins_where_its_policy_says() -> Result<()> {
-    let (host, runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
-    let server = std::env::var("ANABRANCH_KAFKA");
-    let dialer = if server.is_ok() { host.dialer() } else { broker.dialer() };
-    let pairs = [("bootstrap.servers", server.as_deref().unwrap_or(""))];
-    let config = ClientConfig::from_pairs(pairs).expect("good keys");
-    let client = Client::connect(&host, dialer.clone(), config).await.expect("a broker");
+    let outside = Outside::start().await;
+    let client = outside.client().await;
 
     let app = App::new("beginnings");
     let [all, young, new] = ["all", "young", "new"].map(|name| Lines::named(format!("{}-{name}", app.id())));
@@ -51,13 +45,7 @@ async fn each_source_begins_where_its_policy_says() -> Result<()> {
         .updates()
         .to(app.counts());
     let topology = builder.build()?;
-    let start = || {
-        let streams = app.streams(topology.clone());
-        match &server {
-            Ok(_) => streams.start(),
-            Err(_) => streams.on(host.clone(), dialer.clone()).start(),
-        }
-    };
+    let start = || outside.run(app.streams(topology.clone())).start();
     let running = start().await?;
     // What was not read and never will be does not keep it from being drained.
     running.drain().await?;
@@ -71,7 +59,6 @@ async fn each_source_begins_where_its_policy_says() -> Result<()> {
     let counts = expected(&[("all-old", 1), ("new-new", 1), ("young-young", 1)]);
     assert_eq!(counted(&running).await?, counts);
     running.close().await?;
-    broker.shutdown().await;
-    drop(runtime);
+    outside.end().await;
     Ok(())
 }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_broker::{BrokerConfig, EmbeddedBroker};
-use anabranch_client::{Client, ClientConfig, IsolationLevel, OffsetSpec, TopicPartition};
-use anabranch_host::Host;
+use anabranch_client::{Client, IsolationLevel, OffsetSpec, TopicPartition};
 
+use super::outside::Outside;
 use super::{App, count, counted, expected};
 
 /// Where a repartition topic begins and ends, summed over its partitions.
@@ -21,12 +20,11 @@ async fn bounds(client: &Client, topic: &str) -> (i64, i64) {
 }
 
 async fn check(guarantee: Guarantee) -> Result<()> {
-    let (host, runtime) = Host::real(2).expect("threads");
-    let broker = EmbeddedBroker::start(host.clone(), BrokerConfig::default()).await.expect("a broker");
-    let client = Client::connect(&host, broker.dialer(), ClientConfig::default()).await.expect("a client");
+    let outside = Outside::start().await;
+    let (host, client) = (&outside.host, outside.client().await);
     let app = App::new("purge");
     let start = || {
-        let streams = app.streams(app.word_count()).on(host.clone(), broker.dialer());
+        let streams = outside.run(app.streams(app.word_count()));
         streams.guarantee(guarantee).config("repartition.purge.interval.ms", 20).start()
     };
     let running = start().await?;
@@ -50,8 +48,7 @@ async fn check(guarantee: Guarantee) -> Result<()> {
     count(&running, app.lines(), &["a d"]).await?;
     assert_eq!(counted(&running).await?, expected(&[("a", 3), ("b", 1), ("c", 1), ("d", 1)]));
     running.close().await?;
-    broker.shutdown().await;
-    drop(runtime);
+    outside.end().await;
     Ok(())
 }
 
