@@ -19,7 +19,7 @@ use crate::config::TopicConfig;
 use crate::internal_log::{Appended, InternalLog, InternalLogError};
 use crate::log::{
     AbortedTransaction, AppendError, AppendInfo, AppendOrigin, Cleanable, CleanedLog, CleanerLimits,
-    FoundRecord, Log, LogDirectory, LogError, OpenTransaction, Pace, ProducerState, clean,
+    EndPosition, FoundRecord, Log, LogDirectory, LogError, OpenTransaction, Pace, ProducerState, clean,
 };
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -40,7 +40,7 @@ impl Isolation {
     }
 }
 
-/// The offsets a reader is told with every answer.
+/// The offsets a reader is told with every answer, and where the log stood then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offsets {
     /// The end of what all in-sync replicas have on their disks.
@@ -49,6 +49,8 @@ pub(crate) struct Offsets {
     pub(crate) last_stable_offset: i64,
     /// The first there is.
     pub(crate) log_start_offset: i64,
+    /// Where the log ended.
+    pub(crate) log_end: EndPosition,
 }
 
 /// What a reader gets.
@@ -167,6 +169,11 @@ impl Partition {
         self.log().map_or(0, |log| log.read().size_bytes())
     }
 
+    /// Where the log ends; none if it is offline.
+    pub(crate) fn log_end_position(&self) -> Option<EndPosition> {
+        self.log().ok().map(|log| log.read().end_position())
+    }
+
     /// The offset that the next record gets.
     pub(crate) fn log_end_offset(&self) -> i64 {
         self.log().map_or(-1, |log| log.read().log_end_offset())
@@ -220,14 +227,16 @@ impl Partition {
         isolation: Isolation,
     ) -> (Offsets, Result<ReadBatches, LogError>) {
         let Ok(log) = self.log() else {
-            let nothing = Offsets { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1 };
+            let log_end = EndPosition { base_offset: -1, bytes: 0 };
+            let nothing =
+                Offsets { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1, log_end };
             return (nothing, Err(Gone::Offline.into()));
         };
         let log = log.read();
         let high_watermark = self.high_watermark();
         let last_stable_offset = log.last_stable_offset(high_watermark);
-        let offsets =
-            Offsets { high_watermark, last_stable_offset, log_start_offset: log.log_start_offset() };
+        let (log_start_offset, log_end) = (log.log_start_offset(), log.end_position());
+        let offsets = Offsets { high_watermark, last_stable_offset, log_start_offset, log_end };
         let bound = match isolation {
             Isolation::ReadUncommitted => high_watermark,
             Isolation::ReadCommitted => last_stable_offset,

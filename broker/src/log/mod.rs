@@ -52,6 +52,7 @@ pub use directory::{LogDirectory, LogDirectoryConfig, RecoveredLog};
 pub use error::{AppendError, LogError};
 pub use leader_epochs::LeaderEpoch;
 pub use producer_state::{AppendedBatch, Membership, OpenTransaction, ProducerState};
+pub use read::EndPosition;
 pub use segment_search::FoundRecord;
 pub use transaction_index::AbortedTransaction;
 

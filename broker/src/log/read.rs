@@ -104,9 +104,21 @@ impl Log {
         self.segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
     }
 
-    /// Whether `offset` lies in the last segment, where readers that keep up are.
+    /// Where the log ends.
     #[must_use]
-    pub fn is_in_active_segment(&self, offset: i64) -> bool {
-        self.segments.last().is_none_or(|active| offset >= active.base_offset())
+    pub fn end_position(&self) -> EndPosition {
+        match self.segments.last() {
+            Some(active) => EndPosition { base_offset: active.base_offset(), bytes: active.bytes() },
+            None => EndPosition { base_offset: self.end_offset, bytes: 0 },
+        }
     }
+}
+
+/// Where a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndPosition {
+    /// The first offset of its last segment.
+    pub base_offset: i64,
+    /// The bytes of that segment.
+    pub bytes: u32,
 }

@@ -212,6 +212,22 @@ fn a_fetch_waits_for_min_bytes_and_no_longer_than_max_wait() {
 }
 
 #[test]
+fn a_fetch_within_an_older_segment_does_not_wait_for_more() {
+    with_broker("", async |host, broker| {
+        let (mut reader, mut writer) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        create(&mut writer, "t", 1, &[("segment.bytes", "1048576")]).await;
+        for _ in 0..2 {
+            produce(&mut writer, "t", batch(Compression::None, &[&"a".repeat(700_000)])).await;
+        }
+        let before = host.now();
+        let waits = FetchRequest { max_wait_ms: 20_000, min_bytes: 1_300_000, ..fetch_request("t", 0) };
+        let correlation_id = park(&mut reader, &waits).await;
+        assert_eq!(values(records_of(&mut reader, correlation_id).await.records.as_ref()).len(), 1);
+        assert!(host.now() - before < Duration::from_secs(20));
+    });
+}
+
+#[test]
 fn a_parked_fetch_learns_at_once_that_its_topic_is_deleted() {
     with_broker("", async |host, broker| {
         let (mut reader, mut admin) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);

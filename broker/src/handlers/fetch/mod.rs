@@ -1,12 +1,15 @@
 //! Fetch (1): records from offsets on, now or when there are enough.
 //!
-//! The answer leaves at once if there are `min_bytes`, an error, or nothing to wait for; else the request is parked until
-//! a high watermark moves or the time is up. Only whole batches are returned, and the batch that holds the offset is
-//! returned from its start: readers drop what they have. At least one batch comes even if it is larger than all limits,
-//! so that nobody hangs on a large record; the partitions after it get what is left of `max_bytes`, in their order.
+//! The answer leaves at once if there are `min_bytes`, an error, records of a segment that is not the last, or nothing to
+//! wait for; else the request is parked until there may be enough or the time is up. Only whole batches are returned,
+//! and the batch that holds the offset is returned from its start: readers drop what they have. At least one batch comes
+//! even if it is larger than all limits, so that nobody hangs on a large record; the partitions after it get what is
+//! left of `max_bytes`, in their order.
 //!
-//! Reading order: [`read`] (what the partitions give), then the request and its waiting here.
+//! Reading order: [`read`] (what the partitions give), [`parked`] (when to read again), then the request and its waiting
+//! here.
 
+mod parked;
 mod read;
 
 use std::future::Future;
@@ -24,7 +27,7 @@ use crate::fetch_session::{Context, Told, TopicKey, Wanted};
 use crate::node::Node;
 use crate::partition::Isolation;
 use crate::reply::{Answering, Reply, RequestContext};
-use crate::watermark::Durable;
+use parked::Parked;
 use read::{Found, Read, Target, read};
 
 /// The first version that names topics by id.
@@ -88,7 +91,8 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Fe
     if wait.is_zero() || fetch.targets.is_empty() || fetch.is_enough(&first) {
         return Reply::Now(fetch.respond(first));
     }
-    Reply::later(fetch.wait(first, request.received + wait))
+    let parked = Parked::after(&first);
+    Reply::later(fetch.wait(parked, request.received + wait))
 }
 
 fn wanted(node: &Node, message: &FetchRequest<'_>, by_id: bool) -> Vec<Wanted> {
@@ -125,7 +129,7 @@ impl Fetch {
     }
 
     /// Waits until there is enough, or `deadline`, or the broker stops.
-    async fn wait(self, mut last: Read, deadline: anabranch_host::Instant) -> Segments {
+    async fn wait(self, mut parked: Parked, deadline: anabranch_host::Instant) -> Segments {
         let host = self.node.host.clone();
         let mut stopping = self.node.stopping.subscribe();
         let stop = async {
@@ -135,7 +139,7 @@ impl Fetch {
         let mut stop = pin!(stop);
         let mut time = pin!(host.sleep_until(deadline));
         loop {
-            let mut moves = self.moves(&last);
+            let mut moves = parked.moves(&self.targets);
             let is_over = std::future::poll_fn(|context| {
                 let moved = moves.iter_mut().any(|moved| Pin::new(moved).poll(context).is_ready());
                 if moved {
@@ -147,22 +151,15 @@ impl Fetch {
             })
             .await;
             drop(moves);
-            last = self.read();
-            if is_over || self.is_enough(&last) {
-                return self.respond(last);
+            if !is_over && !parked.may_be_enough(&self.targets, self.min_bytes) {
+                continue;
             }
-        }
-    }
-
-    /// Resolve when a high watermark moves above where it was read, or a partition is gone.
-    fn moves(&self, read: &Read) -> Vec<Durable> {
-        let mut moves = Vec::with_capacity(self.targets.len());
-        for (target, found) in self.targets.iter().zip(&read.found) {
-            if let (Ok(partition), Some(offsets)) = (&target.partition, found.offsets) {
-                moves.push(partition.watermark().reached(offsets.high_watermark));
+            let read = self.read();
+            if is_over || self.is_enough(&read) {
+                return self.respond(read);
             }
+            parked = Parked::after(&read);
         }
-        moves
     }
 
     fn respond(self, read: Read) -> Segments {

@@ -83,7 +83,10 @@ pub(super) fn read(targets: &[Target], max_bytes: usize, isolation: Isolation) -
             Err(error_code) => Found { aborted_transactions: Some(Vec::new()), ..Found::failed(*error_code) },
         };
         read.bytes += found.records.len();
-        read.must_answer |= !found.error_code.is_none() || found.diverging.is_some();
+        // All that is read comes from one segment: to wait would not make it more.
+        let ends_segment = !found.records.is_empty()
+            && found.offsets.is_some_and(|offsets| offsets.log_end.base_offset > target.wanted.fetch_offset);
+        read.must_answer |= !found.error_code.is_none() || found.diverging.is_some() || ends_segment;
         read.found.push(found);
     }
     read
