@@ -10,11 +10,20 @@ use crate::config::properties::parse_properties;
 use crate::data_dir::{META_PROPERTIES, check_empty, meta_text, read_meta};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Makes `path` the data directory of a broker of a cluster; false if it is one already.
+pub use crate::metadata::FINALIZED_FEATURES;
+
+/// Makes `path` the data directory of a broker of a cluster; false if it is one already. A new one gets this id, or one
+/// by chance.
 ///
 /// # Errors
 /// If it is in use, is another broker's or holds something else.
-pub async fn format(host: &Host, path: &Path, node_id: i32, cluster_id: &str) -> Result<bool> {
+pub async fn format(
+    host: &Host,
+    path: &Path,
+    node_id: i32,
+    cluster_id: &str,
+    directory_id: Option<Uuid>,
+) -> Result<bool> {
     let disk = host.disk();
     disk.create_dir_durably(path).await.map_err(|error| Error::disk(path, error))?;
     let meta_path = path.join(META_PROPERTIES);
@@ -24,7 +33,8 @@ pub async fn format(host: &Host, path: &Path, node_id: i32, cluster_id: &str) ->
         Err(_) => check_empty(&disk, path)?,
     }
     let _lock = disk.lock_dir(path).map_err(|error| Error::disk(path, error))?;
-    let text = meta_text(cluster_id, node_id, Uuid(host.random_uuid()));
+    let directory_id = directory_id.unwrap_or_else(|| Uuid(host.random_uuid()));
+    let text = meta_text(cluster_id, node_id, directory_id);
     disk.write_atomically(&meta_path, text.as_bytes())
         .await
         .map_err(|error| Error::disk(&meta_path, error))?;
@@ -61,11 +71,13 @@ mod tests {
         runtime.block_on(async {
             assert_eq!(describe(&host, &path).unwrap(), None);
             let cluster_id = Uuid([7; 16]).to_string();
-            assert!(format(&host, &path, 3, &cluster_id).await.unwrap());
-            assert!(!format(&host, &path, 3, &cluster_id).await.unwrap());
-            assert!(format(&host, &path, 4, &cluster_id).await.is_err(), "it is node 3's");
+            let directory_id = Some(Uuid([9; 16]));
+            assert!(format(&host, &path, 3, &cluster_id, directory_id).await.unwrap());
+            assert!(!format(&host, &path, 3, &cluster_id, None).await.unwrap());
+            assert!(format(&host, &path, 4, &cluster_id, None).await.is_err(), "it is node 3's");
             let described = describe(&host, &path).unwrap().unwrap();
             assert!(described.contains(&("cluster.id".to_string(), cluster_id.clone())));
+            assert!(described.contains(&("directory.id".to_string(), Uuid([9; 16]).to_string())));
             let opened = DataDir::open(&host, Some(&path), 3).await.unwrap();
             assert_eq!(opened.cluster_id(), cluster_id);
         });

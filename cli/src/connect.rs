@@ -15,11 +15,14 @@ const DEFAULT_SERVER: &str = "127.0.0.1:9092";
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Connection {
     /// The brokers to connect to [default: bootstrap.servers of the file, or 127.0.0.1:9092]
-    #[arg(long, alias = "broker-list", value_name = "HOST:PORT,..", global = true)]
+    #[arg(long, aliases = ["broker-list", "bootstrap-controller"], value_name = "HOST:PORT,..", global = true)]
     bootstrap_server: Option<String>,
-    /// A file of client properties.
-    #[arg(long, value_name = "FILE", global = true)]
+    /// A file of properties of the client, and of the producer or consumer if there is one.
+    #[arg(long, aliases = ["producer.config", "consumer.config", "config-file"], value_name = "FILE", global = true)]
     command_config: Option<PathBuf>,
+    /// Settings of the client that come from elsewhere, stronger than the file.
+    #[arg(skip)]
+    settings: Vec<(String, String)>,
 }
 
 /// A file that the user names, as keys and values.
@@ -40,7 +43,48 @@ pub(crate) fn parse_pair(text: &str) -> Result<(String, String)> {
     Ok((key.trim().to_string(), value.to_string()))
 }
 
+/// An option of Kafka's tools that has nothing to set here: scripts go on, and whoever reads is told.
+pub(crate) fn ignored<T>(option: &str, value: &Option<T>, why: &str) {
+    if value.is_some() {
+        eprintln!("{option} is ignored: {why}");
+    }
+}
+
 impl Connection {
+    /// Settings of a producer or consumer and of the client beneath it, the strongest last: those of the file, then those
+    /// of `properties`, each `key=value`, as `option` gives them, then `settings`, which have options of their own. `set`
+    /// takes what is not the client's, and says whether it knows the key.
+    pub(crate) fn configure(
+        &mut self,
+        settings: &[(&str, Option<String>)],
+        (option, properties): (&str, &[String]),
+        mut set: impl FnMut(&str, &str) -> anabranch_client::Result<bool>,
+    ) -> Result<()> {
+        if let Some(path) = &self.command_config {
+            for (key, value) in read_properties(path)? {
+                set(&key, &value).with_context(|| path.display().to_string())?;
+            }
+        }
+        let mut pairs = properties.iter().map(|text| parse_pair(text)).collect::<Result<Vec<_>>>()?;
+        let named = settings.iter().filter_map(|(key, value)| Some(((*key).to_string(), value.clone()?)));
+        pairs.extend(named);
+        for (key, value) in pairs {
+            if ClientConfig::KEYS.contains(&key.as_str()) {
+                self.settings.push((key, value));
+            } else if !set(&key, &value)? {
+                bail!("{option}: {key} is no setting that is known here");
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every call so long.
+    pub(crate) fn within_ms(mut self, timeout_ms: Option<u64>) -> Self {
+        let setting = timeout_ms.map(|time| ("default.api.timeout.ms".to_string(), time.to_string()));
+        self.settings.extend(setting);
+        self
+    }
+
     /// The configuration of a client; keys of producers and consumers in the file are not its.
     fn config(&self) -> Result<ClientConfig> {
         let mut config = ClientConfig {
@@ -54,6 +98,9 @@ impl Connection {
                 config.set(&key, &value).with_context(|| path.display().to_string())?;
             }
         }
+        for (key, value) in &self.settings {
+            config.set(key, value)?;
+        }
         if let Some(servers) = &self.bootstrap_server {
             config.set("bootstrap.servers", servers)?;
         } else if config.bootstrap_servers.is_empty() {
@@ -61,12 +108,6 @@ impl Connection {
         }
         config.validate()?;
         Ok(config)
-    }
-
-    /// Goes to these servers, unless an option says where to.
-    pub(crate) fn or_servers(mut self, servers: Option<String>) -> Self {
-        self.bootstrap_server = self.bootstrap_server.or(servers);
-        self
     }
 
     /// Runs `work` with a client.
@@ -118,6 +159,33 @@ mod tests {
         check("a, b.c", &["a", "b.c", "bxc"]);
         check(".*", &["a", "ab", "b.c", "bxc"]);
         assert!(Pattern::new("").is_err() && Pattern::new("(").is_err());
+    }
+
+    #[test]
+    fn the_strongest_setting_is_the_one_named_last() {
+        let mut connection =
+            Connection { bootstrap_server: None, command_config: None, settings: Vec::new() };
+        let mut taken = Vec::new();
+        let named =
+            [("linger.ms", Some("5".to_string())), ("client.id", Some("a".to_string())), ("acks", None)];
+        let properties = ["client.id=b", "bootstrap.servers=h:1", "linger.ms=6"].map(str::to_string);
+        let set = |key: &str, value: &str| {
+            taken.push(format!("{key}={value}"));
+            Ok(key == "linger.ms")
+        };
+        connection.configure(&named, ("--command-property", &properties), set).unwrap();
+        assert_eq!(taken, ["linger.ms=6", "linger.ms=5"]);
+        let config = connection.config().unwrap();
+        assert_eq!(
+            (config.client_id.as_str(), &config.bootstrap_servers[..]),
+            ("a", &["h:1".to_string()][..])
+        );
+        let unknown = ["linger=6".to_string()];
+        let error =
+            connection.configure(&[], ("--command-property", &unknown), |_, _| Ok(false)).unwrap_err();
+        assert_eq!(error.to_string(), "--command-property: linger is no setting that is known here");
+        connection.bootstrap_server = Some("i:2".to_string());
+        assert_eq!(connection.config().unwrap().bootstrap_servers, ["i:2"]);
     }
 
     #[test]

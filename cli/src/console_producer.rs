@@ -1,12 +1,13 @@
 //! `anabranch console-producer`: a record for each line of standard input, as `kafka-console-producer` makes them.
 
 use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
 
 use anabranch_client::{Producer, ProducerConfig, ProducerRecord};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::connect::{Connection, parse_pair};
+use crate::connect::{Connection, ignored, parse_pair, read_properties};
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -20,6 +21,12 @@ pub(crate) struct ConsoleProducerArguments {
     /// headers.key.separator, null.marker, ignore.error; may be given many times.
     #[arg(long = "reader-property", alias = "property", value_name = "KEY=VALUE")]
     reader_properties: Vec<String>,
+    /// A file of properties of how lines are read.
+    #[arg(long, value_name = "FILE")]
+    reader_config: Option<PathBuf>,
+    /// Who reads lines; there is only Kafka's LineMessageReader.
+    #[arg(long, value_name = "CLASS")]
+    line_reader: Option<String>,
     /// A setting of the producer; may be given many times.
     #[arg(long = "command-property", alias = "producer-property", value_name = "KEY=VALUE")]
     producer_properties: Vec<String>,
@@ -29,6 +36,67 @@ pub(crate) struct ConsoleProducerArguments {
     /// Wait for each record.
     #[arg(long)]
     sync: bool,
+    #[command(flatten)]
+    settings: SettingArguments,
+}
+
+/// Settings of the producer that have options of their own.
+#[derive(Debug, Args)]
+struct SettingArguments {
+    /// batch.size
+    #[arg(long, alias = "max-partition-memory-bytes", value_name = "BYTES")]
+    batch_size: Option<String>,
+    /// buffer.memory
+    #[arg(long, value_name = "BYTES")]
+    max_memory_bytes: Option<String>,
+    /// max.block.ms
+    #[arg(long, value_name = "MS")]
+    max_block_ms: Option<String>,
+    /// retries
+    #[arg(long, value_name = "N")]
+    message_send_max_retries: Option<String>,
+    /// metadata.max.age.ms
+    #[arg(long, value_name = "MS")]
+    metadata_expiry_ms: Option<String>,
+    /// Who must have a record: all (-1); who asks for fewer gets no fewer.
+    #[arg(long, value_name = "ACKS", allow_hyphen_values = true)]
+    request_required_acks: Option<String>,
+    /// request.timeout.ms
+    #[arg(long, value_name = "MS")]
+    request_timeout_ms: Option<String>,
+    /// retry.backoff.ms
+    #[arg(long, value_name = "MS")]
+    retry_backoff_ms: Option<String>,
+    /// linger.ms
+    #[arg(long, value_name = "MS")]
+    timeout: Option<String>,
+    /// Ignored: the operating system chooses.
+    #[arg(long, value_name = "BYTES")]
+    socket_buffer_size: Option<String>,
+}
+
+impl SettingArguments {
+    /// By the producer's keys.
+    fn by_key(&self) -> Result<Vec<(&'static str, Option<String>)>> {
+        ignored("--socket-buffer-size", &self.socket_buffer_size, "the operating system chooses");
+        match self.request_required_acks.as_deref() {
+            None | Some("all" | "-1") => {}
+            Some(fewer @ ("0" | "1")) => {
+                eprintln!("--request-required-acks {fewer}: records are acknowledged by all, as always here");
+            }
+            Some(other) => bail!("--request-required-acks: '{other}' is none of all, -1, 0, 1"),
+        }
+        Ok(vec![
+            ("batch.size", self.batch_size.clone()),
+            ("buffer.memory", self.max_memory_bytes.clone()),
+            ("max.block.ms", self.max_block_ms.clone()),
+            ("retries", self.message_send_max_retries.clone()),
+            ("metadata.max.age.ms", self.metadata_expiry_ms.clone()),
+            ("request.timeout.ms", self.request_timeout_ms.clone()),
+            ("retry.backoff.ms", self.retry_backoff_ms.clone()),
+            ("linger.ms", self.timeout.clone()),
+        ])
+    }
 }
 
 /// How a line becomes a record.
@@ -53,7 +121,7 @@ struct Line<'a> {
 }
 
 impl LineReader {
-    fn new(properties: &[String]) -> Result<LineReader> {
+    fn new(properties: &[(String, String)]) -> Result<LineReader> {
         let mut reader = LineReader {
             parse_key: false,
             key_separator: "\t".to_string(),
@@ -64,17 +132,17 @@ impl LineReader {
             null_marker: None,
             ignore_error: false,
         };
-        for text in properties {
-            let (key, value) = parse_pair(text)?;
+        for (key, value) in properties {
             let is_true = value.trim().eq_ignore_ascii_case("true");
+            let value = || value.clone();
             match key.as_str() {
                 "parse.key" => reader.parse_key = is_true,
-                "key.separator" => reader.key_separator = value,
+                "key.separator" => reader.key_separator = value(),
                 "parse.headers" => reader.parse_headers = is_true,
-                "headers.delimiter" => reader.headers_delimiter = value,
-                "headers.separator" => reader.headers_separator = value,
-                "headers.key.separator" => reader.headers_key_separator = value,
-                "null.marker" => reader.null_marker = Some(value),
+                "headers.delimiter" => reader.headers_delimiter = value(),
+                "headers.separator" => reader.headers_separator = value(),
+                "headers.key.separator" => reader.headers_key_separator = value(),
+                "null.marker" => reader.null_marker = Some(value()),
                 "ignore.error" => reader.ignore_error = is_true,
                 other => bail!("--reader-property: '{other}' is not known"),
             }
@@ -113,16 +181,27 @@ impl LineReader {
 }
 
 pub(crate) fn run(arguments: ConsoleProducerArguments) -> Result<()> {
-    let reader = LineReader::new(&arguments.reader_properties)?;
-    let mut pairs = Vec::new();
-    if let Some(codec) = &arguments.compression_codec {
-        pairs.push(("compression.type".to_string(), codec.clone()));
+    if let Some(class) =
+        arguments.line_reader.as_deref().filter(|class| !class.ends_with("LineMessageReader"))
+    {
+        bail!("--line-reader: {class} is not known; there is only LineMessageReader");
     }
-    for text in &arguments.producer_properties {
-        pairs.push(parse_pair(text)?);
+    let mut properties = match &arguments.reader_config {
+        Some(path) => read_properties(path)?,
+        None => Vec::new(),
+    };
+    for text in &arguments.reader_properties {
+        properties.push(parse_pair(text)?);
     }
-    let config = ProducerConfig::from_pairs(pairs)?;
-    arguments.connection.run(async |client| {
+    let reader = LineReader::new(&properties)?;
+    let mut config = ProducerConfig::default();
+    let mut settings = arguments.settings.by_key()?;
+    settings.push(("compression.type", arguments.compression_codec.clone()));
+    let mut connection = arguments.connection.clone();
+    let properties = ("--command-property", &arguments.producer_properties[..]);
+    connection.configure(&settings, properties, |key, value| config.set(key, value))?;
+    config.validate()?;
+    connection.run(async |client| {
         let producer = Producer::new(&client, config)?;
         let stdin = std::io::stdin();
         let is_terminal = stdin.is_terminal();
@@ -177,7 +256,7 @@ mod tests {
     #[test]
     fn a_line_is_a_value_or_has_headers_and_a_key_before_it() {
         let check = |properties: &[&str], line: &str, expected: Result<Line<'_>, &str>| {
-            let properties: Vec<String> = properties.iter().map(ToString::to_string).collect();
+            let properties: Vec<_> = properties.iter().map(|text| parse_pair(text).unwrap()).collect();
             let found =
                 LineReader::new(&properties).unwrap().read(line, 3).map_err(|error| error.to_string());
             assert_eq!(found, expected.map_err(str::to_string), "{properties:?} {line}");
@@ -191,6 +270,6 @@ mod tests {
         check(&["parse.key=true", "null.marker=NULL"], "k\tNULL", line(Some("k"), None, vec![]));
         let headers = vec![("h", Some("1")), ("g", Some(""))];
         check(&["parse.headers=true", "parse.key=true"], "h:1,g:\tk\tv", line(Some("k"), Some("v"), headers));
-        assert!(LineReader::new(&["a=b".to_string()]).is_err());
+        assert!(LineReader::new(&[("a".to_string(), "b".to_string())]).is_err());
     }
 }

@@ -59,19 +59,38 @@ pub(crate) fn parse_datetime_ms(text: &str) -> Result<i64> {
     Ok(minutes * 60_000 + second * 1000 + millis)
 }
 
-/// `2026-01-31 12:00:00:000`, in UTC, as Kafka's tools print it.
-pub(crate) fn format_datetime(time_ms: i64) -> String {
-    let (days, of_day) = (time_ms.div_euclid(DAY_MS), time_ms.rem_euclid(DAY_MS));
-    // Forward from a day before, until the calendar has come to it: exact, and short enough for a line of output.
-    let mut year = 1970 + days.div_euclid(366);
-    while days_from_civil(year + 1, 1, 1) <= days {
-        year += 1;
+/// A time by calendar and clock, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Civil {
+    pub(crate) year: i64,
+    pub(crate) month: i64,
+    pub(crate) day: i64,
+    pub(crate) hour: i64,
+    pub(crate) minute: i64,
+    pub(crate) second: i64,
+    pub(crate) millis: i64,
+}
+
+impl Civil {
+    /// That of so many milliseconds since 1970.
+    pub(crate) fn of(time_ms: i64) -> Civil {
+        let (days, of_day) = (time_ms.div_euclid(DAY_MS), time_ms.rem_euclid(DAY_MS));
+        // Forward from a day before, until the calendar has come to it: exact, and short enough for a line of output.
+        let mut year = 1970 + days.div_euclid(366);
+        while days_from_civil(year + 1, 1, 1) <= days {
+            year += 1;
+        }
+        let month = (1..=12).rev().find(|month| days_from_civil(year, *month, 1) <= days).unwrap_or(1);
+        Civil {
+            year,
+            month,
+            day: days - days_from_civil(year, month, 1) + 1,
+            hour: of_day / 3_600_000,
+            minute: of_day / 60_000 % 60,
+            second: of_day / 1000 % 60,
+            millis: of_day % 1000,
+        }
     }
-    let month = (1..=12).rev().find(|month| days_from_civil(year, *month, 1) <= days).unwrap_or(1);
-    let day = days - days_from_civil(year, month, 1) + 1;
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, millis) = (of_day / 1000 % 60, of_day % 1000);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}:{millis:03}")
 }
 
 /// `PnDTnHnMnS`, as ISO 8601 has it without months and years.
@@ -122,20 +141,6 @@ mod tests {
         check("1969-12-31T23:59:59.999", Some(-1));
         for bad in ["", "2026-01-31", "2026-13-01T00:00:00", "2026-01-01T25:00:00", "x-1-1T0:0:0"] {
             check(bad, None);
-        }
-    }
-
-    #[test]
-    fn a_printed_time_is_the_one_that_was_read() {
-        for text in [
-            "1970-01-01T00:00:00.000",
-            "2000-02-29T23:59:59.999",
-            "2026-12-31T12:01:02.003",
-            "2024-03-01T00:00:00.000",
-        ] {
-            let (date, clock) = text.split_once('T').unwrap();
-            let expected = format!("{date} {}", clock.replace('.', ":"));
-            assert_eq!(format_datetime(parse_datetime_ms(text).unwrap()), expected);
         }
     }
 

@@ -8,7 +8,9 @@ mod logging;
 mod server;
 
 mod connect;
+mod date_format;
 mod datetime;
+mod internal_records;
 mod output;
 mod progress;
 mod reset_target;
@@ -34,7 +36,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 /// A broker that speaks the Kafka protocol, and tools for it.
 #[derive(Debug, Parser)]
-#[command(name = "anabranch", version, about)]
+#[command(name = "anabranch", version, about, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

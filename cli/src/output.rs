@@ -95,7 +95,7 @@ fn print_text(text: &str) {
 }
 
 /// The name of a column as a key: `CONSUMER-ID` and `ConsumerId` are `consumer_id`.
-fn key(column: &str) -> String {
+pub(crate) fn key(column: &str) -> String {
     let mut key = String::new();
     let mut was_small = false;
     for letter in column.chars() {

@@ -22,7 +22,7 @@ pub(crate) const METADATA_VERSION: i16 = 30;
 /// The level of transactions: from 2 on clients end them in the new way (KIP-890).
 pub(crate) const TRANSACTION_VERSION: i16 = 2;
 /// What is in force in a directory of this version.
-pub(crate) const FINALIZED_FEATURES: &[(&str, i16)] =
+pub const FINALIZED_FEATURES: &[(&str, i16)] =
     &[("metadata.version", METADATA_VERSION), ("transaction.version", TRANSACTION_VERSION)];
 
 /// Whoever keeps something in step with the metadata: called under its lock, after each change.

@@ -1,11 +1,10 @@
 //! How a record becomes a line, by the properties of Kafka's formatter.
 
-use anabranch_client::ConsumerRecord;
+use anabranch_client::{ConsumerRecord, TimestampType};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::deserializer::Deserializer;
-use crate::connect::parse_pair;
 
 /// A record, as far as it can be shown.
 #[derive(Debug)]
@@ -13,7 +12,9 @@ pub(super) struct Shown<'a> {
     topic: &'a str,
     partition: i32,
     offset: i64,
+    leader_epoch: i32,
     timestamp: i64,
+    timestamp_type: TimestampType,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
     headers: Vec<(&'a str, Option<&'a [u8]>)>,
@@ -25,7 +26,9 @@ impl Shown<'_> {
             topic: &record.topic,
             partition: record.partition,
             offset: record.offset,
+            leader_epoch: record.leader_epoch,
             timestamp: record.timestamp,
+            timestamp_type: record.timestamp_type,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: record
@@ -44,6 +47,7 @@ pub(super) struct Formatter {
     timestamp: bool,
     partition: bool,
     offset: bool,
+    epoch: bool,
     headers: bool,
     key: bool,
     value: bool,
@@ -53,15 +57,17 @@ pub(super) struct Formatter {
     null_literal: String,
     key_deserializer: Deserializer,
     value_deserializer: Deserializer,
+    headers_deserializer: Deserializer,
     json: bool,
 }
 
 impl Formatter {
-    pub(super) fn new(properties: &[String], json: bool) -> Result<Formatter> {
+    pub(super) fn new(properties: &[(String, String)], json: bool) -> Result<Formatter> {
         let mut formatter = Formatter {
             timestamp: false,
             partition: false,
             offset: false,
+            epoch: false,
             headers: false,
             key: false,
             value: true,
@@ -71,24 +77,29 @@ impl Formatter {
             null_literal: "null".to_string(),
             key_deserializer: Deserializer::default(),
             value_deserializer: Deserializer::default(),
+            headers_deserializer: Deserializer::default(),
             json,
         };
-        for text in properties {
-            let (key, value) = parse_pair(text)?;
+        for (key, value) in properties {
             let is_true = value.trim().eq_ignore_ascii_case("true");
             match key.as_str() {
                 "print.timestamp" => formatter.timestamp = is_true,
                 "print.partition" => formatter.partition = is_true,
                 "print.offset" => formatter.offset = is_true,
+                "print.epoch" => formatter.epoch = is_true,
                 "print.headers" => formatter.headers = is_true,
                 "print.key" => formatter.key = is_true,
                 "print.value" => formatter.value = is_true,
-                "key.separator" => formatter.key_separator = value,
-                "line.separator" => formatter.line_separator = value,
-                "headers.separator" => formatter.headers_separator = value,
-                "null.literal" => formatter.null_literal = value,
-                "key.deserializer" => formatter.key_deserializer = Deserializer::named(&value)?,
-                "value.deserializer" => formatter.value_deserializer = Deserializer::named(&value)?,
+                "key.separator" => formatter.key_separator.clone_from(value),
+                "line.separator" => formatter.line_separator.clone_from(value),
+                "headers.separator" => formatter.headers_separator.clone_from(value),
+                "null.literal" => formatter.null_literal.clone_from(value),
+                "key.deserializer" => formatter.key_deserializer = Deserializer::named(value)?,
+                "value.deserializer" => formatter.value_deserializer = Deserializer::named(value)?,
+                // Kafka's help has the one name, its code the other.
+                "header.deserializer" | "headers.deserializer" => {
+                    formatter.headers_deserializer = Deserializer::named(value)?;
+                }
                 other => bail!("--formatter-property: '{other}' is not known"),
             }
         }
@@ -114,7 +125,7 @@ impl Formatter {
         if self.timestamp {
             let text = match record.timestamp {
                 -1 => "NO_TIMESTAMP".to_string(),
-                timestamp => format!("CreateTime:{timestamp}"),
+                timestamp => format!("{:?}:{timestamp}", record.timestamp_type),
             };
             fields.push(text.into_bytes());
         }
@@ -124,12 +135,21 @@ impl Formatter {
         if self.offset {
             fields.push(format!("Offset:{}", record.offset).into_bytes());
         }
+        if self.epoch {
+            let text = match record.leader_epoch {
+                -1 => "Epoch:NOT_PRESENT".to_string(),
+                epoch => format!("Epoch:{epoch}"),
+            };
+            fields.push(text.into_bytes());
+        }
         if self.headers {
-            let headers: Vec<Vec<u8>> = (record.headers.iter())
-                .map(|(name, value)| [name.as_bytes(), b":", value.unwrap_or(null)].concat())
-                .collect();
-            let text = headers.join(self.headers_separator.as_bytes());
-            fields.push(if text.is_empty() { b"NO_HEADERS".to_vec() } else { text });
+            let mut headers: Vec<Vec<u8>> = Vec::new();
+            for (name, value) in &record.headers {
+                let value = text(self.headers_deserializer, *value, "header")?;
+                headers.push([name.as_bytes(), b":", value.as_deref().unwrap_or(null)].concat());
+            }
+            let joined = headers.join(self.headers_separator.as_bytes());
+            fields.push(if joined.is_empty() { b"NO_HEADERS".to_vec() } else { joined });
         }
         if self.key {
             fields.push(key.unwrap_or_else(|| null.to_vec()));
@@ -150,7 +170,9 @@ impl Formatter {
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
+            "leader_epoch": (record.leader_epoch >= 0).then_some(record.leader_epoch),
             "timestamp": record.timestamp,
+            "timestamp_type": format!("{:?}", record.timestamp_type),
             "headers": headers,
             "key": text(key),
             "value": text(value),
@@ -162,6 +184,7 @@ impl Formatter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::parse_pair;
 
     #[test]
     fn a_record_is_a_line_of_what_was_asked_for() {
@@ -169,13 +192,15 @@ mod tests {
             topic: "t",
             partition: 1,
             offset: 7,
+            leader_epoch: 3,
             timestamp: 99,
+            timestamp_type: TimestampType::CreateTime,
             key: None,
             value: Some(b"v"),
             headers: vec![("h", Some(b"x")), ("g", None)],
         };
         let check = |properties: &[&str], json: bool, expected: &str| {
-            let properties: Vec<String> = properties.iter().map(ToString::to_string).collect();
+            let properties: Vec<_> = properties.iter().map(|text| parse_pair(text).unwrap()).collect();
             let line = Formatter::new(&properties, json).unwrap().line(&record).unwrap();
             assert_eq!(String::from_utf8(line).unwrap(), expected);
         };
@@ -190,9 +215,18 @@ mod tests {
             "null.literal=-",
         ];
         check(&all, false, "CreateTime:99\tPartition:1\tOffset:7\th:x,g:-\t-\tv\n");
-        let json = r#"{"headers":[["h","x"],["g",null]],"key":null,"offset":7,"partition":1,"timestamp":99,"topic":"t","value":"v"}"#;
+        check(&["print.epoch=true", "print.offset=true"], false, "Offset:7\tEpoch:3\tv\n");
+        let headers = ["print.headers=true", "header.deserializer=StringDeserializer", "print.value=false"];
+        check(&headers, false, "h:x,g:null\n");
+        let json = r#"{"headers":[["h","x"],["g",null]],"key":null,"leader_epoch":3,"offset":7,"partition":1,"timestamp":99,"timestamp_type":"CreateTime","topic":"t","value":"v"}"#;
         check(&[], true, &format!("{json}\n"));
-        let number = ["value.deserializer=IntegerDeserializer".to_string()];
+        let appended = Shown { timestamp_type: TimestampType::LogAppendTime, leader_epoch: -1, ..record };
+        let properties = [("print.timestamp", "true"), ("print.epoch", "true"), ("print.value", "false")];
+        let properties = properties.map(|(key, value)| (key.to_string(), value.to_string()));
+        let line = Formatter::new(&properties, false).unwrap().line(&appended).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), "LogAppendTime:99\tEpoch:NOT_PRESENT\n");
+        let record = appended;
+        let number = [("value.deserializer".to_string(), "IntegerDeserializer".to_string())];
         let error = Formatter::new(&number, false).unwrap().line(&record).unwrap_err();
         assert_eq!(error.to_string(), "the value at offset 7 of t-1");
     }

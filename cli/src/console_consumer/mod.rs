@@ -2,18 +2,19 @@
 
 mod deserializer;
 mod formatter;
+mod internal;
+mod printer;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anabranch_client::{
-    AutoOffsetReset, Client, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, TopicPartition,
-};
+use anabranch_client::{AutoOffsetReset, Client, Consumer, ConsumerConfig, OffsetSpec, TopicPartition};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::connect::{Connection, Pattern, parse_pair};
-use formatter::{Formatter, Shown};
+use crate::connect::{Connection, Pattern};
+use printer::Printer;
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -45,50 +46,66 @@ pub(crate) struct ConsoleConsumerArguments {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// read_uncommitted or read_committed.
-    #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted")]
-    isolation_level: String,
-    /// What is printed: print.key, print.value, print.timestamp, print.offset, print.partition, print.headers,
-    /// key.separator, line.separator, headers.separator, null.literal, key.deserializer, value.deserializer; may be given
-    /// many times.
+    #[arg(long, value_name = "LEVEL")]
+    isolation_level: Option<String>,
+    /// Who makes lines of records: DefaultMessageFormatter, LoggingMessageFormatter (the same here), NoOpMessageFormatter,
+    /// which prints nothing, or for the internal topics OffsetsMessageFormatter, GroupMetadataMessageFormatter and
+    /// TransactionLogMessageFormatter; with their package or without.
+    #[arg(long, value_name = "CLASS", default_value = "DefaultMessageFormatter", hide_default_value = true)]
+    formatter: String,
+    /// A file of properties of what is printed.
+    #[arg(long, value_name = "FILE")]
+    formatter_config: Option<PathBuf>,
+    /// What is printed: print.key, print.value, print.timestamp, print.offset, print.epoch, print.partition,
+    /// print.headers, key.separator, line.separator, headers.separator, null.literal, key.deserializer,
+    /// value.deserializer, header.deserializer; may be given many times.
     #[arg(long = "formatter-property", alias = "property", value_name = "KEY=VALUE")]
     formatter_properties: Vec<String>,
+    /// The same as `--formatter-property key.deserializer=CLASS`.
+    #[arg(long, value_name = "CLASS")]
+    key_deserializer: Option<String>,
+    /// The same as `--formatter-property value.deserializer=CLASS`.
+    #[arg(long, value_name = "CLASS")]
+    value_deserializer: Option<String>,
     /// A setting of the consumer; may be given many times.
     #[arg(long = "command-property", alias = "consumer-property", value_name = "KEY=VALUE")]
     consumer_properties: Vec<String>,
     /// Go on after a record that its deserializer does not take.
     #[arg(long)]
     skip_message_on_error: bool,
+    /// Say so on standard output when it has ended.
+    #[arg(long)]
+    enable_systest_events: bool,
     /// Print a JSON object a line.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: ConsoleConsumerArguments) -> Result<()> {
-    let formatter = Formatter::new(&arguments.formatter_properties, arguments.json)?;
+    let printer = Printer::new(&arguments)?;
     let mut config = ConsumerConfig {
         group_id: arguments.group.clone(),
         enable_auto_commit: arguments.group.is_some(),
-        isolation_level: match arguments.isolation_level.as_str() {
-            "read_committed" => IsolationLevel::ReadCommitted,
-            "read_uncommitted" => IsolationLevel::ReadUncommitted,
-            other => bail!("--isolation-level: '{other}' is neither read_committed nor read_uncommitted"),
-        },
         auto_offset_reset: match arguments.from_beginning {
             true => AutoOffsetReset::Earliest,
             false => AutoOffsetReset::Latest,
         },
         ..ConsumerConfig::default()
     };
-    for text in &arguments.consumer_properties {
-        let (key, value) = parse_pair(text)?;
-        config.set(&key, &value)?;
-    }
-    arguments.connection.run(async |client| {
+    let mut connection = arguments.connection.clone();
+    let properties = ("--command-property", &arguments.consumer_properties[..]);
+    let settings = [("isolation.level", arguments.isolation_level.clone())];
+    connection.configure(&settings, properties, |key, value| config.set(key, value))?;
+    config.validate()?;
+    connection.run(async |client| {
         let mut consumer = Consumer::new(&client, config)?;
         begin(&client, &mut consumer, &arguments).await?;
-        let count = print(&client, &mut consumer, &formatter, &arguments).await;
+        let count = print(&client, &mut consumer, &printer, &arguments).await;
         consumer.close().await?;
         eprintln!("Processed a total of {} messages", count?);
+        if arguments.enable_systest_events {
+            println!("shutdown_complete");
+        }
         Ok(())
     })
 }
@@ -147,7 +164,7 @@ async fn begin(client: &Client, consumer: &mut Consumer, arguments: &ConsoleCons
 async fn print(
     client: &Client,
     consumer: &mut Consumer,
-    formatter: &Formatter,
+    printer: &Printer,
     arguments: &ConsoleConsumerArguments,
 ) -> Result<u64> {
     let most = arguments.max_messages.unwrap_or(u64::MAX);
@@ -164,7 +181,7 @@ async fn print(
             polled = consumer.poll(Duration::from_millis(100)) => polled?,
         };
         for record in &polled.records {
-            match formatter.line(&Shown::of(record)) {
+            match printer.line(record) {
                 Ok(line) => out.write_all(&line)?,
                 Err(error) if arguments.skip_message_on_error => eprintln!("{error:#}"),
                 Err(error) => {

@@ -2,6 +2,9 @@
 
 use anyhow::{Result, bail};
 use bytes::Buf;
+use serde_json::json;
+
+use crate::output::key;
 
 /// Bytes of an entry of an index of offsets: an offset from the segment's first, and a position.
 pub(super) const OFFSET_ENTRY_BYTES: usize = 8;
@@ -30,35 +33,46 @@ pub(super) fn used_entries(bytes: &[u8], entry_bytes: usize) -> Result<impl Iter
     Ok(entries(bytes, entry_bytes)?.enumerate().take_while(is_used).map(|(_, entry)| entry))
 }
 
-pub(super) fn dump_offsets(base_offset: i64, bytes: &[u8]) -> Result<()> {
+/// Prints an entry: its fields by name, or as an object.
+fn print(fields: &[(&str, i64)], as_json: bool) {
+    let shown: Vec<String> = match as_json {
+        true => fields.iter().map(|(name, value)| format!("\"{}\":{value}", key(name))).collect(),
+        false => fields.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
+    };
+    match as_json {
+        true => println!("{{{}}}", shown.join(",")),
+        false => println!("{}", shown.join(" ")),
+    }
+}
+
+pub(super) fn dump_offsets(base_offset: i64, bytes: &[u8], as_json: bool) -> Result<()> {
     for mut entry in used_entries(bytes, OFFSET_ENTRY_BYTES)? {
-        println!("offset: {} position: {}", base_offset + i64::from(entry.get_i32()), entry.get_i32());
+        let offset = base_offset + i64::from(entry.get_i32());
+        print(&[("offset", offset), ("position", entry.get_i32().into())], as_json);
     }
     Ok(())
 }
 
-pub(super) fn dump_times(base_offset: i64, bytes: &[u8]) -> Result<()> {
+pub(super) fn dump_times(base_offset: i64, bytes: &[u8], as_json: bool) -> Result<()> {
     for mut entry in used_entries(bytes, TIME_ENTRY_BYTES)? {
-        println!("timestamp: {} offset: {}", entry.get_i64(), base_offset + i64::from(entry.get_i32()));
+        let timestamp = entry.get_i64();
+        print(&[("timestamp", timestamp), ("offset", base_offset + i64::from(entry.get_i32()))], as_json);
     }
     Ok(())
 }
 
-pub(super) fn dump_aborted(bytes: &[u8]) -> Result<()> {
+pub(super) fn dump_aborted(bytes: &[u8], as_json: bool) -> Result<()> {
     for mut entry in entries(bytes, 34)? {
-        println!(
-            "version: {} producerId: {} firstOffset: {} lastOffset: {} lastStableOffset: {}",
-            entry.get_i16(),
-            entry.get_i64(),
-            entry.get_i64(),
-            entry.get_i64(),
-            entry.get_i64()
-        );
+        let version = i64::from(entry.get_i16());
+        let names = ["producerId", "firstOffset", "lastOffset", "lastStableOffset"];
+        let mut fields = vec![("version", version)];
+        fields.extend(names.map(|name| (name, entry.get_i64())));
+        print(&fields, as_json);
     }
     Ok(())
 }
 
-pub(super) fn dump_producers(bytes: &[u8]) -> Result<()> {
+pub(super) fn dump_producers(bytes: &[u8], as_json: bool) -> Result<()> {
     let Some((_head, mut body)) = bytes.split_at_checked(SNAPSHOT_HEAD_BYTES) else {
         bail!("it is shorter than a snapshot");
     };
@@ -70,17 +84,37 @@ pub(super) fn dump_producers(bytes: &[u8]) -> Result<()> {
         let (producer_id, epoch) = (entry.get_i64(), entry.get_i16());
         let (last_sequence, last_offset, delta) = (entry.get_i32(), entry.get_i64(), entry.get_i32());
         let (timestamp, coordinator_epoch) = (entry.get_i64(), entry.get_i32());
-        let current = match entry.get_i64() {
-            -1 => "OptionalLong.empty".to_string(),
-            first_offset => format!("OptionalLong[{first_offset}]"),
-        };
+        let open_since = Some(entry.get_i64()).filter(|offset| *offset != -1);
+        let first_sequence = last_sequence.wrapping_sub(delta);
         // Of a producer that has only ended transactions there is no batch.
-        let batch = match last_offset {
-            -1 => String::new(),
-            _ => format!(
-                " firstSequence: {} lastSequence: {last_sequence} lastOffset: {last_offset} offsetDelta: {delta} \
-                 timestamp: {timestamp}",
-                last_sequence.wrapping_sub(delta)
+        let has_batch = last_offset != -1;
+        if as_json {
+            let of_batch = |value: i64| has_batch.then_some(value);
+            println!(
+                "{}",
+                json!({
+                    "producer_id": producer_id,
+                    "producer_epoch": epoch,
+                    "coordinator_epoch": coordinator_epoch,
+                    "current_txn_first_offset": open_since,
+                    "last_timestamp": timestamp,
+                    "first_sequence": of_batch(first_sequence.into()),
+                    "last_sequence": of_batch(last_sequence.into()),
+                    "last_offset": of_batch(last_offset),
+                    "offset_delta": of_batch(delta.into()),
+                })
+            );
+            continue;
+        }
+        let current = match open_since {
+            None => "OptionalLong.empty".to_string(),
+            Some(first_offset) => format!("OptionalLong[{first_offset}]"),
+        };
+        let batch = match has_batch {
+            false => String::new(),
+            true => format!(
+                " firstSequence: {first_sequence} lastSequence: {last_sequence} lastOffset: {last_offset} \
+                 offsetDelta: {delta} timestamp: {timestamp}"
             ),
         };
         println!(
@@ -111,12 +145,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_index_is_refused() {
-        assert!(dump_offsets(0, &[0; 16]).is_ok());
-        assert!(dump_offsets(0, &[0; 15]).is_err());
-        assert!(dump_times(0, &[0; 25]).is_err());
-        assert!(dump_producers(&[0, 1]).is_err());
-        assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 1]).is_err());
-        assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).is_ok());
+        assert!(dump_offsets(0, &[0; 16], false).is_ok());
+        assert!(dump_offsets(0, &[0; 15], false).is_err());
+        assert!(dump_times(0, &[0; 25], false).is_err());
+        assert!(dump_producers(&[0, 1], false).is_err());
+        assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 1], false).is_err());
+        assert!(dump_producers(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0], false).is_ok());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `anabranch dump-log`: what lies in the files of a log, as `kafka-dump-log` prints it. Reads files, changes nothing.
 
-mod decode;
 mod indexes;
 mod segment;
+mod text_decoder;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,9 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use clap::Args;
 
-use decode::RecordDecoder;
+use crate::connect::ignored;
+use crate::internal_records::RecordDecoder;
+use text_decoder::TextDecoder;
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -35,16 +37,34 @@ pub(crate) struct DumpLogArguments {
     /// Print the records of __cluster_metadata as what they say.
     #[arg(long)]
     cluster_metadata_decoder: bool,
-    /// Print no keys and values.
+    /// There are no share groups here.
+    #[arg(long)]
+    share_group_state_decoder: bool,
+    /// There is no tiered storage here.
+    #[arg(long)]
+    remote_log_metadata_decoder: bool,
+    /// Print the records, and keys as StringDecoder, IntegerDecoder or LongDecoder read them.
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = TextDecoder::named)]
+    key_decoder_class: Option<TextDecoder>,
+    /// Print the records, and values as one of these reads them.
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = TextDecoder::named)]
+    value_decoder_class: Option<TextDecoder>,
+    /// Of records print keys and values only.
     #[arg(long)]
     skip_record_metadata: bool,
+    /// Read no more of a segment.
+    #[arg(long, value_name = "BYTES")]
+    max_bytes: Option<usize>,
+    /// Ignored: batches of any size are read.
+    #[arg(long, value_name = "BYTES")]
+    max_message_size: Option<usize>,
     /// Only check that indexes can be read.
     #[arg(long)]
     index_sanity_check: bool,
     /// Only check that indexes say what is in their segment.
     #[arg(long)]
     verify_index_only: bool,
-    /// Print a JSON object for each batch.
+    /// Print a JSON object for each batch or entry.
     #[arg(long)]
     json: bool,
 }
@@ -62,11 +82,19 @@ impl DumpLogArguments {
 
     /// Whether records are printed.
     fn prints_data(&self) -> bool {
-        self.print_data_log || self.decoder().is_some()
+        let has_decoder = self.key_decoder_class.is_some() || self.value_decoder_class.is_some();
+        self.print_data_log || has_decoder || self.decoder().is_some()
     }
 }
 
 pub(crate) fn run(arguments: DumpLogArguments) -> Result<()> {
+    if arguments.share_group_state_decoder {
+        bail!("--share-group-state-decoder: there are no share groups here");
+    }
+    if arguments.remote_log_metadata_decoder {
+        bail!("--remote-log-metadata-decoder: there is no tiered storage here");
+    }
+    ignored("--max-message-size", &arguments.max_message_size, "batches of any size are read");
     let (host, _runtime) = Host::real(1).context("cannot start threads")?;
     for path in &arguments.files {
         let bytes = host.disk().read(path).with_context(|| path.display().to_string())?;
@@ -132,10 +160,10 @@ fn dump(path: &Path, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()>
             println!("{} is empty.", path.display());
             Ok(())
         }
-        ("index", Some(base_offset)) => indexes::dump_offsets(base_offset, &bytes),
-        ("timeindex", Some(base_offset)) => indexes::dump_times(base_offset, &bytes),
-        ("txnindex", Some(_)) => indexes::dump_aborted(&bytes),
-        ("snapshot", Some(_)) => indexes::dump_producers(&bytes),
+        ("index", Some(base_offset)) => indexes::dump_offsets(base_offset, &bytes, arguments.json),
+        ("timeindex", Some(base_offset)) => indexes::dump_times(base_offset, &bytes, arguments.json),
+        ("txnindex", Some(_)) => indexes::dump_aborted(&bytes, arguments.json),
+        ("snapshot", Some(_)) => indexes::dump_producers(&bytes, arguments.json),
         _ => bail!(
             "the name is none of a log's files: an offset of 20 digits, then .log, .index, .timeindex, .txnindex or .snapshot"
         ),

@@ -1,7 +1,7 @@
 //! The batches of a segment, and what is wrong with them.
 
 use anabranch_client::records::{Batch, BatchHeader, ControlRecord, ControlType, Header, RecordRef};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -12,31 +12,41 @@ pub(super) fn dump(base_offset: i64, bytes: Vec<u8>, arguments: &DumpLogArgument
         println!("Log starting offset: {base_offset}");
     }
     let mut rest = Bytes::from(bytes);
+    rest.truncate(arguments.max_bytes.unwrap_or(usize::MAX));
     let mut position = 0;
     let mut next_offset = None;
     while !rest.is_empty() {
         let batch = match Batch::parse(&rest) {
             Ok(batch) => batch,
+            // The rest of it is behind the bytes that were asked for.
+            Err(_) if arguments.max_bytes.is_some() => return Ok(()),
             Err(error) => bail!("at byte {position}: {error}; {} bytes are left", rest.len()),
         };
         let is_valid = batch.check_crc().is_ok();
-        if arguments.json {
-            println!("{}", as_json(&batch.header, position, is_valid));
-        } else {
+        if !arguments.json {
             println!("{}", describe(&batch.header, position, is_valid));
         }
         if next_offset.is_some_and(|next| batch.header.base_offset < next) {
             bail!("at byte {position}: offset {} comes again", batch.header.base_offset);
         }
         next_offset = Some(batch.header.next_offset());
-        if arguments.prints_data() || arguments.deep_iteration {
+        let mut records = Vec::new();
+        let walks_records = arguments.prints_data() || arguments.deep_iteration;
+        if walks_records {
             let mut scratch = Vec::new();
             for record in batch.records(&mut scratch)? {
-                let line = describe_record(&batch.header, &record?, arguments)?;
-                if !arguments.json {
-                    println!("{line}");
+                match arguments.json {
+                    true => records.push(record_as_json(&batch.header, &record?, arguments)?),
+                    false => println!("{}", describe_record(&batch.header, &record?, arguments)?),
                 }
             }
+        }
+        if arguments.json {
+            let mut line = as_json(&batch.header, position, is_valid);
+            if walks_records {
+                line["records"] = records.into();
+            }
+            println!("{line}");
         }
         position += batch.bytes.len();
         rest = rest.slice(batch.bytes.len()..);
@@ -98,58 +108,119 @@ fn as_json(header: &BatchHeader, position: usize, is_valid: bool) -> serde_json:
     })
 }
 
+/// What marks the end of a transaction, or another control record.
+fn control(record: &RecordRef<'_>) -> Result<String> {
+    let control = ControlRecord::parse(record)?;
+    Ok(match (control.control_type, control.coordinator_epoch) {
+        (kind @ (ControlType::Commit | ControlType::Abort), Some(epoch)) => {
+            let kind = if kind == ControlType::Commit { "COMMIT" } else { "ABORT" };
+            format!(" endTxnMarker: {kind} coordinatorEpoch: {epoch}")
+        }
+        (kind, _) => format!(" controlType: {kind:?}"),
+    })
+}
+
+fn sequence(header: &BatchHeader, record: &RecordRef<'_>) -> i32 {
+    match header.base_sequence {
+        -1 => -1,
+        base => base.wrapping_add((record.offset - header.base_offset) as i32) & i32::MAX,
+    }
+}
+
+fn header_keys<'a>(record: &RecordRef<'a>) -> Result<Vec<&'a str>> {
+    let mut keys = Vec::new();
+    for found in record.headers {
+        let Header { key, .. } = found?;
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// Key and value as text.
+fn texts(record: &RecordRef<'_>, arguments: &DumpLogArguments) -> Result<(Option<String>, Option<String>)> {
+    let key = arguments.key_decoder_class.unwrap_or_default();
+    let value = arguments.value_decoder_class.unwrap_or_default();
+    let problem = |what: &str| format!("the {what} at offset {}", record.offset);
+    let key = record.key.map(|bytes| key.text(bytes)).transpose().with_context(|| problem("key"))?;
+    let value = record.value.map(|bytes| value.text(bytes)).transpose().with_context(|| problem("value"))?;
+    Ok((key, value))
+}
+
 fn describe_record(
     header: &BatchHeader,
     record: &RecordRef<'_>,
     arguments: &DumpLogArguments,
 ) -> Result<String> {
     let size = |field: Option<&[u8]>| field.map_or(-1, |bytes| bytes.len() as i64);
-    let mut headers = Vec::new();
-    for found in record.headers {
-        let Header { key, .. } = found?;
-        headers.push(key);
+    let mut line = match arguments.skip_record_metadata {
+        true => String::new(),
+        false => format!(
+            "| offset: {} {}: {} keySize: {} valueSize: {} sequence: {} headerKeys: [{}]",
+            record.offset,
+            timestamp_type(header),
+            record.timestamp,
+            size(record.key),
+            size(record.value),
+            sequence(header, record),
+            header_keys(record)?.join(",")
+        ),
+    };
+    match (header.is_control(), arguments.skip_record_metadata) {
+        (true, true) => return Ok(line),
+        (true, false) => line.push_str(&control(record)?),
+        (false, true) => line.push('|'),
+        (false, false) => {}
     }
-    let mut line = format!(
-        "| offset: {} {}: {} keySize: {} valueSize: {} sequence: {} headerKeys: [{}]",
-        record.offset,
-        timestamp_type(header),
-        record.timestamp,
-        size(record.key),
-        size(record.value),
-        match header.base_sequence {
-            -1 => -1,
-            base => base.wrapping_add((record.offset - header.base_offset) as i32) & i32::MAX,
-        },
-        headers.join(",")
-    );
     if header.is_control() {
-        let control = ControlRecord::parse(record)?;
-        match (control.control_type, control.coordinator_epoch) {
-            (kind @ (ControlType::Commit | ControlType::Abort), Some(epoch)) => {
-                let kind = if kind == ControlType::Commit { "COMMIT" } else { "ABORT" };
-                line.push_str(&format!(" endTxnMarker: {kind} coordinatorEpoch: {epoch}"));
-            }
-            (kind, _) => line.push_str(&format!(" controlType: {kind:?}")),
-        }
-    } else if let Some(decoder) = arguments.decoder() {
-        line.push_str(&decoder.describe(record.offset, record.key, record.value));
-    } else if arguments.print_data_log && !arguments.skip_record_metadata {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if let Some(key) = record.key {
-            line.push_str(&format!(" key: {}", text(key)));
-        }
-        if let Some(value) = record.value {
-            line.push_str(&format!(" payload: {}", text(value)));
-        }
+        return Ok(line);
+    }
+    if let Some(decoder) = arguments.decoder() {
+        line.push_str(&decoder.tell(record.offset, record.key, record.value).text());
+    } else if arguments.prints_data() {
+        let (key, value) = texts(record, arguments)?;
+        line.extend(key.map(|key| format!(" key: {key}")));
+        line.extend(value.map(|value| format!(" payload: {value}")));
     }
     Ok(line)
+}
+
+fn record_as_json(
+    header: &BatchHeader,
+    record: &RecordRef<'_>,
+    arguments: &DumpLogArguments,
+) -> Result<serde_json::Value> {
+    let mut told = json!({
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "key_size": record.key.map(<[u8]>::len),
+        "value_size": record.value.map(<[u8]>::len),
+        "sequence": sequence(header, record),
+        "header_keys": header_keys(record)?,
+    });
+    if header.is_control() {
+        told["control"] = control(record)?.trim().into();
+    } else if let Some(decoder) = arguments.decoder() {
+        told["record"] = serde_json::from_str(&decoder.tell(record.offset, record.key, record.value).json())?;
+    } else if arguments.prints_data() {
+        let (key, value) = texts(record, arguments)?;
+        told["key"] = key.into();
+        told["value"] = value.into();
+    }
+    Ok(told)
 }
 
 #[cfg(test)]
 mod tests {
     use anabranch_client::records::{BatchBuilder, Compression};
+    use clap::Parser;
 
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: DumpLogArguments,
+    }
 
     #[test]
     fn a_batch_is_told_as_kafka_tells_it() {
@@ -168,23 +239,24 @@ mod tests {
                 header.crc
             )
         );
-        let arguments = DumpLogArguments {
-            files: Vec::new(),
-            print_data_log: true,
-            deep_iteration: false,
-            offsets_decoder: false,
-            transaction_log_decoder: false,
-            cluster_metadata_decoder: false,
-            skip_record_metadata: false,
-            index_sanity_check: false,
-            verify_index_only: false,
-            json: false,
-        };
         let mut scratch = Vec::new();
         let record = batch.records(&mut scratch).unwrap().next().unwrap().unwrap();
+        let check = |line: &str, expected: &str| {
+            let words = ["dump-log", "--files", "f"].into_iter().chain(line.split_whitespace());
+            let arguments = Command::try_parse_from(words).unwrap().arguments;
+            assert_eq!(describe_record(&header, &record, &arguments).unwrap(), expected, "{line}");
+        };
+        let metadata = "| offset: 0 CreateTime: 99 keySize: 1 valueSize: 5 sequence: -1 headerKeys: [h]";
+        check("--deep-iteration", metadata);
+        check("--print-data-log", &format!("{metadata} key: k payload: value"));
+        check("--value-decoder-class", &format!("{metadata} key: k payload: value"));
+        check("--print-data-log --skip-record-metadata", "| key: k payload: value");
+        let words = ["dump-log", "--files", "f", "--print-data-log"];
+        let arguments = Command::try_parse_from(words).unwrap().arguments;
+        let json = r#"{"offset":0,"timestamp":99,"key_size":1,"value_size":5,"sequence":-1,"header_keys":["h"],"key":"k","value":"value"}"#;
         assert_eq!(
-            describe_record(&header, &record, &arguments).unwrap(),
-            "| offset: 0 CreateTime: 99 keySize: 1 valueSize: 5 sequence: -1 headerKeys: [h] key: k payload: value"
+            record_as_json(&header, &record, &arguments).unwrap(),
+            serde_json::from_str::<serde_json::Value>(json).unwrap()
         );
     }
 }

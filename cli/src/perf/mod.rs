@@ -4,7 +4,9 @@
 mod consume;
 mod latencies;
 mod latency;
+mod payload;
 mod produce;
+mod stretch;
 
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ pub(crate) fn run(command: PerfCommand) -> Result<()> {
         PerfCommand::Latency(arguments) => arguments.run(),
     }
 }
+
+/// Why no metrics are printed.
+const NO_METRICS: &str = "the client counts nothing; what the broker counts is at its /metrics";
 
 const MIB: f64 = 1024.0 * 1024.0;
 

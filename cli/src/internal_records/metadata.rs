@@ -7,10 +7,10 @@ use anabranch_protocol::messages::cluster_metadata::{
 };
 use bytes::Bytes;
 
+use super::Told;
 use super::json::{self, Object};
 
-pub(super) fn describe(value: Option<&Bytes>) -> Result<String, DecodeError> {
-    let Some(value) = value else { return Ok(" the value is missing".to_string()) };
+pub(super) fn tell(value: &Bytes) -> Result<Told, DecodeError> {
     // Frame version, type and version are one byte each, in all records there are.
     let version = i64::from(value.get(2).copied().unwrap_or_default());
     let (kind, data) = match MetadataRecord::decode(value)? {
@@ -43,7 +43,7 @@ pub(super) fn describe(value: Option<&Bytes>) -> Result<String, DecodeError> {
         ),
     };
     let whole = Object::new().text("type", kind).number("version", version).raw("data", &data.finish());
-    Ok(format!(" payload: {}", whole.finish()))
+    Ok(Told::Metadata(whole.finish()))
 }
 
 fn ids(ids: &[Uuid]) -> String {

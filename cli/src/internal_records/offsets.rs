@@ -10,27 +10,27 @@ use anabranch_protocol::{DecodeError, Uuid, decode_versioned, decode_versioned_g
 use bytes::Bytes;
 
 use super::json::{self, Object};
-use super::{pair, versioned};
+use super::{Told, Versioned};
 
 /// The members of this protocol tell each other what we can read.
 const CONSUMER: &str = "consumer";
 
-pub(super) fn describe(key: &Bytes, value: Option<&Bytes>) -> Result<String, DecodeError> {
+pub(super) fn tell(key: &Bytes, value: Option<&Bytes>) -> Result<Told, DecodeError> {
     let version = i16::from(key.get(1).copied().unwrap_or_default());
     match Key::decode(key)? {
         Key::Offset(key) => {
             let data = Object::new().text("group", key.group).text("topic", key.topic);
-            let key = versioned("type", version, data.number("partition", key.partition));
-            Ok(pair(&key, value.map(offset).transpose()?))
+            let key = Versioned::new(version, data.number("partition", key.partition));
+            Ok(Told::Pair { key, value: value.map(offset).transpose()? })
         }
         Key::Group(key) => {
-            let key = versioned("type", version, Object::new().text("group", key.group));
-            Ok(pair(&key, value.map(group).transpose()?))
+            let key = Versioned::new(version, Object::new().text("group", key.group));
+            Ok(Told::Pair { key, value: value.map(group).transpose()? })
         }
     }
 }
 
-fn offset(value: &Bytes) -> Result<String, DecodeError> {
+fn offset(value: &Bytes) -> Result<Versioned, DecodeError> {
     let (value, version) = decode_versioned::<OffsetCommitValue<'_>>(value)?;
     let data = Object::new()
         .number("offset", value.offset)
@@ -43,10 +43,10 @@ fn offset(value: &Bytes) -> Result<String, DecodeError> {
             data.number("expireTimestamp", expire)
         })
         .if_some((value.topic_id != Uuid::ZERO).then_some(value.topic_id), |data, id| data.id("topicId", id));
-    Ok(versioned("version", version, data))
+    Ok(Versioned::new(version, data))
 }
 
-fn group(value: &Bytes) -> Result<String, DecodeError> {
+fn group(value: &Bytes) -> Result<Versioned, DecodeError> {
     let (value, version) = decode_versioned::<GroupMetadataValue<'_>>(value)?;
     let members = value.members.iter().map(|one| member(one, value.protocol_type, version));
     let members = members.collect::<Result<Vec<_>, _>>()?;
@@ -59,7 +59,7 @@ fn group(value: &Bytes) -> Result<String, DecodeError> {
             data.number("currentStateTimestamp", timestamp)
         })
         .array("members", members);
-    Ok(versioned("version", version, data))
+    Ok(Versioned::new(version, data))
 }
 
 fn member(member: &MemberMetadata<'_>, protocol_type: &str, version: i16) -> Result<String, DecodeError> {

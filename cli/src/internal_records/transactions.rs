@@ -7,15 +7,15 @@ use anabranch_protocol::{DecodeError, decode_versioned};
 use bytes::Bytes;
 
 use super::json::{self, Object};
-use super::{pair, versioned};
+use super::{Told, Versioned};
 
-pub(super) fn describe(key: &Bytes, value: Option<&Bytes>) -> Result<String, DecodeError> {
+pub(super) fn tell(key: &Bytes, value: Option<&Bytes>) -> Result<Told, DecodeError> {
     let (key, version) = decode_versioned::<TransactionLogKey<'_>>(key)?;
-    let key = versioned("type", version, Object::new().text("transactionalId", key.transactional_id));
-    Ok(pair(&key, value.map(state).transpose()?))
+    let key = Versioned::new(version, Object::new().text("transactionalId", key.transactional_id));
+    Ok(Told::Pair { key, value: value.map(state).transpose()? })
 }
 
-fn state(value: &Bytes) -> Result<String, DecodeError> {
+fn state(value: &Bytes) -> Result<Versioned, DecodeError> {
     let (value, version) = decode_versioned::<TransactionLogValue<'_>>(value)?;
     let partitions = value.transaction_partitions.as_ref().map_or("null".to_string(), |topics| {
         let topic = |one: &PartitionsSchema<'_>| {
@@ -43,5 +43,5 @@ fn state(value: &Bytes) -> Result<String, DecodeError> {
         .if_some(Some(value.client_transaction_version).filter(|level| *level != 0), |data, level| {
             data.number("clientTransactionVersion", level)
         });
-    Ok(versioned("version", version, data))
+    Ok(Versioned::new(version, data))
 }

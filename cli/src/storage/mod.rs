@@ -1,4 +1,8 @@
-//! `anabranch storage`: makes ids, formats a data directory before the first start, and says what one is.
+//! `anabranch storage`: what `kafka-storage` does: makes ids, formats a data directory before the first start, says what
+//! one is.
+
+mod features;
+mod format;
 
 use std::path::{Path, PathBuf};
 
@@ -23,19 +27,11 @@ enum Command {
     /// Print an id for a new cluster.
     RandomUuid,
     /// Make a directory that of a cluster. A broker does it by itself at its first start, with an id of its own.
-    Format {
-        /// The id of the cluster.
-        #[arg(short = 't', long, value_name = "ID")]
-        cluster_id: String,
-        /// Not an error if the directory is formatted already.
-        #[arg(short = 'g', long)]
-        ignore_formatted: bool,
-        /// There is one broker, and it is the whole cluster; as it always is here.
-        #[arg(short = 's', long)]
-        standalone: bool,
-        #[command(flatten)]
-        place: Place,
-    },
+    Format(format::FormatArguments),
+    /// Print the levels of features.
+    VersionMapping(features::MappingArguments),
+    /// Print what levels of features need.
+    FeatureDependencies(features::DependenciesArguments),
     /// Say what a directory is.
     Info {
         /// Print JSON.
@@ -81,28 +77,12 @@ pub(crate) fn run(arguments: StorageArguments) -> Result<()> {
                 println!("{}", Uuid(host.random_uuid()));
                 Ok(())
             }
-            Command::Format { cluster_id, ignore_formatted, standalone: _, place } => {
-                format(&host, &cluster_id, ignore_formatted, &place).await
-            }
+            Command::Format(arguments) => arguments.run(&host).await,
+            Command::VersionMapping(arguments) => features::print_mapping(&arguments),
+            Command::FeatureDependencies(arguments) => features::print_dependencies(&arguments),
             Command::Info { json, place } => info(&host, json, &place),
         }
     })
-}
-
-async fn format(host: &Host, cluster_id: &str, ignore_formatted: bool, place: &Place) -> Result<()> {
-    if cluster_id.parse::<Uuid>().is_err() {
-        bail!("--cluster-id: '{cluster_id}' is no id; `anabranch storage random-uuid` makes one");
-    }
-    let (config, path) = place.settle()?;
-    match storage::format(host, &path, config.node_id, cluster_id).await? {
-        true => println!("Formatting metadata directory {} with metadata.version 4.3-IV0.", path.display()),
-        false if ignore_formatted => println!("All of the log directories are already formatted."),
-        false => bail!(
-            "Log directory {} is already formatted. Use --ignore-formatted to ignore this directory and format the others.",
-            path.display()
-        ),
-    }
-    Ok(())
 }
 
 fn info(host: &Host, as_json: bool, place: &Place) -> Result<()> {
