@@ -15,7 +15,7 @@ use crate::output::Table;
 
 /// What the command takes.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("action").required(true).args(["list", "describe", "delete", "reset_offsets", "delete_offsets"]))]
+#[command(group = ArgGroup::new("action").required(true).args(["list", "describe", "delete", "reset_offsets", "delete_offsets", "validate_regex"]))]
 pub(crate) struct GroupsArguments {
     #[command(flatten)]
     connection: Connection,
@@ -34,6 +34,9 @@ pub(crate) struct GroupsArguments {
     /// Forget offsets of --topic.
     #[arg(long)]
     delete_offsets: bool,
+    /// Say whether this is a regular expression for topics.
+    #[arg(long, value_name = "REGEX")]
+    validate_regex: Option<String>,
     /// A group; may be given many times.
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
@@ -55,6 +58,9 @@ pub(crate) struct GroupsArguments {
     /// More columns.
     #[arg(long)]
     verbose: bool,
+    /// How long a call may take with all its attempts.
+    #[arg(long, value_name = "MS")]
+    timeout: Option<u64>,
     #[command(flatten)]
     reset: reset::ResetArguments,
     /// Print JSON.
@@ -63,11 +69,17 @@ pub(crate) struct GroupsArguments {
 }
 
 pub(crate) fn run(arguments: GroupsArguments) -> Result<()> {
+    if let Some(regex) = &arguments.validate_regex {
+        validate_regex(regex);
+        return Ok(());
+    }
     if !arguments.list && arguments.group.is_empty() && !arguments.all_groups {
         bail!("--group is missing (or --all-groups)");
     }
+    check_words(&arguments.state, "state", &STATES)?;
+    check_words(&arguments.group_type, "type", &TYPES)?;
     let reset = arguments.reset_offsets.then(|| arguments.reset.plan()).transpose()?;
-    arguments.connection.run(async |client| {
+    arguments.connection.clone().within_ms(arguments.timeout).run(async |client| {
         let admin = client.admin();
         if arguments.list {
             return list(&admin, &arguments).await;
@@ -76,7 +88,7 @@ pub(crate) fn run(arguments: GroupsArguments) -> Result<()> {
         if arguments.describe {
             describe::describe(&admin, &client, &groups, &arguments).await
         } else if arguments.delete {
-            delete(&admin, &groups).await
+            delete(&admin, &groups, arguments.json).await
         } else if let Some(plan) = reset {
             reset::reset(&admin, &groups, &plan, arguments.json).await
         } else {
@@ -127,6 +139,38 @@ async fn list(admin: &Admin, arguments: &GroupsArguments) -> Result<()> {
     Ok(())
 }
 
+/// The states of groups, by Kafka's names.
+const STATES: [&str; 8] = [
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Stable",
+    "Dead",
+    "Empty",
+    "Assigning",
+    "Reconciling",
+    "NotReady",
+];
+/// The types of groups.
+const TYPES: [&str; 4] = ["Classic", "Consumer", "Share", "Streams"];
+
+/// Refuses words that no group would ever have.
+fn check_words(wanted: &Option<Option<String>>, what: &str, known: &[&str]) -> Result<()> {
+    for word in wanted.iter().flatten().flat_map(|words| words.split(',')).map(str::trim) {
+        if !known.iter().any(|one| one.eq_ignore_ascii_case(word)) {
+            bail!("Invalid {what} list '{word}'. Valid {what}s are: {}", known.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// Both answers are answers: neither is an error of the tool.
+fn validate_regex(regex: &str) {
+    match regex_lite::Regex::new(regex) {
+        Ok(_) => println!("The regular expression `{regex}` is valid."),
+        Err(error) => println!("The regular expression `{regex}` is invalid: {error}."),
+    }
+}
+
 /// Whether a state or a type is one that the user wants: any, if none is named.
 fn is_among(found: &str, wanted: &Option<Option<String>>) -> bool {
     let Some(Some(wanted)) = wanted else { return true };
@@ -139,13 +183,35 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-async fn delete(admin: &Admin, groups: &[String]) -> Result<()> {
+/// Deletes what can be, and tells of each group; one that cannot be fails the command when all have had their turn.
+async fn delete(admin: &Admin, groups: &[String], as_json: bool) -> Result<()> {
+    let (mut deleted, mut failed) = (Vec::new(), Vec::new());
     for group in groups {
-        admin.delete_group(group).await?;
+        match admin.delete_group(group).await {
+            Ok(()) => deleted.push(group),
+            Err(error) => failed.push((group, error.to_string())),
+        }
     }
-    let names: Vec<String> = groups.iter().map(|group| format!("'{group}'")).collect();
-    println!("Deletion of requested consumer groups ({}) was successful.", names.join(", "));
-    Ok(())
+    if as_json {
+        let mut table = Table::new(&["GROUP", "ERROR"]);
+        deleted.iter().for_each(|group| table.push(vec![group.as_str().into(), Value::Null]));
+        failed
+            .iter()
+            .for_each(|(group, error)| table.push(vec![group.as_str().into(), error.as_str().into()]));
+        table.print(true);
+    } else if !deleted.is_empty() {
+        let names: Vec<String> = deleted.iter().map(|group| format!("'{group}'")).collect();
+        let which = if failed.is_empty() { "requested" } else { "these" };
+        println!("Deletion of {which} consumer groups ({}) was successful.", names.join(", "));
+    }
+    let problems: Vec<String> = failed
+        .iter()
+        .map(|(group, error)| format!("Group '{group}' could not be deleted due to: {error}"))
+        .collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => bail!("Deletion of some consumer groups failed: {}", problems.join("; ")),
+    }
 }
 
 async fn delete_offsets(admin: &Admin, groups: &[String], arguments: &GroupsArguments) -> Result<()> {
