@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use crate::connect::{Connection, Pattern, parse_pair};
+use crate::connect::{Connection, Pattern, ignored, parse_pair};
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -40,9 +40,15 @@ pub(crate) struct TopicsArguments {
     /// How many replicas of each.
     #[arg(long, value_name = "N")]
     replication_factor: Option<i16>,
-    /// Which brokers hold which partition: 1:2,2:3,..
+    /// Which brokers hold which partition: 1:2,2:3,..; with --alter it begins with the partitions that are there.
     #[arg(long, value_name = "BROKERS,..")]
     replica_assignment: Option<String>,
+    /// Ignored: a topic is described whole, however many partitions it has.
+    #[arg(long, value_name = "N")]
+    partition_size_limit_per_response: Option<i32>,
+    /// Not taken any more, since Kafka 4.0: `configs --alter --delete-config` takes settings back.
+    #[arg(long, value_name = "KEY")]
+    delete_config: Vec<String>,
     /// A setting of a new topic; may be given many times.
     #[arg(long, value_name = "KEY=VALUE")]
     config: Vec<String>,
@@ -76,6 +82,16 @@ pub(crate) struct TopicsArguments {
 }
 
 pub(crate) fn run(arguments: TopicsArguments) -> Result<()> {
+    ignored(
+        "--partition-size-limit-per-response",
+        &arguments.partition_size_limit_per_response,
+        "a topic is described whole",
+    );
+    ignored(
+        "--delete-config",
+        &arguments.delete_config.first(),
+        "`configs --alter --delete-config` takes settings back",
+    );
     arguments.connection.run(async |client| {
         let admin = client.admin();
         if arguments.create {
@@ -162,12 +178,19 @@ async fn chosen(admin: &Admin, arguments: &TopicsArguments, must_be: bool) -> Re
 }
 
 async fn list(admin: &Admin, arguments: &TopicsArguments) -> Result<()> {
-    let names: Vec<String> =
-        chosen(admin, arguments, false).await?.iter().map(|topic| topic.name.to_string()).collect();
+    let topics = chosen(admin, arguments, false).await?;
     if arguments.json {
-        println!("{}", json!(names));
+        let rows = topics.iter().map(|topic| {
+            json!({
+                "topic": topic.name.to_string(),
+                "topic_id": topic.id.to_string(),
+                "partitions": topic.partitions.len(),
+                "is_internal": topic.is_internal,
+            })
+        });
+        println!("{}", Value::Array(rows.collect()));
     } else {
-        names.iter().for_each(|name| println!("{name}"));
+        topics.iter().for_each(|topic| println!("{}", topic.name));
     }
     Ok(())
 }
@@ -263,8 +286,17 @@ fn as_json(topic: &TopicMetadata, set: &[(String, String)]) -> Value {
 async fn alter(admin: &Admin, arguments: &TopicsArguments) -> Result<()> {
     named(arguments)?;
     let Some(partitions) = arguments.partitions else { bail!("--alter needs --partitions") };
+    let assignment = arguments.replica_assignment.as_deref().map(parse_assignment).transpose()?;
     for topic in chosen(admin, arguments, true).await? {
-        admin.create_partitions(&topic.name, partitions).await?;
+        match &assignment {
+            None => admin.create_partitions(&topic.name, partitions).await?,
+            Some(assignment) => {
+                // It begins with the partitions that are there, which stay where they are.
+                let of_new =
+                    assignment.iter().skip(topic.partitions.len()).map(|(_, brokers)| brokers.clone());
+                admin.create_partitions_on(&topic.name, partitions, &of_new.collect::<Vec<_>>()).await?;
+            }
+        }
     }
     Ok(())
 }
