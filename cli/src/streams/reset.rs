@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anabranch_client::{Admin, OffsetAndMetadata, ResetTo, TopicPartition};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::connect::Connection;
 use crate::reset_target::{Target, TargetArguments};
@@ -23,6 +24,9 @@ pub(crate) struct ResetArguments {
     /// Input topics, whose offsets are set: to their start, unless a flag says otherwise.
     #[arg(long, value_name = "TOPIC,..", value_delimiter = ',')]
     input_topics: Vec<String>,
+    /// Topics that the application both writes and reads, whose offsets are set to their end.
+    #[arg(long, value_name = "TOPIC,..", value_delimiter = ',')]
+    intermediate_topics: Vec<String>,
     /// Internal topics to be deleted; without it all whose names are those of the application's internal topics.
     #[arg(long, value_name = "TOPIC,..", value_delimiter = ',')]
     internal_topics: Vec<String>,
@@ -34,28 +38,61 @@ pub(crate) struct ResetArguments {
     /// Only show what would be done.
     #[arg(long)]
     dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told of what is done: lines meanwhile, or an array at the end.
+#[derive(Debug)]
+struct Told {
+    as_json: bool,
+    rows: Vec<Value>,
+}
+
+impl Told {
+    fn line(&self, line: &str) {
+        if !self.as_json {
+            println!("{line}");
+        }
+    }
+
+    fn end(self) {
+        if self.as_json {
+            println!("{}", Value::Array(self.rows));
+        }
+    }
 }
 
 pub(super) fn run(arguments: ResetArguments) -> Result<()> {
     let target = arguments.target.target()?.unwrap_or(Target::To(ResetTo::Earliest));
     arguments.connection.run(async |client| {
         let admin = client.admin();
+        let mut told = Told { as_json: arguments.json, rows: Vec::new() };
         if arguments.dry_run {
-            println!(
-                "----Dry run displays the actions which will be performed when running Streams Reset Tool----"
+            told.line(
+                "----Dry run displays the actions which will be performed when running Streams Reset Tool----",
             );
         }
-        empty_the_group(&admin, &arguments).await?;
+        empty_the_group(&admin, &arguments, &mut told).await?;
         let topics: BTreeMap<String, usize> = admin
             .list_topics()
             .await?
             .into_iter()
             .map(|topic| (topic.name.to_string(), topic.partitions.len()))
             .collect();
-        let missing = set_offsets(&admin, &arguments, &target, &topics).await?;
-        let strangers = delete_internal_topics(&admin, &arguments, &topics).await?;
+        let input = Resettable { what: "input", names: &arguments.input_topics, target: &target };
+        let to_the_end = Target::To(ResetTo::Latest);
+        let names = &arguments.intermediate_topics;
+        let intermediate = Resettable { what: "intermediate", names, target: &to_the_end };
+        let mut missing = Vec::new();
+        for wanted in [input, intermediate] {
+            missing.extend(set_offsets(&admin, &arguments, &wanted, &topics, &mut told).await?);
+        }
+        let strangers = delete_internal_topics(&admin, &arguments, &topics, &mut told).await?;
+        told.end();
         if !missing.is_empty() {
-            bail!("input topics that do not exist were left out: {}", missing.join(", "));
+            bail!("topics that do not exist were left out: {}", missing.join(", "));
         }
         if !strangers.is_empty() {
             bail!("not internal topics of this application, so not deleted: {}", strangers.join(", "));
@@ -64,7 +101,7 @@ pub(super) fn run(arguments: ResetArguments) -> Result<()> {
     })
 }
 
-async fn empty_the_group(admin: &Admin, arguments: &ResetArguments) -> Result<()> {
+async fn empty_the_group(admin: &Admin, arguments: &ResetArguments, told: &mut Told) -> Result<()> {
     let group = &arguments.application_id;
     if !admin.list_groups().await?.iter().any(|listed| listed.group_id == *group) {
         // It has never run, or all that it knew has expired.
@@ -82,7 +119,8 @@ async fn empty_the_group(admin: &Admin, arguments: &ResetArguments) -> Result<()
             names.join(", ")
         );
     }
-    println!("Force deleting all active members in the group: {group}");
+    told.line(&format!("Force deleting all active members in the group: {group}"));
+    told.rows.extend(names.iter().map(|name| json!({ "action": "remove_member", "member": name })));
     if !arguments.dry_run {
         for (name, removed) in admin.remove_all_members(group, "the application is reset").await? {
             removed.with_context(|| format!("removing {name}"))?;
@@ -91,32 +129,45 @@ async fn empty_the_group(admin: &Admin, arguments: &ResetArguments) -> Result<()
     Ok(())
 }
 
-/// Sets the offsets of the input topics; gives those that do not exist.
+/// Topics whose offsets are set.
+struct Resettable<'a> {
+    /// What they are to the application.
+    what: &'static str,
+    names: &'a [String],
+    target: &'a Target,
+}
+
+/// Sets the offsets of topics; gives those that do not exist.
 async fn set_offsets(
     admin: &Admin,
     arguments: &ResetArguments,
-    target: &Target,
+    wanted: &Resettable<'_>,
     topics: &BTreeMap<String, usize>,
+    told: &mut Told,
 ) -> Result<Vec<String>> {
     let group = &arguments.application_id;
     let (known, missing): (Vec<_>, Vec<_>) =
-        arguments.input_topics.iter().cloned().partition(|topic| topics.contains_key(topic));
+        wanted.names.iter().cloned().partition(|topic| topics.contains_key(topic));
     if known.is_empty() {
         return Ok(missing);
     }
-    println!("Reset-offsets for input topics [{}]", known.join(", "));
+    told.line(&format!("Reset-offsets for {} topics [{}]", wanted.what, known.join(", ")));
     let of_topic = |topic: &String| {
         let partitions = topics.get(topic).copied().unwrap_or(0) as i32;
         let name = topic.clone();
         (0..partitions).map(move |partition| TopicPartition::new(name.as_str(), partition))
     };
     let partitions: Vec<TopicPartition> = known.iter().flat_map(of_topic).collect();
-    let mut offsets = target.settle(admin, group, &partitions).await?;
-    // A file may name more than the input topics.
+    let mut offsets = wanted.target.settle(admin, group, &partitions).await?;
+    // A file may name more than these topics.
     offsets.retain(|partition, _| partitions.contains(partition));
-    println!("Following input topics offsets will be reset to (for consumer group {group})");
+    let what = wanted.what;
+    told.line(&format!("Following {what} topics offsets will be reset to (for consumer group {group})"));
     for (TopicPartition { topic, partition }, offset) in &offsets {
-        println!("Topic: {topic} Partition: {partition} Offset: {offset}");
+        told.line(&format!("Topic: {topic} Partition: {partition} Offset: {offset}"));
+        told.rows.push(json!({
+            "action": "reset_offset", "topic": topic.to_string(), "partition": partition, "offset": offset,
+        }));
     }
     if !arguments.dry_run {
         let commits =
@@ -125,7 +176,7 @@ async fn set_offsets(
             result.with_context(|| format!("{name} is not reset"))?;
         }
     }
-    println!("Done.");
+    told.line("Done.");
     Ok(missing)
 }
 
@@ -134,6 +185,7 @@ async fn delete_internal_topics(
     admin: &Admin,
     arguments: &ResetArguments,
     topics: &BTreeMap<String, usize>,
+    told: &mut Told,
 ) -> Result<Vec<String>> {
     let id = &arguments.application_id;
     let internal: BTreeSet<&str> =
@@ -144,13 +196,14 @@ async fn delete_internal_topics(
     };
     if !chosen.is_empty() {
         let kind = if arguments.internal_topics.is_empty() { "inferred" } else { "specified" };
-        println!("Deleting {kind} internal topics [{}]", chosen.join(", "));
+        told.line(&format!("Deleting {kind} internal topics [{}]", chosen.join(", ")));
+        told.rows.extend(chosen.iter().map(|topic| json!({ "action": "delete_topic", "topic": topic })));
         if !arguments.dry_run {
             for (topic, deleted) in admin.delete_topics(&chosen).await? {
                 deleted.with_context(|| format!("deleting {topic}"))?;
             }
         }
-        println!("Done.");
+        told.line("Done.");
     }
     Ok(strangers.into_iter().map(str::to_owned).collect())
 }

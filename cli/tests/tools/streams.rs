@@ -71,7 +71,7 @@ async fn a_reset_application_counts_anew() {
     assert!(!missing.status.success());
     assert_eq!(
         String::from_utf8_lossy(&missing.stderr).trim_end(),
-        "anabranch: input topics that do not exist were left out: nowhere"
+        "anabranch: topics that do not exist were left out: nowhere"
     );
     let stranger = [&reset[..4], &["--internal-topics", "words", "--force"]].concat();
     assert!(
