@@ -29,6 +29,9 @@ mod streams;
 mod topics;
 mod transactions;
 
+#[cfg(test)]
+mod kafka_flags;
+
 use std::io::Write;
 use std::process::ExitCode;
 

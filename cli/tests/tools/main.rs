@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "these tests are about processes and their files")]
 
+mod flags;
+mod json;
 mod streams;
 mod transactions;
 
