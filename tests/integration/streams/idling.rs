@@ -3,6 +3,7 @@
 use anabranch::prelude::*;
 use anabranch_client::NewTopic;
 
+use super::outside::Outside;
 use super::{App, keep};
 
 struct Topics {
@@ -76,5 +77,41 @@ async fn a_backlog_is_processed_in_the_order_of_time() -> Result<()> {
         }
         running.close().await?;
     }
+    Ok(())
+}
+
+/// A side that is empty on the broker too is waited for, so long as it may be; then the others go on without it.
+#[tokio::test]
+async fn an_empty_side_is_waited_for() -> Result<()> {
+    let app = App::new("waited-for");
+    let topics = Topics::of(&app);
+    let outside = Outside::start().await;
+    let start = async |idle_ms: i64| {
+        let streams = outside.run(app.streams(topics.topology()).create_topics(1));
+        streams.config("max.task.idle.ms", idle_ms).start().await
+    };
+    let running = start(600_000).await?;
+    for topic in [&topics.left, &topics.right, &topics.merged] {
+        let new = NewTopic::new(topic.name(), 1);
+        // It may be there already.
+        let _ = running.client().admin().create_topics(&[new]).await;
+    }
+    let mut merged = running.consumer(topics.merged.clone()).await?.from_the_start()?;
+    send(&running, &topics.left, [10, 30].into_iter()).await?;
+    // It would be processed by now.
+    running.client().host().sleep(millis(300)).await;
+    send(&running, &topics.right, [5, 20].into_iter()).await?;
+    for expected in [5, 10, 20] {
+        assert_eq!(merged.next().await?.value, expected);
+    }
+    running.close().await?;
+    let running = start(100).await?;
+    running.drain().await?;
+    let mut merged = running.consumer(topics.merged.clone()).await?.from_the_start()?;
+    for expected in [5, 10, 20, 30] {
+        assert_eq!(merged.next().await?.value, expected, "nothing came in time");
+    }
+    running.close().await?;
+    outside.end().await;
     Ok(())
 }

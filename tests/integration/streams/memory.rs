@@ -58,12 +58,13 @@ async fn what_is_uncommitted_is_bounded() -> Result<()> {
     Ok(())
 }
 
-/// A worker is in the code of its user, and looks at nothing: its member goes on polling, but not without an end.
-#[tokio::test]
-async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
-    const LIMIT: usize = 200_000;
+/// While nothing is processed the instance goes on polling, as it must, but not without an end. `busy`: its worker is in the
+/// code of its user, and looks at nothing; else the application is paused. At most so many bytes wait under this setting, and
+/// what each of two partitions brings at once.
+async fn check_what_waits(busy: bool, (key, value): (&str, usize), limit: usize) -> Result<()> {
     const FETCH: usize = 50_000;
     const RECORDS: usize = 400;
+    const RECORD: usize = 10_000;
     let app = App::new("waits");
     let values: Topic<String, String> = Topic::named(format!("{}-values", app.id()));
     let builder = StreamsBuilder::new();
@@ -75,12 +76,14 @@ async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
         counts.fetch_add(1, Ordering::Relaxed);
         let _ = gate.lock().map(|gate| gate.recv());
     });
-    let streams = app.streams(builder.build()?).create_topics(2);
-    let streams = streams.config("input.buffer.max.bytes", LIMIT);
+    let streams = app.streams(builder.build()?).create_topics(2).config(key, value);
     let running = streams.config("consumer.max.partition.fetch.bytes", FETCH).start().await?;
+    if !busy {
+        running.pause();
+    }
     let producer = running.producer(values)?;
     for number in 0..RECORDS {
-        producer.send(format!("k{number}"), "v".repeat(10_000)).await?;
+        producer.send(format!("k{number}"), "v".repeat(RECORD)).await?;
     }
     producer.flush().await?;
     let host = running.client().host().clone();
@@ -90,20 +93,32 @@ async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
         sample.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
     };
     let filled = host.timeout(seconds(60), async {
-        while waiting() <= LIMIT {
+        while waiting() < limit {
             host.sleep(millis(5)).await;
         }
     });
-    filled.await.unwrap_or_else(|_| panic!("only {} bytes wait", waiting()));
+    filled.await.unwrap_or_else(|_| panic!("{key} {busy}: only {} bytes wait", waiting()));
     // Time enough for what must not come.
     host.sleep(millis(500)).await;
-    // Each partition brings once more than there is room for; a batch is fetched whole.
-    let most = LIMIT + 2 * (FETCH + 20_000);
-    assert!(waiting() <= most, "{} bytes wait, at most {most} may", waiting());
-    assert_eq!(seen.load(Ordering::Relaxed), 1, "the others wait behind the first");
+    // A batch is fetched whole.
+    let most = limit + 2 * (FETCH + 2 * RECORD);
+    assert!(waiting() <= most, "{key} {busy}: {} bytes wait, at most {most} may", waiting());
+    assert_eq!(seen.load(Ordering::Relaxed), usize::from(busy), "the others wait behind the first");
     drop(closed);
+    running.resume();
     running.drain().await?;
     assert_eq!(seen.load(Ordering::Relaxed), RECORDS);
     assert_eq!(waiting(), 0);
     running.close().await
+}
+
+#[tokio::test]
+async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
+    check_what_waits(true, ("input.buffer.max.bytes", 200_000), 200_000).await
+}
+
+#[tokio::test]
+async fn what_waits_in_a_paused_application_is_bounded() -> Result<()> {
+    check_what_waits(false, ("input.buffer.max.bytes", 200_000), 200_000).await?;
+    check_what_waits(false, ("buffered.records.per.partition", 10), 2 * 10 * 10_000).await
 }

@@ -2,7 +2,7 @@
 
 use anabranch::prelude::*;
 
-use super::{App, count};
+use super::{App, count, keep, told};
 
 /// The value of a sample, by its name and labels as they are written.
 fn value(text: &str, sample: &str) -> Option<f64> {
@@ -68,4 +68,21 @@ async fn a_dropped_record_is_counted_with_its_reason() -> Result<()> {
     let failed = "kafka_streams_task_dropped_records_total{task_id=\"0_0\",reason=\"failed\"}";
     assert_eq!(value(&text, failed), Some(2.0), "{text}");
     running.close().await
+}
+
+#[tokio::test]
+async fn what_it_does_is_in_spans() -> Result<()> {
+    told::collect();
+    let app = App::new("spans");
+    let directory = tempfile::tempdir().expect("a directory");
+    for _ in 0..2 {
+        let running = keep(app.streams(app.word_count()), directory.path()).start().await?;
+        count(&running, app.lines(), &["to be"]).await?;
+        running.close().await?;
+    }
+    let spans = told::spans();
+    for name in ["poll", "process", "commit", "restore", "rebalance"] {
+        assert!(spans.contains(name), "{name} {spans:?}");
+    }
+    Ok(())
 }

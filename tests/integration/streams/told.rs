@@ -1,9 +1,18 @@
-//! What the library logs, for tests of what it tells: one collector for the whole test binary.
+//! What the library logs, and which spans it enters, for tests of what it tells: one collector for the whole test binary.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, Once};
 
+use tracing::Subscriber;
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static SPANS: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 
 struct Collector;
 
@@ -18,13 +27,31 @@ impl io::Write for Collector {
     }
 }
 
+struct Spans;
+
+impl<S: Subscriber> Layer<S> for Spans {
+    fn on_new_span(&self, span: &Attributes<'_>, _id: &Id, _context: Context<'_, S>) {
+        if span.metadata().target().starts_with("anabranch::") {
+            SPANS.lock().expect("not poisoned").insert(span.metadata().name());
+        }
+    }
+}
+
 /// Collects from now on.
 pub(crate) fn collect() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let collected = tracing_subscriber::fmt().with_env_filter("anabranch=info").with_ansi(false);
-        collected.without_time().with_writer(|| Collector).init();
+        let lines =
+            tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_writer(|| Collector);
+        let registry =
+            tracing_subscriber::registry().with(lines.with_filter(EnvFilter::new("anabranch=info")));
+        registry.with(Spans.with_filter(LevelFilter::TRACE)).init();
     });
+}
+
+/// Which spans were made.
+pub(crate) fn spans() -> BTreeSet<&'static str> {
+    SPANS.lock().expect("not poisoned").clone()
 }
 
 /// The lines that have all of these words.
