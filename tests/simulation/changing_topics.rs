@@ -17,12 +17,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{Seen, all, number};
-use crate::instances::{
-    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
-};
+use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::runs::{come_to_rest, for_each_chaos};
 use crate::seeds::Witness;
 
 /// Things fail for so long...
@@ -50,40 +48,23 @@ fn topology() -> Topology {
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    standbys: u64,
-    commit_interval_ms: u64,
-    guarantee: Guarantee,
+    instances: Instances,
     /// Whether topics are deleted too.
     deletes: bool,
 }
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
-        Setting {
-            instances: one_of(host, &[1, 2, 2]),
-            threads: one_of(host, &[1, 2]),
-            standbys: one_of(host, &[0, 1]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
-            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
-            deletes: host.random_below(2) == 0,
-        }
+        Setting { instances: Instances::draw(host), deletes: host.random_below(2) == 0 }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("changing", topology())
-            .threads(self.threads)
-            .guarantee(self.guarantee)
-            .config("num.standby.replicas", self.standbys)
-            .config("metadata.max.age.ms", 500)
-            .config("commit.interval.ms", self.commit_interval_ms);
-        of_the_world(streams, host)
+        self.instances.streams("changing", topology(), host).config("metadata.max.age.ms", 500)
     }
 
     /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = that_may_stand_still(self.instances, self.guarantee);
+        let instances = self.instances.that_may_stand_still();
         ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -266,13 +247,13 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
             }
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let work = async {
                 let (sent, made, ..) = tokio::join!(
                     write(sim.node("writer")),
                     Box::pin(change(sim, &setting, witness)),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances, true, TROUBLE),
+                    end_instances(sim, setting.instances.count, true, TROUBLE),
                 );
                 (sent, made)
             };
@@ -287,7 +268,7 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
                 }
             }
             let (out, counts) = (all(&operator, "out", 1).await, all(&operator, "counts", 1).await);
-            judge(&there, &out, &counts, &sent, &made, setting.guarantee);
+            judge(&there, &out, &counts, &sent, &made, setting.instances.guarantee);
             there.len()
         };
         broker.keep_running_while(Box::pin(trouble)).await

@@ -12,7 +12,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest};
-use crate::instances::{nodes_of, of_the_world, process_the_rest, while_they_run};
+use crate::instances::{Instances, process_the_rest, while_they_run};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 
@@ -28,10 +28,7 @@ const MISSED: Duration = Duration::from_secs(15);
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    standbys: u64,
-    commit_interval_ms: u64,
+    instances: Instances,
     /// One result in so many cannot be written.
     fails_once_in: u64,
 }
@@ -39,10 +36,13 @@ struct Setting {
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
-            instances: one_of(host, &[2, 3]),
-            threads: one_of(host, &[1, 1, 2]),
-            standbys: one_of(host, &[0, 1]),
-            commit_interval_ms: one_of(host, &[100, 1000, 3000]),
+            instances: Instances {
+                count: one_of(host, &[2, 3]),
+                guarantee: ExactlyOnce,
+                commit_interval_ms: one_of(host, &[100, 1000, 3000]),
+                replaces: true,
+                ..Instances::draw(host)
+            },
             fails_once_in: one_of(host, &[5, 10, 20]),
         }
     }
@@ -56,15 +56,9 @@ impl Setting {
             .count_with(COUNTS)
             .updates()
             .to(Topic::<String, i64>::with_serdes("results", text(), results));
-        let streams = Streams::new("flushed", builder.build().expect("a valid topology"))
-            .create_topics(PARTITIONS)
-            .threads(self.threads)
-            .guarantee(ExactlyOnce)
-            .on_production_error(fail())
-            .on_uncaught_error(|_| ReplaceThread)
-            .config("num.standby.replicas", self.standbys)
-            .config("commit.interval.ms", self.commit_interval_ms);
-        of_the_world(streams, host)
+        let topology = builder.build().expect("a valid topology");
+        let streams = self.instances.streams("flushed", topology, host);
+        streams.create_topics(PARTITIONS).on_production_error(fail())
     }
 }
 
@@ -128,8 +122,9 @@ fn run(sim: &Sim, _: &SimOptions) -> i64 {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             create_topic(&sim.node("writer"), "clicks", PARTITIONS).await;
-            let nodes = nodes_of(setting.instances);
-            let work = async { tokio::join!(write(sim.node("writer")), come_and_go(sim, setting.instances)) };
+            let nodes = setting.instances.nodes();
+            let work =
+                async { tokio::join!(write(sim.node("writer")), come_and_go(sim, setting.instances.count)) };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
             let host = sim.node("last");

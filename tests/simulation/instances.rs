@@ -3,10 +3,67 @@
 use std::future::Future;
 use std::time::Duration;
 
-use anabranch::prelude::{AtLeastOnce, ExactlyOnce, Guarantee, Result, RunningStreams, Streams};
+use anabranch::prelude::*;
 use anabranch_host::{Host, Sim};
 
 use crate::broker_process::ADDRESS;
+use crate::runs::one_of;
+
+/// How the instances of a run work, whatever they compute; from the seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Instances {
+    pub(crate) count: usize,
+    pub(crate) threads: usize,
+    pub(crate) guarantee: Guarantee,
+    pub(crate) commit_interval_ms: u64,
+    /// Copies of state on other instances.
+    pub(crate) standbys: u64,
+    /// Whether a worker that has failed is replaced; else its instance ends.
+    pub(crate) replaces: bool,
+}
+
+impl Instances {
+    pub(crate) fn draw(host: &Host) -> Instances {
+        Instances {
+            count: one_of(host, &[1, 2, 2]),
+            threads: one_of(host, &[1, 2]),
+            guarantee: one_of(host, &[AtLeastOnce, ExactlyOnce, ExactlyOnce]),
+            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            standbys: one_of(host, &[0, 1]),
+            replaces: host.random_below(2) == 0,
+        }
+    }
+
+    /// One of them, on this node.
+    pub(crate) fn streams(&self, application_id: &str, topology: Topology, host: &Host) -> Streams {
+        let streams = Streams::new(application_id, topology)
+            .threads(self.threads)
+            .guarantee(self.guarantee)
+            .config("commit.interval.ms", self.commit_interval_ms)
+            .config("num.standby.replicas", self.standbys);
+        let streams = of_the_world(streams, host);
+        match self.replaces {
+            true => streams.on_uncaught_error(|_| ReplaceThread),
+            false => streams,
+        }
+    }
+
+    /// Where they run.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        (0..self.count).map(|number| format!("app{number}")).collect()
+    }
+
+    /// The nodes of those that may stand still. A process that does so, or is cut off, for longer than its session wakes up
+    /// with batches to send; another has its tasks then, and only transactions fence the two. So where there are two
+    /// instances and none, they end, and lose connections, but do not wake up late (`late_wakers`).
+    pub(crate) fn that_may_stand_still(&self) -> &'static [&'static str] {
+        match (self.count, self.guarantee) {
+            (1, _) => &["app0"],
+            (_, ExactlyOnce) => &["app0", "app1"],
+            (_, AtLeastOnce) => &[],
+        }
+    }
+}
 
 /// An instance on this node, which is missed after some seconds.
 pub(crate) fn of_the_world(streams: Streams, host: &Host) -> Streams {
@@ -22,17 +79,6 @@ pub(crate) fn of_the_world(streams: Streams, host: &Host) -> Streams {
 /// transaction is committed.
 pub(crate) fn impatient(streams: Streams) -> Streams {
     streams.config("producer.max.block.ms", 1500).config("request.timeout.ms", 2000)
-}
-
-/// The nodes of instances that may stand still. A process that does so, or is cut off, for longer than its session wakes up
-/// with batches to send; another has its tasks then, and only transactions fence the two. So where there are two instances
-/// and none, they end, and lose connections, but do not wake up late.
-pub(crate) fn that_may_stand_still(instances: usize, guarantee: Guarantee) -> &'static [&'static str] {
-    match (instances, guarantee) {
-        (1, _) => &["app0"],
-        (_, ExactlyOnce) => &["app0", "app1"],
-        (_, AtLeastOnce) => &[],
-    }
 }
 
 /// Runs an instance on its node, and starts it again whenever it has ended.
@@ -54,11 +100,6 @@ async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams)
         }
         operator.sleep(Duration::from_millis(operator.random_below(2000))).await;
     }
-}
-
-/// The nodes of so many instances.
-pub(crate) fn nodes_of(instances: usize) -> Vec<String> {
-    (0..instances).map(|number| format!("app{number}")).collect()
 }
 
 /// Runs instances on their nodes until `work` is done; they are still there then.

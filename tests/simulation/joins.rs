@@ -14,9 +14,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 use crate::broker_process::BrokerProcess;
 use crate::commit_phases::CommitPhases;
 use crate::committed::{Seen, all, number};
-use crate::instances::{
-    end_instances, impatient, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
-};
+use crate::instances::{Instances, end_instances, impatient, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -51,14 +49,10 @@ fn topology() -> Topology {
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    standbys: u64,
+    instances: Instances,
     cache_max_bytes: usize,
     /// With little of it rows that come back are put aside.
     memory_max_bytes: u64,
-    commit_interval_ms: u64,
-    guarantee: Guarantee,
     /// It gives up soon what nobody answers.
     is_impatient: bool,
 }
@@ -66,33 +60,25 @@ struct Setting {
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
-            instances: one_of(host, &[1, 2, 2]),
-            threads: one_of(host, &[1, 2]),
-            standbys: one_of(host, &[0, 1]),
+            instances: Instances::draw(host),
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
             memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
-            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
             is_impatient: host.random_below(2) == 0,
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("joins", topology())
+        let streams = self.instances.streams("joins", topology(), host);
+        let streams = streams
             .create_topics(1)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
-            .config("num.standby.replicas", self.standbys)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
-            .config("statestore.memory.max.bytes", self.memory_max_bytes)
-            .config("commit.interval.ms", self.commit_interval_ms);
-        let streams = of_the_world(streams, host);
+            .config("statestore.memory.max.bytes", self.memory_max_bytes);
         if self.is_impatient { impatient(streams) } else { streams }
     }
 
     /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = that_may_stand_still(self.instances, self.guarantee);
+        let instances = self.instances.that_may_stand_still();
         ["left", "right"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -176,13 +162,13 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             create_topic(&operator, "right", PARTITIONS).await;
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let work = async {
                 tokio::join!(
                     write(sim.node("left"), "left"),
                     write(sim.node("right"), "right"),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances, true, TROUBLE),
+                    end_instances(sim, setting.instances.count, true, TROUBLE),
                 )
             };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
@@ -198,7 +184,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
         broker.keep_running_while(Box::pin(trouble)).await
     };
     let outcome = come_to_rest(sim, TROUBLE + REST, work);
-    judge(&outcome, setting.guarantee)
+    judge(&outcome, setting.instances.guarantee)
 }
 
 #[test]

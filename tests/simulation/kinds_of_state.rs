@@ -12,7 +12,7 @@ use anabranch_client::{Delivery, Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
-use crate::instances::{nodes_of, of_the_world, process_the_rest, while_they_run};
+use crate::instances::{Instances, process_the_rest, while_they_run};
 use crate::kinds_judged::{Topics, judge};
 use crate::nemesis::{Fault, Nemesis};
 use crate::producers::{connect, create_topic};
@@ -119,49 +119,30 @@ pub(crate) fn or_none(number: Option<&i64>) -> String {
 #[derive(Clone, Debug)]
 struct Setting {
     partitions: i32,
-    instances: usize,
-    threads: usize,
-    commit_interval_ms: u64,
+    instances: Instances,
     cache_max_bytes: usize,
     memory_max_bytes: u64,
-    guarantee: Guarantee,
-    standbys: u64,
-    /// Whether a worker that has failed is replaced; else its instance ends.
-    replaces: bool,
 }
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
             partitions: one_of(host, &[1, 2]),
-            instances: one_of(host, &[1, 2]),
-            threads: one_of(host, &[1, 2]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            instances: Instances::draw(host),
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
             memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
-            guarantee: if host.random_below(4) == 0 { AtLeastOnce } else { ExactlyOnce },
-            standbys: one_of(host, &[0, 1]),
-            replaces: host.random_below(2) == 0,
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("kinds", topology())
+        let streams = self.instances.streams("kinds", topology(), host);
+        streams
             .create_topics(1)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
             .state_dir(STATE)
             .config("statestore.cache.max.bytes", self.cache_max_bytes)
             .config("statestore.memory.max.bytes", self.memory_max_bytes)
-            .config("commit.interval.ms", self.commit_interval_ms)
-            .config("num.standby.replicas", self.standbys)
             // Records of a topic that is only compacted cannot be deleted.
-            .config("topic.cleanup.policy", "compact,delete");
-        let streams = of_the_world(streams, host);
-        match self.replaces {
-            true => streams.on_uncaught_error(|_| ReplaceThread),
-            false => streams,
-        }
+            .config("topic.cleanup.policy", "compact,delete")
     }
 }
 
@@ -177,7 +158,8 @@ struct Writer {
 }
 
 impl Writer {
-    async fn new(host: Host, &Setting { partitions, guarantee, .. }: &Setting) -> Writer {
+    async fn new(host: Host, setting: &Setting) -> Writer {
+        let (partitions, guarantee) = (setting.partitions, setting.instances.guarantee);
         let client = connect(&host).await;
         let producer = Producer::new(&client, ProducerConfig::default()).expect("a valid configuration");
         Writer { host, partitions, guarantee, next: Cell::new(0), fates: RefCell::default(), producer }
@@ -276,13 +258,13 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
             }
             let writer = Writer::new(sim.node("writer"), &setting).await;
             writer.found_places().await;
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let known = [Fault::Kill, Fault::Reset];
             let nemesis = Nemesis::new(sim, &broker, &nodes, &known, options.disk.clone());
             let faults = StateFaults {
                 sim,
                 application_id: "kinds",
-                instances: setting.instances,
+                instances: setting.instances.count,
                 changelogs: CHANGELOGS,
                 partitions: setting.partitions,
                 pause_ms: 1200,
@@ -309,7 +291,7 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
         broker.keep_running_while(Box::pin(trouble)).await
     };
     let topics = come_to_rest(sim, TROUBLE + REST, work);
-    judge(&topics, setting.guarantee);
+    judge(&topics, setting.instances.guarantee);
 }
 
 #[test]

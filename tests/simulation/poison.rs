@@ -14,12 +14,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{Seen, all};
-use crate::instances::{
-    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
-};
+use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
-use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::runs::{come_to_rest, for_each_chaos};
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(10);
@@ -50,25 +48,16 @@ enum Answer {
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    commit_interval_ms: u64,
-    guarantee: Guarantee,
+    instances: Instances,
     answer: Answer,
-    /// Whether a worker that has failed is replaced; else its instance ends.
-    replaces: bool,
 }
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
-            instances: one_of(host, &[1, 2]),
-            threads: one_of(host, &[1, 2]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
-            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
+            instances: Instances::draw(host),
             answer: [Answer::DeadLetter, Answer::DeadLetter, Answer::Skip, Answer::Fail]
                 [host.random_below(4) as usize],
-            replaces: host.random_below(2) == 0,
         }
     }
 
@@ -78,23 +67,13 @@ impl Setting {
             Answer::Skip => [skip(), skip()],
             Answer::Fail => [fail(), fail()],
         };
-        let streams = Streams::new("poison", topology())
-            .create_topics(1)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
-            .on_deserialization_error(unread)
-            .on_processing_error(unprocessed)
-            .config("commit.interval.ms", self.commit_interval_ms);
-        let streams = of_the_world(streams, host);
-        match self.replaces {
-            true => streams.on_uncaught_error(|_| ReplaceThread),
-            false => streams,
-        }
+        let streams = self.instances.streams("poison", topology(), host).create_topics(1);
+        streams.on_deserialization_error(unread).on_processing_error(unprocessed)
     }
 
     /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = that_may_stand_still(self.instances, self.guarantee);
+        let instances = self.instances.that_may_stand_still();
         ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -161,13 +140,13 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             }
             let nodes = setting.nodes_in_trouble();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let start = |host: &Host| setting.streams(host, setting.answer);
             let work = async {
                 tokio::join!(
                     write(sim.node("writer")),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances, true, TROUBLE),
+                    end_instances(sim, setting.instances.count, true, TROUBLE),
                 )
             };
             while_they_run(sim, &nodes, start, work).await;
@@ -187,7 +166,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             let start = |host: &Host| setting.streams(host, answer);
             Box::pin(process_the_rest(&operator, start, async |_| Ok(()))).await;
             let of = |wanted: fn(&Seen) -> bool| times(input.iter().filter(|record| wanted(record)));
-            let guarantee = setting.guarantee;
+            let guarantee = setting.instances.guarantee;
             check("outputs", &all(&operator, "out", 1).await, of(|record| !is_bad(record)), guarantee);
             if answer == Answer::DeadLetter {
                 check("unread", &all(&operator, "unread", 1).await, of(is_unreadable), guarantee);

@@ -14,7 +14,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest};
-use crate::instances::{nodes_of, of_the_world, process_the_rest, while_they_run};
+use crate::instances::{Instances, process_the_rest, while_they_run};
 use crate::nemesis::{Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -48,48 +48,29 @@ fn topology() -> Topology {
 #[derive(Clone, Debug)]
 struct Setting {
     partitions: i32,
-    instances: usize,
-    threads: usize,
-    commit_interval_ms: u64,
+    instances: Instances,
     memory_max_bytes: u64,
     distinct_words: u64,
-    guarantee: Guarantee,
-    standbys: u64,
-    /// Whether a worker that has failed is replaced; else its instance ends.
-    replaces: bool,
 }
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
             partitions: one_of(host, &[1, 2, 3]),
-            instances: one_of(host, &[1, 1, 2]),
-            threads: one_of(host, &[1, 2]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            instances: Instances::draw(host),
             memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
             distinct_words: one_of(host, &[3, 100]),
-            guarantee: if host.random_below(3) == 0 { AtLeastOnce } else { ExactlyOnce },
-            standbys: one_of(host, &[0, 1]),
-            replaces: host.random_below(2) == 0,
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("kept", topology())
+        let streams = self.instances.streams("kept", topology(), host);
+        streams
             .create_topics(self.partitions)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
             .state_dir(STATE)
             .config("statestore.memory.max.bytes", self.memory_max_bytes)
-            .config("commit.interval.ms", self.commit_interval_ms)
-            .config("num.standby.replicas", self.standbys)
             // Records of a topic that is only compacted cannot be deleted.
-            .config("topic.cleanup.policy", "compact,delete");
-        let streams = of_the_world(streams, host);
-        match self.replaces {
-            true => streams.on_uncaught_error(|_| ReplaceThread),
-            false => streams,
-        }
+            .config("topic.cleanup.policy", "compact,delete")
     }
 }
 
@@ -127,13 +108,13 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             create_topic(&sim.node("writer"), "lines", setting.partitions).await;
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let known = [Fault::Kill, Fault::Reset];
             let nemesis = Nemesis::new(sim, &broker, &nodes, &known, options.disk.clone());
             let faults = StateFaults {
                 sim,
                 application_id: "kept",
-                instances: setting.instances,
+                instances: setting.instances.count,
                 changelogs: &[CHANGELOG],
                 partitions: setting.partitions,
                 pause_ms: 2500,
@@ -167,7 +148,7 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
     let (counts, expected, output, changelog) = come_to_rest(sim, TROUBLE + REST, work);
     assert_eq!(changelog, counts, "the changelog (left) brings the store (right) back");
     assert_eq!(output, counts, "the output's newest (left) are the store's (right)");
-    match setting.guarantee {
+    match setting.instances.guarantee {
         ExactlyOnce => assert_eq!(counts, expected, "counts (left) are those of the input (right)"),
         AtLeastOnce => {
             for (word, expected) in &expected {

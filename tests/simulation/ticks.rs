@@ -12,7 +12,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest, number};
-use crate::instances::{end_instances, impatient, nodes_of, of_the_world, process_the_rest, while_they_run};
+use crate::instances::{Instances, end_instances, impatient, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -64,9 +64,7 @@ fn topology() -> Topology {
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    commit_interval_ms: u64,
+    instances: Instances,
     has_directory: bool,
     /// How many records come, each of which is a tick too.
     records: u64,
@@ -75,21 +73,16 @@ struct Setting {
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
-            instances: one_of(host, &[1, 2]),
-            threads: one_of(host, &[1, 2]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            instances: Instances { guarantee: ExactlyOnce, ..Instances::draw(host) },
             has_directory: host.random_below(2) == 0,
             records: one_of(host, &[0, 0, 3]),
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("ticks", topology())
-            .threads(self.threads)
-            .guarantee(ExactlyOnce)
-            .config("commit.interval.ms", self.commit_interval_ms);
+        let streams = self.instances.streams("ticks", topology(), host);
         let streams = if self.has_directory { streams.state_dir("/var/lib/app") } else { streams };
-        impatient(of_the_world(streams, host))
+        impatient(streams)
     }
 }
 
@@ -115,13 +108,13 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             let operator = sim.node("last");
             create_topic(&operator, "starts", PARTITIONS).await;
             create_topic(&operator, "out", 1).await;
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
             let work = async {
                 tokio::join!(
                     write(sim.node("writer"), setting.records),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances, true, TROUBLE),
+                    end_instances(sim, setting.instances.count, true, TROUBLE),
                 )
             };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;

@@ -15,9 +15,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::newest;
-use crate::instances::{
-    end_instances, nodes_of, of_the_world, process_the_rest, that_may_stand_still, while_they_run,
-};
+use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -50,50 +48,35 @@ fn topology() -> Topology {
 #[derive(Clone, Debug)]
 struct Setting {
     partitions: i32,
-    instances: usize,
-    threads: usize,
+    instances: Instances,
     cache_max_bytes: usize,
-    commit_interval_ms: u64,
     distinct_words: u64,
     /// Between two lines of a writer lie at most so many microseconds.
     pause_us: u64,
     /// Whether anything fails.
     troubled: bool,
-    guarantee: Guarantee,
-    /// Copies of state on other instances.
-    standbys: u64,
 }
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
             partitions: one_of(host, &[1, 2, 3]),
-            instances: one_of(host, &[1, 1, 2]),
-            threads: one_of(host, &[1, 2]),
+            instances: Instances::draw(host),
             cache_max_bytes: one_of(host, &[0, 1000, 10_000_000]),
-            commit_interval_ms: one_of(host, &[10, 100, 1000]),
             distinct_words: one_of(host, &[3, 100]),
             pause_us: one_of(host, &[20_000, 200_000]),
             troubled: host.random_below(8) > 0,
-            guarantee: if host.random_below(2) == 0 { AtLeastOnce } else { ExactlyOnce },
-            standbys: one_of(host, &[0, 1]),
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("word-count", topology())
-            .create_topics(self.partitions)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
-            .config("statestore.cache.max.bytes", self.cache_max_bytes)
-            .config("commit.interval.ms", self.commit_interval_ms)
-            .config("num.standby.replicas", self.standbys);
-        of_the_world(streams, host)
+        let streams = self.instances.streams("word-count", topology(), host);
+        streams.create_topics(self.partitions).config("statestore.cache.max.bytes", self.cache_max_bytes)
     }
 
     /// Where anything may fail.
     fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = that_may_stand_still(self.instances, self.guarantee);
+        let instances = self.instances.that_may_stand_still();
         ["writer0", "writer1"].iter().chain(instances).map(|node| node.to_string()).collect()
     }
 }
@@ -158,13 +141,13 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             let faults = if setting.troubled { &FAULTS[..] } else { nothing };
             let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
             let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());
-            let nodes = nodes_of(setting.instances);
+            let nodes = setting.instances.nodes();
             let work = async {
                 tokio::join!(
                     writer("writer0"),
                     writer("writer1"),
                     nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances, setting.troubled, TROUBLE),
+                    end_instances(sim, setting.instances.count, setting.troubled, TROUBLE),
                 )
             };
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
@@ -186,7 +169,7 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
         let counted = counts.get(word).copied().unwrap_or(0);
         assert!(counted >= *acknowledged, "{word}: {acknowledged} acknowledged, {counted} counted");
     }
-    if setting.guarantee == ExactlyOnce {
+    if setting.instances.guarantee == ExactlyOnce {
         for (word, counted) in &counts {
             let sent = written.sent.borrow().get(word).copied().unwrap_or(0);
             assert!(*counted <= sent, "{word}: {sent} sent, {counted} counted exactly once");
