@@ -21,6 +21,7 @@ mod instances;
 mod joins;
 mod kinds_judged;
 mod kinds_of_state;
+mod late_wakers;
 mod lost_topics;
 mod nemesis;
 mod poison;
