@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anabranch_host::{Dialer, Host};
 
 use super::config::{Guarantee, StreamsConfig};
-use super::instance::Instance;
 use super::restore_listener::{Listeners, RestoreEvent, StandbyEvent};
 use super::running::LocalBroker;
+use super::starting::Instance;
 use super::state::StateListener;
 use super::uncaught::{UncaughtErrorAnswer, UncaughtErrorHandler};
 use crate::error::{Error, Result};

@@ -1,13 +1,13 @@
 //! Runs a topology: an instance of the application, its workers, its part of the group.
 //!
 //! Reading order: [`config`] with `config_keys` and `config_clients`, [`state`], [`uncaught`], [`application`] and `running`
-//! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs); `shared` and `instance` (how
-//! it is put together), `member` (the group's member, who routes batches to workers), `assignment` (who gets which task);
-//! `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`, `acknowledgements`, `refusals`, `transaction` (the
-//! loop that processes and commits), `purge` (what is deleted then); `restore` and [`restore_listener`] (state that comes
-//! back or is followed), `local_state`, `staleness`, `state_directory`, `engines`, `global` (stores that every instance has
-//! whole); `metrics`, `node_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and
-//! [`topic_io`] (what can be asked of a running application).
+//! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs);
+//! `shared`, `instance` and `starting` (how it is put together), `member` (the group's member, who routes batches to workers),
+//! `assignment` (who gets which task); `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`,
+//! `acknowledgements`, `refusals`, `transaction` (the loop that processes and commits), `purge` (what is deleted then);
+//! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
+//! `engines`, `global` (stores that every instance has whole); `metrics`, `node_metrics`, `maxima`, `drain`, [`position`],
+//! [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;
@@ -41,6 +41,7 @@ mod running;
 mod running_task;
 mod shared;
 mod staleness;
+mod starting;
 pub mod state;
 mod state_directory;
 pub mod task_status;
