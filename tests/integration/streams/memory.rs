@@ -58,10 +58,18 @@ async fn what_is_uncommitted_is_bounded() -> Result<()> {
     Ok(())
 }
 
+/// The bytes that wait for its worker.
+fn waiting(running: &RunningStreams) -> usize {
+    let text = running.metrics();
+    let sample = text.lines().find(|line| line.starts_with("kafka_streams_thread_input_buffer_bytes{"));
+    sample.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
 /// While nothing is processed the instance goes on polling, as it must, but not without an end. `busy`: its worker is in the
-/// code of its user, and looks at nothing; else the application is paused. At most so many bytes wait under this setting, and
-/// what each of two partitions brings at once.
-async fn check_what_waits(busy: bool, (key, value): (&str, usize), limit: usize) -> Result<()> {
+/// code of its user, and looks at nothing; else the application is paused. At most so many bytes wait, and what each of two
+/// partitions brings at once.
+async fn check_what_waits(busy: bool) -> Result<()> {
+    const LIMIT: usize = 200_000;
     const FETCH: usize = 50_000;
     const RECORDS: usize = 400;
     const RECORD: usize = 10_000;
@@ -76,7 +84,7 @@ async fn check_what_waits(busy: bool, (key, value): (&str, usize), limit: usize)
         counts.fetch_add(1, Ordering::Relaxed);
         let _ = gate.lock().map(|gate| gate.recv());
     });
-    let streams = app.streams(builder.build()?).create_topics(2).config(key, value);
+    let streams = app.streams(builder.build()?).create_topics(2).config("input.buffer.max.bytes", LIMIT);
     let running = streams.config("consumer.max.partition.fetch.bytes", FETCH).start().await?;
     if !busy {
         running.pause();
@@ -87,38 +95,68 @@ async fn check_what_waits(busy: bool, (key, value): (&str, usize), limit: usize)
     }
     producer.flush().await?;
     let host = running.client().host().clone();
-    let waiting = || -> usize {
-        let text = running.metrics();
-        let sample = text.lines().find(|line| line.starts_with("kafka_streams_thread_input_buffer_bytes{"));
-        sample.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
-    };
     let filled = host.timeout(seconds(60), async {
-        while waiting() < limit {
+        while waiting(&running) < LIMIT {
             host.sleep(millis(5)).await;
         }
     });
-    filled.await.unwrap_or_else(|_| panic!("{key} {busy}: only {} bytes wait", waiting()));
+    filled.await.unwrap_or_else(|_| panic!("{busy}: only {} bytes wait", waiting(&running)));
     // Time enough for what must not come.
     host.sleep(millis(500)).await;
-    // A batch is fetched whole.
-    let most = limit + 2 * (FETCH + 2 * RECORD);
-    assert!(waiting() <= most, "{key} {busy}: {} bytes wait, at most {most} may", waiting());
+    // A poll brings what was fetched meanwhile, of each partition.
+    let most = LIMIT + 2 * 3 * FETCH;
+    assert!(waiting(&running) <= most, "{busy}: {} bytes wait, at most {most} may", waiting(&running));
     assert_eq!(seen.load(Ordering::Relaxed), usize::from(busy), "the others wait behind the first");
     drop(closed);
     running.resume();
     running.drain().await?;
     assert_eq!(seen.load(Ordering::Relaxed), RECORDS);
-    assert_eq!(waiting(), 0);
+    assert_eq!(waiting(&running), 0);
     running.close().await
 }
 
 #[tokio::test]
 async fn what_waits_for_a_busy_worker_is_bounded() -> Result<()> {
-    check_what_waits(true, ("input.buffer.max.bytes", 200_000), 200_000).await
+    check_what_waits(true).await
 }
 
 #[tokio::test]
 async fn what_waits_in_a_paused_application_is_bounded() -> Result<()> {
-    check_what_waits(false, ("input.buffer.max.bytes", 200_000), 200_000).await?;
-    check_what_waits(false, ("buffered.records.per.partition", 10), 2 * 10 * 10_000).await
+    check_what_waits(false).await
+}
+
+/// As many records of a partition are fetched as it says, whatever is on its way when the worker says that it is enough.
+#[tokio::test]
+async fn so_many_records_of_a_partition_wait() -> Result<()> {
+    const LIMIT: usize = 10;
+    const RECORD: usize = 10_000;
+    let app = App::new("waits-by-records");
+    let values: Topic<String, String> = Topic::named(format!("{}-values", app.id()));
+    let builder = StreamsBuilder::new();
+    builder.stream(values.clone()).for_each(|_, _| {});
+    let streams = app.streams(builder.build()?).create_topics(1);
+    let running = streams.config("buffered.records.per.partition", LIMIT).start().await?;
+    running.pause();
+    let host = running.client().host().clone();
+    let producer = running.producer(values)?;
+    // One after the other, until one more does not come.
+    let mut sent = 0;
+    loop {
+        assert!(sent < 3 * LIMIT, "{sent} records were sent, and {} bytes wait", waiting(&running));
+        producer.send("key".to_string(), "v".repeat(RECORD)).await?;
+        producer.flush().await?;
+        sent += 1;
+        let comes = host.timeout(seconds(2), async {
+            while waiting(&running) < sent * RECORD {
+                host.sleep(millis(2)).await;
+            }
+        });
+        if comes.await.is_err() {
+            break;
+        }
+    }
+    running.resume();
+    running.drain().await?;
+    assert_eq!(waiting(&running), 0);
+    running.close().await
 }
