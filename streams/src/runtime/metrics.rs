@@ -5,20 +5,7 @@
 //! reads: there are counters for both of their sides. Nothing is counted per record but in plain numbers of the task; the
 //! shared counters move once for each turn of a worker.
 //!
-//! Of Kafka Streams' metrics of level INFO these are not here, and why:
-//!
-//! | Kafka Streams | |
-//! |---|---|
-//! | `*-rate`, `*-ratio`, `*-avg` | rates of counters: `thread_poll_records_total` by `poll_total` is `poll-records-avg`, `thread_blocked_time` over time the blocked ratio |
-//! | `poll-latency-*`, `poll-ratio` of a thread | the instance polls for all its workers (`poll_total`): `thread_idle_time` is how long they wait |
-//! | `state` of a thread | a worker that is not there is not counted among `alive_stream_threads`; what is revoked or assigned is so for the instance (`client_state`) |
-//! | `topology-description` | `Topology::describe()`: text of many lines is no label |
-//! | `commit-id`, `process-id` | `build` names the version; a state directory, not a process, has an identity |
-//! | `recording-level` | all is counted always |
-//! | of the state updater: `active-paused-tasks`, `idle-ratio`, `restore-call-rate`, ... | workers restore beside what they process; tasks are not paused one by one (`tasks`, `task_restored_records`, `task_restore_remaining_records`) |
-//! | of RocksDB | the engine is another; `statestore.memory.max.bytes` bounds what it has in memory |
-//! | `num-open-iterators`, `oldest-iterator-open-since-ms` | an answer that is there holds no iterator open |
-//! | `num-keys` of stores in memory | not yet: stores do not count their keys |
+//! Which of them those are, which are not here, and why: `docs/metrics.md`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -29,6 +29,7 @@ pub(crate) struct NodeFamilies {
     highest: Family<Labels, SecondsNow>,
     held_records: Family<Labels, Gauge>,
     held_bytes: Family<Labels, Gauge>,
+    num_keys: Family<Labels, Gauge>,
 }
 
 impl NodeFamilies {
@@ -75,13 +76,15 @@ impl NodeFamilies {
                 Unit::Bytes,
                 Family::default(),
             ),
+            num_keys: register(r, "state_num_keys", "Keys of a store in memory.", Family::default()),
         }
     }
 
     /// Those of a task.
     pub(crate) fn of_task(&self, task: &str) -> NodeMetrics {
         let families = self.clone();
-        NodeMetrics { families, task: task.to_owned(), nodes: Vec::new(), held: BTreeMap::new() }
+        let (held, keys) = (BTreeMap::new(), BTreeMap::new());
+        NodeMetrics { families, task: task.to_owned(), nodes: Vec::new(), held, keys }
     }
 }
 
@@ -93,6 +96,8 @@ pub(crate) struct NodeMetrics {
     nodes: Vec<Option<NodeAges>>,
     /// By store.
     held: BTreeMap<String, (Gauge, Gauge)>,
+    /// By store.
+    keys: BTreeMap<String, Gauge>,
 }
 
 /// How old the records of one node are.
@@ -129,10 +134,25 @@ impl NodeMetrics {
         ages_of.note(ages, wall_clock_ms);
     }
 
+    /// A store in memory has so many keys.
+    pub(crate) fn num_keys(&mut self, store: &str, keys: usize) {
+        if !self.keys.contains_key(store) {
+            let gauge = self.families.num_keys.get_or_create_owned(&self.of_store(store));
+            self.keys.insert(store.to_owned(), gauge);
+        }
+        if let Some(gauge) = self.keys.get(store) {
+            gauge.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn of_store(&self, store: &str) -> Labels {
+        vec![("task_id", self.task.clone()), ("store", store.to_owned())]
+    }
+
     /// A suppression holds so much back.
     pub(crate) fn held_back(&mut self, store: &str, records: u64, bytes: u64) {
         if !self.held.contains_key(store) {
-            let labels = vec![("task_id", self.task.clone()), ("store", store.to_owned())];
+            let labels = self.of_store(store);
             let records = self.families.held_records.get_or_create_owned(&labels);
             self.held
                 .insert(store.to_owned(), (records, self.families.held_bytes.get_or_create_owned(&labels)));
@@ -195,13 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_is_told_by_store() {
+    fn what_a_store_has_is_told() {
         let families = NodeFamilies::new(&mut Registry::default());
         let mut task = families.of_task("0_1");
         task.held_back("windows", 7, 700);
         task.held_back("windows", 2, 200);
+        task.num_keys("windows", 5);
+        task.num_keys("windows", 4);
         let labels = vec![("task_id", "0_1".to_owned()), ("store", "windows".to_owned())];
         assert_eq!(families.held_records.get_or_create_owned(&labels).get(), 2);
         assert_eq!(families.held_bytes.get_or_create_owned(&labels).get(), 200);
+        assert_eq!(families.num_keys.get_or_create_owned(&labels).get(), 4);
     }
 }

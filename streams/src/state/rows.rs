@@ -65,6 +65,10 @@ macro_rules! leave_to_rows {
             self.$($rows).+.pinned_bytes()
         }
 
+        fn num_keys(&self) -> Option<usize> {
+            self.$($rows).+.num_keys()
+        }
+
         fn evict(&mut self, bytes: usize) -> $crate::error::Result<()> {
             self.$($rows).+.evict(bytes)
         }
@@ -445,6 +449,10 @@ impl Rows {
 
     pub(super) fn pinned_bytes(&self) -> usize {
         if self.has_engine { 0 } else { self.table.resident_bytes() }
+    }
+
+    pub(super) fn num_keys(&self) -> Option<usize> {
+        (!self.has_engine).then(|| self.table.resident_rows())
     }
 
     pub(super) fn evict(&mut self, bytes: usize) -> Result<()> {

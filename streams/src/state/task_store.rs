@@ -98,6 +98,11 @@ pub(crate) trait TaskStore: Any + Send {
     /// Bytes of updates that wait to be emitted.
     fn pending_bytes(&self) -> usize;
 
+    /// How many keys it has, if it is in memory alone: those that were deleted since the last commit among them.
+    fn num_keys(&self) -> Option<usize> {
+        None
+    }
+
     /// How many records a suppression holds back, and their bytes; none of other stores.
     fn held_back(&self) -> Option<(u64, u64)> {
         None

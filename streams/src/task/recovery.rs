@@ -102,6 +102,11 @@ impl Task {
         self.state.stores.iter().map(|store| (store.name(), store.pinned_bytes()))
     }
 
+    /// How many keys stores in memory have.
+    pub(crate) fn num_keys(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.state.stores.iter().filter_map(|store| Some((store.name(), store.num_keys()?)))
+    }
+
     /// What suppressions hold back: the store, how many records, and their bytes.
     pub(crate) fn held_back(&self) -> impl Iterator<Item = (&str, u64, u64)> {
         self.state.stores.iter().filter_map(|store| {

@@ -31,6 +31,7 @@ async fn what_was_done_is_counted() -> Result<()> {
         (format!("kafka_streams_topic_records_produced_total{repartition}"), 6.0),
         ("kafka_streams_task_restore_remaining_records{task_id=\"1_0\"}".to_string(), 0.0),
         ("kafka_streams_task_dropped_records_total{task_id=\"1_0\",reason=\"null_key\"}".to_string(), 0.0),
+        ("kafka_streams_state_num_keys{task_id=\"1_0\",store=\"word-counts\"}".to_string(), 4.0),
     ] {
         assert_eq!(value(&text, &sample), Some(expected), "{sample} in\n{text}");
     }

@@ -299,6 +299,13 @@ impl RunningTask {
         for (store, records, bytes) in task.held_back() {
             metrics.nodes.held_back(store, records, bytes);
         }
+        self.tell_num_keys();
+    }
+
+    fn tell_num_keys(&mut self) {
+        for (store, keys) in self.task.num_keys() {
+            self.metrics.nodes.num_keys(store, keys);
+        }
     }
 
     /// Calls what is due by the wall clock; whether there was something.

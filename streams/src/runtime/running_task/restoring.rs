@@ -212,6 +212,9 @@ impl RunningTask {
             }
         }
         let filled = self.fill()?;
+        if applied > 0 {
+            self.tell_num_keys();
+        }
         if self.role == Role::Active && self.is_whole() {
             self.restored = true;
             self.note_progress();
