@@ -123,6 +123,8 @@ fn random_numbers_stay_in_range() {
     let uuid = host.random_uuid();
     assert_eq!((uuid[6] >> 4, uuid[8] >> 6), (4, 2));
     assert_ne!(uuid, host.random_uuid());
+    let mut ids = (0..10_000).map(|_| host.random_uuid());
+    assert!(ids.all(|id| id[0] >> 2 != 62), "none begins with a dash in base64");
 }
 
 /// Sends back what a stream brings.
