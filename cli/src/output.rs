@@ -8,29 +8,38 @@ use crate::style::heading;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     columns: Vec<&'static str>,
+    /// How wide each is at least.
+    widths: Vec<usize>,
     rows: Vec<Vec<Value>>,
 }
 
-/// The narrowest column.
-const MIN_WIDTH: usize = 10;
-
 impl Table {
+    /// Columns that are as wide as they must be.
     pub(crate) fn new(columns: &[&'static str]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+        Table { columns: columns.to_vec(), widths: vec![0; columns.len()], rows: Vec::new() }
+    }
+
+    /// Columns that are at least so wide, as they are in Kafka's tool.
+    pub(crate) fn aligned(columns: &[(&'static str, usize)]) -> Table {
+        let (columns, widths) = columns.iter().copied().unzip();
+        Table { columns, widths, rows: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, row: Vec<Value>) {
         self.rows.push(row);
     }
 
-    /// Columns of equal width, a header first.
+    /// Columns side by side, a header first. Behind the last one nothing is filled up that needs no width.
     pub(crate) fn text(&self) -> String {
         let cells: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|value| cell(value, "-")).collect()).collect();
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|at| {
                 let longest = cells.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-                longest.max(self.columns[at].len()).max(MIN_WIDTH)
+                match at + 1 == self.columns.len() {
+                    true => self.widths[at],
+                    false => longest.max(self.columns[at].len()).max(self.widths[at]),
+                }
             })
             .collect();
         let header: Vec<String> = self.columns.iter().map(|column| (*column).to_string()).collect();
@@ -38,7 +47,7 @@ impl Table {
         for row in std::iter::once(&header).chain(&cells) {
             let line: Vec<String> =
                 row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            text.push_str(line.join(" ").trim_end());
+            text.push_str(&line.join(" "));
             text.push('\n');
         }
         text
@@ -128,12 +137,17 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {
+        let check = |columns: &[(&'static str, usize)], expected: &str| {
+            let mut table = Table::aligned(columns);
+            table.push(vec!["a-long-group-name".into(), 7.into(), Value::Null]);
+            assert_eq!(table.text(), expected);
+        };
+        let unfilled = "GROUP             LAG        CONSUMER-ID\na-long-group-name 7          -\n";
+        check(&[("GROUP", 15), ("LAG", 10), ("CONSUMER-ID", 0)], unfilled);
+        let filled = "GROUP             LAG CONSUMER-ID    \na-long-group-name 7   -              \n";
+        check(&[("GROUP", 15), ("LAG", 3), ("CONSUMER-ID", 15)], filled);
         let mut table = Table::new(&["GROUP", "LAG", "CONSUMER-ID"]);
         table.push(vec!["a-long-group-name".into(), 7.into(), Value::Null]);
-        assert_eq!(
-            table.text(),
-            "GROUP             LAG        CONSUMER-ID\na-long-group-name 7          -\n"
-        );
         let json = r#"[{"group":"a-long-group-name","lag":7,"consumer_id":null}]"#;
         assert_eq!(table.json(), serde_json::from_str::<Value>(json).unwrap());
     }

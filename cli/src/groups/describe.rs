@@ -28,46 +28,32 @@ impl View {
         }
     }
 
-    fn columns(self, verbose: bool) -> Vec<&'static str> {
-        match (self, verbose) {
-            (View::Members, false) => vec!["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"],
-            (View::Members, true) => vec![
-                "GROUP",
-                "CONSUMER-ID",
-                "HOST",
-                "CLIENT-ID",
-                "#PARTITIONS",
-                "CURRENT-EPOCH",
-                "CURRENT-ASSIGNMENT",
-                "TARGET-EPOCH",
-                "TARGET-ASSIGNMENT",
-            ],
-            (View::State, false) => {
-                vec!["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE", "#MEMBERS"]
+    /// The columns, and how wide Kafka's tool makes them at least.
+    fn columns(self, verbose: bool) -> Vec<(&'static str, usize)> {
+        let mut columns = vec![("GROUP", 15)];
+        match self {
+            View::Members => {
+                columns.extend([("CONSUMER-ID", 15), ("HOST", 15), ("CLIENT-ID", 15), ("#PARTITIONS", 15)]);
+                if verbose {
+                    columns.extend([("CURRENT-EPOCH", 15), ("CURRENT-ASSIGNMENT", 20)]);
+                    columns.extend([("TARGET-EPOCH", 15), ("TARGET-ASSIGNMENT", 20)]);
+                }
             }
-            (View::State, true) => vec![
-                "GROUP",
-                "COORDINATOR (ID)",
-                "ASSIGNMENT-STRATEGY",
-                "STATE",
-                "GROUP-EPOCH",
-                "TARGET-ASSIGNMENT-EPOCH",
-                "#MEMBERS",
-            ],
-            (View::Offsets, _) => {
-                let mut columns = vec!["GROUP", "TOPIC", "PARTITION"];
-                columns.extend(verbose.then_some("LEADER-EPOCH"));
-                columns.extend([
-                    "CURRENT-OFFSET",
-                    "LOG-END-OFFSET",
-                    "LAG",
-                    "CONSUMER-ID",
-                    "HOST",
-                    "CLIENT-ID",
-                ]);
-                columns
+            View::State => {
+                columns.extend([("COORDINATOR (ID)", 25), ("ASSIGNMENT-STRATEGY", 20), ("STATE", 20)]);
+                if verbose {
+                    columns.extend([("GROUP-EPOCH", 15), ("TARGET-ASSIGNMENT-EPOCH", 25)]);
+                }
+                columns.push(("#MEMBERS", 0));
+            }
+            View::Offsets => {
+                columns.extend([("TOPIC", 15), ("PARTITION", 10)]);
+                columns.extend(verbose.then_some(("LEADER-EPOCH", 15)));
+                columns.extend([("CURRENT-OFFSET", 15), ("LOG-END-OFFSET", 15), ("LAG", 15)]);
+                columns.extend([("CONSUMER-ID", 15), ("HOST", 15), ("CLIENT-ID", 0)]);
             }
         }
+        columns
     }
 }
 
@@ -78,7 +64,8 @@ pub(super) async fn describe(
     arguments: &GroupsArguments,
 ) -> Result<()> {
     let view = View::of(arguments);
-    let mut table = Table::new(&view.columns(arguments.verbose));
+    let columns = view.columns(arguments.verbose);
+    let mut table = Table::aligned(&columns);
     for group in groups {
         let described = admin.describe_group(group).await?;
         if described.members.is_empty() {
@@ -94,11 +81,15 @@ pub(super) async fn describe(
             }
             View::Offsets => offsets(admin, group, &described, arguments.verbose, &mut table).await?,
         }
+        // For people each group has a table of its own.
+        if !arguments.json {
+            println!();
+            std::mem::replace(&mut table, Table::aligned(&columns)).print(false);
+        }
     }
-    if !arguments.json {
-        println!();
+    if arguments.json {
+        table.print(true);
     }
-    table.print(arguments.json);
     Ok(())
 }
 

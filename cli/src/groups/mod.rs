@@ -121,14 +121,16 @@ async fn list(admin: &Admin, arguments: &GroupsArguments) -> Result<()> {
         println!("{}", Value::Array(all.collect()));
         return Ok(());
     }
-    let mut columns = vec!["GROUP"];
-    columns.extend(arguments.group_type.is_some().then_some("TYPE"));
-    columns.extend(arguments.state.is_some().then_some("STATE"));
+    // Kafka's tool leaves so much behind the longest name.
+    let longest = groups.iter().map(|group| group.group_id.chars().count()).max().unwrap_or(0);
+    let mut columns = vec![("GROUP", longest.max(15) + 10)];
+    columns.extend(arguments.group_type.is_some().then_some(("TYPE", 20)));
+    columns.extend(arguments.state.is_some().then_some(("STATE", 20)));
     if columns.len() == 1 {
         groups.iter().for_each(|group| println!("{}", group.group_id));
         return Ok(());
     }
-    let mut table = Table::new(&columns);
+    let mut table = Table::aligned(&columns);
     for group in groups {
         let mut row: Vec<Value> = vec![group.group_id.into()];
         row.extend(arguments.group_type.is_some().then(|| capitalised(&group.group_type).into()));
@@ -215,7 +217,7 @@ async fn delete(admin: &Admin, groups: &[String], as_json: bool) -> Result<()> {
 }
 
 async fn delete_offsets(admin: &Admin, groups: &[String], arguments: &GroupsArguments) -> Result<()> {
-    let mut table = Table::new(&["TOPIC", "PARTITION", "STATUS"]);
+    let mut table = Table::aligned(&[("TOPIC", 15), ("PARTITION", 10), ("STATUS", 15)]);
     for group in groups {
         let committed = admin.committed_offsets(group, None).await?;
         let partitions = arguments.reset.partitions(admin, committed.keys().cloned().collect()).await?;

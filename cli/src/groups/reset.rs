@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anabranch_client::{Admin, OffsetAndMetadata, TopicPartition};
+use anabranch_client::{Admin, ErrorCode, OffsetAndMetadata, TopicPartition};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -92,8 +92,15 @@ impl ResetArguments {
 }
 
 pub(super) async fn reset(admin: &Admin, groups: &[String], plan: &Plan<'_>, as_json: bool) -> Result<()> {
-    let mut table = Table::new(&["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"]);
+    let mut table = Table::aligned(&[("GROUP", 15), ("TOPIC", 15), ("PARTITION", 10), ("NEW-OFFSET", 0)]);
+    let mut refused = Vec::new();
     for group in groups {
+        if let Some(state) = state_in_the_way(admin, group).await? {
+            refused.push(format!(
+                "Assignments can only be reset if the group '{group}' is inactive, but the current state is {state}."
+            ));
+            continue;
+        }
         let offsets = settle(admin, group, plan).await?;
         if plan.arguments.execute {
             let commits =
@@ -121,9 +128,26 @@ pub(super) async fn reset(admin: &Admin, groups: &[String], plan: &Plan<'_>, as_
         }
     }
     if !plan.arguments.export {
+        if !as_json {
+            println!();
+        }
         table.print(as_json);
     }
-    Ok(())
+    match refused.is_empty() {
+        true => Ok(()),
+        false => bail!("{}", refused.join(" ")),
+    }
+}
+
+/// The state of a group that somebody reads in; none if its offsets are free to be set.
+async fn state_in_the_way(admin: &Admin, group: &str) -> Result<Option<String>> {
+    match admin.describe_group(group).await {
+        Ok(described) if !matches!(described.state.as_str(), "Empty" | "Dead") => Ok(Some(described.state)),
+        Ok(_) => Ok(None),
+        // Offsets make it.
+        Err(error) if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The new offset of each partition, within what there is.

@@ -1,5 +1,10 @@
 //! The flags of Kafka's tools, so that scripts go on working: each does what it does there, or says in one line why not.
 
+use std::time::Duration;
+
+use anabranch_client::{Client, ClientConfig, Consumer, ConsumerConfig};
+use anabranch_host::Host;
+
 use super::{Server, fails, run};
 
 /// What a line must print on standard output.
@@ -195,6 +200,37 @@ fn groups_and_topics_take_kafkas_flags() {
         "{said}"
     );
     assert_eq!((said.lines().count(), server.tool(&["groups", "--list"]).as_str()), (1, ""));
+}
+
+#[test]
+fn a_group_that_somebody_reads_in_is_not_reset_and_others_are() {
+    let server = Server::start();
+    server.tool(&["topics", "--create", "--topic", "t"]);
+    let (host, runtime) = Host::real(1).unwrap();
+    runtime.block_on(async {
+        let keys = [("bootstrap.servers", server.address.as_str())];
+        let config = ClientConfig::from_pairs(keys).unwrap();
+        let client = Client::connect(&host, host.dialer(), config).await.unwrap();
+        let config = ConsumerConfig::from_pairs([("group.id", "read-in")]).unwrap();
+        let mut consumer = Consumer::new(&client, config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        while consumer.assignment().is_empty() {
+            consumer.poll(Duration::from_millis(20)).await.unwrap();
+        }
+        let reset = "groups --reset-offsets --topic t --to-latest --execute --group read-in --group free";
+        let output = server.tool_with("", &reset.split_whitespace().collect::<Vec<_>>());
+        assert!(!output.status.success());
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "anabranch: Assignments can only be reset if the group 'read-in' is inactive, but the current state is \
+             Stable.\n"
+        );
+        let table = String::from_utf8(output.stdout).unwrap();
+        let expected = "\nGROUP           TOPIC           PARTITION  NEW-OFFSET\n\
+                        free            t               0          0\n";
+        assert_eq!(table, expected);
+        consumer.close().await.unwrap();
+    });
 }
 
 #[test]
