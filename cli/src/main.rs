@@ -117,8 +117,26 @@ fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
+/// What is wrong with the words of a command, without the usage that clap tells with it.
+fn usage_problem(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim);
+    let told =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let line = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").replace(" tip: ", "; ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_string()
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and versions are answers.
+        Err(answer) if !answer.use_stderr() => answer.exit(),
+        Err(error) => {
+            eprintln!("{} {}; see --help", style::failure("anabranch:"), usage_problem(&error));
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match &arguments.command {
         Command::Server(arguments) => logging::start(arguments.log_format, "info"),
         // Whoever uses a tool wants its output, and errors.
@@ -167,6 +185,27 @@ mod tests {
             one_line(&refused.context("no broker answers")),
             "no broker answers: cannot connect: refused"
         );
+    }
+
+    #[test]
+    fn wrong_words_are_told_in_one_line() {
+        let check = |line: &str, expected: &str| {
+            let error = Arguments::try_parse_from(line.split_whitespace()).unwrap_err();
+            assert_eq!(usage_problem(&error), expected);
+        };
+        check(
+            "anabranch topics --list --topik t",
+            "unexpected argument '--topik' found; a similar argument exists: '--topic'",
+        );
+        check(
+            "anabranch get-offsets --topic-partitions t:0 --topic t",
+            "the argument '--topic-partitions <TOPIC:N,..>' cannot be used with '--topic <NAME>'",
+        );
+        check(
+            "anabranch console-producer",
+            "the following required arguments were not provided: --topic <NAME>",
+        );
+        check("anabranch topic", "unrecognized subcommand 'topic'; a similar subcommand exists: 'topics'");
     }
 
     #[test]

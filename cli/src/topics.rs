@@ -32,7 +32,7 @@ pub(crate) struct TopicsArguments {
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
     /// With --describe: the topic's id.
-    #[arg(long, value_name = "ID", conflicts_with = "topic")]
+    #[arg(long, value_name = "ID", conflicts_with = "topic", allow_hyphen_values = true)]
     topic_id: Option<String>,
     /// How many partitions.
     #[arg(long, value_name = "N")]

@@ -13,7 +13,7 @@ use super::features::{RELEASE, check_level, check_release};
 #[derive(Debug, Args)]
 pub(super) struct FormatArguments {
     /// The id of the cluster.
-    #[arg(short = 't', long, value_name = "ID")]
+    #[arg(short = 't', long, value_name = "ID", allow_hyphen_values = true)]
     cluster_id: String,
     /// Not an error if the directory is formatted already.
     #[arg(short = 'g', long)]

@@ -310,6 +310,23 @@ fn a_directory_is_formatted_once() {
 }
 
 #[test]
+fn wrong_words_are_told_in_one_line() {
+    for (words, expected) in [
+        (&["topics", "--list", "--topik", "t"][..], "unexpected argument '--topik' found"),
+        (&["console-producer"], "the following required arguments were not provided: --topic <NAME>"),
+        (&["no-such-tool"], "unrecognized subcommand 'no-such-tool'"),
+        (&["topics", "--list", "--partitions", "many"], "invalid value 'many' for '--partitions <N>'"),
+    ] {
+        let text = fails(words);
+        assert!(
+            text.starts_with(&format!("anabranch: {expected}")) && text.ends_with("; see --help\n"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn where_no_broker_is_that_is_said_in_one_line() {
     let text = fails(&["topics", "--list", "--bootstrap-server", "127.0.0.1:1"]);
     assert!(text.starts_with("anabranch: no broker answers at 127.0.0.1:1"), "{text}");
