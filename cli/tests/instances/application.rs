@@ -19,6 +19,10 @@ pub(crate) const INSTANCE: &str = "ANABRANCH_INSTANCE";
 pub(crate) const PARTITIONS: i32 = 3;
 /// Records meet whose times are no farther apart; windows are as long.
 pub(crate) const WINDOW_MS: i64 = 1000;
+/// Records of a session are no farther apart.
+pub(crate) const GAP_MS: i64 = 100;
+/// How long windows take late records whose results come once: longer than any is late.
+pub(crate) const GRACE_MS: i64 = 10_000;
 /// What opens each answer; before it may stand what the test's runner has to say.
 pub(crate) const ANSWER: &str = "answer: ";
 
@@ -43,8 +47,8 @@ fn windowed(key: &Windowed<String>) -> String {
     format!("{} {}", key.key, key.window.start_ms)
 }
 
-/// An aggregation that depends on the order, a join of two streams, and a windowed count behind a repartition. Values are
-/// numbers that no other record has.
+/// An aggregation that depends on the order, a join of two streams, a windowed count behind a repartition, sessions, results
+/// that wait until their window closes, and a global table. Values are numbers that no other record has.
 pub(crate) fn topology(id: &str) -> Topology {
     let builder = StreamsBuilder::new();
     let name = |name: &str| format!("{id}-{name}");
@@ -63,6 +67,24 @@ pub(crate) fn topology(id: &str) -> Topology {
         .updates()
         .map(|key, count| (windowed(&key), count))
         .to(name("counts"));
+    let sessions = left.group_by_key().windowed_by(Session::gap(millis(GAP_MS as u64)).grace(hours(24)));
+    let sessions = sessions.count_with(Store::named("sessions"));
+    // What is deleted has no records.
+    let of_session = |key: Windowed<String, SessionWindow>, count: Option<i64>| {
+        let SessionWindow { start_ms, end_ms } = key.window;
+        (format!("{} {start_ms} {end_ms}", key.key), count.unwrap_or(0))
+    };
+    sessions.to_stream().map(of_session).to(name("sessions"));
+    let closing = Tumbling::of(millis(WINDOW_MS as u64)).grace(millis(GRACE_MS as u64));
+    // So long that records which are read again are not too old for it.
+    let closing =
+        left.group_by_key().windowed_by(closing).count_with(Store::named("closing").retention(hours(24)));
+    let finals = closing.suppress(until_window_closes()).named("finals");
+    finals.updates().map(|key, count| (windowed(&key), count)).to(name("finals"));
+    let places = builder.global_table(Topic::<String, i64>::named(name("places")));
+    right
+        .left_join_global(&places, |key, _| key.clone(), |right, place| format!("{right} {place:?}"))
+        .to(name("placed"));
     builder.build().expect("a valid topology")
 }
 

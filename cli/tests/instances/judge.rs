@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use anabranch::prelude::{AtLeastOnce, ExactlyOnce, Guarantee};
 
 use crate::application::{WINDOW_MS, add, group};
+use crate::kinds::Results;
 
 /// A record as one reads it who reads nothing that may be undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(crate) struct Outcome {
     pub(crate) sums: Vec<Seen<String>>,
     pub(crate) pairs: Vec<Seen<String>>,
     pub(crate) counts: Vec<Seen<i64>>,
+    pub(crate) results: Results,
     /// Of all instances.
     pub(crate) sums_store: Rows<String>,
     pub(crate) counts_store: Rows<i64>,
@@ -165,6 +167,7 @@ pub(crate) fn judge(outcome: &Outcome, guarantee: Guarantee, merged: bool) -> Ve
             expected_pairs.get(at)
         ));
     }
+    violations.extend(outcome.results.judge(&outcome.left, &outcome.right, guarantee));
     violations.extend(same("sums", &outcome.sums, &outcome.sums_store, &outcome.sums_changelog));
     violations.extend(same("counts", &outcome.counts, &outcome.counts_store, &outcome.counts_changelog));
     violations
@@ -217,6 +220,16 @@ fn the_judge_sees_what_is_wrong() {
         sums,
         pairs: vec![text("k", "6 4")],
         counts: vec![seen("k 0 0", 0, 1), seen("k 0 0", 0, 2), seen("k 0 2000", 0, 1)],
+        results: Results {
+            sessions: vec![
+                seen("k 100 100", 0, 1),
+                seen("k 100 100", 0, 0),
+                seen("k 100 200", 0, 2),
+                seen("k 2500 2500", 0, 1),
+            ],
+            finals: vec![],
+            placed: vec![text("k", "4 Some(0)"), text("x", "5 Some(0)")],
+        },
         counts_store: Rows::from([("k 0 0".to_string(), 2), ("k 0 2000".to_string(), 1)]),
         counts_changelog: Rows::from([("k 0 0".to_string(), 2), ("k 0 2000".to_string(), 1)]),
     };

@@ -1,12 +1,12 @@
 //! Instances of one application as processes on the built server, killed, stopped and cut off again and again: the result is
 //! that of an undisturbed run.
 //!
-//! The application has an aggregation, a stream-stream join and a windowed count behind a repartition. Input is written
-//! all the while. At about one kill in eight, files of the instance's state directory are damaged before it comes back. 20
+//! The application has an aggregation, a stream-stream join, a windowed count behind a repartition, sessions, a suppression
+//! and a global table. Input is written all the while. At about one kill in eight, files of the instance's state directory are damaged before it comes back. 20
 //! kills; `ANABRANCH_FULL=1` makes 200. What happens when comes from a seed (`ANABRANCH_SEED` replays it as
 //! well as a real machine can). On a server that `ANABRANCH_KAFKA=host:port` names, only instances are disturbed.
 //!
-//! Reading order: [`judge`] (what must be true in the end), [`application`] (what is computed, and the process that does),
+//! Reading order: [`judge`] and [`kinds`] (what must be true in the end), [`application`] (what is computed, and the process that does),
 //! [`instance`], [`process`] (the server), [`proxy`] (what cuts connections), [`topics`], [`world`] (all of them
 //! together), [`faults`], then the runs here.
 
@@ -17,6 +17,7 @@ mod application;
 mod faults;
 mod instance;
 mod judge;
+mod kinds;
 #[path = "../kill_9/process.rs"]
 mod process;
 mod proxy;

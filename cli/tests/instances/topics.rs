@@ -17,6 +17,10 @@ use crate::judge::{Rows, Seen};
 pub(crate) const INPUTS: [&str; 3] = ["numbers", "left", "right"];
 /// What is read.
 pub(crate) const OUTPUTS: [&str; 3] = ["sums", "pairs", "counts"];
+/// What is read in the end only.
+pub(crate) const RESULTS: [&str; 3] = ["sessions", "finals", "placed"];
+/// The topic of the global table.
+pub(crate) const PLACES: &str = "places";
 /// Keys of each input topic under the usual load. More load brings more keys, so that as many records meet.
 const KEYS: u64 = 20;
 /// Times of records lie so far back at most.
@@ -50,6 +54,23 @@ pub(crate) async fn write(client: Client, id: String, load: u64, seed: u64, is_o
     }
     producer.close().await.unwrap();
     number as u64
+}
+
+/// Writes a row for each key to the topic of the global table: twice its number.
+pub(crate) async fn write_places(client: &Client, id: &str, load: u64) {
+    let producer = Producer::new(client, ProducerConfig::default()).unwrap();
+    let topic = format!("{id}-{PLACES}");
+    let mut deliveries = Vec::new();
+    for number in 0..KEYS * load {
+        let (key, value) = (format!("k{number}"), i64::to_be_bytes(2 * number as i64));
+        deliveries.push(
+            producer.send(ProducerRecord::new(&topic).key(key.as_bytes()).value(&value)).await.unwrap(),
+        );
+    }
+    for delivery in deliveries {
+        delivery.await.unwrap();
+    }
+    producer.close().await.unwrap();
 }
 
 /// A place in a log, and what is there.

@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use crate::application::PARTITIONS;
 use crate::instance::{Instance, PATIENCE};
 use crate::judge::{Outcome, Rows, judge};
+use crate::kinds::Results;
 use crate::process::Server;
 use crate::proxy::Proxy;
-use crate::topics::{self, INPUTS, OUTPUTS, Placed};
+use crate::topics::{self, INPUTS, OUTPUTS, PLACES, Placed, RESULTS};
 
 /// What a run is like.
 #[derive(Clone, Debug)]
@@ -135,11 +136,13 @@ impl World {
         let config = [("bootstrap.servers", address.as_str()), ("client.id", "test")];
         let config = ClientConfig::from_pairs(config).unwrap();
         let client = Client::connect(host, host.dialer(), config).await.unwrap();
-        let names: Vec<_> = INPUTS.iter().chain(&OUTPUTS).map(|topic| format!("{id}-{topic}")).collect();
+        let names = INPUTS.iter().chain(&OUTPUTS).chain(&RESULTS).chain(&[PLACES]);
+        let names: Vec<_> = names.map(|topic| format!("{id}-{topic}")).collect();
         let new: Vec<_> = names.iter().map(|name| NewTopic::new(name.as_str(), PARTITIONS)).collect();
         for (name, created) in client.admin().create_topics(&new).await.unwrap() {
             created.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
+        topics::write_places(&client, &id, setting.load).await;
         let lines = setting.to_lines(&id, &address);
         let instances = (0..setting.instances).map(|number| Instance::new(number, &directory, &lines));
         let mut world = World {
@@ -314,11 +317,13 @@ impl World {
         violations.extend(held_up.into_iter().map(|what| format!("held up: {what}")));
         violations.extend(self.read_and_gone().await);
         println!(
-            "{}: {written} written, {} sums, {} pairs, {} counts",
+            "{}: {written} written, {} sums, {} pairs, {} counts, {} of sessions, {} final",
             self.id,
             outcome.sums.len(),
             outcome.pairs.len(),
-            outcome.counts.len()
+            outcome.counts.len(),
+            outcome.results.sessions.len(),
+            outcome.results.finals.len()
         );
         assert!(
             violations.is_empty(),
@@ -355,6 +360,11 @@ impl World {
             sums: topics::seen(&of("sums").await, topics::text),
             pairs: topics::seen(&of("pairs").await, topics::text),
             counts: topics::seen(&of("counts").await, topics::number),
+            results: Results {
+                sessions: topics::seen(&of("sessions").await, topics::number),
+                finals: topics::seen(&of("finals").await, topics::number),
+                placed: topics::seen(&of("placed").await, topics::text),
+            },
             sums_store: Rows::new(),
             counts_store: Rows::new(),
             sums_changelog: topics::rows(&of("sums-changelog").await, topics::text, topics::text),
