@@ -324,6 +324,18 @@ pub(crate) fn describe_topic<'m>(metadata: &'m Metadata, name: &str) -> Result<&
     }
 }
 
+/// The leader of a partition and its epoch, or why there is none. That a partition is missing, no waiting mends.
+pub(crate) fn leader_of(metadata: &Metadata, name: &TopicPartition) -> Result<(i32, i32)> {
+    if let Some(leader) = metadata.leader(name) {
+        return Ok(leader);
+    }
+    describe_topic(metadata, &name.topic)?;
+    match metadata.partition(&name.topic, name.partition) {
+        None => Err(ClientError::invalid(format!("{name}: the topic has no such partition"))),
+        Some(_) => Err(ClientError::from_code(&name.to_string(), ErrorCode::LEADER_NOT_AVAILABLE)),
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({})", self.inner.config.client_id)

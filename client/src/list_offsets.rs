@@ -8,7 +8,7 @@ use anabranch_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
 };
 
-use crate::cluster::{Client, describe_topic};
+use crate::cluster::{Client, leader_of};
 use crate::config::IsolationLevel;
 use crate::error::{ClientError, Result};
 use crate::topic_partition::TopicPartition;
@@ -122,22 +122,11 @@ async fn attempt(
     }
     let mut by_leader: BTreeMap<i32, Vec<(TopicPartition, i32, OffsetSpec)>> = BTreeMap::new();
     for (partition, spec) in missing.iter() {
-        match metadata.leader(partition) {
-            Some((leader, epoch)) => {
+        match leader_of(&metadata, partition) {
+            Ok((leader, epoch)) => {
                 by_leader.entry(leader).or_default().push((partition.clone(), epoch, *spec));
             }
-            None => {
-                let reason = match describe_topic(&metadata, &partition.topic) {
-                    Err(error) => error,
-                    Ok(topic)
-                        if usize::try_from(partition.partition).is_ok_and(|n| n < topic.partitions.len()) =>
-                    {
-                        ClientError::from_code(&partition.to_string(), ErrorCode::LEADER_NOT_AVAILABLE)
-                    }
-                    Ok(_) => ClientError::invalid(format!("{partition}: the topic has no such partition")),
-                };
-                failures.insert(partition.clone(), reason);
-            }
+            Err(reason) => drop(failures.insert(partition.clone(), reason)),
         }
     }
     let asked: Vec<_> = by_leader

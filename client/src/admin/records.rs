@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
 };
 
 use super::{Admin, outcome, settle};
-use crate::cluster::describe_topic;
+use crate::cluster::leader_of;
 use crate::error::{ClientError, Result};
 use crate::topic_partition::TopicPartition;
 
@@ -49,14 +48,9 @@ impl Admin {
         let mut answers = Vec::new();
         let mut by_leader: BTreeMap<i32, Vec<(&TopicPartition, i64)>> = BTreeMap::new();
         for (name, offset) in before {
-            match metadata.leader(name) {
-                Some((leader, _)) => by_leader.entry(leader).or_default().push((name, *offset)),
-                None => {
-                    let no_leader =
-                        || ClientError::from_code(&name.to_string(), ErrorCode::LEADER_NOT_AVAILABLE);
-                    let reason = describe_topic(&metadata, &name.topic).err().unwrap_or_else(no_leader);
-                    answers.push((name.clone(), Err(reason)));
-                }
+            match leader_of(&metadata, name) {
+                Ok((leader, _)) => by_leader.entry(leader).or_default().push((name, *offset)),
+                Err(reason) => answers.push((name.clone(), Err(reason))),
             }
         }
         for (leader, partitions) in by_leader {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::describe_producers::{
     self, DescribeProducersRequest, DescribeProducersResponse, TopicRequest,
 };
@@ -16,7 +15,7 @@ use anabranch_protocol::messages::write_txn_markers::{
 };
 
 use super::{Admin, outcome, settle};
-use crate::cluster::{CoordinatorKind, describe_topic};
+use crate::cluster::{CoordinatorKind, leader_of};
 use crate::connection::{CallOptions, Connection};
 use crate::error::{ClientError, Result};
 use crate::topic_partition::{TopicPartition, by_topic};
@@ -257,14 +256,7 @@ impl Admin {
         }
         let topics = std::slice::from_ref(&name.topic);
         let metadata = self.client.refresh_topics(topics, self.client.host().now(), false).await?;
-        Ok(match (metadata.leader(name), describe_topic(&metadata, &name.topic)) {
-            (Some((leader, _)), _) => Ok(leader),
-            (None, Err(error)) => Err(error),
-            (None, Ok(_)) if metadata.partition(&name.topic, name.partition).is_none() => {
-                Err(ClientError::invalid(format!("{name}: there is no such partition")))
-            }
-            (None, Ok(_)) => Err(ClientError::from_code(&name.to_string(), ErrorCode::LEADER_NOT_AVAILABLE)),
-        })
+        Ok(leader_of(&metadata, name).map(|(leader, _)| leader))
     }
 
     /// Ends a transaction in one partition that its coordinator has forgotten: as aborted. Who it is says

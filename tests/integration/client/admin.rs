@@ -219,6 +219,12 @@ fn the_oldest_records_are_deleted() {
             let results = admin.delete_records(&BTreeMap::from([(name.clone(), offset)])).await.unwrap();
             results[&name].as_ref().map(|offset| *offset).map_err(|error| error.kind())
         };
+        // Of a partition that is not there that is said at once, and the others are served.
+        let absent = TopicPartition::new(topic.as_str(), 1);
+        let both = BTreeMap::from([(name.clone(), 1), (absent.clone(), 1)]);
+        let results = admin.delete_records(&both).await.unwrap();
+        assert_eq!(results[&name].as_ref().ok(), Some(&1));
+        assert_eq!(results[&absent].as_ref().unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(delete(4).await, Ok(4));
         assert_eq!(delete(11).await, Err(ErrorKind::Invalid));
         let wanted = BTreeMap::from([(name.clone(), OffsetSpec::Earliest)]);
