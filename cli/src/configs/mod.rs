@@ -105,7 +105,7 @@ async fn describe(admin: &Admin, entity: Entity<'_>, arguments: &ConfigsArgument
     let mut all = Vec::new();
     for resource in resources(admin, entity).await? {
         let mut entries = admin.describe_configs(&resource).await?;
-        entries.retain(|entry| arguments.all || is_dynamic(entry));
+        entries.retain(|entry| arguments.all || is_own(&resource, entry));
         let (kind, name) = kind_and_name(&resource);
         if arguments.json {
             let configs: Vec<Value> = entries.iter().map(as_json).collect();
@@ -120,10 +120,17 @@ async fn describe(admin: &Admin, entity: Entity<'_>, arguments: &ConfigsArgument
     Ok(())
 }
 
-/// Whether somebody has made the setting while the broker ran.
-fn is_dynamic(entry: &ConfigEntry) -> bool {
-    use ConfigSource::{AllBrokers, Broker, BrokerLogger, ClientMetrics, Group, Topic};
-    matches!(entry.source, Topic | Broker | AllBrokers | BrokerLogger | Group | ClientMetrics)
+/// Whether somebody has made the setting for this resource while the broker ran: one of all brokers is not one broker's.
+fn is_own(resource: &ConfigResource, entry: &ConfigEntry) -> bool {
+    let own = match resource {
+        ConfigResource::Topic(_) => ConfigSource::Topic,
+        ConfigResource::Group(_) => ConfigSource::Group,
+        ConfigResource::Broker(_) => ConfigSource::Broker,
+        ConfigResource::AllBrokers => ConfigSource::AllBrokers,
+        ConfigResource::BrokerLogger(_) => ConfigSource::BrokerLogger,
+        ConfigResource::ClientMetrics(_) => ConfigSource::ClientMetrics,
+    };
+    entry.source == own
 }
 
 /// What an entity is; all of its kind if it has no name.

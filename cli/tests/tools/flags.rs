@@ -251,6 +251,13 @@ fn users_clients_addresses_and_loggers_are_entities() {
                 "",
                 Begins("Dynamic configs for broker-logger 1 are:\n"),
             ),
+            (
+                "configs --alter --broker-defaults --add-config log.retention.ms=9000000",
+                "",
+                Begins("Completed updating"),
+            ),
+            ("configs --describe --broker 1", "", Is("Dynamic configs for broker 1 are:\n")),
+            ("configs --describe --broker-defaults", "", Has("  log.retention.ms=9000000 sensitive=false")),
         ],
     );
     refused(
