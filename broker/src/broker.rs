@@ -22,6 +22,7 @@ use crate::memory::Memory;
 use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::quorum::LocalQuorum;
+use crate::metadata::snapshot::{self, Snapshots};
 use crate::metadata::{FINALIZED_FEATURES, Metadata, MetadataListener};
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -77,13 +78,23 @@ impl Broker {
             Transactions::new(host.clone(), config.transaction.clone(), topics.clone(), groups.clone());
         let listener =
             Listeners { topics: topics.clone(), groups: groups.clone(), transactions: transactions.clone() };
-        let metadata = Metadata::load(Box::new(LocalQuorum::new(metadata_log.clone())), Box::new(listener))
+        let snapshots = Snapshots::new(host.disk(), data_dir.path().join(metadata_log.name().to_string()));
+        let quorum = LocalQuorum::new(metadata_log.clone(), snapshots.clone());
+        let metadata = Metadata::load(Box::new(quorum), Box::new(listener))
             .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
         topics.adopt(&metadata.image(), found);
         elect_coordinators(&groups, &topics);
         elect_transaction_coordinators(&transactions, &topics);
         transactions.abort_hanging();
         finalize_features(&metadata, host.wall_clock_ms())?;
+        if config.flush == Flush::Commit
+            && metadata_log.size_bytes() > config.metadata_log_max_record_bytes_between_snapshots
+            && let Err(error) =
+                shorten(&metadata, &metadata_log, &directory, &snapshots, host.wall_clock_ms()).await
+        {
+            // The log is as it was.
+            tracing::error!(%error, "no snapshot of the metadata could be taken");
+        }
         let node = Arc::new(Node {
             name: config.node_id.to_string(),
             cluster_id: data_dir.cluster_id().to_string(),
@@ -279,6 +290,28 @@ fn finalize_features(metadata: &Metadata, now_ms: i64) -> Result<()> {
         })
         .collect();
     change.commit(now_ms, &records).map_err(|error| Error::new(ErrorKind::System, error.to_string()))
+}
+
+/// Takes a snapshot of the metadata, and lets go of the records that it stands for. Each step begins when the one before it
+/// is on the disk, so that whatever comes between finds a whole story.
+async fn shorten(
+    metadata: &Metadata,
+    log: &Partition,
+    directory: &LogDirectory,
+    snapshots: &Snapshots,
+    now_ms: i64,
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    metadata.settled().await?;
+    // Until then all there is of a new log may be in the journal; recovery would make its directory anew, without snapshots.
+    directory.checkpoint().await?;
+    let (end_offset, epoch) = (log.log_end_offset(), log.leader_epoch());
+    let bytes = snapshot::encode(&metadata.image(), epoch, now_ms)?;
+    snapshots.write(end_offset, epoch, &bytes).await?;
+    log.begin_at_end()?.await?;
+    log.tidy(now_ms, i64::MAX)?;
+    snapshots.remove_before(end_offset)?;
+    tracing::info!(end_offset, bytes = bytes.len(), "took a snapshot of the metadata");
+    Ok(())
 }
 
 async fn open_logs(

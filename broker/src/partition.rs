@@ -313,6 +313,19 @@ impl Partition {
         Ok((log.log_start_offset(), self.directory.settled()))
     }
 
+    /// Begins a new segment at the end of the log, and the log with it: the records before it go with [`Partition::tidy`]
+    /// once this is durable.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub(crate) fn begin_at_end(&self) -> Result<Durable, LogError> {
+        let mut log = self.log()?.write();
+        log.begin_segment(self.host.wall_clock_ms())?;
+        let end_offset = log.log_end_offset();
+        log.advance_log_start(end_offset, self.high_watermark())?;
+        Ok(self.directory.settled())
+    }
+
     /// Takes a new configuration, from the next append on.
     pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
         if let Ok(log) = self.log() {

@@ -28,7 +28,9 @@ fn run(sim: &Sim, options: &SimOptions) -> History {
     let load = Load::draw(&sim.node("load"), "events");
     println!("seed {}: {load:?}", sim.seed());
     let work = async {
-        let broker = BrokerProcess::start(sim, &[]);
+        // Every other one takes a snapshot of the metadata at each start.
+        let snapshots = [("metadata.log.max.record.bytes.between.snapshots", "1")];
+        let broker = BrokerProcess::start(sim, &snapshots[..(sim.seed() % 2) as usize]);
         let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS, options.disk.clone());
         let clients = async {
             create_topic(&sim.node("client0"), &load.topic, load.partitions).await;

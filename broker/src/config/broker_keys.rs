@@ -248,7 +248,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .dynamic()
         .doc("The largest batch of records taken."),
     ConfigKey::new("metadata.log.dir", String, None),
-    ConfigKey::new("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520")).at_least(1),
+    ConfigKey::new("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520")).at_least(1).doc("Size of the metadata log above which a start takes a snapshot and lets go of it (with flush=commit)."),
     ConfigKey::new("metadata.log.max.snapshot.interval.ms", Long, Some("3600000")).at_least(0),
     ConfigKey::new("metadata.log.segment.bytes", Int, Some("1073741824")).at_least(8_388_608),
     ConfigKey::new("metadata.log.segment.ms", Long, Some("604800000")),

@@ -120,6 +120,8 @@ pub struct BrokerConfig {
     pub log_retention_check_interval_ms: u64,
     /// How often it is written down how far each log is on the disk.
     pub log_flush_offset_checkpoint_interval_ms: u64,
+    /// Bytes of the metadata log above which a start takes a snapshot.
+    pub metadata_log_max_record_bytes_between_snapshots: u64,
     /// When the state of an idle producer expires.
     pub producer_id_expiration_ms: i64,
     /// Worker threads.
@@ -338,6 +340,9 @@ impl BrokerConfig {
             max_incremental_fetch_session_cache_slots: size("max.incremental.fetch.session.cache.slots"),
             log_retention_check_interval_ms: read.number("log.retention.check.interval.ms") as u64,
             log_flush_offset_checkpoint_interval_ms: read.number("log.flush.offset.checkpoint.interval.ms")
+                as u64,
+            metadata_log_max_record_bytes_between_snapshots: read
+                .number("metadata.log.max.record.bytes.between.snapshots")
                 as u64,
             producer_id_expiration_ms: read.number("producer.id.expiration.ms"),
             num_io_threads: size("num.io.threads"),

@@ -50,7 +50,10 @@ const REASONS: &[(&str, &str)] = &[
     ("log.preallocate", PREALLOCATE),
     ("match", TELEMETRY),
     ("max.request.partition.", "Without effect: the client's own limit counts."),
-    ("metadata.", "Without effect: the metadata log lies in the data directory, and is kept whole."),
+    (
+        "metadata.",
+        "Without effect: the metadata log lies in the data directory, and snapshots are taken at a start.",
+    ),
     ("metric", METRICS),
     ("metrics", METRICS),
     ("num.network.threads", THREADS),

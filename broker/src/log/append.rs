@@ -292,6 +292,17 @@ impl Log {
         Ok(())
     }
 
+    /// Begins a new segment, unless the last one is empty.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn begin_segment(&mut self, now_ms: i64) -> Result<(), LogError> {
+        match self.segments.last() {
+            Some(active) if active.bytes() > 0 => self.roll(now_ms),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the partition's directory, before the first append.
     fn make_directory(&mut self) -> Result<(), LogError> {
         let directory = &self.files.directory;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use anabranch_host::HashMap;
 use anabranch_protocol::Uuid;
 use anabranch_protocol::messages::cluster_metadata::{
-    ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+    ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
+    ProducerIdsRecord, RemoveTopicRecord, TopicRecord,
 };
 
 /// What a configuration record is about, as Kafka numbers it.
@@ -22,6 +23,11 @@ pub(crate) const BROKER_LOGGER_RESOURCE: i8 = 8;
 pub(crate) const CLIENT_METRICS_RESOURCE: i8 = 16;
 /// A group.
 pub(crate) const GROUP_RESOURCE: i8 = 32;
+
+/// All whose configuration is in records.
+const CONFIGURED: &[i8] = &[TOPIC_RESOURCE, BROKER_RESOURCE, CLIENT_METRICS_RESOURCE, GROUP_RESOURCE];
+/// The feature that says how records are to be read.
+const METADATA_VERSION_FEATURE: &str = "metadata.version";
 
 /// Keys and values that were set.
 pub(crate) type Configs = BTreeMap<String, String>;
@@ -50,6 +56,24 @@ pub(crate) struct PartitionImage {
     pub(crate) leader_epoch: i32,
     /// Raised with each change.
     pub(crate) partition_epoch: i32,
+    /// The directory of each replica.
+    directories: Vec<Uuid>,
+}
+
+impl PartitionImage {
+    fn record(&self, topic_id: Uuid, partition_id: i32) -> MetadataRecord<'static> {
+        MetadataRecord::Partition(PartitionRecord {
+            partition_id,
+            topic_id,
+            replicas: self.replicas.clone(),
+            isr: self.isr.clone(),
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            directories: self.directories.clone(),
+            ..Default::default()
+        })
+    }
 }
 
 /// All of it.
@@ -136,6 +160,41 @@ impl MetadataImage {
         self.next_producer_id
     }
 
+    /// Records that come to this image, in an order in which Kafka reads them, too: the version of the metadata first.
+    pub(crate) fn records(&self) -> impl Iterator<Item = MetadataRecord<'_>> {
+        let is_version = |name: &str| name == METADATA_VERSION_FEATURE;
+        let mut features: Vec<_> = self.features.iter().collect();
+        features.sort_by_key(|(name, _)| !is_version(name));
+        let features = features.into_iter().map(|(name, level)| {
+            MetadataRecord::FeatureLevel(FeatureLevelRecord { name, feature_level: *level })
+        });
+        let topics = self.topics.values().flat_map(|topic| {
+            let made = MetadataRecord::Topic(TopicRecord { name: &topic.name, topic_id: topic.id });
+            let partitions = (0..).zip(&topic.partitions);
+            let partitions = partitions.map(|(index, partition)| partition.record(topic.id, index));
+            std::iter::once(made).chain(partitions)
+        });
+        let configs = CONFIGURED.iter().flat_map(|resource_type| {
+            let resources = self.configured(*resource_type).into_iter().flatten();
+            resources.flat_map(|(resource_name, configs)| {
+                configs.iter().map(|(name, value)| {
+                    MetadataRecord::Config(ConfigRecord {
+                        resource_type: *resource_type,
+                        resource_name,
+                        name,
+                        value: Some(value),
+                    })
+                })
+            })
+        });
+        let ids = (self.next_producer_id > 0).then_some(ProducerIdsRecord {
+            broker_id: -1,
+            broker_epoch: -1,
+            next_producer_id: self.next_producer_id,
+        });
+        features.chain(topics).chain(configs).chain(ids.map(MetadataRecord::ProducerIds))
+    }
+
     /// Adds one record.
     ///
     /// # Errors
@@ -193,6 +252,7 @@ impl MetadataImage {
             leader: record.leader,
             leader_epoch: record.leader_epoch,
             partition_epoch: record.partition_epoch,
+            directories: record.directories.clone(),
         });
         Ok(())
     }
@@ -209,6 +269,9 @@ impl MetadataImage {
         }
         if let Some(replicas) = &record.replicas {
             partition.replicas.clone_from(replicas);
+        }
+        if let Some(directories) = &record.directories {
+            partition.directories.clone_from(directories);
         }
         if record.leader != NO_LEADER_CHANGE {
             partition.leader = record.leader;
@@ -273,8 +336,6 @@ fn folded(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use anabranch_protocol::messages::cluster_metadata::ProducerIdsRecord;
-
     use super::*;
 
     const ID: Uuid = Uuid([7; 16]);

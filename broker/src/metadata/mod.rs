@@ -4,11 +4,13 @@
 //! image, all under one lock; its answer leaves when the quorum has decided on the records. So concurrent changes see
 //! each other, and what a client was told survives whatever comes.
 //!
-//! Reading order: [`image`] (the fold), [`creation`] (from a wish to records), [`quorum`] (who decides), then [`Metadata`] here.
+//! Reading order: [`image`] (the fold), [`creation`] (from a wish to records), [`quorum`] (who decides), [`snapshot`], then
+//! [`Metadata`] here.
 
 pub(crate) mod creation;
 pub(crate) mod image;
 pub(crate) mod quorum;
+pub(crate) mod snapshot;
 
 use anabranch_protocol::messages::cluster_metadata::MetadataRecord;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};

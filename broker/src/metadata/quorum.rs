@@ -9,9 +9,9 @@ use std::sync::Arc;
 use anabranch_protocol::DecodeError;
 use anabranch_protocol::messages::cluster_metadata::MetadataRecord;
 use anabranch_protocol::records::{BatchBuilder, Compression, RecordsError, batches};
-use bytes::Bytes;
 
 use super::image::ImpossibleRecord;
+use super::snapshot::{Snapshots, for_each_record};
 use crate::internal_log::{InternalLog, InternalLogError};
 use crate::watermark::Durable;
 
@@ -35,6 +35,9 @@ pub(crate) enum QuorumError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// The log does not begin at the beginning, and what stands for its beginning is not there.
+    #[error("{0}")]
+    Snapshot(String),
     /// A record in it cannot follow those before it.
     #[error("the record at offset {offset} of the metadata log cannot be: {error}")]
     Impossible {
@@ -47,7 +50,8 @@ pub(crate) enum QuorumError {
 
 /// What appends records of metadata and decides their order.
 pub(crate) trait MetadataQuorum: Send + Sync + fmt::Debug {
-    /// Hands every decided record to `each`, from the first on. Called once, before any append.
+    /// Hands every decided record to `each`, from the first on, or those that come to the same. Called once, before any
+    /// append.
     fn load(
         &self,
         each: &mut dyn FnMut(i64, &MetadataRecord<'_>) -> Result<(), QuorumError>,
@@ -68,11 +72,12 @@ pub(crate) trait MetadataQuorum: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct LocalQuorum {
     log: Arc<dyn InternalLog>,
+    snapshots: Snapshots,
 }
 
 impl LocalQuorum {
-    pub(crate) fn new(log: Arc<dyn InternalLog>) -> LocalQuorum {
-        LocalQuorum { log }
+    pub(crate) fn new(log: Arc<dyn InternalLog>, snapshots: Snapshots) -> LocalQuorum {
+        LocalQuorum { log, snapshots }
     }
 }
 
@@ -83,6 +88,13 @@ impl MetadataQuorum for LocalQuorum {
     ) -> Result<(), QuorumError> {
         let mut offset = self.log.start_offset();
         let mut scratch = Vec::new();
+        if let Some(snapshot) = self.snapshots.newest(offset, self.log.end_offset())? {
+            for batch in &snapshot.batches {
+                for_each_record(batch, &mut scratch, each)?;
+            }
+            offset = snapshot.end_offset;
+        }
+        let first_offset = offset;
         loop {
             let chunk = self.log.read(offset, LOAD_BYTES)?;
             if chunk.is_empty() {
@@ -95,13 +107,10 @@ impl MetadataQuorum for LocalQuorum {
                 if batch.header.is_control() {
                     continue;
                 }
-                for record in batch.records(&mut scratch)? {
-                    let record = record?;
-                    let value = Bytes::copy_from_slice(record.value.unwrap_or_default());
-                    let decoded = MetadataRecord::decode(&value)
-                        .map_err(|error| QuorumError::Record { offset: record.offset, error })?;
-                    each(record.offset, &decoded)?;
-                }
+                for_each_record(&batch, &mut scratch, &mut |offset, record| match offset < first_offset {
+                    true => Ok(()),
+                    false => each(offset, record),
+                })?;
             }
         }
     }

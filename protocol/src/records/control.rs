@@ -3,6 +3,8 @@
 //! ```text
 //! key:    version i16 = 0, type i16
 //! value:  version i16 = 0, coordinator epoch i32      (of a transaction marker)
+//!         version i16 = 0, timestamp i64, no tags     (of the header of a snapshot)
+//!         version i16 = 0, no tags                    (of its footer)
 //! ```
 
 use bytes::BytesMut;
@@ -97,6 +99,33 @@ impl ControlRecord {
     }
 }
 
+/// The batch that begins a snapshot of metadata; `timestamp_ms` is also that of the last record it stands for.
+#[must_use]
+pub fn snapshot_header(timestamp_ms: i64) -> BytesMut {
+    let mut value = [0; 11];
+    value[2..10].copy_from_slice(&timestamp_ms.to_be_bytes());
+    control_batch(timestamp_ms, ControlType::SnapshotHeader, &value)
+}
+
+/// The batch that ends a snapshot of metadata.
+#[must_use]
+pub fn snapshot_footer(timestamp_ms: i64) -> BytesMut {
+    control_batch(timestamp_ms, ControlType::SnapshotFooter, &[0; 3])
+}
+
+fn control_batch(timestamp_ms: i64, control_type: ControlType, value: &[u8]) -> BytesMut {
+    let mut key = [0; 4];
+    key[2..].copy_from_slice(&control_type.code().to_be_bytes());
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder
+        .append_with_headers(timestamp_ms, Some(&key), Some(value), HeadersRef::EMPTY)
+        .expect("some bytes fit into a batch");
+    let mut batch = builder.finish();
+    set_control(&mut batch);
+    seal(&mut batch);
+    batch
+}
+
 /// The batch that ends a producer's transaction in a partition.
 #[must_use]
 pub fn end_transaction_marker(
@@ -126,6 +155,22 @@ pub fn end_transaction_marker(
 mod tests {
     use super::super::Batch;
     use super::*;
+
+    #[test]
+    fn a_snapshot_is_between_two_marks() {
+        for (batch, control_type, value) in [
+            (snapshot_header(77), ControlType::SnapshotHeader, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 77, 0][..]),
+            (snapshot_footer(77), ControlType::SnapshotFooter, &[0, 0, 0][..]),
+        ] {
+            let batch = Batch::parse(&batch.freeze()).unwrap();
+            batch.check_crc().unwrap();
+            assert!(batch.header.is_control() && !batch.header.is_transactional());
+            let mut scratch = Vec::new();
+            let record = batch.records(&mut scratch).unwrap().next().unwrap().unwrap();
+            assert_eq!(record.value, Some(value));
+            assert_eq!(ControlRecord::parse(&record).unwrap().control_type, control_type);
+        }
+    }
 
     #[test]
     fn a_marker_reads_as_written() {

@@ -27,7 +27,7 @@ pub use builder::BatchBuilder;
 pub use codecs::MAX_DECOMPRESSED_BYTES;
 pub use compacted::compacted_batch;
 pub use compression::{Compression, UnknownCompression};
-pub use control::{ControlRecord, ControlType, end_transaction_marker};
+pub use control::{ControlRecord, ControlType, end_transaction_marker, snapshot_footer, snapshot_header};
 pub use error::RecordsError;
 pub use record::{Header, Headers, HeadersRef, Record, RecordRef, Records};
 
