@@ -19,7 +19,7 @@ use text_decoder::TextDecoder;
 /// What the command takes.
 #[derive(Debug, Args)]
 pub(crate) struct DumpLogArguments {
-    /// Files: *.log, *.index, *.timeindex, *.txnindex, *.snapshot
+    /// Files: *.log, *.index, *.timeindex, *.txnindex, *.snapshot, *.checkpoint
     #[arg(long, value_name = "FILE,..", value_delimiter = ',', required = true)]
     files: Vec<PathBuf>,
     /// Also print the records.
@@ -121,6 +121,12 @@ fn parse_name(path: &Path) -> (Option<i64>, &str) {
     (offset.parse().ok(), suffix)
 }
 
+/// End offset and epoch in the name of a snapshot of metadata.
+fn parse_snapshot_name(path: &Path) -> Option<(i64, i32)> {
+    let (end_offset, epoch) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some((end_offset.parse().ok()?, epoch.parse().ok()?))
+}
+
 /// Looks at an index without printing it.
 fn check_index(
     path: &Path,
@@ -155,7 +161,14 @@ fn dump(path: &Path, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()>
         println!("Dumping {}", path.display());
     }
     match (suffix, base_offset) {
-        ("log", Some(base_offset)) => segment::dump(base_offset, bytes, arguments),
+        ("log", Some(base_offset)) => {
+            segment::dump(&format!("Log starting offset: {base_offset}"), bytes, arguments)
+        }
+        ("checkpoint", None) => {
+            let (end_offset, epoch) =
+                parse_snapshot_name(path).context("the name is not that of a snapshot")?;
+            segment::dump(&format!("Snapshot end offset: {end_offset}, epoch: {epoch}"), bytes, arguments)
+        }
         ("index", Some(_)) if bytes.is_empty() && !arguments.json => {
             println!("{} is empty.", path.display());
             Ok(())
@@ -165,7 +178,8 @@ fn dump(path: &Path, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()>
         ("txnindex", Some(_)) => indexes::dump_aborted(&bytes, arguments.json),
         ("snapshot", Some(_)) => indexes::dump_producers(&bytes, arguments.json),
         _ => bail!(
-            "the name is none of a log's files: an offset of 20 digits, then .log, .index, .timeindex, .txnindex or .snapshot"
+            "the name is none of a log's files: an offset of 20 digits, then .log, .index, .timeindex, .txnindex or .snapshot; \
+             or offset-epoch.checkpoint"
         ),
     }
 }

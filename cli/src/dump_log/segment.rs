@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::DumpLogArguments;
 
-pub(super) fn dump(base_offset: i64, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()> {
+/// Dumps a file of batches; `title` says which.
+pub(super) fn dump(title: &str, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()> {
     if !arguments.json {
-        println!("Log starting offset: {base_offset}");
+        println!("{title}");
     }
     let mut rest = Bytes::from(bytes);
     rest.truncate(arguments.max_bytes.unwrap_or(usize::MAX));
