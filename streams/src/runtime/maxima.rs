@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::metrics::{Labels, in_unit, register};
+use super::families::{Labels, in_unit, register};
 
 /// What is the largest of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,16 +18,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::{Registry, Unit};
 
+use super::families::{Labels, Seconds, in_unit, register};
 use super::maxima::{Largest, Maxima, MaximaFamilies};
 use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
 use super::task_status::TaskStatus;
 use crate::processor::{DropReason, Drops};
-
-pub(super) type Labels = Vec<(&'static str, String)>;
-pub(super) type Seconds = Counter<f64, AtomicU64>;
 
 /// The bounds of latencies in seconds: from what memory takes to what a rebalance takes.
 const LATENCY_SECONDS: [f64; 14] =
@@ -436,22 +434,6 @@ impl TaskMetrics {
 
 fn latency() -> Histogram {
     Histogram::new(LATENCY_SECONDS)
-}
-
-pub(super) fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-pub(super) fn in_unit<M: Metric + Clone>(
-    registry: &mut Registry,
-    name: &str,
-    help: &str,
-    unit: Unit,
-    metric: M,
-) -> M {
-    registry.register_with_unit(name, help, unit, metric.clone());
-    metric
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! `assignment` (who gets which task); `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`,
 //! `acknowledgements`, `refusals`, `transaction` (the loop that processes and commits), `purge` (what is deleted then);
 //! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
-//! `engines`, `global` (stores that every instance has whole); `metrics`, `node_metrics`, `maxima`, `drain`, [`position`],
-//! [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
+//! `engines`, `global` (stores that every instance has whole); `families`, `metrics`, `node_metrics`, `maxima`, `drain`,
+//! [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;
@@ -22,6 +22,7 @@ mod config_clients;
 mod config_keys;
 mod drain;
 mod engines;
+mod families;
 mod global;
 mod instance;
 mod local_state;

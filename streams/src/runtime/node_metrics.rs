@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::metrics::{Labels, Seconds, in_unit, register};
+use super::families::{Labels, Seconds, in_unit, register};
 use crate::processor::Latencies;
 
 /// Half of the time that lowest and highest values are kept for.
