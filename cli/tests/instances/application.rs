@@ -48,12 +48,13 @@ fn windowed(key: &Windowed<String>) -> String {
 }
 
 /// An aggregation that depends on the order, a join of two streams, a windowed count behind a repartition, sessions, results
-/// that wait until their window closes, and a global table. Values are numbers that no other record has.
+/// that wait until their window closes, a global table and versions of rows. Values are numbers that no other record has.
 pub(crate) fn topology(id: &str) -> Topology {
     let builder = StreamsBuilder::new();
     let name = |name: &str| format!("{id}-{name}");
     let stream = |topic: &str| builder.stream(Topic::<String, i64>::named(name(topic)));
-    stream("numbers")
+    let numbers = stream("numbers");
+    numbers
         .group_by_key()
         .aggregate_with(String::new, |_, number, sum| add(&sum, number), SUMS)
         .updates()
@@ -85,6 +86,9 @@ pub(crate) fn topology(id: &str) -> Topology {
     right
         .left_join_global(&places, |key, _| key.clone(), |right, place| format!("{right} {place:?}"))
         .to(name("placed"));
+    let rows = Store::<Versioned<String, i64>>::named("rows").history(hours(24));
+    let rows = builder.table_with(Topic::<String, i64>::named(name("rows")), rows);
+    numbers.left_join_table(&rows, |number, row| format!("{number} {row:?}")).to(name("answers"));
     builder.build().expect("a valid topology")
 }
 

@@ -167,7 +167,7 @@ pub(crate) fn judge(outcome: &Outcome, guarantee: Guarantee, merged: bool) -> Ve
             expected_pairs.get(at)
         ));
     }
-    violations.extend(outcome.results.judge(&outcome.left, &outcome.right, guarantee));
+    violations.extend(outcome.results.judge(&outcome.numbers, (&outcome.left, &outcome.right), guarantee));
     violations.extend(same("sums", &outcome.sums, &outcome.sums_store, &outcome.sums_changelog));
     violations.extend(same("counts", &outcome.counts, &outcome.counts_store, &outcome.counts_changelog));
     violations
@@ -229,6 +229,7 @@ fn the_judge_sees_what_is_wrong() {
             ],
             finals: vec![],
             placed: vec![text("k", "4 Some(0)"), text("x", "5 Some(0)")],
+            answers: vec![text("a", "1 None"), text("a", "2 Some(2)"), text("a", "3 Some(2)")],
         },
         counts_store: Rows::from([("k 0 0".to_string(), 2), ("k 0 2000".to_string(), 1)]),
         counts_changelog: Rows::from([("k 0 0".to_string(), 2), ("k 0 2000".to_string(), 1)]),

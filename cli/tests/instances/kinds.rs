@@ -1,9 +1,10 @@
-//! What must be true in the end of sessions, of results that come once, and of what is joined with a global table.
+//! What must be true in the end of sessions, of results that come once, and of what is joined with a global table and with
+//! versions of rows.
 //!
 //! Exactly once: the newest count of each session is right, each window that has closed has given its count once, and each
-//! record has met its place once. At least once: nothing is missing or less.
+//! record has met its place once, and the version of its time once that is there. At least once: nothing is missing or less.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anabranch::prelude::{ExactlyOnce, Guarantee};
 
@@ -16,14 +17,21 @@ pub(crate) struct Results {
     pub(crate) sessions: Vec<Seen<i64>>,
     pub(crate) finals: Vec<Seen<i64>>,
     pub(crate) placed: Vec<Seen<String>>,
+    pub(crate) answers: Vec<Seen<String>>,
 }
 
 impl Results {
     /// All that is wrong, given what was read.
-    pub(crate) fn judge(&self, left: &[Seen<i64>], right: &[Seen<i64>], guarantee: Guarantee) -> Vec<String> {
+    pub(crate) fn judge(
+        &self,
+        numbers: &[Seen<i64>],
+        (left, right): (&[Seen<i64>], &[Seen<i64>]),
+        guarantee: Guarantee,
+    ) -> Vec<String> {
         let mut violations = self.judge_sessions(left, guarantee);
         violations.extend(self.judge_finals(left, guarantee));
         violations.extend(self.judge_placed(right, guarantee));
+        violations.extend(self.judge_answers(numbers, guarantee));
         violations
     }
 
@@ -71,26 +79,57 @@ impl Results {
         let place =
             |key: &str| key.strip_prefix('k').and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
         let expected = right.iter().map(|seen| format!("{} {:?}", seen.value, Some(2 * place(&seen.key))));
-        let mut expected: Vec<String> = expected.collect();
-        let mut found: Vec<String> = self.placed.iter().map(|seen| seen.value.clone()).collect();
-        expected.sort_unstable();
-        found.sort_unstable();
-        if guarantee != ExactlyOnce {
-            found.dedup();
-        }
-        let at = found.iter().zip(&expected).position(|(found, expected)| found != expected);
-        let at = at.unwrap_or(found.len().min(expected.len()));
-        match found == expected {
-            true => Vec::new(),
-            false => vec![format!(
-                "{} placed, {} expected; the first that differs is {:?}, expected {:?}",
-                found.len(),
-                expected.len(),
-                found.get(at),
-                expected.get(at)
-            )],
-        }
+        once(
+            "placed",
+            self.placed.iter().map(|seen| seen.value.clone()).collect(),
+            expected.collect(),
+            guarantee,
+        )
     }
+
+    /// A number may come before the first row of its key. Once a version is there it is not lost.
+    fn judge_answers(&self, numbers: &[Seen<i64>], guarantee: Guarantee) -> Vec<String> {
+        let expected = numbers.iter().map(|seen| seen.value.to_string()).collect();
+        let (mut violations, mut found, mut has_version) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for Seen { key, value, .. } in &self.answers {
+            let (number, version) = value.split_once(' ').unwrap_or_default();
+            found.push(number.to_string());
+            let is_right = match version {
+                "Some(2)" => {
+                    has_version.insert(key);
+                    true
+                }
+                // The right one is still to come.
+                "None" | "Some(1)" => guarantee != ExactlyOnce || !has_version.contains(key),
+                _ => false,
+            };
+            if !is_right {
+                violations.push(format!("{key}: {number} has met the version {version}"));
+            }
+        }
+        violations.extend(once("answers", found, expected, guarantee));
+        violations
+    }
+}
+
+/// Whether all that is expected was found, and once if so.
+fn once(what: &str, mut found: Vec<String>, mut expected: Vec<String>, guarantee: Guarantee) -> Vec<String> {
+    expected.sort_unstable();
+    found.sort_unstable();
+    if guarantee != ExactlyOnce {
+        found.dedup();
+    }
+    if found == expected {
+        return Vec::new();
+    }
+    let at = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+    let at = at.unwrap_or(found.len().min(expected.len()));
+    let (of_found, of_expected) = (found.get(at), expected.get(at));
+    vec![format!(
+        "{} {what}, {} expected; the first that differs is {of_found:?}, expected {of_expected:?}",
+        found.len(),
+        expected.len()
+    )]
 }
 
 /// The sessions of records, and how many each has.
@@ -134,7 +173,7 @@ fn what_is_wrong_is_seen() {
     let placed =
         |value: &str| Seen { partition: 0, timestamp: 0, key: "k3".to_string(), value: value.to_string() };
     let left = [seen("k", 100, 1), seen("k", 150, 2), seen("k", 90_000, 3)];
-    let right = [seen("k3", 0, 7)];
+    let (right, numbers) = ([seen("k3", 0, 7)], [seen("k3", 0, 8), seen("k3", 0, 9)]);
     let good = Results {
         sessions: vec![
             seen("k 100 100", 0, 1),
@@ -144,11 +183,13 @@ fn what_is_wrong_is_seen() {
         ],
         finals: vec![seen("k 0", 0, 2)],
         placed: vec![placed("7 Some(6)")],
+        answers: vec![placed("8 None"), placed("9 Some(2)")],
     };
     let check = |change: &dyn Fn(&mut Results), expected: [usize; 2]| {
         let mut results = good.clone();
         change(&mut results);
-        let violations = [ExactlyOnce, Guarantee::AtLeastOnce].map(|one| results.judge(&left, &right, one));
+        let violations =
+            [ExactlyOnce, Guarantee::AtLeastOnce].map(|one| results.judge(&numbers, (&left, &right), one));
         assert_eq!(violations.each_ref().map(Vec::len), expected, "{violations:#?}");
     };
     check(&|_| {}, [0, 0]);
@@ -161,4 +202,7 @@ fn what_is_wrong_is_seen() {
     check(&|results| results.finals.push(seen("k 1000", 0, 1)), [1, 1]);
     check(&|results| results.placed.push(placed("7 Some(6)")), [1, 0]);
     check(&|results| results.placed[0].value = "7 None".to_string(), [1, 1]);
+    check(&|results| results.answers[0].value = "8 Some(3)".to_string(), [1, 1]);
+    check(&|results| results.answers.swap(0, 1), [1, 0]);
+    check(&|results| drop(results.answers.pop()), [1, 1]);
 }

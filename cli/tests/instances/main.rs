@@ -1,8 +1,8 @@
 //! Instances of one application as processes on the built server, killed, stopped and cut off again and again: the result is
 //! that of an undisturbed run.
 //!
-//! The application has an aggregation, a stream-stream join, a windowed count behind a repartition, sessions, a suppression
-//! and a global table. Input is written all the while. At about one kill in eight, files of the instance's state directory are damaged before it comes back. 20
+//! The application has an aggregation, a stream-stream join, a windowed count behind a repartition, sessions, a suppression,
+//! a global table and versions of rows. Input is written all the while. At about one kill in eight, files of the instance's state directory are damaged before it comes back. 20
 //! kills; `ANABRANCH_FULL=1` makes 200. What happens when comes from a seed (`ANABRANCH_SEED` replays it as
 //! well as a real machine can). On a server that `ANABRANCH_KAFKA=host:port` names, only instances are disturbed.
 //!

@@ -18,13 +18,14 @@ pub(crate) const INPUTS: [&str; 3] = ["numbers", "left", "right"];
 /// What is read.
 pub(crate) const OUTPUTS: [&str; 3] = ["sums", "pairs", "counts"];
 /// What is read in the end only.
-pub(crate) const RESULTS: [&str; 3] = ["sessions", "finals", "placed"];
-/// The topic of the global table.
-pub(crate) const PLACES: &str = "places";
+pub(crate) const RESULTS: [&str; 4] = ["sessions", "finals", "placed", "answers"];
+/// What is written before anything runs: the global table, and the one that has versions.
+pub(crate) const TABLES: [&str; 2] = ["places", "rows"];
 /// Keys of each input topic under the usual load. More load brings more keys, so that as many records meet.
 const KEYS: u64 = 20;
 /// Times of records lie so far back at most.
 const SPREAD_MS: u64 = 3000;
+const HOUR_MS: i64 = 3_600_000;
 /// Records that may wait for their acknowledgement.
 const IN_FLIGHT: usize = 2000;
 
@@ -56,16 +57,23 @@ pub(crate) async fn write(client: Client, id: String, load: u64, seed: u64, is_o
     number as u64
 }
 
-/// Writes a row for each key to the topic of the global table: twice its number.
-pub(crate) async fn write_places(client: &Client, id: &str, load: u64) {
+/// Writes rows for each key to the topics of tables: to the global one twice its number, to the other one three versions, of
+/// which the second is of the time of all records.
+pub(crate) async fn write_tables(client: &Client, id: &str, load: u64) {
     let producer = Producer::new(client, ProducerConfig::default()).unwrap();
-    let topic = format!("{id}-{PLACES}");
+    let now = client.host().wall_clock_ms();
+    let [places, rows] = TABLES.map(|topic| format!("{id}-{topic}"));
     let mut deliveries = Vec::new();
     for number in 0..KEYS * load {
-        let (key, value) = (format!("k{number}"), i64::to_be_bytes(2 * number as i64));
-        deliveries.push(
-            producer.send(ProducerRecord::new(&topic).key(key.as_bytes()).value(&value)).await.unwrap(),
-        );
+        let key = format!("k{number}");
+        let place = (&places, 2 * number as i64, now);
+        let versions = [(1, now - 2 * HOUR_MS), (2, now - HOUR_MS), (3, now + HOUR_MS / 2)];
+        let versions = versions.map(|(version, time)| (&rows, version, time));
+        for (topic, value, time) in [place].into_iter().chain(versions) {
+            let value = i64::to_be_bytes(value);
+            let record = ProducerRecord::new(topic).key(key.as_bytes()).value(&value).timestamp(time);
+            deliveries.push(producer.send(record).await.unwrap());
+        }
     }
     for delivery in deliveries {
         delivery.await.unwrap();

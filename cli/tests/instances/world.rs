@@ -17,7 +17,7 @@ use crate::judge::{Outcome, Rows, judge};
 use crate::kinds::Results;
 use crate::process::Server;
 use crate::proxy::Proxy;
-use crate::topics::{self, INPUTS, OUTPUTS, PLACES, Placed, RESULTS};
+use crate::topics::{self, INPUTS, OUTPUTS, Placed, RESULTS, TABLES};
 
 /// What a run is like.
 #[derive(Clone, Debug)]
@@ -136,13 +136,13 @@ impl World {
         let config = [("bootstrap.servers", address.as_str()), ("client.id", "test")];
         let config = ClientConfig::from_pairs(config).unwrap();
         let client = Client::connect(host, host.dialer(), config).await.unwrap();
-        let names = INPUTS.iter().chain(&OUTPUTS).chain(&RESULTS).chain(&[PLACES]);
+        let names = INPUTS.iter().chain(&OUTPUTS).chain(&RESULTS).chain(&TABLES);
         let names: Vec<_> = names.map(|topic| format!("{id}-{topic}")).collect();
         let new: Vec<_> = names.iter().map(|name| NewTopic::new(name.as_str(), PARTITIONS)).collect();
         for (name, created) in client.admin().create_topics(&new).await.unwrap() {
             created.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
-        topics::write_places(&client, &id, setting.load).await;
+        topics::write_tables(&client, &id, setting.load).await;
         let lines = setting.to_lines(&id, &address);
         let instances = (0..setting.instances).map(|number| Instance::new(number, &directory, &lines));
         let mut world = World {
@@ -364,6 +364,7 @@ impl World {
                 sessions: topics::seen(&of("sessions").await, topics::number),
                 finals: topics::seen(&of("finals").await, topics::number),
                 placed: topics::seen(&of("placed").await, topics::text),
+                answers: topics::seen(&of("answers").await, topics::text),
             },
             sums_store: Rows::new(),
             counts_store: Rows::new(),
