@@ -1,8 +1,8 @@
 //! All kinds of state on disks that fail: windows, sessions, results that wait for their window to close, both sides of a
 //! join and what has not met yet, versions, records that wait for them, and a global table.
 //!
-//! What is written in the end is what the inputs hold (`kinds_judged`): no record is late. Exactly once, windows close while
-//! things fail: time goes on in eras.
+//! What is written in the end is what the inputs hold (`kinds_judged`): no record is late. Windows close while things fail:
+//! time goes on in eras. At least once, records are read anew when rows of later eras have come back.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -150,7 +150,6 @@ impl Setting {
 struct Writer {
     host: Host,
     partitions: i32,
-    guarantee: Guarantee,
     /// No two records have the same.
     next: Cell<i64>,
     fates: RefCell<Vec<Delivery>>,
@@ -159,10 +158,10 @@ struct Writer {
 
 impl Writer {
     async fn new(host: Host, setting: &Setting) -> Writer {
-        let (partitions, guarantee) = (setting.partitions, setting.instances.guarantee);
+        let partitions = setting.partitions;
         let client = connect(&host).await;
         let producer = Producer::new(&client, ProducerConfig::default()).expect("a valid configuration");
-        Writer { host, partitions, guarantee, next: Cell::new(0), fates: RefCell::default(), producer }
+        Writer { host, partitions, next: Cell::new(0), fates: RefCell::default(), producer }
     }
 
     async fn send(&self, record: ProducerRecord<'_>, value: Option<i64>, timestamp: i64) {
@@ -206,8 +205,7 @@ impl Writer {
             let mut timestamp = BEGIN_MS + (host.random_below(SPAN_MS / STEP_MS) * STEP_MS) as i64;
             match topic {
                 "left" | "right" => key = format!("k{}", host.random_below(40)),
-                // At least once, records may be read anew when their windows are long forgotten.
-                "events" if self.guarantee == ExactlyOnce => {
+                "events" => {
                     let era = host.now().since_start().as_millis() / ERA.as_millis();
                     timestamp += era as i64 * ERA_MS;
                 }

@@ -19,6 +19,8 @@ pub(crate) struct SessionAggregate<K, V, A, I, F, M> {
     store: ResultStore<SessionKey<K>>,
     windows: Session,
     observed: MemoId,
+    /// Whether its store knows how far the stream has got.
+    resumed: bool,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -35,7 +37,17 @@ impl<K, V, A, I, F, M> SessionAggregate<K, V, A, I, F, M> {
         (initial, combine, merge): (Arc<I>, Arc<F>, Arc<M>),
     ) -> Self {
         let observed = init.observed_time();
-        SessionAggregate { store, windows, observed, on_close, initial, combine, merge, types: PhantomData }
+        SessionAggregate {
+            store,
+            windows,
+            observed,
+            resumed: false,
+            on_close,
+            initial,
+            combine,
+            merge,
+            types: PhantomData,
+        }
     }
 }
 
@@ -62,6 +74,10 @@ where
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
         let (gap, key) = (self.windows.gap_ms(), key.get());
+        if !std::mem::replace(&mut self.resumed, true) {
+            let time = out.context().state.memos.get(self.observed);
+            out.context().state.stores.typed::<SessionState<K, A>>(self.store.index)?.resume_at(time)?;
+        }
         let observed = out.context().state.memos.raise(self.observed, timestamp);
         let close_time = observed - self.windows.grace_ms() - gap;
 

@@ -24,6 +24,8 @@ pub(crate) struct SlidingAggregate<K, V, A, W, I, F> {
     difference: i64,
     grace: i64,
     observed: MemoId,
+    /// Whether its store knows how far the stream has got.
+    resumed: bool,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -70,6 +72,7 @@ impl<K, V, A, W, I, F> SlidingAggregate<K, V, A, W, I, F> {
             difference,
             grace,
             observed,
+            resumed: false,
             on_close,
             initial,
             combine,
@@ -102,6 +105,10 @@ where
             out.context().drop_record(DropReason::NullValue);
             return Ok(());
         };
+        if !std::mem::replace(&mut self.resumed, true) {
+            let time = out.context().state.memos.get(self.observed);
+            out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?.resume_at(time)?;
+        }
         let observed = out.context().state.memos.raise(self.observed, timestamp);
         let close_time = observed - self.grace;
         if timestamp.saturating_add(self.difference) < close_time {

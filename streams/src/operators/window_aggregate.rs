@@ -18,6 +18,8 @@ pub(crate) struct WindowAggregate<K, V, A, W, I, F> {
     store: ResultStore<Windowed<K, W>>,
     cut: Cut,
     observed: MemoId,
+    /// Whether its store knows how far the stream has got.
+    resumed: bool,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -34,7 +36,16 @@ impl<K, V, A, W, I, F> WindowAggregate<K, V, A, W, I, F> {
         combine: Arc<F>,
     ) -> Self {
         let observed = init.observed_time();
-        WindowAggregate { store, cut, observed, on_close, initial, combine, types: PhantomData }
+        WindowAggregate {
+            store,
+            cut,
+            observed,
+            resumed: false,
+            on_close,
+            initial,
+            combine,
+            types: PhantomData,
+        }
     }
 
     /// Where the windows of a time begin.
@@ -74,6 +85,10 @@ where
         if let Some(last) = self.on_close.as_mut().and_then(|on_close| on_close.first_asked(out.context())) {
             let store = out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?;
             store.need_from(last.map_or(0, |last| (last - self.cut.size_ms()).max(0) + 1))?;
+        }
+        if !std::mem::replace(&mut self.resumed, true) {
+            let time = out.context().state.memos.get(self.observed);
+            out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?.resume_at(time)?;
         }
         let observed = out.context().state.memos.raise(self.observed, timestamp);
         let close_time = observed - self.cut.grace_ms();

@@ -104,6 +104,14 @@ impl Expiry {
         self.needed_from.now = time;
     }
 
+    /// What comes next is of a stream that has got to `time`. Rows that came back may be ahead of that: at least once, a
+    /// changelog has those of records that are read again, which must not be too old for the store then.
+    pub(super) fn resume_at(&mut self, time: i64) {
+        if time < self.observed.now {
+            self.observed = Epoched::new(time);
+        }
+    }
+
     /// Ends an epoch, before the table does.
     pub(super) fn seal(&mut self, table: &mut KeyValueTable) -> Result<()> {
         let now = self.now();

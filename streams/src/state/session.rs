@@ -175,6 +175,12 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         Ok(self.typed.get()?.map(|(value, _)| value))
     }
 
+    /// The first time that its node has a record: what comes next is of a stream that has got to `time`.
+    pub(crate) fn resume_at(&mut self, time: i64) -> Result<()> {
+        self.typed.rows.expiry()?.resume_at(time);
+        Ok(())
+    }
+
     /// Keeps sessions that end at `end` or later, whatever the retention says: they are still to be emitted.
     pub(crate) fn need_from(&mut self, end: i64) -> Result<()> {
         self.typed.rows.expiry()?.need_from(end);

@@ -209,6 +209,12 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         rows.into_iter().map(read).collect()
     }
 
+    /// The first time that its node has a record: what comes next is of a stream that has got to `time`.
+    pub(crate) fn resume_at(&mut self, time: i64) -> Result<()> {
+        self.typed.rows.expiry()?.resume_at(time);
+        Ok(())
+    }
+
     /// Keeps windows that start at `start` or later, whatever the retention says: they are still to be emitted.
     pub(crate) fn need_from(&mut self, start: i64) -> Result<()> {
         self.typed.rows.expiry()?.need_from(start);
