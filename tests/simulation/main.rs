@@ -24,6 +24,8 @@ mod kinds_of_state;
 mod late_wakers;
 mod lost_topics;
 mod nemesis;
+mod openings;
+mod outages;
 mod poison;
 mod producers;
 mod reader;

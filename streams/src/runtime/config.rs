@@ -67,7 +67,7 @@ pub struct StreamsConfig {
     pub max_task_idle_ms: i64,
     /// `repartition.purge.interval.ms`: how often processed records of repartition topics are deleted.
     pub repartition_purge_interval_ms: u64,
-    /// `task.timeout.ms`: how long a task retries what the broker refuses for the moment.
+    /// `task.timeout.ms`: how long a task tries again what fails for the moment, from its first failure on; 0: not at all.
     pub task_timeout_ms: u64,
     /// `poll.ms`: how long a poll waits for records.
     pub poll_ms: u64,

@@ -4,7 +4,8 @@
 //! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs);
 //! `shared`, `instance` and `starting` (how it is put together), `member` (the group's member, who routes batches to workers),
 //! `assignment` (who gets which task); `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`,
-//! `acknowledgements`, `refusals`, `transaction` (the loop that processes and commits), `purge` (what is deleted then);
+//! `acknowledgements`, `refusals`, `transaction`, `task_timeout` (the loop that processes and commits), `purge` (what is
+//! deleted then);
 //! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
 //! `engines`, `global` (stores that every instance has whole); `families`, `metrics`, `node_metrics`, `maxima`, `drain`,
 //! [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
@@ -46,6 +47,7 @@ mod starting;
 pub mod state;
 mod state_directory;
 pub mod task_status;
+mod task_timeout;
 pub mod topic_io;
 mod topic_settings;
 mod topics;

@@ -31,6 +31,7 @@ use super::shared::{Shared, Told};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
+use super::task_timeout::TaskTimeout;
 use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
@@ -151,6 +152,7 @@ impl Instance {
             given_up: BTreeSet::new(),
             open_at: None,
             pauses: Pauses::default(),
+            opening: TaskTimeout::new(Duration::from_millis(self.config.task_timeout_ms)),
             ending: None,
             lags: ToldLags::default(),
             timing,
@@ -275,7 +277,7 @@ impl Instance {
             application_id: self.application_id.clone(),
             guarantee: self.config.guarantee,
             producer: connected.producer_config.clone(),
-            patience: Duration::from_millis(self.config.task_timeout_ms),
+            task_timeout: Duration::from_millis(self.config.task_timeout_ms),
             commit_interval: Duration::from_millis(self.config.commit_interval_ms),
             cache_max_bytes: self.config.cache_max_bytes,
             memory_max_bytes: self.config.memory_max_bytes,
@@ -358,6 +360,7 @@ impl Instance {
             probing_interval: Duration::from_millis(self.config.probing_rebalance_interval_ms),
             acceptable_lag: self.config.acceptable_recovery_lag,
             cleanup_delay: Duration::from_millis(self.config.state_cleanup_delay_ms),
+            task_timeout: Duration::from_millis(self.config.task_timeout_ms),
             max_poll_interval,
             poll: Duration::from_millis(self.config.poll_ms.max(1)),
             has_transactions: self.config.guarantee == Guarantee::ExactlyOnce,

@@ -22,8 +22,9 @@ use anabranch_client::{
     Client, ClientError, ErrorCode, ErrorKind, GroupMetadata, OffsetAndMetadata, Producer, ProducerConfig,
     TopicPartition,
 };
-use anabranch_host::Instant;
+use anabranch_host::Host;
 
+use super::task_timeout::TaskTimeout;
 use super::worker::Offsets;
 
 /// Between two attempts to end a transaction.
@@ -66,10 +67,9 @@ pub(crate) struct WorkerTransaction {
     config: ProducerConfig,
     producer: Producer,
     open: bool,
-    /// How many in a row were undone, and since when.
+    /// How many in a row were undone.
     undone: u32,
-    undone_since: Option<Instant>,
-    /// So long may transactions be undone and none be committed (`task.timeout.ms`).
+    /// So long a commit in flight asks who does not answer (`task.timeout.ms`).
     patience: Duration,
     /// A commit was asked for, and what the group has does not tell whether it happened.
     unsure: Arc<AtomicBool>,
@@ -98,7 +98,6 @@ impl WorkerTransaction {
             config,
             open: false,
             undone: 0,
-            undone_since: None,
             patience,
             unsure: Arc::default(),
         })
@@ -117,9 +116,9 @@ impl WorkerTransaction {
     /// Takes the transactional id: what an earlier owner has left open is ended.
     ///
     /// # Errors
-    /// If the coordinator refuses.
-    pub(crate) async fn claim(&self) -> Result<(), ClientError> {
-        claim(&self.client, &self.producer).await
+    /// If the coordinator refuses, or does not answer for too long.
+    pub(crate) async fn claim(&self, timeout: &mut TaskTimeout) -> Result<(), ClientError> {
+        claim(&self.client, &self.producer, timeout).await
     }
 
     /// Begins one, unless it is begun.
@@ -153,6 +152,7 @@ impl WorkerTransaction {
         self.open = false;
         let (client, producer, name) = (self.client.clone(), self.producer.clone(), self.group.clone());
         let (config, unsure) = (self.config.clone(), Arc::clone(&self.unsure));
+        let mut timeout = TaskTimeout::new(self.patience);
         async move {
             let group = group.await?;
             if let Some(gone) = offsets.keys().find(|partition| is_gone(&client, partition)) {
@@ -167,11 +167,11 @@ impl WorkerTransaction {
                 Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                     // Until it is known, also if this future is dropped.
                     unsure.store(true, Ordering::Relaxed);
-                    in_phase("claim", claim_anew(&client, &producer, &config)).await?;
+                    in_phase("claim", claim_anew(&client, &producer, &config, &mut timeout)).await?;
                     if offsets.is_empty() {
                         return Err(error);
                     }
-                    let committed = are_committed(&client, &name, &offsets).await?;
+                    let committed = are_committed(&client, &name, &offsets, &mut timeout).await?;
                     let found = if committed { "committed" } else { "not committed" };
                     tracing::debug!(phase = "outcome", outcome = found, "commit");
                     unsure.store(false, Ordering::Relaxed);
@@ -184,27 +184,26 @@ impl WorkerTransaction {
 
     /// Notes that one was committed.
     pub(crate) fn committed(&mut self) {
-        (self.undone, self.undone_since) = (0, None);
+        self.undone = 0;
     }
 
-    /// Ends it without effect, however long the coordinator takes. Waits the longer, the more in a row were undone.
+    /// Ends it without effect. Waits the longer, the more in a row were undone.
     ///
     /// # Errors
-    /// If the coordinator refuses for good, or none was committed for too long.
-    pub(crate) async fn undo(&mut self) -> Result<(), ClientError> {
+    /// If the coordinator refuses for good, or nothing has come of it for too long.
+    pub(crate) async fn undo(&mut self, timeout: &mut TaskTimeout) -> Result<(), ClientError> {
         self.open = false;
         let host = self.client.host().clone();
-        let mut refused_since = None;
         loop {
             match self.producer.abort_transaction().await {
                 Ok(()) => break,
-                Err(error) if error.is_retriable() => {}
+                Err(error) if error.is_retriable() => go_on(&host, timeout, &error)?,
                 // It was never begun, or it is ended already. Or its coordinator has ended it, since it took too long:
                 // then this producer is fenced, and nobody else has the id of this worker.
-                Err(_) => match self.claim().await {
+                Err(_) => match self.claim(timeout).await {
                     Ok(()) => break,
                     Err(error) if ends_the_transaction(&error) => {
-                        self.patience_left(*refused_since.get_or_insert(host.now()))?;
+                        go_on(&host, timeout, &error)?;
                         self.producer = Producer::new(&self.client, self.config.clone())?;
                     }
                     Err(error) => return Err(error),
@@ -212,24 +211,9 @@ impl WorkerTransaction {
             }
             host.sleep(TRY_AGAIN).await;
         }
-        let since = *self.undone_since.get_or_insert(host.now());
-        if self.undone > 0 {
-            self.patience_left(since)?;
-        }
         host.sleep(LONGEST_PAUSE.min(TRY_AGAIN * 2u32.saturating_pow(self.undone).min(100))).await;
         self.undone = self.undone.saturating_add(1);
         Ok(())
-    }
-
-    /// Whether it may be tried on what has failed since then.
-    fn patience_left(&self, since: Instant) -> Result<(), ClientError> {
-        let time = self.client.host().now() - since;
-        match time > self.patience {
-            true => Err(ClientError::invalid(format!(
-                "no transaction was committed for {time:?} (task.timeout.ms)"
-            ))),
-            false => Ok(()),
-        }
     }
 
     /// Ends what is open, and the producer.
@@ -256,12 +240,21 @@ async fn in_phase(
     done
 }
 
-async fn claim(client: &Client, producer: &Producer) -> Result<(), ClientError> {
+/// Whether a call that has failed may be made again.
+fn go_on(host: &Host, timeout: &mut TaskTimeout, error: &ClientError) -> Result<(), ClientError> {
+    match timeout.is_over(host.now()) {
+        true => Err(timeout.over_in_a_call(error)),
+        false => Ok(()),
+    }
+}
+
+async fn claim(client: &Client, producer: &Producer, timeout: &mut TaskTimeout) -> Result<(), ClientError> {
     loop {
         match producer.init_transactions().await {
-            Err(error) if error.is_retriable() => client.host().sleep(TRY_AGAIN).await,
+            Err(error) if error.is_retriable() => go_on(client.host(), timeout, &error)?,
             claimed => return claimed,
         }
+        client.host().sleep(TRY_AGAIN).await;
     }
 }
 
@@ -270,11 +263,12 @@ async fn claim_anew(
     client: &Client,
     producer: &Producer,
     config: &ProducerConfig,
+    timeout: &mut TaskTimeout,
 ) -> Result<(), ClientError> {
-    match claim(client, producer).await {
+    match claim(client, producer, timeout).await {
         Err(error) if error.kind() == ErrorKind::Fenced => {
             let another = Producer::new(client, config.clone())?;
-            let claimed = claim(client, &another).await;
+            let claimed = claim(client, &another, timeout).await;
             if let Err(error) = another.close().await {
                 tracing::debug!(%error, "closing a producer");
             }
@@ -285,7 +279,12 @@ async fn claim_anew(
 }
 
 /// Whether the group's offsets are these.
-async fn are_committed(client: &Client, group: &str, offsets: &Offsets) -> Result<bool, ClientError> {
+async fn are_committed(
+    client: &Client,
+    group: &str,
+    offsets: &Offsets,
+    timeout: &mut TaskTimeout,
+) -> Result<bool, ClientError> {
     let partitions: Vec<TopicPartition> = offsets.keys().cloned().collect();
     loop {
         match client.admin().stable_offsets(group, Some(&partitions)).await {
@@ -295,9 +294,10 @@ async fn are_committed(client: &Client, group: &str, offsets: &Offsets) -> Resul
                 };
                 return Ok(offsets.iter().all(same));
             }
-            Err(error) if error.is_retriable() => client.host().sleep(TRY_AGAIN).await,
+            Err(error) if error.is_retriable() => go_on(client.host(), timeout, &error)?,
             Err(error) => return Err(error),
         }
+        client.host().sleep(TRY_AGAIN).await;
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct WorkerParts {
     pub(crate) guarantee: Guarantee,
     pub(crate) producer: ProducerConfig,
     /// `task.timeout.ms`.
-    pub(crate) patience: Duration,
+    pub(crate) task_timeout: Duration,
     pub(crate) commit_interval: Duration,
     /// `statestore.cache.max.bytes`, of all workers together.
     pub(crate) cache_max_bytes: usize,
@@ -122,7 +122,7 @@ impl Workers {
                 let id =
                     WorkerTransaction::id(application_id, &hex(&self.parts.holdings.process_id()), number);
                 let config = ProducerConfig { transactional_id: Some(id), ..self.parts.producer.clone() };
-                let made = WorkerTransaction::new(client, application_id, config, self.parts.patience);
+                let made = WorkerTransaction::new(client, application_id, config, self.parts.task_timeout);
                 Some(made.map_err(|error| client_error("making a producer", error))?)
             }
         };
@@ -139,6 +139,7 @@ impl Workers {
             producer,
             transaction,
             commit_interval: self.parts.commit_interval,
+            task_timeout: self.parts.task_timeout,
             uncommitted_max_bytes: Arc::clone(&self.uncommitted_bytes),
             cache_max_bytes: Arc::clone(&self.cache_bytes),
             memory_max_bytes: Arc::clone(&self.memory_bytes),

@@ -382,6 +382,12 @@ impl Task {
         Ok(())
     }
 
+    /// Whether an abort would forget that records were dealt with.
+    pub(crate) fn has_uncommitted_records(&self) -> bool {
+        let committed = self.committed.inputs.iter();
+        self.inputs.iter().zip(committed).any(|(input, (_, next_offset))| input.next_offset != *next_offset)
+    }
+
     /// Undoes all that is not committed. Nodes are made anew, queues are empty: read again from the committed offsets.
     ///
     /// # Errors

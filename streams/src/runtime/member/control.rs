@@ -137,15 +137,10 @@ impl Member {
             tracing::warn!(worker, %error, "a worker has lost its transactions: its tasks are opened anew");
             return self.replace(worker).await;
         }
-        let answer = match &self.uncaught {
+        let answer = match self.workers.numbers().contains(&worker) {
+            true => self.what_follows(&error),
             // The reader of global stores cannot be replaced.
-            Some(handler) if self.workers.numbers().contains(&worker) => {
-                calling("the uncaught error handler", || handler(&error)).unwrap_or_else(|panic| {
-                    tracing::error!(worker, %panic, "it has not answered");
-                    UncaughtErrorAnswer::default()
-                })
-            }
-            _ => UncaughtErrorAnswer::default(),
+            false => UncaughtErrorAnswer::default(),
         };
         tracing::error!(worker, %error, ?answer, "a worker has failed");
         self.shared.metrics.thread_failed();
@@ -156,13 +151,27 @@ impl Member {
             }
             UncaughtErrorAnswer::ReplaceThread => self.replace(worker).await,
             UncaughtErrorAnswer::ShutdownApplication => {
-                self.holdings.ask_to_shut_down();
-                self.consumer.enforce_rebalance("the application is to end everywhere");
-                let by = self.shared.client.host().now() + SHUT_DOWN_WITHIN;
-                self.ending = Some((error, by));
+                self.end_everywhere(error);
                 Ok(())
             }
         }
+    }
+
+    /// What the handler says to an error that no policy has answered.
+    pub(super) fn what_follows(&self, error: &Error) -> UncaughtErrorAnswer {
+        let Some(handler) = &self.uncaught else { return UncaughtErrorAnswer::default() };
+        calling("the uncaught error handler", || handler(error)).unwrap_or_else(|panic| {
+            tracing::error!(%panic, "it has not answered");
+            UncaughtErrorAnswer::default()
+        })
+    }
+
+    /// Asks the leader that the application ends everywhere, and ends with this error.
+    pub(super) fn end_everywhere(&mut self, error: Error) {
+        self.holdings.ask_to_shut_down();
+        self.consumer.enforce_rebalance("the application is to end everywhere");
+        let by = self.shared.client.host().now() + SHUT_DOWN_WITHIN;
+        self.ending = Some((error, by));
     }
 
     /// Starts another worker in the place of one that has failed; its tasks go on from their last commit.
@@ -171,7 +180,7 @@ impl Member {
         self.workers.forget(worker).await;
         self.workers.start(self.asleep)?;
         let at = self.pauses.try_again_at(self.shared.client.host().now());
-        self.open_later(tasks, at);
+        self.replace_later(&tasks, at);
         Ok(())
     }
 
@@ -186,7 +195,7 @@ impl Member {
             drop(engine);
             self.workers.start(self.asleep)?;
             let at = self.pauses.try_again_at(self.shared.client.host().now());
-            self.open_later(tasks, at);
+            self.replace_later(&tasks, at);
             return Ok(());
         }
         drop(engine);
@@ -225,7 +234,7 @@ impl Member {
             self.workers.start(self.asleep)?;
         }
         let at = self.pauses.try_again_at(host.now());
-        self.open_later(tasks, at);
+        self.replace_later(&tasks, at);
         Ok(())
     }
 
@@ -241,18 +250,24 @@ impl Member {
     }
 
     /// Tasks whose worker is gone with all that it had not committed are opened anew then.
-    fn open_later(&mut self, tasks: BTreeSet<TaskId>, at: Instant) {
+    fn replace_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
         let now = self.shared.client.host().now();
-        let active = self.holdings.open(Role::Active);
+        let mut active = self.holdings.open(Role::Active);
+        active.retain(|task| tasks.contains(task));
         for id in tasks {
-            self.shared.placed.lock().remove(&id);
-            self.restoring.remove(&id);
-            self.holdings.closed(id, self.task_config.engine.is_some(), now);
-            if active.contains(&id) {
-                let inputs = self.inputs(id);
-                self.pause(&inputs);
-                self.given_up.insert(id);
-            }
+            self.shared.placed.lock().remove(id);
+            self.restoring.remove(id);
+            self.holdings.closed(*id, self.task_config.engine.is_some(), now);
+        }
+        self.open_later(&active, at);
+    }
+
+    /// Tasks that are to run here are opened then, and read from their last commit.
+    pub(super) fn open_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
+        for id in tasks {
+            let inputs = self.inputs(*id);
+            self.pause(&inputs);
+            self.given_up.insert(*id);
         }
         // Who waits already is not passed by.
         self.open_at = Some(self.open_at.map_or(at, |other| other.max(at)));
@@ -337,7 +352,9 @@ impl Member {
         }
         let left = std::mem::take(&mut self.given_up);
         for id in &left {
-            self.read_again(*id).await?;
+            if let Err(error) = self.read_again(*id).await {
+                return self.not_opened(left, error).await;
+            }
             let inputs = self.inputs(*id);
             self.resume(&inputs);
         }

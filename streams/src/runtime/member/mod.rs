@@ -7,6 +7,7 @@ mod control;
 mod lags;
 mod tasks;
 mod topics;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 pub(crate) use self::lags::ToldLags;
+use self::waiting::DeferredCommit;
 use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
 use super::assignment::user_data::{Assignment, Word};
@@ -36,6 +38,7 @@ use super::shared::{Command, Shared, Stop};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
+use super::task_timeout::TaskTimeout;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{FromWorker, Offsets, ToWorker, client_error};
 use super::workers::Workers;
@@ -83,6 +86,8 @@ pub(crate) struct Member {
     /// When those of a worker that has failed are tried again; and how long that takes the next time.
     pub(crate) open_at: Option<Instant>,
     pub(crate) pauses: Pauses,
+    /// With what keeps tasks from being opened and may pass.
+    pub(crate) opening: TaskTimeout,
     /// Why the application is to end everywhere, and until when the group's word for it is awaited.
     pub(crate) ending: Option<(Error, Instant)>,
     /// What workers know of records that are still to be fetched.
@@ -96,7 +101,7 @@ pub(crate) struct Member {
     pub(crate) last_probe: Instant,
     pub(crate) clean_at: Instant,
     /// Commits that the group did not take yet.
-    pub(crate) deferred: Vec<(Offsets, oneshot::Sender<Result<(), ClientError>>)>,
+    pub(crate) deferred: Vec<DeferredCommit>,
     /// The workers are told to end: nobody takes the place of one that fails.
     pub(crate) stopping: bool,
     /// Its user has let go of it: nothing is to be committed.
@@ -125,6 +130,8 @@ pub(crate) struct Timing {
     pub(crate) cleanup_delay: Duration,
     /// `max.poll.interval.ms`: so long a worker may be in user code.
     pub(crate) max_poll_interval: Duration,
+    /// `task.timeout.ms`: so long it is tried to commit.
+    pub(crate) task_timeout: Duration,
     /// `poll.ms`: how long one poll waits when nothing is fetched; commands interrupt it.
     pub(crate) poll: Duration,
     /// Under exactly-once a process has transactions, one a worker.
@@ -282,7 +289,9 @@ impl Member {
                 self.settle();
             }
             FromWorker::Truncated(task) => self.start_over(task).await?,
-            FromWorker::Commit { offsets, reply } => self.commit(offsets, reply).await,
+            FromWorker::Commit { offsets, reply } => {
+                self.commit(DeferredCommit::new(offsets, reply, self.timing.task_timeout)).await;
+            }
             FromWorker::Group { reply } => {
                 // A broker takes offsets from whoever names no member, as older clients do.
                 let group = self.consumer.group_metadata().filter(|group| group.generation_id >= 0);
@@ -297,13 +306,12 @@ impl Member {
         Ok(())
     }
 
-    /// Commits. What the group does not take for the moment (it is being rebalanced, its coordinator moves) is tried again
-    /// after the next poll: only polling lets a rebalance go on.
-    async fn commit(&mut self, mut offsets: Offsets, reply: oneshot::Sender<Result<(), ClientError>>) {
+    /// Commits. What the group does not take for the moment (it is being rebalanced, its coordinator moves) is deferred.
+    async fn commit(&mut self, mut commit: DeferredCommit) {
         let committed = loop {
-            match self.consumer.commit_offsets(&offsets).await {
+            match self.consumer.commit_offsets(&commit.offsets).await {
                 Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
-                    if !self.leave_out_what_is_gone(&mut offsets).await {
+                    if !self.leave_out_what_is_gone(&mut commit.offsets).await {
                         break Err(error);
                     }
                 }
@@ -311,17 +319,11 @@ impl Member {
             }
         };
         match committed {
-            Err(error) if error.is_retriable() => {
-                tracing::debug!(%error, "the commit is tried again");
-                self.deferred.push((offsets, reply));
-            }
-            committed => {
-                let done = committed.is_ok();
+            Err(error) => self.defer(commit, error),
+            Ok(()) => {
                 // A worker that has been closed meanwhile does not wait.
-                let _ = reply.send(committed);
-                if done {
-                    self.shared.committed.send_modify(|count| *count += 1);
-                }
+                let _ = commit.reply.send(Ok(()));
+                self.shared.committed.send_modify(|count| *count += 1);
             }
         }
     }
@@ -344,8 +346,8 @@ impl Member {
     }
 
     async fn commit_deferred(&mut self) {
-        for (offsets, reply) in std::mem::take(&mut self.deferred) {
-            self.commit(offsets, reply).await;
+        for commit in std::mem::take(&mut self.deferred) {
+            self.commit(commit).await;
         }
     }
 
@@ -373,6 +375,7 @@ impl Member {
                     let mut opened = self.shared.plan().readers_of(&owned);
                     opened.retain(|task| !self.given_up.contains(task));
                     self.read_more(&opened, &partitions).await?;
+                    opened.retain(|task| !self.given_up.contains(task));
                     if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
                         self.fence(&assignment.gone).await;
                     }
@@ -481,7 +484,7 @@ impl Member {
 
     /// Running, once every task it has got is.
     fn settle(&mut self) {
-        if self.joined && self.restoring.is_empty() {
+        if self.joined && self.restoring.is_empty() && self.open_at.is_none() {
             self.enter(State::Running);
         }
     }

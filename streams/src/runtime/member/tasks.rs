@@ -13,31 +13,56 @@ use crate::runtime::assignment::holdings::Role;
 use crate::runtime::batch_outbox::BatchOutbox;
 use crate::runtime::local_state::drop_stores;
 use crate::runtime::running_task::{Opening, RunningTask};
+use crate::runtime::task_timeout::may_pass;
 use crate::runtime::worker::{Offsets, ToWorker, client_error};
 use crate::task::Task;
 
 impl Member {
     /// Runs tasks: those that are followed already go on from there, others are made.
+    ///
+    /// # Errors
+    /// If one cannot be opened, and this instance is to end by that.
     pub(super) async fn open(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
         let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
+        let (mut waiting, mut failed) = (BTreeSet::new(), None);
         for id in tasks.difference(&active) {
-            match followed.contains(id) {
-                true => self.promote(*id).await?,
-                false => self.place(*id, Role::Active).await?,
+            if failed.as_ref().is_some_and(may_pass) {
+                // Nobody would answer for this one either.
+                waiting.insert(*id);
+                continue;
+            }
+            let opened = match followed.contains(id) {
+                true => self.promote(*id).await,
+                false => self.place(*id, Role::Active).await,
+            };
+            if let Err(error) = opened {
+                waiting.insert(*id);
+                failed = Some(error);
             }
         }
-        Ok(())
+        match failed {
+            Some(error) => self.not_opened(waiting, error).await,
+            None => {
+                if !tasks.is_empty() {
+                    self.opening.progressed();
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Follows what is to be followed, and nothing else.
     pub(super) async fn follow_standbys(&mut self) -> Result<()> {
         let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
-        let closed = followed.difference(&self.standing).copied().collect();
+        // Who waits to be promoted is still followed.
+        let is_left = |task: &&TaskId| !self.standing.contains(task) && !self.given_up.contains(task);
+        let closed = followed.iter().filter(is_left).copied().collect();
         self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
         let plan = self.shared.plan();
         for id in plan.tasks() {
-            if self.standing.contains(&id) && !active.contains(&id) && !followed.contains(&id) {
-                self.place(id, Role::Standby).await?;
+            let is_missing = self.standing.contains(&id) && !active.contains(&id) && !followed.contains(&id);
+            if is_missing && let Err(error) = self.place(id, Role::Standby).await {
+                return self.not_opened(BTreeSet::new(), error).await;
             }
         }
         Ok(())
@@ -107,7 +132,9 @@ impl Member {
                 self.given_up.retain(|task| !tasks.contains(task));
             }
             for task in tasks {
-                if let Some(progress) = self.holdings.progress(task) {
+                // If its worker is known to have gone, it is not open any more, and will be followed anew.
+                let is_there = self.shared.placed.lock().get(&task) == Some(&worker);
+                if let Some(progress) = self.holdings.progress(task).filter(|_| is_there) {
                     self.holdings.opened(task, Role::Standby, progress);
                 }
             }
@@ -127,7 +154,11 @@ impl Member {
         if let Some(engine) = &self.task_config.engine {
             drop_stores(&**engine, id)?;
         }
-        self.place(id, role).await
+        match (self.place(id, role).await, role) {
+            (Ok(()), _) => Ok(()),
+            (Err(error), Role::Active) => self.not_opened(BTreeSet::from([id]), error).await,
+            (Err(error), Role::Standby) => self.not_opened(BTreeSet::new(), error).await,
+        }
     }
 
     /// What the group has committed for partitions. A transaction that is not decided yet is waited for.

@@ -57,7 +57,7 @@ impl Member {
     /// begin with their last commit.
     ///
     /// # Errors
-    /// If the group does not say what it has committed.
+    /// If the group does not say what it has committed, and this instance is to end by that.
     pub(super) async fn read_more(
         &mut self,
         tasks: &BTreeSet<TaskId>,
@@ -70,14 +70,24 @@ impl Member {
             match active.contains(task) {
                 true if new.is_empty() => {}
                 true => {
-                    let (committed, beginnings) = self.where_to_read(&new).await?;
+                    let (committed, beginnings) = match self.where_to_read(&new).await {
+                        Ok(found) => found,
+                        Err(error) => {
+                            self.not_read(*task, error).await?;
+                            continue;
+                        }
+                    };
                     if self.restoring.contains(task) {
                         self.pause(&new);
                     }
                     self.let_read(*task, committed, beginnings);
                 }
                 // The consumer is further than what has been processed of them.
-                false => self.seek_to_committed(&kept).await?,
+                false => {
+                    if let Err(error) = self.seek_to_committed(&kept).await {
+                        self.not_opened(BTreeSet::from([*task]), error).await?;
+                    }
+                }
             }
         }
         Ok(())
@@ -98,9 +108,13 @@ impl Member {
     /// Another topic has taken the name of the one that a partition was read from. All of it is new.
     ///
     /// # Errors
-    /// If it is a repartition topic: records that were on their way are lost. If the broker does not answer.
+    /// If it is a repartition topic: records that were on their way are lost. If the broker does not answer. And this instance
+    /// is to end by that.
     pub(super) async fn begin_anew(&mut self, partition: TopicPartition, topic: Uuid) -> Result<()> {
-        self.check_repartition_topic(&partition)?;
+        let task = self.shared.plan().reader_of(&partition);
+        if let (Err(error), Some(task)) = (self.check_repartition_topic(&partition), task) {
+            return self.not_read(task, error).await;
+        }
         tracing::warn!(%partition, "its topic was deleted and made anew: all of that is read");
         let worker = self.worker_of(&partition);
         if let Some(worker) = worker {
@@ -108,10 +122,13 @@ impl Member {
             self.tell(worker, ToWorker::BeginAnew { partition: partition.clone(), reply });
             self.hear_until(answer, worker, true).await?;
         }
-        for (offsets, _) in &mut self.deferred {
-            offsets.remove(&partition);
+        for commit in &mut self.deferred {
+            commit.offsets.remove(&partition);
         }
-        let start = self.start_of(&partition, topic).await?;
+        let start = match (self.start_of(&partition, topic).await, task) {
+            (Err(error), Some(task)) => return self.not_read(task, error).await,
+            (start, _) => start?,
+        };
         self.seek_to(&start);
         if let Some(worker) = worker {
             self.tell(worker, ToWorker::BeginAt(start));

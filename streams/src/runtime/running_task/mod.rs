@@ -436,6 +436,11 @@ impl RunningTask {
         self.task.commit(epoch)
     }
 
+    /// Whether it has processed records, and has not committed that.
+    pub(crate) fn has_uncommitted_records(&self) -> bool {
+        self.task.has_uncommitted_records()
+    }
+
     /// Undoes what is not committed. Says where its partitions are to be read again; until [`RunningTask::rewound`] what
     /// comes of them is stale.
     ///

@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use crate::runtime::refusals;
 use crate::runtime::running_task::RunningTask;
+use crate::runtime::task_timeout::may_pass;
 use crate::runtime::transaction::{WorkerTransaction, ends_the_transaction};
 
 /// Outputs acknowledged and offsets committed, or not.
@@ -61,8 +62,12 @@ impl Worker {
         self.flush_all().await?;
         let (mut offsets, mut ties) = (Offsets::new(), Offsets::new());
         let wall_clock_ms = self.context.host.wall_clock_ms();
+        self.moving.clear();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             let moved = task.seal(wall_clock_ms)?;
+            if !moved.is_empty() {
+                self.moving.insert(task.id());
+            }
             ties.extend(task.tie(&moved));
             offsets.extend(moved);
         }
@@ -116,11 +121,11 @@ impl Worker {
         }
     }
 
-    /// What an error of the producer ends: the transaction, where there is one.
+    /// What an error of the producer ends: the transaction, where there is one; else, if it may pass, what is not committed.
     pub(super) fn failure(&self) -> fn(&str, ClientError) -> Error {
         match self.context.transaction {
             Some(_) => transaction_lost,
-            None => client_error,
+            None => work_lost,
         }
     }
 
@@ -151,6 +156,16 @@ impl Worker {
         }
     }
 
+    /// Undoes what is not committed, so that it is done again; unless that was of no use for too long.
+    pub(super) async fn try_again(&mut self, why: &Error) -> Result<()> {
+        // What is no failure of a call (a rebalance has taken the transaction) counts if it happens again.
+        let is_excused = !may_pass(why) && !self.timeout.has_begun();
+        match self.timeout.is_over(self.context.host.now()) && !is_excused {
+            true => Err(self.timeout.over(why)),
+            false => self.undo(why).await,
+        }
+    }
+
     /// Ends the transaction without effect, where there is one: all tasks go back to their last commit, and what they had read since then is
     /// read again.
     pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
@@ -163,7 +178,7 @@ impl Worker {
             }
         }
         if let Some(transaction) = &mut self.context.transaction {
-            let undone = transaction.undo().await;
+            let undone = transaction.undo(&mut self.timeout).await;
             undone.map_err(|error| {
                 client_error(&format!("undoing a transaction that was lost ({why})"), error)
             })?;
@@ -175,6 +190,9 @@ impl Worker {
         self.epoch += 1;
         let mut again = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
+            if task.has_uncommitted_records() {
+                self.owing.insert(task.id());
+            }
             again.extend(task.abort()?);
         }
         for partition in std::mem::take(&mut self.paused) {
@@ -250,6 +268,11 @@ impl Worker {
         if let Some(transaction) = &mut self.context.transaction {
             transaction.committed();
         }
+        let (moving, tasks) = (&self.moving, &self.tasks);
+        self.owing.retain(|task| !moving.contains(task) && tasks.contains_key(task));
+        if self.owing.is_empty() {
+            self.timeout.progressed();
+        }
         for task in self.tasks.values_mut() {
             task.committed(&acknowledged, self.sealed_at_ms)?;
         }
@@ -290,6 +313,14 @@ async fn ask_instance<T>(
         return Err(ClientError::closed("instance"));
     }
     answer.await.map_err(|_| ClientError::closed("instance"))
+}
+
+/// Where there is no transaction: an error after which what is not committed may be done again.
+fn work_lost(doing: &str, error: ClientError) -> Error {
+    match error.is_retriable() {
+        true => Error::new(ErrorKind::Aborted, doing).with_source(error),
+        false => client_error(doing, error),
+    }
 }
 
 /// An error that ends a transaction, if another may succeed where it has failed.

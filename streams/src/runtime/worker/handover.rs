@@ -18,7 +18,7 @@ impl Worker {
         }
         let settled = match self.commit_all().await {
             // Whoever gets them goes on from their last commit.
-            Err(error) if self.may_undo(&error) => self.undo(&error).await,
+            Err(error) if self.may_undo(&error) => self.try_again(&error).await,
             committed => committed,
         };
         self.is_stuck_with_tasks |= settled.is_err();

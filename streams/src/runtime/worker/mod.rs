@@ -33,6 +33,7 @@ use super::busy::Busy;
 use super::metrics::ThreadMetrics;
 use super::refusals::Patience;
 use super::running_task::{Enqueued, RestoreStep, RunningTask, Slice};
+use super::task_timeout::TaskTimeout;
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -51,6 +52,8 @@ pub(crate) struct WorkerContext {
     /// Under exactly-once; the producer is its.
     pub(crate) transaction: Option<WorkerTransaction>,
     pub(crate) commit_interval: Duration,
+    /// `task.timeout.ms`.
+    pub(crate) task_timeout: Duration,
     /// Undo lists and unsent batches beyond this force a commit; this worker's part of `statestore.uncommitted.max.bytes`.
     pub(crate) uncommitted_max_bytes: Arc<AtomicUsize>,
     /// Rows waiting to be forwarded beyond this force a flush; this worker's part of `statestore.cache.max.bytes`.
@@ -93,6 +96,13 @@ struct Worker {
     told_of_memory: Option<Instant>,
     /// With records that brokers refuse for what they are.
     patience: Patience,
+    /// With what fails and may pass.
+    timeout: TaskTimeout,
+    /// Tasks that have lost records they had processed, and have committed none since: what others commit is no progress of
+    /// theirs.
+    owing: BTreeSet<TaskId>,
+    /// Those that the commit in flight brings further.
+    moving: BTreeSet<TaskId>,
     /// So many commits come as soon as there is something to commit: records were refused, and little is to be done again
     /// if more are.
     careful: u32,
@@ -109,6 +119,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
     let to_instance = context.to_instance.clone();
     let now = context.host.now();
     let mut worker = Worker {
+        timeout: TaskTimeout::new(context.task_timeout),
         context,
         tasks: BTreeMap::new(),
         acknowledgements: Acknowledgements::default(),
@@ -123,6 +134,8 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         queued_bytes: 0,
         told_of_memory: None,
         patience: Patience::default(),
+        owing: BTreeSet::new(),
+        moving: BTreeSet::new(),
         careful: 0,
         fenced: false,
         is_stuck_with_tasks: false,
@@ -148,14 +161,17 @@ enum Woken {
 impl Worker {
     async fn turn_until_stopped(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Result<()> {
         if let Some(transaction) = &self.context.transaction {
-            let claimed = transaction.claim().await;
+            let claimed = transaction.claim(&mut self.timeout).await;
             claimed.map_err(|error| client_error("claiming the worker's transactional id", error))?;
+            self.timeout.progressed();
         }
         loop {
             match self.turn(messages).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(error) if self.may_undo(&error) && !self.is_stuck_with_tasks => self.undo(&error).await?,
+                Err(error) if self.may_undo(&error) && !self.is_stuck_with_tasks => {
+                    self.try_again(&error).await?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -458,7 +474,7 @@ impl Worker {
         for task in self.tasks.values_mut() {
             while let Some(topic) = task.outbox().waits_for() {
                 let known = self.context.producer.partition_count(&topic).await;
-                known.map_err(|error| client_error(&format!("looking up the topic `{topic}`"), error))?;
+                known.map_err(|error| failed(&format!("looking up the topic `{topic}`"), error))?;
                 task.outbox().append_waiting(&topic)?;
             }
             let ready = task.outbox().take_ready();
