@@ -220,7 +220,7 @@ impl Worker {
     }
 
     /// Tells those who wait that no commit is in flight.
-    fn settled(&mut self) {
+    pub(super) fn settled(&mut self) {
         for reply in self.settling.drain(..) {
             // Whoever asked may have given up.
             let _ = reply.send(());

@@ -69,6 +69,11 @@ impl Worker {
 
     /// Whoever runs no tasks any more runs none that belong to others.
     pub(super) fn free_if_idle(&mut self) {
-        self.fenced &= self.tasks.values().any(|task| task.role() == Role::Active);
+        self.fenced &= !self.runs_nothing();
+    }
+
+    /// Whether it has no task that processes, or will.
+    pub(super) fn runs_nothing(&self) -> bool {
+        self.tasks.values().all(|task| task.role() == Role::Standby)
     }
 }

@@ -289,6 +289,11 @@ impl Worker {
                         task.given_up();
                     }
                 }
+                if self.context.transaction.is_none() && self.runs_nothing() {
+                    // Its answer would be about tasks that are gone, and stop those that come next.
+                    self.commit = None;
+                    self.settled();
+                }
                 self.free_if_idle();
                 let _ = reply.send(());
             }
