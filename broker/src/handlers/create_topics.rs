@@ -127,21 +127,22 @@ fn configs(topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
 fn result<'a>(outcome: &'a Outcome<'_>, lost: bool) -> CreatableTopicResult<'a> {
     let made = match &outcome.made {
         Ok(made) if !lost => made,
-        Ok(_) => {
-            return CreatableTopicResult {
-                name: outcome.name,
-                error_code: ErrorCode::KAFKA_STORAGE_ERROR,
-                error_message: Some("The metadata log went offline before the topic was durable."),
-                ..Default::default()
-            };
-        }
-        Err(refusal) => {
+        // What is there already, may be there no more after a restart.
+        Err(refusal) if !lost || refusal.error_code != ErrorCode::TOPIC_ALREADY_EXISTS => {
             return CreatableTopicResult {
                 name: outcome.name,
                 error_code: refusal.error_code,
                 error_message: Some(&*refusal.message),
                 // Kafka leaves the list empty, not null.
                 configs: Some(Vec::new()),
+                ..Default::default()
+            };
+        }
+        Ok(_) | Err(_) => {
+            return CreatableTopicResult {
+                name: outcome.name,
+                error_code: ErrorCode::KAFKA_STORAGE_ERROR,
+                error_message: Some("The metadata log went offline before the topic was durable."),
                 ..Default::default()
             };
         }

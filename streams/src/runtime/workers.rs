@@ -225,7 +225,6 @@ impl Workers {
                 break;
             }
             if thread.busy.beyond(limit, host.now()).is_some() {
-                self.closing.remove(&number);
                 self.retire(number);
                 return false;
             }
@@ -244,6 +243,7 @@ impl Workers {
 
     /// Gives a worker up that does not come back. If it does, it ends without any effect.
     pub(crate) fn retire(&mut self, number: usize) {
+        self.closing.remove(&number);
         self.senders.lock().remove(&number);
         if let Some(thread) = self.threads.remove(&number) {
             thread.busy.retire();

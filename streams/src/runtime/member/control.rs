@@ -78,7 +78,7 @@ impl Member {
         for role in [Role::Active, Role::Standby] {
             loop {
                 let alike = self.holdings.open(role);
-                let loads = self.workers.numbers().into_iter().map(|worker| {
+                let loads = self.workers.open().into_iter().map(|worker| {
                     let tasks = self.tasks_on(worker);
                     (tasks.intersection(&alike).copied().collect::<Vec<_>>(), worker)
                 });
