@@ -67,9 +67,12 @@ impl Worker {
         Ok(())
     }
 
-    /// Whoever runs no tasks any more runs none that belong to others.
+    /// Whoever runs no tasks any more runs none that belong to others, and what it has failed at is theirs now.
     pub(super) fn free_if_idle(&mut self) {
-        self.fenced &= !self.runs_nothing();
+        if self.runs_nothing() {
+            self.fenced = false;
+            self.timeout.progressed();
+        }
     }
 
     /// Whether it has no task that processes, or will.
