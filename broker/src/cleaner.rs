@@ -1,9 +1,10 @@
 //! The log cleaner at work: it looks for the log that needs compaction most, cleans it, and looks again.
 //!
 //! It runs on a thread of its own, so that the many bytes it reads, hashes and writes hold up nobody. A log whose segment
-//! is damaged is reported once and left alone until the broker starts anew.
+//! is damaged is reported once and left alone until the broker starts anew; one that cannot be cleaned for the moment lets
+//! all others go first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::partition_name::PartitionName;
 /// If the operating system refuses the thread.
 pub(crate) fn start(node: Arc<Node>, directory: &Path) -> io::Result<JoinHandle<()>> {
     let progress = CleanerProgress::load(&node.host.disk(), directory)?;
-    let cleaner = Cleaner { node, progress, known: BTreeMap::new() };
+    let cleaner = Cleaner { node, progress, known: BTreeMap::new(), set_aside: BTreeSet::new() };
     let host = cleaner.node.host.clone();
     host.spawn_pinned("log-cleaner", move || cleaner.run())
 }
@@ -42,6 +43,8 @@ struct Cleaner {
     node: Arc<Node>,
     progress: CleanerProgress,
     known: BTreeMap<PartitionName, Known>,
+    /// Nothing came of them, and others have not had their turn since.
+    set_aside: BTreeSet<PartitionName>,
 }
 
 impl Cleaner {
@@ -49,9 +52,9 @@ impl Cleaner {
         let mut stopping = self.node.stopping.subscribe();
         loop {
             let config = CleanerConfig::settle(&self.node.layers(&self.node.metadata.image()));
-            let has_cleaned = config.is_enabled && self.clean_filthiest(&config).await;
+            let was_dirty = config.is_enabled && self.clean_filthiest(&config).await;
             // While there is work there is no pause, but others on this thread get their turn.
-            let pause = if has_cleaned { Duration::ZERO } else { Duration::from_millis(config.backoff_ms) };
+            let pause = if was_dirty { Duration::ZERO } else { Duration::from_millis(config.backoff_ms) };
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
@@ -60,7 +63,7 @@ impl Cleaner {
         }
     }
 
-    /// Cleans the log that needs it most. Returns whether there was one, and it was cleaned.
+    /// Cleans the log that needs it most. Returns whether there was one.
     async fn clean_filthiest(&mut self, config: &CleanerConfig) -> bool {
         let now_ms = self.node.host.wall_clock_ms();
         let partitions = self.compacted();
@@ -69,6 +72,9 @@ impl Cleaner {
         self.known.retain(|name, _| names.binary_search(name).is_ok());
         let mut filthiest: Option<(Arc<Partition>, Cleanable)> = None;
         for partition in partitions {
+            if self.set_aside.contains(partition.name()) {
+                continue;
+            }
             match self.look_at(&partition, now_ms) {
                 Ok(Some(cleanable)) => {
                     let is_filthier = filthiest
@@ -83,13 +89,14 @@ impl Cleaner {
             }
         }
         let Some((partition, cleanable)) = filthiest else {
+            self.set_aside.clear();
             self.save().await;
             return false;
         };
         let stopping = self.node.stopping.subscribe();
         let mut pace = Pace::new(&self.node.host, stopping, config.max_bytes_per_second);
         let limits = CleanerLimits { map_bytes: config.map_bytes, map_load_factor: config.map_load_factor };
-        match partition.clean(&cleanable, &limits, &mut pace, now_ms).await {
+        let has_cleaned = match partition.clean(&cleanable, &limits, &mut pace, now_ms).await {
             Ok(Some(cleaned)) => {
                 tell(&partition, &cleaned);
                 if let Some(topic_id) = partition.topic_id() {
@@ -103,7 +110,11 @@ impl Cleaner {
                 self.give_up(&partition, &error);
                 false
             }
+        };
+        if !has_cleaned {
+            self.set_aside.insert(partition.name().clone());
         }
+        true
     }
 
     /// All partitions of compacted topics, by name.

@@ -53,6 +53,16 @@ pub(crate) struct Offsets {
     pub(crate) log_end: EndPosition,
 }
 
+impl Offsets {
+    /// Up to where a reader is given records.
+    pub(crate) fn readable_to(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset,
+        }
+    }
+}
+
 /// What a reader gets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReadBatches {
@@ -227,7 +237,7 @@ impl Partition {
         isolation: Isolation,
     ) -> (Offsets, Result<ReadBatches, LogError>) {
         let Ok(log) = self.log() else {
-            let log_end = EndPosition { base_offset: -1, bytes: 0 };
+            let log_end = EndPosition { offset: -1, base_offset: -1, bytes: 0 };
             let nothing =
                 Offsets { high_watermark: -1, last_stable_offset: -1, log_start_offset: -1, log_end };
             return (nothing, Err(Gone::Offline.into()));
@@ -237,10 +247,7 @@ impl Partition {
         let last_stable_offset = log.last_stable_offset(high_watermark);
         let (log_start_offset, log_end) = (log.log_start_offset(), log.end_position());
         let offsets = Offsets { high_watermark, last_stable_offset, log_start_offset, log_end };
-        let bound = match isolation {
-            Isolation::ReadUncommitted => high_watermark,
-            Isolation::ReadCommitted => last_stable_offset,
-        };
+        let bound = offsets.readable_to(isolation);
         // The log gives one batch in any case.
         let fits = |records: &Bytes| at_least_one || records.len() <= max_bytes;
         let found = self.check().map_err(LogError::from).and_then(|()| log.read(offset, max_bytes, bound));

@@ -36,7 +36,7 @@ def _zigzag(number):
     return bytes(out + bytes([number]))
 
 
-def batch(values, producer_id=-1, epoch=-1, sequence=-1, attributes=0, timestamp=None, key=b"k", magic=2, crc=None, count=None, delta=None):
+def batch(values, producer_id=-1, epoch=-1, sequence=-1, attributes=0, timestamp=None, key=b"k", magic=2, crc=None, count=None, delta=None, base=0):
     timestamp = int(time.time() * 1000) if timestamp is None else timestamp
     records = b""
     for at, value in enumerate(values):
@@ -48,7 +48,7 @@ def batch(values, producer_id=-1, epoch=-1, sequence=-1, attributes=0, timestamp
     tail = struct.pack(">hiqqqhii", attributes, delta, timestamp, timestamp, producer_id, epoch, sequence, count) + records
     seal = _crc32c(tail) if crc is None else crc
     body = struct.pack(">ibI", -1, magic, seal) + tail
-    return struct.pack(">qi", 0, len(body)) + body
+    return struct.pack(">qi", base, len(body)) + body
 
 
 def produce(name, records, acks=-1, transactional_id=None, index=0, **how):
@@ -304,7 +304,7 @@ CASES = [
             (batch([b"a"], attributes=8), {}), (batch([b"a"], attributes=7), {}), (batch([b"a"], attributes=4), {}), (batch([b"a"]) + batch([b"b"]), {}), (batch([b"a"])[:-1], {}),
             (batch([b"a"], timestamp=int(time.time() * 1000) + 7200_000), {}), (batch([b"a"], timestamp=-1), {}), (batch([b"a"], timestamp=0), {}),
             (batch([b"a"], producer_id=5, epoch=0, sequence=-1), {}), (batch([b"a"], key=None), {}), (batch([b"x" * 1_100_000], crc=0), {"newest": True}), (batch([b"a"]), {"index": 9}),
-            (batch([b"a"]), {"transactional_id": "me"}),
+            (batch([b"a"]), {"transactional_id": "me"}), (batch([b"a"], base=5), {}), (batch([b"a"], base=-1), {}),
         ]] + [produce(topic("no"), batch([b"a"]))]),
     ("produce_compacted", [create(topic("compacted"), topic={"Configs": [{"Name": "cleanup.policy", "Value": "compact"}]}),
                            produce(topic("compacted"), batch([b"a"]), until=lambda answer: answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] != 3),

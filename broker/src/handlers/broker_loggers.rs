@@ -9,7 +9,7 @@ use anabranch_protocol::messages::incremental_alter_configs::{AlterConfigsResour
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
-use super::incremental_alter_configs::{DELETE, SET, check_values};
+use super::incremental_alter_configs::{DELETE, SET, check_keys};
 use crate::loggers::{LEVELS, ROOT};
 use crate::metadata::creation::Refusal;
 use crate::node::Node;
@@ -42,13 +42,7 @@ pub(super) fn alter(
     validate_only: bool,
 ) -> Result<(), Refusal> {
     let known = of(node, resource.resource_name)?;
-    check_values(&resource.configs)?;
-    let mut names: Vec<&str> = resource.configs.iter().map(|config| config.name).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        let message = "Each logger must appear at most once.";
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message.to_string()));
-    }
+    check_keys(&resource.configs)?;
     let wanted = resource.configs.iter().map(|config| wanted(&known, config));
     let wanted: Vec<(&str, Option<Level>)> = wanted.collect::<Result<_, _>>()?;
     if let Some(loggers) = node.loggers.get().filter(|_| !validate_only) {

@@ -134,8 +134,13 @@ fn subject<'a>(node: &Node, image: &'a MetadataImage, kind: i8, name: &str) -> R
     Ok(Subject { resource_type: kind, keys, present: image.configs(kind, name), on_bad_value })
 }
 
-/// Only what is deleted has no value.
-pub(super) fn check_values(configs: &[AlterableConfig<'_>]) -> Result<(), Refusal> {
+/// Each key is changed once, and only what is deleted has no value.
+pub(super) fn check_keys(configs: &[AlterableConfig<'_>]) -> Result<(), Refusal> {
+    let repeated = Repeated::among(configs.iter().map(|config| config.name));
+    if let Some(config) = configs.iter().find(|config| repeated.has(&config.name)) {
+        let message = format!("{} is changed twice in one request", config.name);
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
+    }
     let lack = configs.iter().filter(|config| config.value.is_none() && config.config_operation != DELETE);
     let without_value: Vec<&str> = lack.map(|config| config.name).collect();
     if without_value.is_empty() {
@@ -152,16 +157,12 @@ fn decide<'a>(
     resource: &AlterConfigsResource<'a>,
 ) -> Result<Vec<(&'a str, Option<String>)>, Refusal> {
     let name = resource.resource_name;
-    check_values(&resource.configs)?;
+    check_keys(&resource.configs)?;
     let subject = subject(node, image, resource.resource_type, name)?;
     let layers = node.layers(image);
     let mut after = subject.present.clone();
     let mut changes = Vec::with_capacity(resource.configs.len());
     for config in &resource.configs {
-        if changes.iter().any(|(name, _)| *name == config.name) {
-            let message = format!("{} is changed twice in one request", config.name);
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-        }
         let value = match wanted(&layers, &subject, config)? {
             // What is set for a broker's plug-ins is nobody's business.
             Some(value) if resource.resource_type == BROKER_RESOURCE => Some(

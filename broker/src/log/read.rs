@@ -108,8 +108,12 @@ impl Log {
     #[must_use]
     pub fn end_position(&self) -> EndPosition {
         match self.segments.last() {
-            Some(active) => EndPosition { base_offset: active.base_offset(), bytes: active.bytes() },
-            None => EndPosition { base_offset: self.end_offset, bytes: 0 },
+            Some(active) => EndPosition {
+                offset: self.end_offset,
+                base_offset: active.base_offset(),
+                bytes: active.bytes(),
+            },
+            None => EndPosition { offset: self.end_offset, base_offset: self.end_offset, bytes: 0 },
         }
     }
 }
@@ -117,6 +121,8 @@ impl Log {
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndPosition {
+    /// The offset that the next record gets.
+    pub offset: i64,
     /// The first offset of its last segment.
     pub base_offset: i64,
     /// The bytes of that segment.

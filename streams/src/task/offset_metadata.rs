@@ -4,9 +4,13 @@
 //! its name (4), the name, its value (8). Magic 1 is the time alone.
 //!
 //! Beside the memos of nodes stand ids of topics: an offset means something only in the topic that it was read from, and
-//! only together with the changelogs that the stores were written to.
+//! only together with the changelogs that the stores were written to. Brokers take 4 KiB of metadata with an offset, so
+//! all changelogs stand in one note, each as eight bytes.
+
+use std::collections::BTreeMap;
 
 use anabranch_client::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A partition's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +23,60 @@ pub(crate) struct OffsetMetadata {
 const NOTE: &str = "__anabranch.";
 /// The topic that was read.
 pub(crate) const TOPIC: &str = "__anabranch.topic";
-/// The changelog of a store; the changelog's name comes behind.
-pub(crate) const CHANGELOG: &str = "__anabranch.changelog.";
+/// The changelogs of stores, which come behind.
+const CHANGELOGS: &str = "__anabranch.changelogs.";
+/// As many are noted, so that there is room for the memos of nodes. Of a task with more, the others are not looked after.
+const MAX_CHANGELOGS: usize = 100;
 
 /// An id of a topic as it is noted.
 pub(crate) fn noted_id(id: Uuid) -> i64 {
     let bytes = u128::from_be_bytes(id.0);
     ((bytes >> 64) as u64 ^ bytes as u64).cast_signed()
+}
+
+/// Changelogs, by their names, and which topics these were: as much of both as tells them apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NotedChangelogs(BTreeMap<u32, u32>);
+
+impl NotedChangelogs {
+    /// The first of them, if they are very many.
+    pub(crate) fn of<'a>(changelogs: impl IntoIterator<Item = (&'a str, Uuid)>) -> Self {
+        let noted = changelogs.into_iter().map(|(name, id)| (name_digest(name), id_digest(id)));
+        NotedChangelogs(noted.take(MAX_CHANGELOGS).collect())
+    }
+
+    /// Whether a changelog was another topic when it was noted.
+    pub(crate) fn has_another(&self, name: &str, id: Uuid) -> bool {
+        self.0.get(&name_digest(name)).is_some_and(|noted| *noted != id_digest(id))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As a memo.
+    pub(crate) fn memo(&self) -> Option<(String, i64)> {
+        let mut name = CHANGELOGS.to_owned();
+        self.0.iter().for_each(|(changelog, id)| name.push_str(&format!("{changelog:08x}{id:08x}")));
+        (!self.is_empty()).then_some((name, self.0.len() as i64))
+    }
+
+    fn parse(digits: &str) -> Option<Self> {
+        let digits = digits.as_bytes().chunks(8).map(|digits| {
+            let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 8)?;
+            u32::from_str_radix(digits, 16).ok()
+        });
+        let digits: Vec<u32> = digits.collect::<Option<_>>()?;
+        Some(NotedChangelogs(digits.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()))
+    }
+}
+
+fn name_digest(name: &str) -> u32 {
+    xxh3_64(name.as_bytes()) as u32
+}
+
+fn id_digest(id: Uuid) -> u32 {
+    xxh3_64(&id.0) as u32
 }
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -58,9 +109,10 @@ impl OffsetMetadata {
         self.memos.iter().find(|(name, _)| name == TOPIC).map(|(_, id)| *id)
     }
 
-    /// The changelogs that the stores were written to, by their names, and their ids.
-    pub(crate) fn changelogs(&self) -> impl Iterator<Item = (&str, i64)> {
-        self.memos.iter().filter_map(|(name, id)| Some((name.strip_prefix(CHANGELOG)?, *id)))
+    /// The changelogs that the stores were written to.
+    pub(crate) fn changelogs(&self) -> NotedChangelogs {
+        let noted = self.memos.iter().find_map(|(name, _)| name.strip_prefix(CHANGELOGS));
+        noted.and_then(NotedChangelogs::parse).unwrap_or_default()
     }
 
     /// `None` if the text is of another format, which is no reason to stop: the time starts anew then.
@@ -140,6 +192,28 @@ mod tests {
         // Magic 1: the time alone.
         let time_alone = OffsetMetadata { partition_time: 1000, memos: vec![] };
         assert_eq!(OffsetMetadata::decode("AQAAAAAAAAPo"), Some(time_alone));
+    }
+
+    #[test]
+    fn changelogs_are_known_again() {
+        let names: Vec<String> = (0..200).map(|number| format!("{}-{number}", "x".repeat(200))).collect();
+        for (count, noted) in [(0, 0), (1, 1), (30, 30), (200, MAX_CHANGELOGS)] {
+            let id = |number: usize| Uuid([number as u8; 16]);
+            let all = || names.iter().enumerate().take(count).map(|(number, name)| (&**name, id(number)));
+            let memos = NotedChangelogs::of(all()).memo().into_iter().collect();
+            let text = OffsetMetadata { partition_time: 7, memos }.encode();
+            assert!(text.len() < 3000, "{count}: {} bytes", text.len());
+            let metadata = OffsetMetadata::decode(&text).unwrap();
+            assert_eq!(metadata.node_memos().count(), 0);
+            let known = metadata.changelogs();
+            assert!(all().all(|(name, id)| !known.has_another(name, id)), "{count}");
+            let other = |(name, _): &(&str, Uuid)| known.has_another(name, Uuid([250; 16]));
+            assert_eq!(all().filter(other).count(), noted);
+            assert!(!known.has_another("new", id(1)), "of a new store nothing is noted");
+        }
+        assert_eq!(NotedChangelogs::parse("00000001"), Some(NotedChangelogs::default()));
+        assert_eq!(NotedChangelogs::parse("0000000x00000001"), None);
+        assert_eq!(NotedChangelogs::parse("000"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_client::Uuid;
 
 use super::input::Input;
-use super::offset_metadata::{CHANGELOG, OffsetMetadata, TOPIC, noted_id};
+use super::offset_metadata::{NotedChangelogs, OffsetMetadata, TOPIC, noted_id};
 use super::parts::{TaskConfig, make_inputs, make_nodes, make_stores};
 use crate::error::Result;
 use crate::outbox::{OutTopics, Outbox};
@@ -43,7 +43,7 @@ pub(crate) struct Task {
     /// Something happened since the last seal.
     pub(super) dirty: bool,
     /// What else is committed beside each offset.
-    notes: Vec<(String, i64)>,
+    noted_changelogs: Option<(String, i64)>,
     /// The longest time from a record's to its processing since it was last asked for.
     longest_ms: i64,
 }
@@ -125,7 +125,7 @@ impl Task {
             sealed: VecDeque::new(),
             spare: Marks::default(),
             next_epoch: 0,
-            notes: Vec::new(),
+            noted_changelogs: None,
             dirty: false,
             longest_ms: 0,
         };
@@ -171,8 +171,8 @@ impl Task {
 
     /// Notes which changelogs its stores are written to: beside each offset stands what it counts on.
     pub(crate) fn written_to(&mut self, changelogs: &[(Arc<str>, Uuid)]) {
-        let note = |(topic, id): &(Arc<str>, Uuid)| (format!("{CHANGELOG}{topic}"), noted_id(*id));
-        self.notes = changelogs.iter().map(note).collect();
+        self.noted_changelogs =
+            NotedChangelogs::of(changelogs.iter().map(|(name, id)| (&**name, *id))).memo();
     }
 
     /// Notes what a fetch of an input has covered: offsets from `from` up to `to`, whether there were records or not.
@@ -324,7 +324,7 @@ impl Task {
     pub(crate) fn seal(&mut self, outbox: &mut dyn Outbox) -> Result<Sealed> {
         let epoch = self.seal_epoch(outbox)?;
         let memos = self.state.memos.known().map(|(name, value)| (name.to_owned(), value));
-        let memos: Vec<(String, i64)> = memos.chain(self.notes.iter().cloned()).collect();
+        let memos: Vec<(String, i64)> = memos.chain(self.noted_changelogs.clone()).collect();
         let offset = |(index, input): (usize, &mut Input)| {
             input.sealed = input.position();
             let topic = input.topic_id.map(|id| (TOPIC.to_owned(), id));

@@ -12,7 +12,8 @@ use anabranch_protocol::records::{Batch, Compression};
 use anabranch_protocol::{ApiKey, ErrorCode, Uuid};
 
 use super::topics::create;
-use super::{Raw, batch, fetch_request, produce, values, with_broker};
+use super::transactional::{end, in_transaction, init, send};
+use super::{Raw, batch, fetch_request, produce, produce_request, values, with_broker};
 
 /// Fetches partition 0 at once and gives what it answered.
 async fn fetch(raw: &mut Raw, version: i16, request: &FetchRequest<'_>) -> PartitionData {
@@ -208,6 +209,50 @@ fn a_fetch_waits_for_min_bytes_and_no_longer_than_max_wait() {
         let partition = records_of(&mut reader, correlation_id).await;
         assert_eq!(values(partition.records.as_ref()).len(), 3, "what there is comes when the time is up");
         assert!(host.now() - before >= Duration::from_millis(100));
+    });
+}
+
+/// The records are appended already when the fetch comes, and cannot be given before they are synced.
+#[test]
+fn a_fetch_that_comes_before_the_sync_is_answered_by_it() {
+    // A sync takes its time there.
+    let directory = tempfile::tempdir().unwrap();
+    let properties = format!("log.dirs={}", directory.path().display());
+    with_broker(&properties, async |host, broker| {
+        let (mut reader, mut writer) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        create(&mut writer, "t", 1, &[]).await;
+        for round in 0..200 {
+            let records = batch(Compression::None, &["a"]).freeze();
+            let written = writer.send(11, &produce_request("t", -1, records)).await;
+            let request = FetchRequest { max_wait_ms: 120_000, ..fetch_request("t", round) };
+            let correlation_id = park(&mut reader, &request).await;
+            let read = host.timeout(Duration::from_secs(60), records_of(&mut reader, correlation_id)).await;
+            let read = read.unwrap_or_else(|_| panic!("round {round}: nobody answers"));
+            assert_eq!(values(read.records.as_ref()), ["a"]);
+            writer.receive(ApiKey::Produce, 11, written).await;
+        }
+    });
+}
+
+/// What a transaction has written is there already when the fetch comes, and is given once it is decided.
+#[test]
+fn a_fetch_of_committed_records_is_answered_by_the_commit() {
+    with_broker("", async |host, broker| {
+        let (mut reader, mut writer) = (Raw::connect(host, broker).await, Raw::connect(host, broker).await);
+        // The records are old, and the marker is not.
+        create(&mut writer, "t", 1, &[("segment.ms", &i64::MAX.to_string())]).await;
+        let identity = init(&mut writer, "tx").await;
+        let large = "a".repeat(10_000);
+        let records = in_transaction(identity, 0, &[&large]);
+        assert_eq!(send(&mut writer, 12, Some("tx"), "t", records).await, ErrorCode::NONE);
+        let (max_wait_ms, min_bytes, isolation_level) = (120_000, 1000, 1);
+        let request = FetchRequest { max_wait_ms, min_bytes, isolation_level, ..fetch_request("t", 0) };
+        let correlation_id = park(&mut reader, &request).await;
+        // So that it is parked by then.
+        host.sleep(Duration::from_millis(100)).await;
+        end(&mut writer, 5, "tx", identity, true).await.unwrap();
+        let read = host.timeout(Duration::from_secs(60), records_of(&mut reader, correlation_id)).await;
+        assert_eq!(values(read.expect("nobody answers").records.as_ref())[0], large);
     });
 }
 

@@ -89,6 +89,8 @@ fn what_is_wrong_has_its_own_error() {
         let mut wrong_count = good();
         wrong_count[60] = 2;
         seal(&mut wrong_count);
+        let mut placed = good();
+        placed[7] = 5;
 
         let cases: Vec<(&str, &str, i16, Bytes, ErrorCode)> = vec![
             ("an unknown topic", "missing", -1, good().freeze(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -115,6 +117,7 @@ fn what_is_wrong_has_its_own_error() {
             ("a control batch", "t", -1, marker.freeze(), ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
             ("a producer without a sequence", "t", -1, no_sequence.freeze(), ErrorCode::INVALID_RECORD),
             ("a count that is not true", "t", -1, wrong_count.freeze(), ErrorCode::INVALID_RECORD),
+            ("a base offset", "t", -1, placed.freeze(), ErrorCode::INVALID_RECORD),
             ("no key in a compacted topic", "compacted", -1, good().freeze(), ErrorCode::INVALID_RECORD),
         ];
         for (name, topic, acks, records, error_code) in cases {

@@ -2,7 +2,7 @@
 
 use anabranch::prelude::*;
 
-use super::{App, COUNTS, count, counted, expected};
+use super::{App, COUNTS, count, counted, expected, keep};
 
 #[tokio::test]
 async fn counts_stand_in_the_store_and_in_the_output() -> Result<()> {
@@ -97,4 +97,36 @@ async fn client_settings_need_no_prefix() -> Result<()> {
     count(&running, app.lines(), &["a b a"]).await?;
     assert_eq!(counted(&running).await?, expected(&[("a", 2), ("b", 1)]));
     running.close().await
+}
+
+/// A task has as many stores as its topology wants: what is committed beside its offsets has room in the broker.
+#[tokio::test]
+async fn a_task_may_have_many_stores() -> Result<()> {
+    const STORES: i64 = 60;
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let app = App::new("many-stores-of-an-application-with-a-long-name");
+        let directory = tempfile::tempdir().expect("a directory");
+        let keyed: Topic<String, String> = Topic::named(format!("{}-keyed", app.id()));
+        let builder = StreamsBuilder::new();
+        let groups = builder.stream(keyed.clone()).group_by_key();
+        let out: Topic<String, i64> = Topic::named(format!("{}-out", app.id()));
+        for _ in 0..STORES {
+            groups.count().updates().to(out.clone());
+        }
+        let topology = builder.build()?;
+        for round in 1..=2 {
+            let streams = keep(app.streams(topology.clone()), directory.path()).create_topics(1);
+            let running = streams.guarantee(guarantee).start().await?;
+            let producer = running.producer(keyed.clone())?;
+            producer.send("a".to_string(), String::new()).await?;
+            producer.flush().await?;
+            running.drain().await?;
+            let mut outputs = running.consumer(out.clone()).await?.from_the_start()?;
+            for number in 0..STORES * round {
+                assert_eq!(outputs.next().await?.value, 1 + number / STORES, "{guarantee:?}");
+            }
+            running.close().await?;
+        }
+    }
+    Ok(())
 }

@@ -91,7 +91,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Fe
     if wait.is_zero() || fetch.targets.is_empty() || fetch.is_enough(&first) {
         return Reply::Now(fetch.respond(first));
     }
-    let parked = Parked::after(&first);
+    let parked = Parked::after(&first, fetch.isolation);
     Reply::later(fetch.wait(parked, request.received + wait))
 }
 
@@ -158,7 +158,7 @@ impl Fetch {
             if is_over || self.is_enough(&read) {
                 return self.respond(read);
             }
-            parked = Parked::after(&read);
+            parked = Parked::after(&read, self.isolation);
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a parked fetch remembers of its last look at the logs, so that it reads them again only when there may be enough.
 //!
-//! What a reader can get grows by no more than what is appended behind it. While the last segment of a log is the same,
-//! that is how much larger it is than it was; where a new one has begun, or the log begins later, or is gone, nothing
-//! is known and it is looked again. So a fetch that waits for many bytes does not read them at each step of the high
-//! watermark, nor does it hold them.
+//! What a reader can get who was given all that there was grows by no more than what is appended behind it. While the last
+//! segment of a log is the same, that is how much larger it is than it was. Nothing is known, and it is looked again, where a
+//! new one has begun, or the log begins later, or is gone; and where some of it could not be given yet, since it was not
+//! synced, or of a transaction that was not decided. So a fetch that waits for many bytes does not read them at each step
+//! of the high watermark, nor does it hold them.
 
 use super::read::{Read, Target};
 use crate::log::EndPosition;
+use crate::partition::Isolation;
 use crate::watermark::Durable;
 
 /// What a parked fetch has seen, in the order of its targets.
@@ -20,17 +22,18 @@ struct Seen {
     high_watermark: i64,
     /// Bytes that it could have been given.
     bytes: usize,
-    log_end: EndPosition,
+    /// Where the log ended, if the reader could be given it up to there.
+    log_end: Option<EndPosition>,
 }
 
 impl Parked {
     /// What `read` has shown.
-    pub(super) fn after(read: &Read) -> Parked {
+    pub(super) fn after(read: &Read, isolation: Isolation) -> Parked {
         let seen = read.found.iter().map(|found| {
             found.offsets.map(|offsets| Seen {
                 high_watermark: offsets.high_watermark,
                 bytes: found.records.len(),
-                log_end: offsets.log_end,
+                log_end: Some(offsets.log_end).filter(|end| end.offset == offsets.readable_to(isolation)),
             })
         });
         Parked { partitions: seen.collect() }
@@ -71,10 +74,8 @@ impl Parked {
 impl Seen {
     /// How many bytes there can be at most when the log ends there; none: that is not known.
     fn most_bytes(&self, now: EndPosition, max_bytes: usize) -> Option<usize> {
-        if now.base_offset != self.log_end.base_offset {
-            return None;
-        }
-        let appended = now.bytes.checked_sub(self.log_end.bytes)? as usize;
+        let before = self.log_end.filter(|before| before.base_offset == now.base_offset)?;
+        let appended = now.bytes.checked_sub(before.bytes)? as usize;
         // The first batch may be larger than the limit; any other may not.
         let limit = if self.bytes == 0 { usize::MAX } else { max_bytes.max(self.bytes) };
         Some(self.bytes.saturating_add(appended).min(limit))
@@ -88,9 +89,12 @@ mod tests {
     #[test]
     fn what_can_be_read_grows_with_the_last_segment() {
         let check = |bytes, (base_offset, end), max_bytes, expected| {
-            let seen =
-                Seen { high_watermark: 9, bytes, log_end: EndPosition { base_offset: 5, bytes: 1000 } };
-            assert_eq!(seen.most_bytes(EndPosition { base_offset, bytes: end }, max_bytes), expected);
+            let log_end = EndPosition { offset: 9, base_offset: 5, bytes: 1000 };
+            let now = EndPosition { offset: 20, base_offset, bytes: end };
+            let seen = Seen { high_watermark: 9, bytes, log_end: Some(log_end) };
+            assert_eq!(seen.most_bytes(now, max_bytes), expected);
+            // What could not be given may be what comes.
+            assert_eq!(Seen { log_end: None, ..seen }.most_bytes(now, max_bytes), None);
         };
         check(0, (5, 1000), 100, Some(0));
         check(0, (5, 3000), 100, Some(2000));

@@ -48,7 +48,9 @@ pub(super) async fn find_aborted(
         while let Some(found) = scan.next()? {
             pace.spent(found.header.batch_bytes()).await?;
             let header = found.header;
-            if header.last_offset() < first_dirty || !header.is_transactional() {
+            // Nobody ends what is of no producer.
+            let is_of_one = header.is_transactional() && header.has_producer_id();
+            if header.last_offset() < first_dirty || !is_of_one {
                 continue;
             }
             if !header.is_control() {

@@ -387,6 +387,20 @@ fn nothing_of_an_undecided_transaction_is_touched() {
     });
 }
 
+/// A client may say of a batch that it is of a transaction, and of none whose producer there is: nobody will ever end it.
+#[test]
+fn what_is_of_a_transaction_of_no_producer_holds_nothing_up() {
+    simulate(1, async |sim| {
+        let host = sim.node("a");
+        let (directory, log) = short_segments(&host).await;
+        write(&log, &[("a", Some("1"))], Some((-1, -1, true)));
+        write(&log, &[("a", Some("2"))], None);
+        write(&log, &[("b", Some("3"))], None);
+        assert_eq!(clean_all(&host, &directory, &log, NOW_MS).await.clean_end, 3);
+        assert_eq!(layout(&log), [(1, 1, None), (2, 1, None)]);
+    });
+}
+
 #[test]
 fn a_producers_last_sequence_number_outlives_its_records() {
     simulate(1, async |sim| {

@@ -50,6 +50,12 @@ pub(super) fn validate(
         )));
     }
     let is_client = matches!(origin, AppendOrigin::Client | AppendOrigin::Transaction(_));
+    if header.base_offset != 0 && is_client {
+        return Err(AppendError::invalid(format!(
+            "the base offset of a batch that is to be appended must be 0, and is {}",
+            header.base_offset
+        )));
+    }
     if header.is_control() && is_client {
         return Err(AppendError::invalid("clients may not write control records"));
     }

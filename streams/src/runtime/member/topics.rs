@@ -160,7 +160,13 @@ impl Member {
         let noted: Vec<_> =
             committed.iter().filter_map(|(name, at)| Some((name.clone(), noted(at)?))).collect();
         let read = noted.iter().filter(|(_, noted)| noted.topic().is_some()).map(|(name, _)| &*name.topic);
-        let written = noted.iter().flat_map(|(_, noted)| noted.changelogs()).map(|(changelog, _)| changelog);
+        let plan = self.shared.plan();
+        let changelogs_of = |partition: &TopicPartition| {
+            let task = plan.reader_of(partition);
+            task.and_then(|task| plan.subtopology(task.subtopology)).into_iter().flat_map(|s| &s.changelogs)
+        };
+        let written = noted.iter().filter(|(_, noted)| !noted.changelogs().is_empty());
+        let written = written.flat_map(|(name, _)| changelogs_of(name)).map(String::as_str);
         let topics: BTreeSet<&str> = read.chain(written).collect();
         if topics.is_empty() {
             return Ok(Offsets::new());
@@ -175,10 +181,12 @@ impl Member {
         };
         let mut others = Vec::new();
         for (partition, noted) in &noted {
-            for (changelog, id) in noted.changelogs() {
-                if id_of(changelog).is_some_and(|known| noted_id(known) != id) {
-                    return Err(another_changelog(changelog));
-                }
+            let written = noted.changelogs();
+            let is_another = |changelog: &&String| {
+                id_of(changelog).is_some_and(|known| written.has_another(changelog, known))
+            };
+            if let Some(changelog) = changelogs_of(partition).find(is_another) {
+                return Err(another_changelog(changelog));
             }
             let (Some(before), Some(now)) = (noted.topic(), id_of(&partition.topic)) else { continue };
             if noted_id(now) == before {
