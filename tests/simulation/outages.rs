@@ -16,7 +16,7 @@ use anabranch_host::{Host, Sim};
 
 use crate::broker_process::{BrokerProcess, NODE};
 use crate::committed::{all, newest, number};
-use crate::instances::{of_the_world, process_the_rest};
+use crate::instances::{Instances, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::Witness;
@@ -74,10 +74,7 @@ fn topology(has_clock: bool) -> Topology {
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
 struct Setting {
-    instances: usize,
-    threads: usize,
-    commit_interval_ms: u64,
-    guarantee: Guarantee,
+    instances: Instances,
     /// Between two records lie at most so many milliseconds.
     pause_ms: u64,
     has_clock: bool,
@@ -86,28 +83,25 @@ struct Setting {
 impl Setting {
     fn draw(host: &Host) -> Setting {
         Setting {
-            instances: one_of(host, &[1, 2, 2]),
-            threads: one_of(host, &[1, 2]),
-            commit_interval_ms: one_of(host, &[100, 1000, 3000]),
-            guarantee: if host.random_below(2) == 0 { AtLeastOnce } else { ExactlyOnce },
+            instances: Instances {
+                commit_interval_ms: one_of(host, &[100, 1000, 3000]),
+                // One that ends is seen.
+                replaces: false,
+                ..Instances::draw(host)
+            },
             pause_ms: one_of(host, &[100, 500, 5000]),
             has_clock: host.random_below(2) == 0,
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = Streams::new("outages", topology(self.has_clock))
-            .create_topics(1)
-            .threads(self.threads)
-            .guarantee(self.guarantee)
-            .config("commit.interval.ms", self.commit_interval_ms);
-        of_the_world(streams, host)
+        self.instances.streams("outages", topology(self.has_clock), host).create_topics(1)
     }
 
     /// At least once, who is missed during an outage may write late what another has done since: then its stores count less
     /// than its output says.
     fn has_sound_stores(&self) -> bool {
-        self.guarantee == ExactlyOnce || self.instances == 1
+        self.instances.guarantee == ExactlyOnce || self.instances.count == 1
     }
 }
 
@@ -227,7 +221,7 @@ fn run(sim: &Sim, witness: &mut Witness) {
             let operator = sim.node("last");
             create_topic(&operator, "in", PARTITIONS).await;
             create_topic(&operator, "out", 1).await;
-            let nodes: Vec<String> = (0..setting.instances).map(|number| format!("app{number}")).collect();
+            let nodes = setting.instances.nodes();
             let instances = nodes.iter().map(|node| keep_running(sim, node, &setting, &board));
             tokio::select! {
                 biased;
@@ -255,7 +249,7 @@ fn run(sim: &Sim, witness: &mut Witness) {
     let mut of_key: BTreeMap<String, i64> = BTreeMap::new();
     for record in &input {
         let found = times.remove(&number(&record.value)).unwrap_or(0);
-        match setting.guarantee {
+        match setting.instances.guarantee {
             ExactlyOnce => assert_eq!(found, 1, "{}", number(&record.value)),
             AtLeastOnce => assert!(found >= 1, "{} is lost", number(&record.value)),
         }
@@ -265,7 +259,7 @@ fn run(sim: &Sim, witness: &mut Witness) {
     if setting.has_sound_stores() {
         assert_eq!(changelog, counts, "the changelog (left) brings the store (right) back");
     }
-    match setting.guarantee {
+    match setting.instances.guarantee {
         ExactlyOnce => assert_eq!(counts, of_key, "each record counts once"),
         AtLeastOnce if setting.has_sound_stores() => {
             let short = of_key.iter().find(|(key, count)| counts.get(*key).is_none_or(|found| found < count));
@@ -274,7 +268,7 @@ fn run(sim: &Sim, witness: &mut Witness) {
         AtLeastOnce => {}
     }
     witness.begin_seed();
-    witness.saw(match setting.guarantee {
+    witness.saw(match setting.instances.guarantee {
         ExactlyOnce => "exactly once",
         AtLeastOnce => "at least once",
     });

@@ -19,6 +19,7 @@ mod grace_join;
 mod join_window;
 mod map;
 mod map_values;
+mod observed;
 mod pass;
 mod peek;
 mod present;

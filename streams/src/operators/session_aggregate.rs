@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anabranch_state_store::Order;
 
+use super::observed::Observed;
 use super::{EmitOnClose, ResultStore};
 use crate::data::{Data, Item};
 use crate::error::Result;
 use crate::headers::Headers;
-use crate::processor::{Change, DropReason, Forward, InFlight, MemoId, NodeInit, Operator, Part};
+use crate::processor::{Change, DropReason, Forward, InFlight, NodeInit, Operator, Part};
 use crate::state::{ResultState, SessionState};
 use crate::window::{SessionWindow, Windowed};
 use crate::windows::Session;
@@ -18,9 +19,7 @@ use crate::windows::Session;
 pub(crate) struct SessionAggregate<K, V, A, I, F, M> {
     store: ResultStore<SessionKey<K>>,
     windows: Session,
-    observed: MemoId,
-    /// Whether its store knows how far the stream has got.
-    resumed: bool,
+    observed: Observed,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -36,18 +35,8 @@ impl<K, V, A, I, F, M> SessionAggregate<K, V, A, I, F, M> {
         on_close: Option<EmitOnClose>,
         (initial, combine, merge): (Arc<I>, Arc<F>, Arc<M>),
     ) -> Self {
-        let observed = init.observed_time();
-        SessionAggregate {
-            store,
-            windows,
-            observed,
-            resumed: false,
-            on_close,
-            initial,
-            combine,
-            merge,
-            types: PhantomData,
-        }
+        let observed = Observed::new(init.observed_time());
+        SessionAggregate { store, windows, observed, on_close, initial, combine, merge, types: PhantomData }
     }
 }
 
@@ -74,11 +63,10 @@ where
     ) -> Result<()> {
         let InFlight { key, value, timestamp, headers } = record;
         let (gap, key) = (self.windows.gap_ms(), key.get());
-        if !std::mem::replace(&mut self.resumed, true) {
-            let time = out.context().state.memos.get(self.observed);
-            out.context().state.stores.typed::<SessionState<K, A>>(self.store.index)?.resume_at(time)?;
-        }
-        let observed = out.context().state.memos.raise(self.observed, timestamp);
+        let index = self.store.index;
+        let observed = self.observed.raise(out.context().state, timestamp, |stores, time| {
+            stores.typed::<SessionState<K, A>>(index)?.resume_at(time)
+        })?;
         let close_time = observed - self.windows.grace_ms() - gap;
 
         let store = out.context().state.stores.typed::<SessionState<K, A>>(self.store.index)?;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use anabranch_state_store::Order;
 
+use super::observed::Observed;
 use super::{EmitOnClose, ResultStore};
 use crate::data::{Data, Nullable};
 use crate::error::Result;
 use crate::headers::Headers;
-use crate::processor::{Change, DropReason, Forward, InFlight, MemoId, NodeInit, Operator, Part};
+use crate::processor::{Change, DropReason, Forward, InFlight, NodeInit, Operator, Part};
 use crate::state::{ResultState, WindowState};
 use crate::window::{Window, Windowed};
 
@@ -23,9 +24,7 @@ pub(crate) struct SlidingAggregate<K, V, A, W, I, F> {
     store: ResultStore<Windowed<K, W>>,
     difference: i64,
     grace: i64,
-    observed: MemoId,
-    /// Whether its store knows how far the stream has got.
-    resumed: bool,
+    observed: Observed,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -66,13 +65,12 @@ impl<K, V, A, W, I, F> SlidingAggregate<K, V, A, W, I, F> {
         initial: Arc<I>,
         combine: Arc<F>,
     ) -> Self {
-        let observed = init.observed_time();
+        let observed = Observed::new(init.observed_time());
         SlidingAggregate {
             store,
             difference,
             grace,
             observed,
-            resumed: false,
             on_close,
             initial,
             combine,
@@ -105,11 +103,10 @@ where
             out.context().drop_record(DropReason::NullValue);
             return Ok(());
         };
-        if !std::mem::replace(&mut self.resumed, true) {
-            let time = out.context().state.memos.get(self.observed);
-            out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?.resume_at(time)?;
-        }
-        let observed = out.context().state.memos.raise(self.observed, timestamp);
+        let index = self.store.index;
+        let observed = self.observed.raise(out.context().state, timestamp, |stores, time| {
+            stores.typed::<WindowState<K, A>>(index)?.resume_at(time)
+        })?;
         let close_time = observed - self.grace;
         if timestamp.saturating_add(self.difference) < close_time {
             out.context().drop_record(DropReason::Late);

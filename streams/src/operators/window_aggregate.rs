@@ -3,11 +3,12 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::observed::Observed;
 use super::{EmitOnClose, ResultStore};
 use crate::data::{Data, Item};
 use crate::error::Result;
 use crate::headers::Headers;
-use crate::processor::{Change, DropReason, Forward, InFlight, MemoId, NodeInit, Operator, Part};
+use crate::processor::{Change, DropReason, Forward, InFlight, NodeInit, Operator, Part};
 use crate::state::{ResultState, Updated, WindowState};
 use crate::window::{Window, Windowed};
 use crate::windows::Cut;
@@ -17,9 +18,7 @@ use crate::windows::Cut;
 pub(crate) struct WindowAggregate<K, V, A, W, I, F> {
     store: ResultStore<Windowed<K, W>>,
     cut: Cut,
-    observed: MemoId,
-    /// Whether its store knows how far the stream has got.
-    resumed: bool,
+    observed: Observed,
     on_close: Option<EmitOnClose>,
     initial: Arc<I>,
     combine: Arc<F>,
@@ -35,17 +34,8 @@ impl<K, V, A, W, I, F> WindowAggregate<K, V, A, W, I, F> {
         initial: Arc<I>,
         combine: Arc<F>,
     ) -> Self {
-        let observed = init.observed_time();
-        WindowAggregate {
-            store,
-            cut,
-            observed,
-            resumed: false,
-            on_close,
-            initial,
-            combine,
-            types: PhantomData,
-        }
+        let observed = Observed::new(init.observed_time());
+        WindowAggregate { store, cut, observed, on_close, initial, combine, types: PhantomData }
     }
 
     /// Where the windows of a time begin.
@@ -86,11 +76,10 @@ where
             let store = out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?;
             store.need_from(last.map_or(0, |last| (last - self.cut.size_ms()).max(0) + 1))?;
         }
-        if !std::mem::replace(&mut self.resumed, true) {
-            let time = out.context().state.memos.get(self.observed);
-            out.context().state.stores.typed::<WindowState<K, A>>(self.store.index)?.resume_at(time)?;
-        }
-        let observed = out.context().state.memos.raise(self.observed, timestamp);
+        let index = self.store.index;
+        let observed = self.observed.raise(out.context().state, timestamp, |stores, time| {
+            stores.typed::<WindowState<K, A>>(index)?.resume_at(time)
+        })?;
         let close_time = observed - self.cut.grace_ms();
         for start in self.starts(timestamp) {
             let end = start.saturating_add(self.cut.size_ms());

@@ -9,7 +9,7 @@ use anabranch_host::{Dialer, Host};
 use super::config::{Guarantee, StreamsConfig};
 use super::restore_listener::{Listeners, RestoreEvent, StandbyEvent};
 use super::running::LocalBroker;
-use super::starting::Instance;
+use super::starting::Starting;
 use super::state::StateListener;
 use super::uncaught::{UncaughtErrorAnswer, UncaughtErrorHandler};
 use crate::error::{Error, Result};
@@ -233,7 +233,8 @@ impl Streams {
         self
     }
 
-    /// Asked what to do when an error ends a worker that no error policy has answered. Without it this instance ends.
+    /// Asked what to do when an error ends a worker that no error policy has answered, or keeps tasks from being opened for
+    /// `task.timeout.ms`. Without it this instance ends.
     #[must_use]
     pub fn on_uncaught_error(
         mut self,
@@ -307,7 +308,7 @@ impl Streams {
             let (broker, dialer, create_topics) = self.way_to_the_broker(&task_host).await?;
             let letters = config.dead_letter_topic.clone();
             let letters = letters.unwrap_or_else(|| format!("{}-dead-letter", self.application_id));
-            let instance = Instance {
+            let instance = Starting {
                 host: task_host,
                 dialer,
                 bootstrap_servers: self.bootstrap_server,

@@ -38,15 +38,17 @@ impl Backlog {
     pub(crate) fn send(&self, bytes: usize) -> bool {
         self.0.sent.fetch_add(bytes, Ordering::Relaxed);
         self.tell();
-        self.is_over(1)
+        self.is_full()
     }
 
-    /// The worker has taken so many of them.
-    pub(crate) fn take(&self, bytes: usize) {
+    /// The worker has taken so many of them, which are so many in the queue of a task.
+    pub(crate) fn take(&self, bytes: usize, queued: usize) {
         self.0.sent.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.queued.fetch_add(queued, Ordering::Relaxed);
+        self.tell();
     }
 
-    /// So much waits in the queues of the worker's tasks.
+    /// So much waits by now in the queues of the worker's tasks.
     pub(crate) fn queue(&self, bytes: usize) {
         self.0.queued.store(bytes, Ordering::Relaxed);
         self.tell();
@@ -85,9 +87,8 @@ mod tests {
         let backlog = Backlog::new(Arc::new(AtomicUsize::new(100)), told.clone());
         assert!(!backlog.send(60));
         assert!(backlog.send(60) && backlog.is_full() && !backlog.has_room());
-        backlog.take(120);
         // What was compressed is larger in the queue.
-        backlog.queue(300);
+        backlog.take(120, 300);
         assert!(backlog.is_full());
         backlog.queue(51);
         assert!(!backlog.is_full() && !backlog.has_room());

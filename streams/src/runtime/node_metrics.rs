@@ -145,6 +145,14 @@ impl NodeMetrics {
         }
     }
 
+    /// The task has left: its stores hold nothing here any more.
+    pub(crate) fn gone(&self) {
+        let held = self.held.values().flat_map(|(records, bytes)| [records, bytes]);
+        for gauge in held.chain(self.keys.values()) {
+            gauge.set(0);
+        }
+    }
+
     fn of_store(&self, store: &str) -> Labels {
         vec![("task_id", self.task.clone()), ("store", store.to_owned())]
     }

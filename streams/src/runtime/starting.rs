@@ -43,8 +43,8 @@ use crate::state::Globals;
 use crate::task::TaskConfig;
 use crate::topology::Topology;
 
-/// What an instance is made of.
-pub(crate) struct Instance {
+/// An instance that is about to start: what it is made of.
+pub(crate) struct Starting {
     pub(crate) host: Host,
     pub(crate) dialer: Dialer,
     pub(crate) bootstrap_servers: Option<String>,
@@ -87,7 +87,7 @@ struct Opened {
     staleness: Staleness,
 }
 
-impl Instance {
+impl Starting {
     /// Returns once every task it got is running.
     pub(crate) async fn start(self) -> Result<InstanceHandle> {
         let connected = self.connect().await?;
@@ -102,7 +102,8 @@ impl Instance {
         let to_instance = ToInstance::new(0, to_instance);
         let (globals, global) = global::start(parts, &planned.global_topics, to_instance).await?;
         task_config.globals = globals;
-        let (consumer, offset_resets, max_poll_interval) = self.join(&connected.client, &planned, &opened)?;
+        let (consumer, offset_resets, max_poll_interval) =
+            self.member_consumer(&connected.client, &planned, &opened)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             application_id: self.application_id.clone(),
@@ -330,8 +331,9 @@ impl Instance {
         })
     }
 
-    /// The group's member, who places tasks if it leads. With it comes where each topic begins, and `max.poll.interval.ms`.
-    fn join(
+    /// The consumer of the group's member, who places tasks if it leads. With it comes where each topic begins, and
+    /// `max.poll.interval.ms`.
+    fn member_consumer(
         &self,
         client: &Client,
         planned: &Planned,
@@ -383,8 +385,8 @@ impl Instance {
         ClientConfig::from_pairs(&settings).map_err(|error| client_error("client settings", error))
     }
 
-    /// The group's member. With a state directory it is a static one: a killed instance that comes back is the same member
-    /// and gets its tasks at once (KIP-345). With it comes where each topic begins, and `max.poll.interval.ms`.
+    /// With a state directory the member is a static one: a killed instance that comes back is the same member and gets its
+    /// tasks at once (KIP-345).
     fn consumer(
         &self,
         client: &Client,

@@ -69,8 +69,8 @@ pub(crate) struct WorkerTransaction {
     open: bool,
     /// How many in a row were undone.
     undone: u32,
-    /// So long a commit in flight asks who does not answer (`task.timeout.ms`).
-    patience: Duration,
+    /// So long a commit in flight asks who does not answer.
+    task_timeout: Duration,
     /// A commit was asked for, and what the group has does not tell whether it happened.
     unsure: Arc<AtomicBool>,
 }
@@ -89,7 +89,7 @@ impl WorkerTransaction {
         client: &Client,
         group: &str,
         config: ProducerConfig,
-        patience: Duration,
+        task_timeout: Duration,
     ) -> Result<Self, ClientError> {
         Ok(WorkerTransaction {
             client: client.clone(),
@@ -98,7 +98,7 @@ impl WorkerTransaction {
             config,
             open: false,
             undone: 0,
-            patience,
+            task_timeout,
             unsure: Arc::default(),
         })
     }
@@ -152,7 +152,7 @@ impl WorkerTransaction {
         self.open = false;
         let (client, producer, name) = (self.client.clone(), self.producer.clone(), self.group.clone());
         let (config, unsure) = (self.config.clone(), Arc::clone(&self.unsure));
-        let mut timeout = TaskTimeout::new(self.patience);
+        let mut timeout = TaskTimeout::new(self.task_timeout);
         async move {
             let group = group.await?;
             if let Some(gone) = offsets.keys().find(|partition| is_gone(&client, partition)) {

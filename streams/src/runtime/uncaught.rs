@@ -1,4 +1,4 @@
-//! What happens when a worker fails with an error that no policy has answered.
+//! What happens when a worker fails with an error that no policy has answered, or tasks cannot be opened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,14 @@ use anabranch_host::Instant;
 
 use crate::error::Error;
 
-/// What to do about an error that ends a worker (`StreamsUncaughtExceptionHandler`).
+/// What to do about an error that ends a worker, or keeps tasks from being opened for `task.timeout.ms`
+/// (`StreamsUncaughtExceptionHandler`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UncaughtErrorAnswer {
     /// Another worker takes its place, and its tasks go on from their last commit: the first time at once. What fails again
     /// and again is tried again and again, after a pause that begins at 100 ms and doubles up to 10 s; the other workers'
-    /// tasks go on meanwhile. After a minute without a failure it is the first time again.
+    /// tasks go on meanwhile. After a minute without a failure it is the first time again. Tasks that could not be opened are
+    /// tried again alike.
     ReplaceThread,
     /// This instance ends; others take over its tasks.
     #[default]

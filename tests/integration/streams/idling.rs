@@ -22,6 +22,15 @@ impl Topics {
         }
     }
 
+    /// Makes them, each of one partition.
+    async fn make(&self, running: &RunningStreams) {
+        for topic in [&self.left, &self.right, &self.merged] {
+            let new = NewTopic::new(topic.name(), 1);
+            // It may be there already.
+            let _ = running.client().admin().create_topics(&[new]).await;
+        }
+    }
+
     /// Both, each record at the time that is its value.
     fn topology(&self) -> Topology {
         let builder = StreamsBuilder::new();
@@ -59,11 +68,7 @@ async fn a_backlog_is_processed_in_the_order_of_time() -> Result<()> {
             streams.guarantee(guarantee).config("max.partition.fetch.bytes", 3000).start()
         };
         let running = start().await?;
-        for topic in [&topics.left, &topics.right, &topics.merged] {
-            let new = NewTopic::new(topic.name(), 1);
-            // It may be there already.
-            let _ = running.client().admin().create_topics(&[new]).await;
-        }
+        topics.make(&running).await;
         running.pause();
         send(&running, &topics.right, (0..4000).map(|n| 2 * n + 1)).await?;
         send(&running, &topics.left, (0..4000).map(|n| 2 * n)).await?;
@@ -91,11 +96,7 @@ async fn an_empty_side_is_waited_for() -> Result<()> {
         streams.config("max.task.idle.ms", idle_ms).start().await
     };
     let running = start(600_000).await?;
-    for topic in [&topics.left, &topics.right, &topics.merged] {
-        let new = NewTopic::new(topic.name(), 1);
-        // It may be there already.
-        let _ = running.client().admin().create_topics(&[new]).await;
-    }
+    topics.make(&running).await;
     let mut merged = running.consumer(topics.merged.clone()).await?.from_the_start()?;
     send(&running, &topics.left, [10, 30].into_iter()).await?;
     // It would be processed by now.

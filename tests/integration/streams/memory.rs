@@ -155,6 +155,7 @@ async fn so_many_records_of_a_partition_wait() -> Result<()> {
             break;
         }
     }
+    assert!(sent > LIMIT, "only {sent} records come");
     running.resume();
     running.drain().await?;
     assert_eq!(waiting(&running), 0);

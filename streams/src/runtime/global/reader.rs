@@ -35,7 +35,7 @@ const RECORDS_PER_TURN: usize = 10_000;
 pub(super) struct GlobalReader {
     host: Host,
     consumer: Consumer,
-    nodes: Nodes,
+    parts: TaskParts,
     task: RunningTask,
     /// What workers see.
     globals: Globals,
@@ -62,7 +62,7 @@ enum Read {
 }
 
 /// What its task is made of.
-struct Nodes {
+struct TaskParts {
     topology: Arc<Topology>,
     config: TaskConfig,
     client: Client,
@@ -71,7 +71,7 @@ struct Nodes {
     changelogs: Changelogs,
 }
 
-impl Nodes {
+impl TaskParts {
     /// A task that writes to these stores.
     ///
     /// # Errors
@@ -132,12 +132,12 @@ impl GlobalReader {
         seek(&mut consumer, &positions)?;
         let host = client.host().clone();
         let last_checkpoint = host.now();
-        let nodes = Nodes { topology, config, client, batches, metrics, changelogs };
+        let parts = TaskParts { topology, config, client, batches, metrics, changelogs };
         let mut reader = GlobalReader {
             host,
             consumer,
-            task: nodes.task(&globals)?,
-            nodes,
+            task: parts.task(&globals)?,
+            parts,
             producer,
             acknowledgements: Acknowledgements::default(),
             epoch: 1,
@@ -195,7 +195,7 @@ impl GlobalReader {
             Err(error) if error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE) => error,
             Err(error) => return Err(client_error("reading the topics of global stores", error)),
         };
-        match bounds_of(&self.nodes.client, &self.topics).await {
+        match bounds_of(&self.parts.client, &self.topics).await {
             // The same was told of another partition, and all are read anew already.
             Ok(bounds) if self.is_within(&bounds) => Ok(Read::Batches(Vec::new())),
             Ok(bounds) => {
@@ -268,10 +268,10 @@ impl GlobalReader {
     /// Builds all stores anew from where their topics begin now. Workers see those that are there.
     async fn begin_anew(&mut self, bounds: &Bounds) -> Result<()> {
         self.settle().await?;
-        let Nodes { topology, config, .. } = &self.nodes;
+        let TaskParts { topology, config, .. } = &self.parts;
         let in_memory = |store: &StoreDefinition| Ok(GlobalRows::in_memory(&store.name));
         let globals = topology.globals(&config.application_id, self.topics.clone(), in_memory)?;
-        self.task = self.nodes.task(&globals)?;
+        self.task = self.parts.task(&globals)?;
         let positions = starts(bounds);
         seek(&mut self.consumer, &positions)?;
         self.catching_up.suspend();
@@ -282,14 +282,12 @@ impl GlobalReader {
 
     /// Stores that were built anew, if there are any, take the place of the others.
     async fn finish_anew(&mut self) -> Result<()> {
-        if self.anew.is_some() {
-            self.settle().await?;
-        }
         let Some((globals, positions)) = self.anew.take() else { return Ok(()) };
+        self.settle().await?;
         for ((_, rows), (_, by)) in self.globals.rows().zip(globals.rows()) {
             rows.replace(by);
         }
-        self.task = self.nodes.task(&self.globals)?;
+        self.task = self.parts.task(&self.globals)?;
         self.positions.send_replace(positions);
         self.keep()
     }

@@ -251,15 +251,21 @@ impl Member {
 
     /// Tasks whose worker is gone with all that it had not committed are opened anew then.
     fn replace_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
+        let active = self.taken_from_worker(tasks, self.task_config.engine.is_some());
+        self.open_later(&active, at);
+    }
+
+    /// Tasks are on no worker any more, and their state on the disk or not. Those of them that ran.
+    fn taken_from_worker(&mut self, tasks: &BTreeSet<TaskId>, on_disk: bool) -> BTreeSet<TaskId> {
         let now = self.shared.client.host().now();
         let mut active = self.holdings.open(Role::Active);
         active.retain(|task| tasks.contains(task));
-        for id in tasks {
-            self.shared.placed.lock().remove(id);
-            self.restoring.remove(id);
-            self.holdings.closed(*id, self.task_config.engine.is_some(), now);
+        for task in tasks {
+            self.shared.placed.lock().remove(task);
+            self.restoring.remove(task);
+            self.holdings.closed(*task, on_disk, now);
         }
-        self.open_later(&active, at);
+        active
     }
 
     /// Tasks that are to run here are opened then, and read from their last commit.
@@ -330,13 +336,7 @@ impl Member {
                 self.fence_workers([(process, number)]).await;
             }
             self.workers.start(self.asleep)?;
-            let (now, mut active) = (self.shared.client.host().now(), self.holdings.open(Role::Active));
-            active.retain(|task| tasks.contains(task));
-            for task in &tasks {
-                self.shared.placed.lock().remove(task);
-                self.restoring.remove(task);
-                self.holdings.closed(*task, false, now);
-            }
+            let active = self.taken_from_worker(&tasks, false);
             self.given_up.extend(active.iter().copied());
             self.holdings.refuse(active);
             self.consumer.enforce_rebalance("a worker does not come back from user code");

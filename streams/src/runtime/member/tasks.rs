@@ -43,7 +43,7 @@ impl Member {
         match failed {
             Some(error) => self.not_opened(waiting, error).await,
             None => {
-                if !tasks.is_empty() {
+                if self.given_up.is_empty() {
                     self.opening.progressed();
                 }
                 Ok(())

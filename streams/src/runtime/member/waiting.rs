@@ -61,17 +61,17 @@ impl Member {
     /// This one, if this instance is to end by it.
     pub(super) async fn not_opened(&mut self, tasks: BTreeSet<TaskId>, error: Error) -> Result<()> {
         let now = self.shared.client.host().now();
-        if may_pass(&error) {
-            if !self.opening.is_over(now) {
+        let error = match may_pass(&error) {
+            true if !self.opening.is_over(now) => {
                 tracing::warn!(?tasks, %error, "not opened; it is tried again");
                 self.open_later(&tasks, now + TRY_AGAIN);
                 return Ok(());
             }
-        } else if !self.joined {
+            true => self.opening.over(&error),
             // It could not even begin.
-            return Err(error);
-        }
-        let error = if may_pass(&error) { self.opening.over(&error) } else { error };
+            false if !self.joined => return Err(error),
+            false => error,
+        };
         self.opening.progressed();
         let answer = self.what_follows(&error);
         tracing::error!(?tasks, %error, ?answer, "tasks cannot be opened");

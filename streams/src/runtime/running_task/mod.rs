@@ -541,6 +541,7 @@ impl RunningTask {
     /// It ends here: what stays on disk is what others are told of it.
     pub(crate) fn given_up(&self) {
         self.suspended(SuspendReason::Migrated);
+        self.metrics.nodes.gone();
         let reflected =
             self.task.restored_from().into_iter().flatten().filter_map(|changelog| changelog.reflected);
         self.progress.set_running(false);

@@ -268,11 +268,8 @@ impl Worker {
         if let Some(transaction) = &mut self.context.transaction {
             transaction.committed();
         }
-        let (moving, tasks) = (&self.moving, &self.tasks);
-        self.owing.retain(|task| !moving.contains(task) && tasks.contains_key(task));
-        if self.owing.is_empty() {
-            self.timeout.progressed();
-        }
+        self.owing.retain(|task| !self.moving.contains(task));
+        self.forget_who_left();
         for task in self.tasks.values_mut() {
             task.committed(&acknowledged, self.sealed_at_ms)?;
         }

@@ -67,10 +67,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Whoever runs no tasks any more runs none that belong to others, and what it has failed at is theirs now.
+    /// Tasks have left. Whoever runs none any more runs none that belong to others.
     pub(super) fn free_if_idle(&mut self) {
-        if self.runs_nothing() {
-            self.fenced = false;
+        self.forget_who_left();
+        self.fenced &= !self.runs_nothing();
+    }
+
+    /// What was undone of tasks that do not run here any more is for others to do again.
+    pub(super) fn forget_who_left(&mut self) {
+        let runs = |id: &TaskId| self.tasks.get(id).is_some_and(|task| task.role() == Role::Active);
+        self.owing.retain(runs);
+        if self.owing.is_empty() {
             self.timeout.progressed();
         }
     }

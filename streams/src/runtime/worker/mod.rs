@@ -90,8 +90,6 @@ struct Worker {
     settling: Vec<oneshot::Sender<()>>,
     /// Partitions that rest, until little of them waits.
     paused: BTreeSet<TopicPartition>,
-    /// What waits in the tasks' queues.
-    queued_bytes: usize,
     /// When it was told last that memory is full.
     told_of_memory: Option<Instant>,
     /// With records that brokers refuse for what they are.
@@ -131,7 +129,6 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         sealed_at_ms: 0,
         settling: Vec::new(),
         paused: BTreeSet::new(),
-        queued_bytes: 0,
         told_of_memory: None,
         patience: Patience::default(),
         owing: BTreeSet::new(),
@@ -322,19 +319,23 @@ impl Worker {
 
     fn enqueue(&mut self, fetched: &FetchedBatches, rests: bool) -> Result<()> {
         let partition = &TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
-        self.context.backlog.take(fetched.records.len());
+        let sent_bytes = fetched.records.len();
         if rests {
             self.paused.insert(partition.clone());
         }
         // A partition of a task that has just gone: whoever has the task now reads it.
-        let Some(task) = self.tasks.values_mut().find(|task| task.reads(partition)) else { return Ok(()) };
+        let Some(task) = self.tasks.values_mut().find(|task| task.reads(partition)) else {
+            self.context.backlog.take(sent_bytes, 0);
+            return Ok(());
+        };
         let Enqueued { records, waiting, bytes } = task.enqueue(fetched)?;
-        self.queued_bytes += bytes;
-        self.context.backlog.queue(self.queued_bytes);
-        self.context.metrics.consumed(&fetched.topic, records, fetched.records.len());
+        self.context.backlog.take(sent_bytes, bytes);
+        self.context.metrics.consumed(&fetched.topic, records, sent_bytes);
         let is_much =
             waiting > self.context.buffered_records || waiting > 0 && self.context.backlog.is_full();
-        if is_much && self.paused.insert(partition.clone()) {
+        if is_much {
+            self.paused.insert(partition.clone());
+            // Also if it rests: it may have been told to go on meanwhile.
             self.tell(FromWorker::Pause(partition.clone()));
         }
         Ok(())
@@ -425,8 +426,7 @@ impl Worker {
 
     /// Lets partitions go on that rested and of which little waits by now.
     fn resume_worked_off(&mut self) {
-        self.queued_bytes = self.tasks.values().map(RunningTask::queued_bytes).sum();
-        self.context.backlog.queue(self.queued_bytes);
+        self.context.backlog.queue(self.tasks.values().map(RunningTask::queued_bytes).sum());
         if self.paused.is_empty() {
             return;
         }
