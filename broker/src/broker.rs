@@ -92,8 +92,8 @@ impl Broker {
             && let Err(error) =
                 shorten(&metadata, &metadata_log, &directory, &snapshots, host.wall_clock_ms()).await
         {
-            // The log is as it was.
-            tracing::error!(%error, "no snapshot of the metadata could be taken");
+            // Whatever step it was, log and snapshots still tell all.
+            tracing::error!(%error, "the metadata log could not be shortened");
         }
         let node = Arc::new(Node {
             name: config.node_id.to_string(),

@@ -10,7 +10,8 @@
 //! Nobody waits for ever. One small request and one answer of each connection are let through in any case. And when many
 //! large requests that have arrived in part fill the memory, each waiting for room that only the end of another would
 //! give, one of them at a time may *pass* the limit, to its end. The next one may when what has passed so is answered,
-//! but for [a little](Memory::may_pass): so all requests together hold at most the limit and one largest request more.
+//! but for [a little](Memory::may_pass): so large requests together hold at most the limit, an eighth of it, one step of
+//! growth and one largest request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
@@ -99,7 +100,10 @@ impl Memory {
         let mut requests = self.requests.lock();
         requests.bytes = requests.bytes - held.bytes + bytes;
         held.bytes = bytes;
-        let waiting = self.end_passing(&mut requests, held);
+        let mut waiting = self.end_passing(&mut requests, held);
+        if requests.bytes < self.limit_bytes {
+            waiting.append(&mut requests.waiting);
+        }
         drop(requests);
         waiting.into_iter().for_each(Waker::wake);
     }

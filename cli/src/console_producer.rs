@@ -181,9 +181,8 @@ impl LineReader {
 }
 
 pub(crate) fn run(arguments: ConsoleProducerArguments) -> Result<()> {
-    if let Some(class) =
-        arguments.line_reader.as_deref().filter(|class| !class.ends_with("LineMessageReader"))
-    {
+    let is_kafkas = |class: &&str| class.rsplit('.').next() == Some("LineMessageReader");
+    if let Some(class) = arguments.line_reader.as_deref().filter(|class| !is_kafkas(class)) {
         bail!("--line-reader: {class} is not known; there is only LineMessageReader");
     }
     let mut properties = match &arguments.reader_config {

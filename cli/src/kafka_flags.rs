@@ -1,4 +1,5 @@
-//! A test: every flag that the tools of Apache Kafka 4.3 list is one that the command in their place knows.
+//! A test: every flag that these tools of Apache Kafka 4.3 list is one that the command in their place knows. Commands whose
+//! few flags the others have too (`transactions describe`, `storage info`, ...) are left out.
 
 use clap::{Command, CommandFactory};
 

@@ -108,26 +108,10 @@ impl<S: Subscriber> Layer<S> for Levels {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Mutex;
-
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::logging::Lines;
 
     fn say() {
         tracing::info!(target: "a::b::c", "deep");
@@ -145,9 +129,8 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let check = |changes: &[(&str, Option<Level>)], expected: &[&str]| {
                 changes.iter().for_each(|(logger, level)| levels.set(logger, *level));
-                lines.0.lock().unwrap().clear();
                 say();
-                let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+                let text = lines.take();
                 let said: Vec<&str> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
                 assert_eq!(said, expected, "{changes:?}: {text}");
             };

@@ -10,6 +10,7 @@ mod server;
 mod connect;
 mod date_format;
 mod datetime;
+mod deserializer;
 mod internal_records;
 mod output;
 mod progress;
@@ -51,7 +52,7 @@ enum Command {
     Server(server::ServerArguments),
     /// Create, list, describe, alter and delete topics.
     Topics(topics::TopicsArguments),
-    /// Describe and alter the settings of topics, brokers and groups.
+    /// Describe and alter the settings of topics, brokers and groups, quotas, passwords and loggers.
     Configs(configs::ConfigsArguments),
     /// List, describe, reset and delete consumer groups.
     #[command(alias = "consumer-groups")]
@@ -117,6 +118,11 @@ fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
+/// Whether what clap tells is no error: help, that of a command without a word more, or a version.
+fn is_answer(told: &clap::Error) -> bool {
+    !told.use_stderr() || told.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+}
+
 /// What is wrong with the words of a command, without the usage that clap tells with it.
 fn usage_problem(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -130,8 +136,7 @@ fn usage_problem(error: &clap::Error) -> String {
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        // Help and versions are answers.
-        Err(answer) if !answer.use_stderr() => answer.exit(),
+        Err(answer) if is_answer(&answer) => answer.exit(),
         Err(error) => {
             eprintln!("{} {}; see --help", style::failure("anabranch:"), usage_problem(&error));
             return ExitCode::FAILURE;
@@ -206,6 +211,18 @@ mod tests {
             "the following required arguments were not provided: --topic <NAME>",
         );
         check("anabranch topic", "unrecognized subcommand 'topic'; a similar subcommand exists: 'topics'");
+    }
+
+    #[test]
+    fn a_command_alone_shows_its_help() {
+        for words in
+            [&["anabranch"][..], &["anabranch", "perf"], &["anabranch", "storage"], &["anabranch", "--help"]]
+        {
+            let told = Arguments::try_parse_from(words).expect_err("help");
+            assert!(is_answer(&told), "{words:?}: {told}");
+        }
+        let wrong = Arguments::try_parse_from(["anabranch", "perf", "nothing"]).expect_err("no such command");
+        assert!(!is_answer(&wrong));
     }
 
     #[test]

@@ -10,11 +10,15 @@ use std::sync::{Arc, OnceLock};
 use anabranch_broker::Broker;
 use anabranch_broker::config::topic::{ConfigLayers, TopicConfig};
 use anabranch_broker::config::{BrokerConfig, Flush};
-use anabranch_broker::log::{AppendOrigin, Log, LogDirectory, LogDirectoryConfig};
+use anabranch_broker::log::{
+    AppendOrigin, CleanerProgress, Log, LogDirectory, LogDirectoryConfig, Membership,
+};
 use anabranch_broker::partition_name::PartitionName;
 use anabranch_host::{Disk, Host, OpenOptions, Sim, SimOptions};
 use anabranch_protocol::frame::take_frame;
-use anabranch_protocol::records::{BatchBuilder, Compression, batches, seal, set_producer};
+use anabranch_protocol::records::{
+    BatchBuilder, Compression, batches, end_transaction_marker, seal, set_producer, set_transactional,
+};
 use anabranch_protocol::sample::{self, Declared, EveryMessage, every_message};
 use anabranch_protocol::{Decoder, Encoder, RequestHeader, Uuid, encode_request};
 use bytes::{Bytes, BytesMut};
@@ -45,6 +49,7 @@ file_entries! {
     file_offset_index: clean, "t-0/00000000000000000000.index";
     file_time_index: clean, "t-0/00000000000000000000.timeindex";
     file_producer_snapshot: clean, "t-0/00000000000000000036.snapshot";
+    file_transaction_index: clean, "x-0/00000000000000000000.txnindex";
     file_leader_epochs: clean, "t-0/leader-epoch-checkpoint";
     file_partition_metadata: clean, "t-0/partition.metadata";
     file_checkpoint: clean, "anabranch-checkpoint";
@@ -78,6 +83,9 @@ entries! {
     file_journal: file_seed(crashed(), "anabranch-journal-1"), 40;
     file_meta_properties: file_seed(broker(), "meta.properties"), 10;
     file_metadata_log: file_seed(broker(), "__cluster_metadata-0/00000000000000000000.log"), 10;
+    file_metadata_snapshot: file_seed(broker_with_snapshot(), &snapshot_file()), 10;
+    file_transaction_index: file_seed(clean(), "x-0/00000000000000000000.txnindex"), 40;
+    file_cleaner_progress: vec![cleaner_progress()], 300;
 }
 
 // ---- the wire
@@ -250,6 +258,7 @@ fn codec_zstd(data: &[u8]) {
 // ---- files
 
 const DATA: &str = "/data";
+const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 
 /// The files of a data directory.
 type Files = Vec<(PathBuf, Vec<u8>)>;
@@ -277,6 +286,29 @@ fn broker() -> &'static Files {
         });
         files(&sim)
     })
+}
+
+/// A broker's whose metadata is in a snapshot, after a clean stop.
+fn broker_with_snapshot() -> &'static Files {
+    static FILES: OnceLock<Files> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let sim = Sim::new(1, SimOptions::default());
+        let host = sim.node("n");
+        // Whatever there is of it.
+        let config = broker_config().with([("metadata.log.max.record.bytes.between.snapshots", "1")]);
+        sim.block_on(async {
+            let broker = Broker::open(host, config.expect("a good key")).await;
+            broker.expect("an empty directory").shutdown().await;
+        });
+        files(&sim)
+    })
+}
+
+/// The snapshot, below the directory.
+fn snapshot_file() -> String {
+    let paths = broker_with_snapshot().iter().map(|(path, _)| path);
+    let mut below = paths.filter_map(|path| path.strip_prefix(DATA).ok()?.to_str());
+    below.find(|path| path.ends_with(".checkpoint")).expect("the start has taken one").to_string()
 }
 
 fn broker_config() -> BrokerConfig {
@@ -315,12 +347,30 @@ fn make_logs(is_clean: bool) -> Files {
             log.settled().await.expect("a good disk");
             logs.push(log);
         }
+        logs.push(transactions(&host, &directory).await);
         if is_clean {
             logs.iter_mut().for_each(|log| log.close().expect("a good disk"));
             directory.shutdown().await.expect("a good disk");
         }
     });
     files(&sim)
+}
+
+/// A log of transactions, the first of which is aborted.
+async fn transactions(host: &Host, directory: &LogDirectory) -> Log {
+    let mut log = directory.create(PartitionName::new("x", 0), Uuid([9; 16]), config().default_config);
+    let now_ms = host.wall_clock_ms();
+    for (sequence, is_committed) in [(0, false), (3, true)] {
+        let mut records = batch(Compression::None, sequence, 3);
+        set_transactional(&mut records);
+        seal(&mut records);
+        let origin = AppendOrigin::Transaction(Membership::Verified);
+        log.append(&records.freeze(), 0, origin, now_ms).expect("a good batch");
+        let marker = end_transaction_marker(now_ms, 7, 0, is_committed, 0).freeze();
+        log.append(&marker, 0, AppendOrigin::Coordinator, now_ms).expect("a good marker");
+    }
+    log.settled().await.expect("a good disk");
+    log
 }
 
 /// The files that the node's last life left.
@@ -343,8 +393,9 @@ fn files(sim: &Sim) -> Files {
 fn file_seed(template: &Files, file: &str) -> Vec<Vec<u8>> {
     let path = Path::new(DATA).join(file);
     let found = template.iter().find(|(known, _)| *known == path);
-    let (_, bytes) =
-        found.unwrap_or_else(|| panic!("no {file} among {:?}", template.iter().map(|(path, _)| path)));
+    let (_, bytes) = found.unwrap_or_else(|| {
+        panic!("no {file} among {:?}", template.iter().map(|(path, _)| path).collect::<Vec<_>>())
+    });
     // The journal's files are mostly zeros that were never written.
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     vec![bytes[..end].to_vec()]
@@ -395,6 +446,7 @@ fn read(log: &Log) {
             next_offset = batch.header.next_offset();
         }
     }
+    let _ = log.aborted_transactions(log.log_start_offset(), end_offset);
     let _ = log.find_timestamp(1_750_000_010_000, end_offset);
     let _ = log.find_largest_timestamp(end_offset);
 }
@@ -407,8 +459,39 @@ fn file_metadata_log(data: &[u8]) {
     open_broker("__cluster_metadata-0/00000000000000000000.log", data);
 }
 
+fn file_metadata_snapshot(data: &[u8]) {
+    open_broker_of(broker_with_snapshot(), &snapshot_file(), data);
+}
+
+/// How far logs are clean: what is understood is written as it was.
+fn file_cleaner_progress(data: &[u8]) {
+    let template = vec![(Path::new(DATA).join(CLEANER_FILE), Vec::new())];
+    let (_sim, host) = world(&template, CLEANER_FILE, data);
+    let progress = CleanerProgress::load(&host.disk(), Path::new(DATA)).expect("a good disk");
+    let _ = progress.of(&PartitionName::new("t", 0), Uuid([1; 16]));
+}
+
+fn cleaner_progress() -> Vec<u8> {
+    let sim = Sim::new(1, SimOptions::default());
+    let host = sim.node("n");
+    sim.block_on(async {
+        host.disk().create_dir_all(Path::new(DATA)).expect("a simulated disk");
+        let mut progress = CleanerProgress::load(&host.disk(), Path::new(DATA)).expect("it is empty");
+        for partition in 0..3 {
+            let name = PartitionName::new("t", partition);
+            progress.cleaned(&name, Uuid([1; 16]), i64::from(partition) * 1000);
+        }
+        progress.save().await.expect("a good disk");
+    });
+    host.disk().read(&Path::new(DATA).join(CLEANER_FILE)).expect("it was written")
+}
+
 fn open_broker(file: &str, data: &[u8]) {
-    let (sim, host) = world(broker(), file, data);
+    open_broker_of(broker(), file, data);
+}
+
+fn open_broker_of(template: &Files, file: &str, data: &[u8]) {
+    let (sim, host) = world(template, file, data);
     sim.block_on(async {
         if let Ok(broker) = Broker::open(host, broker_config()).await {
             broker.shutdown().await;

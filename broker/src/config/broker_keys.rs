@@ -122,13 +122,22 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("auto.create.topics.enable", Boolean, Some("true"))
         .doc("Whether a topic that a client asks for is created when it is not there."),
     ConfigKey::new("auto.leader.rebalance.enable", Boolean, Some("true")),
-    ConfigKey::new("compression.gzip.level", Int, Some("-1")).valid(Valid::BetweenOr(1, 9, -1)).dynamic().doc("The level of gzip where batches are stored in it and came otherwise."),
-    ConfigKey::new("compression.lz4.level", Int, Some("9")).valid(Valid::Between(1, 17)).dynamic().doc("The level of lz4 where batches are stored in it and came otherwise."),
+    ConfigKey::new("compression.gzip.level", Int, Some("-1"))
+        .valid(Valid::BetweenOr(1, 9, -1))
+        .dynamic()
+        .doc("The level of gzip where batches are stored in it and came otherwise."),
+    ConfigKey::new("compression.lz4.level", Int, Some("9"))
+        .valid(Valid::Between(1, 17))
+        .dynamic()
+        .doc("The level of lz4 where batches are stored in it and came otherwise."),
     ConfigKey::new("compression.type", String, Some("producer"))
         .valid(Valid::OneOf(COMPRESSION_TYPES))
         .dynamic()
         .doc("The codec batches are stored in; producer keeps what the producer chose."),
-    ConfigKey::new("compression.zstd.level", Int, Some("3")).valid(Valid::Between(-131_072, 22)).dynamic().doc("The level of zstd where batches are stored in it and came otherwise."),
+    ConfigKey::new("compression.zstd.level", Int, Some("3"))
+        .valid(Valid::Between(-131_072, 22))
+        .dynamic()
+        .doc("The level of zstd where batches are stored in it and came otherwise."),
     ConfigKey::new("cordoned.log.dirs", List, Some("")).valid(Valid::OnlyDefault).dynamic(),
     ConfigKey::new("create.topic.policy.class.name", Class, None).valid(Valid::OnlyDefault),
     ConfigKey::new("default.replication.factor", Int, Some("1"))
@@ -181,9 +190,10 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.dirs", List, None).doc("The data directory; one."),
     ConfigKey::new("log.flush.interval.messages", Long, Some("9223372036854775807")).at_least(1).dynamic(),
     ConfigKey::new("log.flush.interval.ms", Long, None).dynamic(),
-    ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"))
-        .at_least(0)
-        .doc("How often it is written down how far each log is on the disk; a start after a crash reads from there."),
+    ConfigKey::new("log.flush.offset.checkpoint.interval.ms", Int, Some("60000")).at_least(0).doc(
+        "How often it is written down how far each log is on the disk; a start after a crash reads from \
+             there.",
+    ),
     ConfigKey::new("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807")),
     ConfigKey::new("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000")).at_least(0),
     ConfigKey::new("log.index.interval.bytes", Int, Some("4096"))
@@ -215,10 +225,14 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("log.retention.check.interval.ms", Long, Some("300000"))
         .at_least(1)
         .doc("How often old segments are looked for."),
-    ConfigKey::new("log.retention.hours", Int, Some("168")).at_least(-1)
+    ConfigKey::new("log.retention.hours", Int, Some("168"))
+        .at_least(-1)
         .doc("Age at which segments are deleted, in hours."),
-    ConfigKey::new("log.retention.minutes", Int, None).at_least(-1).doc("Age at which segments are deleted, in minutes."),
-    ConfigKey::new("log.retention.ms", Long, None).at_least(-1)
+    ConfigKey::new("log.retention.minutes", Int, None)
+        .at_least(-1)
+        .doc("Age at which segments are deleted, in minutes."),
+    ConfigKey::new("log.retention.ms", Long, None)
+        .at_least(-1)
         .dynamic()
         .doc("Age at which segments are deleted; -1: never."),
     ConfigKey::new("log.roll.hours", Int, Some("168"))
@@ -231,10 +245,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .at_least(0)
         .dynamic()
         .doc("At most so much is taken off log.roll.ms, by chance."),
-    ConfigKey::new("log.roll.ms", Long, None)
-        .at_least(1)
-        .dynamic()
-        .doc("Age at which a segment is closed."),
+    ConfigKey::new("log.roll.ms", Long, None).at_least(1).dynamic().doc("Age at which a segment is closed."),
     ConfigKey::new("log.segment.bytes", Int, Some("1073741824"))
         .at_least(1024 * 1024)
         .dynamic()
@@ -248,7 +259,12 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .dynamic()
         .doc("The largest batch of records taken."),
     ConfigKey::new("metadata.log.dir", String, None),
-    ConfigKey::new("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520")).at_least(1).doc("Size of the metadata log above which a start takes a snapshot and lets go of it (with flush=commit)."),
+    ConfigKey::new("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520"))
+        .at_least(1)
+        .doc(
+            "Size of the metadata log above which a start takes a snapshot and lets go of it (with \
+             flush=commit).",
+        ),
     ConfigKey::new("metadata.log.max.snapshot.interval.ms", Long, Some("3600000")).at_least(0),
     ConfigKey::new("metadata.log.segment.bytes", Int, Some("1073741824")).at_least(8_388_608),
     ConfigKey::new("metadata.log.segment.ms", Long, Some("604800000")),
@@ -271,15 +287,19 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("group.consumer.max.heartbeat.interval.ms", Int, Some("15000")).at_least(1),
     ConfigKey::new("group.consumer.max.session.timeout.ms", Int, Some("60000")).at_least(1),
     ConfigKey::new("group.consumer.max.size", Int, Some("2147483647")).at_least(1),
-    ConfigKey::new("group.consumer.migration.policy", String, Some("bidirectional")).valid(Valid::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])),
+    ConfigKey::new("group.consumer.migration.policy", String, Some("bidirectional"))
+        .valid(Valid::OneOfAnyCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"])),
     ConfigKey::new("group.consumer.min.assignment.interval.ms", Int, Some("0")).at_least(0),
     ConfigKey::new("group.consumer.min.heartbeat.interval.ms", Int, Some("5000")).at_least(1),
     ConfigKey::new("group.consumer.min.session.timeout.ms", Int, Some("45000")).at_least(1),
     ConfigKey::new("group.consumer.session.timeout.ms", Int, Some("45000")).at_least(1),
     ConfigKey::new("group.coordinator.append.linger.ms", Int, Some("-1")).at_least(-1),
     ConfigKey::new("group.coordinator.background.threads", Int, Some("2")).at_least(1),
-    ConfigKey::new("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588")).at_least(524_288).dynamic(),
-    ConfigKey::new("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams")).valid(Valid::ListOf(&["consumer", "classic", "share", "streams"])),
+    ConfigKey::new("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"))
+        .at_least(524_288)
+        .dynamic(),
+    ConfigKey::new("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"))
+        .valid(Valid::ListOf(&["consumer", "classic", "share", "streams"])),
     ConfigKey::new("group.coordinator.threads", Int, Some("4")).at_least(1),
     ConfigKey::new("group.initial.rebalance.delay.ms", Int, Some("3000"))
         .at_least(0)
@@ -287,9 +307,7 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("group.max.session.timeout.ms", Int, Some("1800000"))
         .at_least(1)
         .doc("The longest session timeout a group member may ask for."),
-    ConfigKey::new("group.max.size", Int, Some("2147483647"))
-        .at_least(1)
-        .doc("The most members of a group."),
+    ConfigKey::new("group.max.size", Int, Some("2147483647")).at_least(1).doc("The most members of a group."),
     ConfigKey::new("group.min.session.timeout.ms", Int, Some("6000"))
         .at_least(1)
         .doc("The shortest session timeout a group member may ask for."),
@@ -300,19 +318,25 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("group.share.max.assignment.interval.ms", Int, Some("15000")).at_least(0),
     ConfigKey::new("group.share.max.delivery.count.limit", Int, Some("10")).valid(Valid::Between(5, 25)),
     ConfigKey::new("group.share.max.heartbeat.interval.ms", Int, Some("15000")).at_least(1),
-    ConfigKey::new("group.share.max.partition.max.record.locks", Int, Some("4000")).valid(Valid::Between(2000, 10_000)),
-    ConfigKey::new("group.share.max.record.lock.duration.ms", Int, Some("60000")).valid(Valid::Between(30_000, 3_600_000)),
+    ConfigKey::new("group.share.max.partition.max.record.locks", Int, Some("4000"))
+        .valid(Valid::Between(2000, 10_000)),
+    ConfigKey::new("group.share.max.record.lock.duration.ms", Int, Some("60000"))
+        .valid(Valid::Between(30_000, 3_600_000)),
     ConfigKey::new("group.share.max.session.timeout.ms", Int, Some("60000")).at_least(1),
     ConfigKey::new("group.share.max.share.sessions", Int, Some("2000")).at_least(1),
     ConfigKey::new("group.share.max.size", Int, Some("200")).valid(Valid::Between(1, 1000)),
     ConfigKey::new("group.share.min.assignment.interval.ms", Int, Some("0")).at_least(0),
     ConfigKey::new("group.share.min.delivery.count.limit", Int, Some("2")).valid(Valid::Between(2, 5)),
     ConfigKey::new("group.share.min.heartbeat.interval.ms", Int, Some("5000")).at_least(1),
-    ConfigKey::new("group.share.min.partition.max.record.locks", Int, Some("100")).valid(Valid::Between(100, 2000)),
-    ConfigKey::new("group.share.min.record.lock.duration.ms", Int, Some("15000")).valid(Valid::Between(1000, 30_000)),
+    ConfigKey::new("group.share.min.partition.max.record.locks", Int, Some("100"))
+        .valid(Valid::Between(100, 2000)),
+    ConfigKey::new("group.share.min.record.lock.duration.ms", Int, Some("15000"))
+        .valid(Valid::Between(1000, 30_000)),
     ConfigKey::new("group.share.min.session.timeout.ms", Int, Some("45000")).at_least(1),
-    ConfigKey::new("group.share.partition.max.record.locks", Int, Some("2000")).valid(Valid::Between(100, 10_000)),
-    ConfigKey::new("group.share.record.lock.duration.ms", Int, Some("30000")).valid(Valid::Between(1000, 3_600_000)),
+    ConfigKey::new("group.share.partition.max.record.locks", Int, Some("2000"))
+        .valid(Valid::Between(100, 10_000)),
+    ConfigKey::new("group.share.record.lock.duration.ms", Int, Some("30000"))
+        .valid(Valid::Between(1000, 3_600_000)),
     ConfigKey::new("group.share.session.timeout.ms", Int, Some("45000")).at_least(1),
     ConfigKey::new("group.streams.assignment.interval.ms", Int, Some("1000")).at_least(0).dynamic(),
     ConfigKey::new("group.streams.heartbeat.interval.ms", Int, Some("5000")).at_least(1),
@@ -399,9 +423,12 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("replication.quota.window.num", Int, Some("11")).at_least(1),
     ConfigKey::new("replication.quota.window.size.seconds", Int, Some("1")).at_least(1),
     ConfigKey::new("share.coordinator.append.linger.ms", Int, Some("-1")).at_least(-1),
-    ConfigKey::new("share.coordinator.cached.buffer.max.bytes", Int, Some("1048588")).at_least(524_288).dynamic(),
+    ConfigKey::new("share.coordinator.cached.buffer.max.bytes", Int, Some("1048588"))
+        .at_least(524_288)
+        .dynamic(),
     ConfigKey::new("share.coordinator.load.buffer.size", Int, Some("5242880")).at_least(1),
-    ConfigKey::new("share.coordinator.snapshot.update.records.per.snapshot", Int, Some("500")).valid(Valid::Between(0, 500)),
+    ConfigKey::new("share.coordinator.snapshot.update.records.per.snapshot", Int, Some("500"))
+        .valid(Valid::Between(0, 500)),
     ConfigKey::new("share.coordinator.state.topic.compression.codec", Int, Some("0")),
     ConfigKey::new("share.coordinator.state.topic.min.isr", Short, Some("2")).at_least(1),
     ConfigKey::new("share.coordinator.state.topic.num.partitions", Int, Some("50")).at_least(1),
@@ -413,14 +440,18 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     // Tiered storage
     ConfigKey::new("remote.fetch.max.wait.ms", Int, Some("500")).at_least(1).dynamic(),
     ConfigKey::new("remote.list.offsets.request.timeout.ms", Long, Some("30000")).at_least(1).dynamic(),
-    ConfigKey::new("remote.log.index.file.cache.total.size.bytes", Long, Some("1073741824")).at_least(1).dynamic(),
+    ConfigKey::new("remote.log.index.file.cache.total.size.bytes", Long, Some("1073741824"))
+        .at_least(1)
+        .dynamic(),
     ConfigKey::new("remote.log.manager.copier.thread.pool.size", Int, Some("10")).at_least(1).dynamic(),
-    ConfigKey::new("remote.log.manager.copy.max.bytes.per.second", Long, Some("9223372036854775807")).at_least(1)
+    ConfigKey::new("remote.log.manager.copy.max.bytes.per.second", Long, Some("9223372036854775807"))
+        .at_least(1)
         .dynamic(),
     ConfigKey::new("remote.log.manager.copy.quota.window.num", Int, Some("11")).at_least(1),
     ConfigKey::new("remote.log.manager.copy.quota.window.size.seconds", Int, Some("1")).at_least(1),
     ConfigKey::new("remote.log.manager.expiration.thread.pool.size", Int, Some("10")).at_least(1).dynamic(),
-    ConfigKey::new("remote.log.manager.fetch.max.bytes.per.second", Long, Some("9223372036854775807")).at_least(1)
+    ConfigKey::new("remote.log.manager.fetch.max.bytes.per.second", Long, Some("9223372036854775807"))
+        .at_least(1)
         .dynamic(),
     ConfigKey::new("remote.log.manager.fetch.quota.window.num", Int, Some("11")).at_least(1),
     ConfigKey::new("remote.log.manager.fetch.quota.window.size.seconds", Int, Some("1")).at_least(1),
@@ -476,12 +507,15 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("sasl.login.retry.backoff.ms", Long, Some("100")),
     ConfigKey::new("sasl.mechanism.controller.protocol", String, Some("GSSAPI")),
     ConfigKey::new("sasl.mechanism.inter.broker.protocol", String, Some("GSSAPI")).dynamic(),
-    ConfigKey::new("sasl.oauthbearer.assertion.algorithm", String, Some("RS256")).valid(Valid::OneOfAnyCase(&["ES256", "RS256"])),
+    ConfigKey::new("sasl.oauthbearer.assertion.algorithm", String, Some("RS256"))
+        .valid(Valid::OneOfAnyCase(&["ES256", "RS256"])),
     ConfigKey::new("sasl.oauthbearer.assertion.claim.aud", String, None),
-    ConfigKey::new("sasl.oauthbearer.assertion.claim.exp.seconds", Int, Some("300")).valid(Valid::Between(0, 86_400)),
+    ConfigKey::new("sasl.oauthbearer.assertion.claim.exp.seconds", Int, Some("300"))
+        .valid(Valid::Between(0, 86_400)),
     ConfigKey::new("sasl.oauthbearer.assertion.claim.iss", String, None),
     ConfigKey::new("sasl.oauthbearer.assertion.claim.jti.include", Boolean, Some("false")),
-    ConfigKey::new("sasl.oauthbearer.assertion.claim.nbf.seconds", Int, Some("60")).valid(Valid::Between(0, 3600)),
+    ConfigKey::new("sasl.oauthbearer.assertion.claim.nbf.seconds", Int, Some("60"))
+        .valid(Valid::Between(0, 3600)),
     ConfigKey::new("sasl.oauthbearer.assertion.claim.sub", String, None),
     ConfigKey::new("sasl.oauthbearer.assertion.file", String, None),
     ConfigKey::new("sasl.oauthbearer.assertion.private.key.file", String, None),
@@ -517,7 +551,9 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("ssl.allow.dn.changes", Boolean, Some("false")),
     ConfigKey::new("ssl.allow.san.changes", Boolean, Some("false")),
     ConfigKey::new("ssl.cipher.suites", List, Some("")).dynamic(),
-    ConfigKey::new("ssl.client.auth", String, Some("none")).valid(Valid::OneOf(&["required", "requested", "none"])).dynamic(),
+    ConfigKey::new("ssl.client.auth", String, Some("none"))
+        .valid(Valid::OneOf(&["required", "requested", "none"]))
+        .dynamic(),
     ConfigKey::new("ssl.enabled.protocols", List, Some("TLSv1.2,TLSv1.3")).dynamic(),
     ConfigKey::new("ssl.endpoint.identification.algorithm", String, Some("https")).dynamic(),
     ConfigKey::new("ssl.engine.factory.class", Class, None).valid(Valid::OnlyDefault).dynamic(),
@@ -546,8 +582,8 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
         .valid(Valid::ListOf(&["org.apache.kafka.common.metrics.JmxReporter"]))
         .dynamic(),
     ConfigKey::new("metrics.listener", String, Some("")).doc(
-        "host:port where GET /metrics (Prometheus) and /health are answered, without authentication; keep it on \
-         loopback. Empty: nowhere.",
+        "host:port where GET /metrics (Prometheus) and /health are answered, without authentication; keep it \
+         on loopback. Empty: nowhere.",
     ),
     ConfigKey::new("metrics.num.samples", Int, Some("2")).at_least(1),
     ConfigKey::new("metrics.recording.level", String, Some("INFO")),

@@ -249,7 +249,8 @@ impl BrokerConfig {
     pub fn without_effect(&self) -> Vec<(&'static str, &'static str)> {
         let is_idle = |name: &&'static str| broker_key(name).is_some_and(|key| key.doc.is_none());
         let idle = self.values.keys().copied().filter(is_idle);
-        idle.map(|name| (name, without_effect::reason(name).unwrap_or_default())).collect()
+        // Of a key that may only say what holds there is none.
+        idle.filter_map(|name| Some((name, without_effect::reason(name)?))).collect()
     }
 
     fn settle(values: BTreeMap<&'static str, String>) -> Result<BrokerConfig, ConfigError> {
@@ -459,6 +460,7 @@ mod tests {
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              log.dirs=/var/lib/data\n\
              num.network.threads=3\n\
+             security.inter.broker.protocol=PLAINTEXT\n\
              offsets.retention.minutes=2\n",
         )
         .unwrap();

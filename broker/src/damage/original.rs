@@ -19,7 +19,7 @@ use crate::broker::Broker;
 use crate::config::{BrokerConfig, Endpoint};
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
 use crate::handlers::handle;
-use crate::log::{AbortedTransaction, AppendOrigin, Membership};
+use crate::log::{AbortedTransaction, AppendOrigin, CleanerProgress, Membership};
 use crate::partition::{Isolation, Partition};
 use crate::partition_name::PartitionName;
 use crate::reply::Reply;
@@ -44,6 +44,8 @@ pub(super) fn config() -> BrokerConfig {
         ("log.retention.ms", "-1"),
         ("offsets.topic.num.partitions", "2"),
         ("transaction.state.log.num.partitions", "2"),
+        // Each start takes a snapshot of the metadata.
+        ("metadata.log.max.record.bytes.between.snapshots", "1"),
     ];
     BrokerConfig::from_pairs(keys).unwrap()
 }
@@ -143,6 +145,14 @@ async fn commit_offsets(broker: &Broker) {
     }
 }
 
+/// Writes down how far a log is clean, as the cleaner does.
+async fn note_what_is_clean(broker: &Broker, host: &Host) {
+    let mut progress = CleanerProgress::load(&host.disk(), Path::new(DATA)).unwrap();
+    let topic = broker.node().topics.by_name("__consumer_offsets").unwrap();
+    progress.cleaned(&PartitionName::new("__consumer_offsets", 0), topic.id, 1);
+    progress.save().await.unwrap();
+}
+
 /// One transaction after the other, each of the next transactional id.
 async fn run_transactions(broker: &Broker, host: &Host) {
     let partition = broker.node().topics.by_name("t").unwrap().partition(0).unwrap();
@@ -234,8 +244,12 @@ impl Original {
         let sim = Sim::new(11, SimOptions::default());
         let host = sim.node("original");
         let (batches, committed) = sim.block_on(async {
+            // Some of the metadata is in a snapshot, some in the log behind it.
             let broker = Broker::open(host.clone(), config()).await.unwrap();
-            for topic in ["a", "b", "t", "__consumer_offsets", "__transaction_state"] {
+            broker.node().create_missing_topic("a").unwrap();
+            broker.shutdown().await;
+            let broker = Broker::open(host.clone(), config()).await.unwrap();
+            for topic in ["b", "t", "__consumer_offsets", "__transaction_state"] {
                 broker.node().create_missing_topic(topic).unwrap();
             }
             let mut batches = BTreeMap::new();
@@ -260,6 +274,7 @@ impl Original {
             let transactional = broker.node().topics.by_name("t").unwrap().partition(0).unwrap();
             let committed = read_committed(&transactional);
             drop(transactional);
+            note_what_is_clean(&broker, &host).await;
             if is_clean {
                 broker.shutdown().await;
             } else {

@@ -5,7 +5,8 @@
 //! so that the log has them in the order in which the state took them; and every answer leaves when all that was
 //! appended before it is durable, also an answer that only looked. So nobody ever sees what a power cut can take back.
 //!
-//! A request that would give a record larger than the log takes is refused before anything changes. When an append fails
+//! A request whose assignment, subscription or offset makes a record larger than the log takes is refused and leaves no
+//! trace. When an append fails
 //! for another reason, the shard's state is worth nothing: whoever waits is told to look for the coordinator again,
 //! and the state is folded anew from the log if there is one. One task wakes the shards at their deadlines.
 //!

@@ -1,6 +1,7 @@
 //! AlterConfigs (33): the way of before KIP-339, which *replaces* a configuration: what is not named goes back to its
 //! default. Old clients still use it; it is made of the changes of IncrementalAlterConfigs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
@@ -40,17 +41,11 @@ pub(super) fn handle(
 }
 
 fn replace(node: &Node, resource: &AlterConfigsResource<'_>, validate_only: bool) -> Result<(), Refusal> {
-    let without_value: Vec<&str> =
-        resource.configs.iter().filter(|config| config.value.is_none()).map(|config| config.name).collect();
-    if !without_value.is_empty() {
-        let message = format!("Null value not supported for : {}", without_value.join(", "));
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-    }
     let present: Vec<String> = {
         let image = node.metadata.image();
         let configs = image.configs(resource.resource_type, resource.resource_name);
-        let named = |key: &&String| resource.configs.iter().any(|config| config.name == *key);
-        configs.keys().filter(|key| !named(key)).cloned().collect()
+        let named: BTreeSet<&str> = resource.configs.iter().map(|config| config.name).collect();
+        configs.keys().filter(|key| !named.contains(key.as_str())).cloned().collect()
     };
     let set = resource.configs.iter().map(|config| incremental::AlterableConfig {
         name: config.name,

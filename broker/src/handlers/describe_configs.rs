@@ -38,7 +38,6 @@ struct Entry {
     name: Cow<'static, str>,
     /// What is known of it; none: nothing, it was set for a plug-in, or it is a logger.
     key: Option<&'static ConfigKey>,
-    is_sensitive: bool,
     read_only: bool,
     /// What holds, and whence.
     effective: Option<Written>,
@@ -70,7 +69,6 @@ impl Entry {
         Entry {
             name: Cow::Borrowed(key.name),
             key: Some(key),
-            is_sensitive: key.is_sensitive(),
             read_only,
             effective: effective.into_iter().next().map(Written::from),
             synonyms: synonyms.into_iter().map(Written::from).collect(),
@@ -83,7 +81,7 @@ impl Entry {
         let level = Some(level.to_string());
         let effective =
             Some(Written { name: name.clone(), value: level, source: ConfigSource::DynamicBrokerLogger });
-        Entry { name, key: None, is_sensitive: false, read_only: false, effective, synonyms: Vec::new() }
+        Entry { name, key: None, read_only: false, effective, synonyms: Vec::new() }
     }
 
     /// A key that is told only because it was set, here or there; the strongest first.
@@ -100,8 +98,6 @@ impl Entry {
         Some(Entry {
             name: Cow::Owned(name.to_string()),
             key,
-            // Nobody knows what a plug-in keeps secret.
-            is_sensitive: key.is_none_or(ConfigKey::is_sensitive),
             read_only: key.is_none(),
             effective: Some(written.first()?.clone()),
             synonyms: written,
@@ -273,16 +269,18 @@ fn by_default(key: &'static ConfigKey) -> ConfigSynonym {
 }
 
 fn describe<'a>(entry: &'a Entry, message: &DescribeConfigsRequest<'_>) -> DescribeConfigsResourceResult<'a> {
-    let shown = |written: &'a Written| written.value.as_deref().filter(|_| !entry.is_sensitive);
     let effective = entry.effective.as_ref();
     let is_logger = effective.is_some_and(|written| written.source == ConfigSource::DynamicBrokerLogger);
+    // Nobody knows what a plug-in keeps secret.
+    let is_sensitive = entry.key.map_or(!is_logger, ConfigKey::is_sensitive);
+    let shown = |written: &'a Written| written.value.as_deref().filter(|_| !is_sensitive);
     let synonyms = entry.synonyms.iter().filter(|_| message.include_synonyms);
     DescribeConfigsResourceResult {
         name: &entry.name,
         value: effective.and_then(shown),
         read_only: entry.read_only,
         config_source: effective.map_or(ConfigSource::Default, |written| written.source) as i8,
-        is_sensitive: entry.is_sensitive,
+        is_sensitive,
         synonyms: synonyms
             .map(|written| DescribeConfigsSynonym {
                 name: &written.name,

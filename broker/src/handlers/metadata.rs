@@ -88,7 +88,9 @@ fn create_missing<'a>(node: &Node, asked: &[MetadataRequestTopic<'a>]) -> BTreeM
         if refused.contains_key(name) || node.metadata.image().topic(name).is_some() {
             continue;
         }
-        if partitions_left < node.config.num_partitions as usize {
+        // The first one hears what is wrong if it is more than any may have.
+        let is_first = partitions_left == MAX_PARTITIONS_PER_REQUEST;
+        if !is_first && partitions_left < node.config.num_partitions as usize {
             break;
         }
         match node.create_missing_topic(name) {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use anabranch_protocol::DecodeError;
 use anabranch_protocol::messages::cluster_metadata::MetadataRecord;
-use anabranch_protocol::records::{BatchBuilder, Compression, RecordsError, batches};
+use anabranch_protocol::records::{Batch, BatchBuilder, Compression, RecordsError, batches};
+use bytes::Bytes;
 
 use super::image::ImpossibleRecord;
-use super::snapshot::{Snapshots, for_each_record};
+use super::snapshot::Snapshots;
 use crate::internal_log::{InternalLog, InternalLogError};
 use crate::watermark::Durable;
 
@@ -35,7 +36,7 @@ pub(crate) enum QuorumError {
         /// What is wrong with it.
         error: DecodeError,
     },
-    /// The log does not begin at the beginning, and what stands for its beginning is not there.
+    /// The snapshots and the log do not fit together, or the snapshots cannot be read.
     #[error("{0}")]
     Snapshot(String),
     /// A record in it cannot follow those before it.
@@ -90,11 +91,17 @@ impl MetadataQuorum for LocalQuorum {
         let mut scratch = Vec::new();
         if let Some(snapshot) = self.snapshots.newest(offset, self.log.end_offset())? {
             for batch in &snapshot.batches {
-                for_each_record(batch, &mut scratch, each)?;
+                // Its records have places of their own there.
+                let told = for_each_record(batch, &mut scratch, each);
+                told.map_err(|error| {
+                    QuorumError::Snapshot(format!(
+                        "in the snapshot before offset {}: {error}",
+                        snapshot.end_offset
+                    ))
+                })?;
             }
             offset = snapshot.end_offset;
         }
-        let first_offset = offset;
         loop {
             let chunk = self.log.read(offset, LOAD_BYTES)?;
             if chunk.is_empty() {
@@ -107,10 +114,7 @@ impl MetadataQuorum for LocalQuorum {
                 if batch.header.is_control() {
                     continue;
                 }
-                for_each_record(&batch, &mut scratch, &mut |offset, record| match offset < first_offset {
-                    true => Ok(()),
-                    false => each(offset, record),
-                })?;
+                for_each_record(&batch, &mut scratch, each)?;
             }
         }
     }
@@ -132,4 +136,23 @@ impl MetadataQuorum for LocalQuorum {
     fn settled(&self) -> Durable {
         self.log.settled()
     }
+}
+
+/// The records of a batch of metadata.
+///
+/// # Errors
+/// If one of them cannot be read or understood, or `each` says so.
+pub(crate) fn for_each_record(
+    batch: &Batch,
+    scratch: &mut Vec<u8>,
+    each: &mut dyn FnMut(i64, &MetadataRecord<'_>) -> Result<(), QuorumError>,
+) -> Result<(), QuorumError> {
+    for record in batch.records(scratch)? {
+        let record = record?;
+        let value = Bytes::copy_from_slice(record.value.unwrap_or_default());
+        let decoded = MetadataRecord::decode(&value)
+            .map_err(|error| QuorumError::Record { offset: record.offset, error })?;
+        each(record.offset, &decoded)?;
+    }
+    Ok(())
 }

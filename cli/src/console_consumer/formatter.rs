@@ -4,7 +4,7 @@ use anabranch_client::{ConsumerRecord, TimestampType};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::deserializer::Deserializer;
+use crate::deserializer::Deserializer;
 
 /// A record, as far as it can be shown.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! `anabranch console-consumer`: records on standard output, a line each, as `kafka-console-consumer` prints them.
 
-mod deserializer;
 mod formatter;
 mod internal;
 mod printer;
@@ -83,23 +82,11 @@ pub(crate) struct ConsoleConsumerArguments {
 
 pub(crate) fn run(arguments: ConsoleConsumerArguments) -> Result<()> {
     let printer = Printer::new(&arguments)?;
-    let mut config = ConsumerConfig {
-        group_id: arguments.group.clone(),
-        enable_auto_commit: arguments.group.is_some(),
-        auto_offset_reset: match arguments.from_beginning {
-            true => AutoOffsetReset::Earliest,
-            false => AutoOffsetReset::Latest,
-        },
-        ..ConsumerConfig::default()
-    };
-    let mut connection = arguments.connection.clone();
-    let properties = ("--command-property", &arguments.consumer_properties[..]);
-    let settings = [("isolation.level", arguments.isolation_level.clone())];
-    connection.configure(&settings, properties, |key, value| config.set(key, value))?;
-    config.validate()?;
+    let (connection, config) = configure(&arguments)?;
     connection.run(async |client| {
+        let begins = Begins { in_group: config.group_id.is_some(), reset: config.auto_offset_reset };
         let mut consumer = Consumer::new(&client, config)?;
-        begin(&client, &mut consumer, &arguments).await?;
+        begin(&client, &mut consumer, &arguments, begins).await?;
         let count = print(&client, &mut consumer, &printer, &arguments).await;
         consumer.close().await?;
         eprintln!("Processed a total of {} messages", count?);
@@ -110,15 +97,56 @@ pub(crate) fn run(arguments: ConsoleConsumerArguments) -> Result<()> {
     })
 }
 
+/// The settings of the consumer, by options, properties and the file. Those that have an option must not say something else.
+fn configure(arguments: &ConsoleConsumerArguments) -> Result<(Connection, ConsumerConfig)> {
+    let mut config =
+        ConsumerConfig { auto_offset_reset: AutoOffsetReset::Latest, ..ConsumerConfig::default() };
+    let mut connection = arguments.connection.clone();
+    let properties = ("--command-property", &arguments.consumer_properties[..]);
+    let settings = [("isolation.level", arguments.isolation_level.clone())];
+    let mut has_reset = false;
+    connection.configure(&settings, properties, |key, value| {
+        has_reset |= key == "auto.offset.reset";
+        config.set(key, value)
+    })?;
+    if arguments.from_beginning {
+        if has_reset && config.auto_offset_reset != AutoOffsetReset::Earliest {
+            bail!("--from-beginning and another auto.offset.reset cannot both hold");
+        }
+        config.auto_offset_reset = AutoOffsetReset::Earliest;
+    }
+    if let Some(group) = &arguments.group {
+        if let Some(other) = config.group_id.as_ref().filter(|other| *other != group) {
+            bail!("the group is '{group}' by --group, and '{other}' by the settings of the consumer");
+        }
+        config.group_id = Some(group.clone());
+    }
+    config.enable_auto_commit &= config.group_id.is_some();
+    config.validate()?;
+    Ok((connection, config))
+}
+
+/// How the consumer begins, whatever said so.
+#[derive(Clone, Copy)]
+struct Begins {
+    in_group: bool,
+    reset: AutoOffsetReset,
+}
+
 /// Chooses what is read, and from where.
-async fn begin(client: &Client, consumer: &mut Consumer, arguments: &ConsoleConsumerArguments) -> Result<()> {
+async fn begin(
+    client: &Client,
+    consumer: &mut Consumer,
+    arguments: &ConsoleConsumerArguments,
+    begins: Begins,
+) -> Result<()> {
     let pattern =
         Pattern::new(arguments.topic.as_deref().or(arguments.include.as_deref()).unwrap_or_default())?;
     let is_wanted = |name: &str| match &arguments.topic {
         Some(topic) => topic == name,
         None => pattern.matches(name),
     };
-    if arguments.group.is_some() && arguments.partition.is_none() {
+    if begins.in_group && arguments.partition.is_none() {
         match &arguments.topic {
             Some(topic) => consumer.subscribe([topic])?,
             None => consumer.subscribe_matching(move |name| pattern.matches(name))?,
@@ -139,7 +167,7 @@ async fn begin(client: &Client, consumer: &mut Consumer, arguments: &ConsoleCons
     }
     consumer.assign(&partitions)?;
     let spec = match arguments.offset.as_deref() {
-        None if arguments.from_beginning => OffsetSpec::Earliest,
+        None if begins.reset == AutoOffsetReset::Earliest => OffsetSpec::Earliest,
         None | Some("latest") => OffsetSpec::Latest,
         Some("earliest") => OffsetSpec::Earliest,
         Some(text) => {

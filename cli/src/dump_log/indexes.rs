@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use bytes::Buf;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::output::key;
 
@@ -35,13 +35,12 @@ pub(super) fn used_entries(bytes: &[u8], entry_bytes: usize) -> Result<impl Iter
 
 /// Prints an entry: its fields by name, or as an object.
 fn print(fields: &[(&str, i64)], as_json: bool) {
-    let shown: Vec<String> = match as_json {
-        true => fields.iter().map(|(name, value)| format!("\"{}\":{value}", key(name))).collect(),
-        false => fields.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
-    };
-    match as_json {
-        true => println!("{{{}}}", shown.join(",")),
-        false => println!("{}", shown.join(" ")),
+    if as_json {
+        let object = fields.iter().map(|(name, value)| (key(name), (*value).into()));
+        println!("{}", Value::Object(object.collect()));
+    } else {
+        let shown: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        println!("{}", shown.join(" "));
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod indexes;
 mod segment;
-mod text_decoder;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +12,8 @@ use bytes::Bytes;
 use clap::Args;
 
 use crate::connect::ignored;
+use crate::deserializer::Deserializer;
 use crate::internal_records::RecordDecoder;
-use text_decoder::TextDecoder;
 
 /// What the command takes.
 #[derive(Debug, Args)]
@@ -44,11 +43,11 @@ pub(crate) struct DumpLogArguments {
     #[arg(long)]
     remote_log_metadata_decoder: bool,
     /// Print the records, and keys as StringDecoder, IntegerDecoder or LongDecoder read them.
-    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = TextDecoder::named)]
-    key_decoder_class: Option<TextDecoder>,
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = Deserializer::of_decoder)]
+    key_decoder_class: Option<Deserializer>,
     /// Print the records, and values as one of these reads them.
-    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = TextDecoder::named)]
-    value_decoder_class: Option<TextDecoder>,
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder", value_parser = Deserializer::of_decoder)]
+    value_decoder_class: Option<Deserializer>,
     /// Of records print keys and values only.
     #[arg(long)]
     skip_record_metadata: bool,

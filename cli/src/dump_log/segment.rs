@@ -1,11 +1,14 @@
 //! The batches of a segment, and what is wrong with them.
 
-use anabranch_client::records::{Batch, BatchHeader, ControlRecord, ControlType, Header, RecordRef};
+use anabranch_client::records::{
+    Batch, BatchHeader, ControlRecord, ControlType, Header, RecordRef, RecordsError,
+};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde_json::json;
 
 use super::DumpLogArguments;
+use crate::deserializer::Deserializer;
 
 /// Dumps a file of batches; `title` says which.
 pub(super) fn dump(title: &str, bytes: Vec<u8>, arguments: &DumpLogArguments) -> Result<()> {
@@ -13,14 +16,16 @@ pub(super) fn dump(title: &str, bytes: Vec<u8>, arguments: &DumpLogArguments) ->
         println!("{title}");
     }
     let mut rest = Bytes::from(bytes);
-    rest.truncate(arguments.max_bytes.unwrap_or(usize::MAX));
+    let most = arguments.max_bytes.unwrap_or(usize::MAX);
+    let is_cut = most < rest.len();
+    rest.truncate(most);
     let mut position = 0;
     let mut next_offset = None;
     while !rest.is_empty() {
         let batch = match Batch::parse(&rest) {
             Ok(batch) => batch,
             // The rest of it is behind the bytes that were asked for.
-            Err(_) if arguments.max_bytes.is_some() => return Ok(()),
+            Err(RecordsError::Truncated(_)) if is_cut => return Ok(()),
             Err(error) => bail!("at byte {position}: {error}; {} bytes are left", rest.len()),
         };
         let is_valid = batch.check_crc().is_ok();
@@ -141,10 +146,12 @@ fn header_keys<'a>(record: &RecordRef<'a>) -> Result<Vec<&'a str>> {
 fn texts(record: &RecordRef<'_>, arguments: &DumpLogArguments) -> Result<(Option<String>, Option<String>)> {
     let key = arguments.key_decoder_class.unwrap_or_default();
     let value = arguments.value_decoder_class.unwrap_or_default();
-    let problem = |what: &str| format!("the {what} at offset {}", record.offset);
-    let key = record.key.map(|bytes| key.text(bytes)).transpose().with_context(|| problem("key"))?;
-    let value = record.value.map(|bytes| value.text(bytes)).transpose().with_context(|| problem("value"))?;
-    Ok((key, value))
+    let text = |what: &str, decoder: Deserializer, bytes: Option<&[u8]>| {
+        let text = bytes.map(|bytes| decoder.text(bytes)).transpose();
+        let text = text.with_context(|| format!("the {what} at offset {}", record.offset))?;
+        Ok::<_, anyhow::Error>(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
+    };
+    Ok((text("key", key, record.key)?, text("value", value, record.value)?))
 }
 
 fn describe_record(
@@ -166,14 +173,14 @@ fn describe_record(
             header_keys(record)?.join(",")
         ),
     };
-    match (header.is_control(), arguments.skip_record_metadata) {
-        (true, true) => return Ok(line),
-        (true, false) => line.push_str(&control(record)?),
-        (false, true) => line.push('|'),
-        (false, false) => {}
-    }
     if header.is_control() {
+        if !arguments.skip_record_metadata {
+            line.push_str(&control(record)?);
+        }
         return Ok(line);
+    }
+    if arguments.skip_record_metadata {
+        line.push('|');
     }
     if let Some(decoder) = arguments.decoder() {
         line.push_str(&decoder.tell(record.offset, record.key, record.value).text());

@@ -65,8 +65,11 @@ pub(super) async fn describe(
 ) -> Result<()> {
     let view = View::of(arguments);
     let columns = view.columns(arguments.verbose);
-    let mut table = Table::aligned(&columns);
+    let mut all = Table::aligned(&columns);
     for group in groups {
+        let mut of_group = Table::aligned(&columns);
+        // For people each group has a table of its own.
+        let table = if arguments.json { &mut all } else { &mut of_group };
         let described = admin.describe_group(group).await?;
         if described.members.is_empty() {
             eprintln!("\nConsumer group '{group}' has no active members.");
@@ -79,16 +82,15 @@ pub(super) async fn describe(
             View::State => {
                 table.push(state_row(admin, client, group, &described, arguments.verbose).await?);
             }
-            View::Offsets => offsets(admin, group, &described, arguments.verbose, &mut table).await?,
+            View::Offsets => offsets(admin, group, &described, arguments.verbose, table).await?,
         }
-        // For people each group has a table of its own.
         if !arguments.json {
             println!();
-            std::mem::replace(&mut table, Table::aligned(&columns)).print(false);
+            of_group.print(false);
         }
     }
     if arguments.json {
-        table.print(true);
+        all.print(true);
     }
     Ok(())
 }

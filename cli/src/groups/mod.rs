@@ -217,24 +217,39 @@ async fn delete(admin: &Admin, groups: &[String], as_json: bool) -> Result<()> {
 }
 
 async fn delete_offsets(admin: &Admin, groups: &[String], arguments: &GroupsArguments) -> Result<()> {
-    let mut table = Table::aligned(&[("TOPIC", 15), ("PARTITION", 10), ("STATUS", 15)]);
+    let mut table = match arguments.json {
+        true => Table::new(&["GROUP", "TOPIC", "PARTITION", "ERROR"]),
+        false => Table::aligned(&[("TOPIC", 15), ("PARTITION", 10), ("STATUS", 15)]),
+    };
+    let mut failed = 0;
     for group in groups {
         let committed = admin.committed_offsets(group, None).await?;
         let partitions = arguments.reset.partitions(admin, committed.keys().cloned().collect()).await?;
         let partitions: Vec<TopicPartition> = partitions.into_iter().collect();
         for (name, result) in admin.delete_offsets(group, &partitions).await? {
-            let status = match result {
-                Ok(()) => "Successful".to_string(),
-                Err(error) => format!("Error: {error}"),
-            };
-            table.push(vec![name.topic.to_string().into(), name.partition.into(), status.into()]);
+            let error = result.err().map(|error| error.to_string());
+            failed += usize::from(error.is_some());
+            let mut row = vec![name.topic.to_string().into(), name.partition.into()];
+            match arguments.json {
+                true => {
+                    row.insert(0, group.as_str().into());
+                    row.push(error.into());
+                }
+                false => {
+                    row.push(error.map_or("Successful".to_string(), |error| format!("Error: {error}")).into())
+                }
+            }
+            table.push(row);
         }
         if !arguments.json {
             println!("Request succeeded for deleting offsets from group {group}.\n");
         }
     }
     table.print(arguments.json);
-    Ok(())
+    match failed {
+        0 => Ok(()),
+        failed => bail!("offsets of {failed} partitions are not deleted"),
+    }
 }
 
 /// The partitions of the named topics: all of `t`, or some of `t:0,1`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anabranch_client::{AutoOffsetReset, Client, Consumer, ConsumerConfig, RebalanceEvent};
+use anabranch_client::{Client, Consumer, ConsumerConfig, RebalanceEvent};
 use anabranch_host::Instant;
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -81,16 +81,13 @@ impl ConsumeArguments {
         ignored("--print-metrics", &self.print_metrics.then_some(()), NO_METRICS);
         ignored("--socket-buffer-size", &self.socket_buffer_size, "the operating system chooses");
         let dates = DateFormat::parse(&self.date_format).context("--date-format")?;
-        let mut config = ConsumerConfig {
-            auto_offset_reset: match self.from_latest {
-                true => AutoOffsetReset::Latest,
-                false => AutoOffsetReset::Earliest,
-            },
-            max_poll_records: 100_000,
-            ..ConsumerConfig::default()
-        };
-        let settings =
-            [("group.id", self.group.clone()), ("max.partition.fetch.bytes", self.fetch_size.clone())];
+        let mut config = ConsumerConfig { max_poll_records: 100_000, ..ConsumerConfig::default() };
+        let reset = if self.from_latest { "latest" } else { "earliest" };
+        let settings = [
+            ("group.id", self.group.clone()),
+            ("max.partition.fetch.bytes", self.fetch_size.clone()),
+            ("auto.offset.reset", Some(reset.to_string())),
+        ];
         let properties = ("--command-property", &self.properties[..]);
         let mut connection = self.connection.clone();
         connection.configure(&settings, properties, |key, value| config.set(key, value))?;
@@ -125,14 +122,14 @@ impl ConsumeArguments {
         let is_assigned = |event: &RebalanceEvent| matches!(event, RebalanceEvent::Assigned { .. });
         let mut assigned = None;
         let (mut count, mut bytes, mut last) = (0u64, 0u64, host.now());
-        let mut told = Told { at: began, count: 0, bytes: 0, rebalance: Duration::ZERO };
+        let mut interval = Interval { at: began, count: 0, bytes: 0, rebalance: Duration::ZERO };
         let progress = Progress::new(self.num_records, self.json);
         while count < self.num_records {
             let polled = consumer.poll(Duration::from_millis(100)).await?;
             if assigned.is_none() && polled.events.iter().any(is_assigned) {
                 assigned = Some(host.now());
                 last = host.now();
-                told.rebalance = last.saturating_duration_since(began);
+                interval.rebalance = last.saturating_duration_since(began);
             }
             let length = |field: &Option<Bytes>| field.as_ref().map_or(0, |field| field.len() as u64);
             count += polled.records.len() as u64;
@@ -142,16 +139,16 @@ impl ConsumeArguments {
             let now = host.now();
             if !polled.records.is_empty() {
                 last = now;
-                let since = now.saturating_duration_since(told.at);
+                let since = now.saturating_duration_since(interval.at);
                 if self.show_detailed_stats && since >= Duration::from_millis(self.reporting_interval) {
                     if !self.json {
-                        progress.print(&told.line(
+                        progress.print(&interval.line(
                             &dates.format(host.wall_clock_ms()),
                             (count, bytes),
                             since,
                         ));
                     }
-                    told = Told { at: now, count, bytes, rebalance: Duration::ZERO };
+                    interval = Interval { at: now, count, bytes, rebalance: Duration::ZERO };
                 }
             }
             if now.saturating_duration_since(last) > Duration::from_millis(self.timeout) {
@@ -181,7 +178,7 @@ fn header(is_detailed: bool) -> String {
 }
 
 /// How far it was at the last line of an interval.
-struct Told {
+struct Interval {
     at: Instant,
     count: u64,
     bytes: u64,
@@ -189,7 +186,7 @@ struct Told {
     rebalance: Duration,
 }
 
-impl Told {
+impl Interval {
     /// The line of an interval that ends at so many records and bytes.
     fn line(&self, time: &str, (count, bytes): (u64, u64), elapsed: Duration) -> String {
         let (new, new_bytes) = (count - self.count, bytes - self.bytes);

@@ -18,6 +18,8 @@ use crate::progress::Progress;
 const MAX_ON_THE_WAY: usize = 100_000;
 /// A record that is due sooner is sent now.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// Nobody waits for longer.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a transaction lasts, if nothing is said.
 const DEFAULT_TRANSACTION_MS: u64 = 3000;
 
@@ -35,7 +37,7 @@ pub(crate) struct ProduceArguments {
     #[command(flatten)]
     payload: PayloadArguments,
     /// Records a second at most; -1: as many as go.
-    #[arg(long, value_name = "N", default_value_t = -1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = -1.0, allow_negative_numbers = true, value_parser = per_second)]
     throughput: f64,
     /// Settings of the producer, among them bootstrap.servers.
     #[arg(long = "command-property", alias = "producer-props", value_name = "KEY=VALUE", num_args = 1..)]
@@ -145,6 +147,13 @@ impl ProduceArguments {
     }
 }
 
+/// A number of records a second.
+fn per_second(text: &str) -> Result<f64> {
+    let number: f64 = text.parse()?;
+    anyhow::ensure!(!number.is_nan(), "it must be a number");
+    Ok(number)
+}
+
 /// A record on the way.
 struct Sent {
     at: Instant,
@@ -156,7 +165,7 @@ struct Sent {
 struct Pace {
     host: Host,
     began: Instant,
-    /// None if not above zero.
+    /// Not above zero: no bound.
     per_second: f64,
 }
 
@@ -165,7 +174,9 @@ impl Pace {
         if self.per_second <= 0.0 {
             return;
         }
-        let due = self.began + Duration::from_secs_f64(number as f64 / self.per_second);
+        // Of what is too far to tell nobody waits for the end.
+        let after = Duration::try_from_secs_f64(number as f64 / self.per_second).unwrap_or(FAR);
+        let due = self.began + after.min(FAR);
         // Timers tick in milliseconds: who waited for each record of a fast stream would send one a tick.
         if due.saturating_duration_since(self.host.now()) >= SHORTEST_WAIT {
             self.host.sleep_until(due).await;

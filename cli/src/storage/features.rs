@@ -52,14 +52,14 @@ fn levels() -> impl Iterator<Item = (&'static str, i16)> {
     FINALIZED_FEATURES.iter().copied().chain(AT_ZERO.map(|name| (name, 0)))
 }
 
-/// `feature=level`, of a feature that is known; whether it has that level here.
-fn parse(text: &str) -> Result<(&str, i16, bool)> {
+/// `feature=level`, of a feature that is known; and the level that it has here.
+fn parse(text: &str) -> Result<(&str, i16, i16)> {
     let (name, level) = text
         .split_once('=')
         .with_context(|| format!("Can't parse feature=level string {text}: equals sign not found."))?;
     let level = level.parse().with_context(|| format!("Can't parse feature=level string {text}"))?;
     match levels().find(|(known, _)| *known == name) {
-        Some((_, here)) => Ok((name, level, here == level)),
+        Some((_, here)) => Ok((name, level, here)),
         None => {
             let known: Vec<&str> = levels().map(|(name, _)| name).collect();
             bail!("Unsupported feature: {name}. Supported features are: {}", known.join(", "))
@@ -70,12 +70,14 @@ fn parse(text: &str) -> Result<(&str, i16, bool)> {
 /// Refuses a level at which a feature cannot be here.
 pub(super) fn check_level(text: &str) -> Result<()> {
     match parse(text)? {
-        (_, _, true) => Ok(()),
-        (name, level, false) => {
-            let here = levels().find(|(known, _)| *known == name).map_or(0, |(_, level)| level);
-            bail!("--feature {name}={level}: here it is always at level {here}")
-        }
+        (_, level, here) if level == here => Ok(()),
+        (name, level, here) => bail!("--feature {name}={level}: here it is always at level {here}"),
     }
+}
+
+/// The release that a level of the metadata stands for.
+fn release_of(name: &str) -> String {
+    if name == METADATA { format!(" ({RELEASE})") } else { String::new() }
 }
 
 pub(super) fn print_mapping(arguments: &MappingArguments) -> Result<()> {
@@ -86,20 +88,18 @@ pub(super) fn print_mapping(arguments: &MappingArguments) -> Result<()> {
         return Ok(());
     }
     for (name, level) in levels() {
-        let release = if name == METADATA { format!(" ({RELEASE})") } else { String::new() };
-        println!("{name}={level}{release}");
+        println!("{name}={level}{}", release_of(name));
     }
     Ok(())
 }
 
 pub(super) fn print_dependencies(arguments: &DependenciesArguments) -> Result<()> {
     for text in &arguments.feature {
-        let (name, level, is_here) = parse(text)?;
-        if !is_here {
+        let (name, level, here) = parse(text)?;
+        if level != here {
             bail!("Feature level {level} is not supported for feature {name}");
         }
-        let release = if name == METADATA { format!(" ({RELEASE})") } else { String::new() };
-        println!("{name}={level}{release} has no dependencies.");
+        println!("{name}={level}{} has no dependencies.", release_of(name));
     }
     Ok(())
 }

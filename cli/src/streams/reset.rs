@@ -45,12 +45,12 @@ pub(crate) struct ResetArguments {
 
 /// What is told of what is done: lines meanwhile, or an array at the end.
 #[derive(Debug)]
-struct Told {
+struct Report {
     as_json: bool,
     rows: Vec<Value>,
 }
 
-impl Told {
+impl Report {
     fn line(&self, line: &str) {
         if !self.as_json {
             println!("{line}");
@@ -68,13 +68,13 @@ pub(super) fn run(arguments: ResetArguments) -> Result<()> {
     let target = arguments.target.target()?.unwrap_or(Target::To(ResetTo::Earliest));
     arguments.connection.run(async |client| {
         let admin = client.admin();
-        let mut told = Told { as_json: arguments.json, rows: Vec::new() };
+        let mut report = Report { as_json: arguments.json, rows: Vec::new() };
         if arguments.dry_run {
-            told.line(
+            report.line(
                 "----Dry run displays the actions which will be performed when running Streams Reset Tool----",
             );
         }
-        empty_the_group(&admin, &arguments, &mut told).await?;
+        empty_the_group(&admin, &arguments, &mut report).await?;
         let topics: BTreeMap<String, usize> = admin
             .list_topics()
             .await?
@@ -87,10 +87,10 @@ pub(super) fn run(arguments: ResetArguments) -> Result<()> {
         let intermediate = Resettable { what: "intermediate", names, target: &to_the_end };
         let mut missing = Vec::new();
         for wanted in [input, intermediate] {
-            missing.extend(set_offsets(&admin, &arguments, &wanted, &topics, &mut told).await?);
+            missing.extend(set_offsets(&admin, &arguments, &wanted, &topics, &mut report).await?);
         }
-        let strangers = delete_internal_topics(&admin, &arguments, &topics, &mut told).await?;
-        told.end();
+        let strangers = delete_internal_topics(&admin, &arguments, &topics, &mut report).await?;
+        report.end();
         if !missing.is_empty() {
             bail!("topics that do not exist were left out: {}", missing.join(", "));
         }
@@ -101,7 +101,7 @@ pub(super) fn run(arguments: ResetArguments) -> Result<()> {
     })
 }
 
-async fn empty_the_group(admin: &Admin, arguments: &ResetArguments, told: &mut Told) -> Result<()> {
+async fn empty_the_group(admin: &Admin, arguments: &ResetArguments, report: &mut Report) -> Result<()> {
     let group = &arguments.application_id;
     if !admin.list_groups().await?.iter().any(|listed| listed.group_id == *group) {
         // It has never run, or all that it knew has expired.
@@ -119,8 +119,8 @@ async fn empty_the_group(admin: &Admin, arguments: &ResetArguments, told: &mut T
             names.join(", ")
         );
     }
-    told.line(&format!("Force deleting all active members in the group: {group}"));
-    told.rows.extend(names.iter().map(|name| json!({ "action": "remove_member", "member": name })));
+    report.line(&format!("Force deleting all active members in the group: {group}"));
+    report.rows.extend(names.iter().map(|name| json!({ "action": "remove_member", "member": name })));
     if !arguments.dry_run {
         for (name, removed) in admin.remove_all_members(group, "the application is reset").await? {
             removed.with_context(|| format!("removing {name}"))?;
@@ -143,7 +143,7 @@ async fn set_offsets(
     arguments: &ResetArguments,
     wanted: &Resettable<'_>,
     topics: &BTreeMap<String, usize>,
-    told: &mut Told,
+    report: &mut Report,
 ) -> Result<Vec<String>> {
     let group = &arguments.application_id;
     let (known, missing): (Vec<_>, Vec<_>) =
@@ -151,7 +151,7 @@ async fn set_offsets(
     if known.is_empty() {
         return Ok(missing);
     }
-    told.line(&format!("Reset-offsets for {} topics [{}]", wanted.what, known.join(", ")));
+    report.line(&format!("Reset-offsets for {} topics [{}]", wanted.what, known.join(", ")));
     let of_topic = |topic: &String| {
         let partitions = topics.get(topic).copied().unwrap_or(0) as i32;
         let name = topic.clone();
@@ -162,10 +162,10 @@ async fn set_offsets(
     // A file may name more than these topics.
     offsets.retain(|partition, _| partitions.contains(partition));
     let what = wanted.what;
-    told.line(&format!("Following {what} topics offsets will be reset to (for consumer group {group})"));
+    report.line(&format!("Following {what} topics offsets will be reset to (for consumer group {group})"));
     for (TopicPartition { topic, partition }, offset) in &offsets {
-        told.line(&format!("Topic: {topic} Partition: {partition} Offset: {offset}"));
-        told.rows.push(json!({
+        report.line(&format!("Topic: {topic} Partition: {partition} Offset: {offset}"));
+        report.rows.push(json!({
             "action": "reset_offset", "topic": topic.to_string(), "partition": partition, "offset": offset,
         }));
     }
@@ -176,7 +176,7 @@ async fn set_offsets(
             result.with_context(|| format!("{name} is not reset"))?;
         }
     }
-    told.line("Done.");
+    report.line("Done.");
     Ok(missing)
 }
 
@@ -185,7 +185,7 @@ async fn delete_internal_topics(
     admin: &Admin,
     arguments: &ResetArguments,
     topics: &BTreeMap<String, usize>,
-    told: &mut Told,
+    report: &mut Report,
 ) -> Result<Vec<String>> {
     let id = &arguments.application_id;
     let internal: BTreeSet<&str> =
@@ -196,14 +196,14 @@ async fn delete_internal_topics(
     };
     if !chosen.is_empty() {
         let kind = if arguments.internal_topics.is_empty() { "inferred" } else { "specified" };
-        told.line(&format!("Deleting {kind} internal topics [{}]", chosen.join(", ")));
-        told.rows.extend(chosen.iter().map(|topic| json!({ "action": "delete_topic", "topic": topic })));
+        report.line(&format!("Deleting {kind} internal topics [{}]", chosen.join(", ")));
+        report.rows.extend(chosen.iter().map(|topic| json!({ "action": "delete_topic", "topic": topic })));
         if !arguments.dry_run {
             for (topic, deleted) in admin.delete_topics(&chosen).await? {
                 deleted.with_context(|| format!("deleting {topic}"))?;
             }
         }
-        told.line("Done.");
+        report.line("Done.");
     }
     Ok(strangers.into_iter().map(str::to_owned).collect())
 }

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch::prelude::*;
 use tokio::sync::mpsc;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::judge::Rows;
 
@@ -94,8 +97,9 @@ pub(crate) fn topology(id: &str) -> Topology {
 
 /// Runs the instance that these settings describe, until it is told to stop or fails.
 pub(crate) fn run(settings: &str) {
-    let filter = tracing_subscriber::EnvFilter::new("warn,anabranch=debug");
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    let targets: Targets = "warn,anabranch=debug".parse().expect("targets");
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(targets).init();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ended = runtime.block_on(serve(settings));
     if let Err(error) = ended {

@@ -136,6 +136,18 @@ fn producers_and_consumers_take_kafkas_flags() {
                 "there is only LineMessageReader",
             ),
             (
+                "console-producer --topic plain --line-reader org.example.MyLineMessageReader",
+                "there is only LineMessageReader",
+            ),
+            (
+                "console-consumer --topic plain --group one --consumer-property group.id=other",
+                "the group is 'one' by --group, and 'other' by the settings",
+            ),
+            (
+                "console-consumer --topic plain --from-beginning --consumer-property auto.offset.reset=latest",
+                "cannot both hold",
+            ),
+            (
                 "console-producer --topic plain --request-required-acks some",
                 "'some' is none of all, -1, 0, 1",
             ),
@@ -313,6 +325,12 @@ fn measurements_take_kafkas_flags() {
         &server,
         &[
             ("topics --create --topic p", "", Begins("Created")),
+            // The first record waits for nobody, however slow they are to come.
+            (
+                "producer-perf-test --topic slow --throughput 1e-20 --num-records 1 --record-size 5",
+                "",
+                Begins("1 rec"),
+            ),
             (
                 &format!("{produce} 20 --payload-monotonic --transaction-duration-ms 1 --print-metrics"),
                 "",
@@ -411,6 +429,14 @@ fn files_of_logs_are_read_with_kafkas_flags() {
         fails(&["dump-log", "--files", path, "--value-decoder-class", "Mine"])
             .contains("'Mine' is not known")
     );
+    // What is damaged stays so, however many bytes are asked for.
+    let damaged = server.data.path().join("00000000000000000000.log");
+    std::fs::write(&damaged, [std::fs::read(&segment).unwrap(), vec![7; 95]].concat()).unwrap();
+    let damaged = damaged.to_str().unwrap();
+    for most in ["1000000", "100000000"] {
+        let said = fails(&["dump-log", "--files", damaged, "--max-bytes", most]);
+        assert!(said.contains("95 bytes are left"), "{said}");
+    }
 }
 
 #[test]

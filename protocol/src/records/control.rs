@@ -104,15 +104,20 @@ impl ControlRecord {
 pub fn snapshot_header(timestamp_ms: i64) -> BytesMut {
     let mut value = [0; 11];
     value[2..10].copy_from_slice(&timestamp_ms.to_be_bytes());
-    control_batch(timestamp_ms, ControlType::SnapshotHeader, &value)
+    let mut batch = control_batch(timestamp_ms, ControlType::SnapshotHeader, &value);
+    seal(&mut batch);
+    batch
 }
 
 /// The batch that ends a snapshot of metadata.
 #[must_use]
 pub fn snapshot_footer(timestamp_ms: i64) -> BytesMut {
-    control_batch(timestamp_ms, ControlType::SnapshotFooter, &[0; 3])
+    let mut batch = control_batch(timestamp_ms, ControlType::SnapshotFooter, &[0; 3]);
+    seal(&mut batch);
+    batch
 }
 
+/// A batch of one control record, which is to be sealed.
 fn control_batch(timestamp_ms: i64, control_type: ControlType, value: &[u8]) -> BytesMut {
     let mut key = [0; 4];
     key[2..].copy_from_slice(&control_type.code().to_be_bytes());
@@ -122,7 +127,6 @@ fn control_batch(timestamp_ms: i64, control_type: ControlType, value: &[u8]) -> 
         .expect("some bytes fit into a batch");
     let mut batch = builder.finish();
     set_control(&mut batch);
-    seal(&mut batch);
     batch
 }
 
@@ -135,18 +139,12 @@ pub fn end_transaction_marker(
     committed: bool,
     coordinator_epoch: i32,
 ) -> BytesMut {
-    let mut key = [0; 4];
-    key[3] = u8::from(committed);
     let mut value = [0; 6];
     value[2..].copy_from_slice(&coordinator_epoch.to_be_bytes());
-    let mut builder = BatchBuilder::new(Compression::None);
-    builder
-        .append_with_headers(timestamp_ms, Some(&key), Some(&value), HeadersRef::EMPTY)
-        .expect("ten bytes fit into a batch");
-    let mut batch = builder.finish();
+    let control_type = if committed { ControlType::Commit } else { ControlType::Abort };
+    let mut batch = control_batch(timestamp_ms, control_type, &value);
     set_producer(&mut batch, producer_id, producer_epoch, NO_SEQUENCE);
     set_transactional(&mut batch);
-    set_control(&mut batch);
     seal(&mut batch);
     batch
 }

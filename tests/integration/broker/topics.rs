@@ -449,3 +449,16 @@ fn a_coordinators_topic_is_internal_cannot_be_deleted_and_takes_nothing_from_pro
         assert_eq!(produced.error_code, ErrorCode::INVALID_TOPIC_EXCEPTION);
     });
 }
+
+/// Where a topic would get more partitions than a request may make, the client hears that, and does not ask for ever.
+#[test]
+fn a_topic_of_too_many_partitions_is_not_made_on_first_use() {
+    with_broker("num.partitions=10001", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        let topics = Some(vec![MetadataRequestTopic { name: Some("t"), ..Default::default() }]);
+        let request = MetadataRequest { topics, allow_auto_topic_creation: true, ..Default::default() };
+        let answer = raw.call(12, &request).await;
+        let response: MetadataResponse<'_> = answer.decode();
+        assert_eq!(response.topics[0].error_code, ErrorCode::POLICY_VIOLATION);
+    });
+}

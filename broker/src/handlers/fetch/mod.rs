@@ -121,7 +121,7 @@ fn key(node: &Node, by_id: bool, name: &str, id: Uuid) -> TopicKey {
 
 impl Fetch {
     fn read(&self) -> Read {
-        read(&self.targets, self.node.memory.fetch_bytes(self.max_bytes), self.isolation)
+        read(&self.targets, self.max_bytes, self.node.memory.fetch_bytes(self.max_bytes), self.isolation)
     }
 
     fn is_enough(&self, read: &Read) -> bool {

@@ -13,6 +13,8 @@ use crate::watermark::Durable;
 
 /// What a parked fetch has seen, in the order of its targets.
 pub(super) struct Parked {
+    /// Memory was short: how much there is was not seen.
+    was_limited: bool,
     partitions: Vec<Option<Seen>>,
 }
 
@@ -36,7 +38,7 @@ impl Parked {
                 log_end: Some(offsets.log_end).filter(|end| end.offset == offsets.readable_to(isolation)),
             })
         });
-        Parked { partitions: seen.collect() }
+        Parked { was_limited: read.is_limited, partitions: seen.collect() }
     }
 
     /// Resolve when a high watermark moves above where it was seen, or a partition is gone.
@@ -67,7 +69,7 @@ impl Parked {
                 None => return true,
             }
         }
-        most_bytes >= min_bytes
+        self.was_limited || most_bytes >= min_bytes
     }
 }
 

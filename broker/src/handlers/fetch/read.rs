@@ -37,6 +37,8 @@ pub(super) struct Read {
     pub(super) bytes: usize,
     /// Something was found that the reader must know at once.
     pub(super) must_answer: bool,
+    /// There was less room for it than was asked for.
+    pub(super) is_limited: bool,
 }
 
 impl Target {
@@ -67,9 +69,12 @@ fn find(
     Ok(partition)
 }
 
-/// Reads all targets, at most about `max_bytes`.
-pub(super) fn read(targets: &[Target], max_bytes: usize, isolation: Isolation) -> Read {
-    let mut read = Read { found: Vec::with_capacity(targets.len()), bytes: 0, must_answer: false };
+/// Reads all targets, at most about `max_bytes`, for which there may be less `room`.
+pub(super) fn read(targets: &[Target], max_bytes: usize, room: usize, isolation: Isolation) -> Read {
+    let is_limited = room < max_bytes;
+    let max_bytes = room.min(max_bytes);
+    let found = Vec::with_capacity(targets.len());
+    let mut read = Read { found, bytes: 0, must_answer: false, is_limited };
     for target in targets {
         let found = match &target.partition {
             Ok(partition) => read_one(

@@ -12,7 +12,6 @@
 use std::path::{Path, PathBuf};
 
 use anabranch_host::Disk;
-use anabranch_protocol::messages::cluster_metadata::MetadataRecord;
 use anabranch_protocol::records::{
     Batch, BatchBuilder, Compression, ControlRecord, ControlType, RecordsError, batches, seal,
     set_base_offset, set_partition_leader_epoch, snapshot_footer, snapshot_header,
@@ -86,7 +85,7 @@ impl Snapshots {
         Err(QuorumError::Snapshot(problem))
     }
 
-    /// Writes a snapshot of `image`, which is what the log comes to before `end_offset`.
+    /// Writes a snapshot: `bytes`, what the log comes to before `end_offset`.
     ///
     /// # Errors
     /// If the disk fails; there is no new snapshot then.
@@ -195,25 +194,6 @@ fn control_type_of(batch: &Batch) -> Option<ControlType> {
     let mut scratch = Vec::new();
     let record = batch.header.is_control().then(|| batch.records(&mut scratch).ok()?.next()?.ok())??;
     ControlRecord::parse(&record).ok().map(|control| control.control_type)
-}
-
-/// The records of a batch of metadata.
-///
-/// # Errors
-/// If one of them cannot be read or understood, or `each` says so.
-pub(crate) fn for_each_record(
-    batch: &Batch,
-    scratch: &mut Vec<u8>,
-    each: &mut dyn FnMut(i64, &MetadataRecord<'_>) -> Result<(), QuorumError>,
-) -> Result<(), QuorumError> {
-    for record in batch.records(scratch)? {
-        let record = record?;
-        let value = Bytes::copy_from_slice(record.value.unwrap_or_default());
-        let decoded = MetadataRecord::decode(&value)
-            .map_err(|error| QuorumError::Record { offset: record.offset, error })?;
-        each(record.offset, &decoded)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 use anabranch_host::{Host, Sim, SimOptions};
 use anabranch_protocol::Uuid;
 use anabranch_protocol::messages::cluster_metadata::{
-    FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, TopicRecord,
+    FeatureLevelRecord, MetadataRecord, PartitionRecord, ProducerIdsRecord, TopicRecord,
 };
 use parking_lot::Mutex;
 
 use super::*;
 use crate::metadata::creation::config_record;
+use crate::metadata::quorum::for_each_record;
 use crate::{Broker, BrokerConfig};
 
 fn image(topics: u8) -> MetadataImage {

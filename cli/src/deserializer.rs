@@ -1,10 +1,11 @@
-//! How keys and values become text: by the names of Kafka's deserializers, with their package or without.
+//! How keys and values become text: by the names of Kafka's deserializers, or of the decoders that its dump tool has for
+//! them, with their package or without.
 
 use anyhow::{Context, Result, bail};
 
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Deserializer {
+pub(crate) enum Deserializer {
     /// Printed as they are.
     #[default]
     Bytes,
@@ -19,7 +20,7 @@ pub(super) enum Deserializer {
 
 impl Deserializer {
     /// The one of that name.
-    pub(super) fn named(name: &str) -> Result<Deserializer> {
+    pub(crate) fn named(name: &str) -> Result<Deserializer> {
         let short = name.strip_prefix("org.apache.kafka.common.serialization.").unwrap_or(name);
         Ok(match short {
             "StringDeserializer" | "ByteArrayDeserializer" => Deserializer::Bytes,
@@ -37,8 +38,20 @@ impl Deserializer {
         })
     }
 
+    /// What a decoder of that name shows.
+    pub(crate) fn of_decoder(name: &str) -> Result<Deserializer> {
+        match name.rsplit('.').next().unwrap_or_default() {
+            "StringDecoder" | "DefaultDecoder" => Ok(Deserializer::Bytes),
+            "IntegerDecoder" => Ok(Deserializer::Integer),
+            "LongDecoder" => Ok(Deserializer::Long),
+            _ => bail!(
+                "'{name}' is not known; there are StringDecoder, DefaultDecoder, IntegerDecoder, LongDecoder"
+            ),
+        }
+    }
+
     /// The text of a key or a value.
-    pub(super) fn text(self, bytes: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn text(self, bytes: &[u8]) -> Result<Vec<u8>> {
         let text = match self {
             Deserializer::Bytes => return Ok(bytes.to_vec()),
             Deserializer::Short => i16::from_be_bytes(self.sized(bytes)?).to_string(),
@@ -81,5 +94,11 @@ mod tests {
         check("BooleanDeserializer", &[2], None);
         check("StringDeserializer", b"text", Some("text"));
         assert!(Deserializer::named("org.example.MyDeserializer").is_err());
+        let decoder = |name: &str| Deserializer::of_decoder(name).ok();
+        assert_eq!(decoder("org.apache.kafka.tools.api.StringDecoder"), Some(Deserializer::Bytes));
+        assert_eq!(decoder("DefaultDecoder"), Some(Deserializer::Bytes));
+        assert_eq!(decoder("IntegerDecoder"), Some(Deserializer::Integer));
+        assert_eq!(decoder("LongDecoder"), Some(Deserializer::Long));
+        assert_eq!(decoder("org.example.MyDecoder"), None);
     }
 }
