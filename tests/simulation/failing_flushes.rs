@@ -12,7 +12,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest};
-use crate::instances::{Instances, process_the_rest, while_they_run};
+use crate::instances::{Instances, all_rows, process_the_rest, while_they_run};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 
@@ -22,8 +22,6 @@ const PARTITIONS: i32 = 4;
 const TROUBLE: Duration = Duration::from_secs(20);
 /// ...and then the run must come to rest within this time.
 const REST: Duration = Duration::from_secs(600);
-/// Until instances that were killed are missed, the group keeps their tasks for them.
-const MISSED: Duration = Duration::from_secs(15);
 
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
@@ -111,7 +109,7 @@ async fn come_and_go(sim: &Sim, instances: usize) {
 
 /// What the store has.
 async fn counts_of(running: &RunningStreams) -> Result<BTreeMap<String, i64>> {
-    Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
+    all_rows(running, "flushed", COUNTS).await
 }
 
 /// A whole run, judged. Gives how many clicks were counted.
@@ -128,7 +126,6 @@ fn run(sim: &Sim, _: &SimOptions) -> i64 {
             while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
             nodes.iter().for_each(|node| sim.kill(node));
             let host = sim.node("last");
-            host.sleep(MISSED).await;
             let counts = Box::pin(process_the_rest(&host, |host| setting.streams(host), counts_of)).await;
             let mut expected: BTreeMap<String, i64> = BTreeMap::new();
             for click in all(&host, "clicks", PARTITIONS).await {

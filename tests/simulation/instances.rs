@@ -1,5 +1,6 @@
 //! Instances of an application, each on a node of its own, as an operator runs them; and who ends them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -137,6 +138,27 @@ pub(crate) async fn process_the_rest<T>(
         }
         host.sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// All that the store of `application_id` has, of whose tasks each reads one partition. The group keeps tasks for instances that
+/// were killed until they are missed, and those that joined just then are given some.
+pub(crate) async fn all_rows(
+    running: &RunningStreams,
+    application_id: &str,
+    store: Store<KeyValue<String, i64>>,
+) -> Result<BTreeMap<String, i64>> {
+    let has_all = async || {
+        let tasks = running.tasks().iter().filter(|task| task.is_running).count();
+        let group = running.client().admin().describe_group(application_id).await;
+        let group = group.map_err(|error| Error::fatal(format_args!("describing the group: {error}")))?;
+        let is_alone = group.state == "Stable" && group.members.len() == 1;
+        Ok::<_, Error>(is_alone && group.members.iter().all(|member| member.partitions.len() == tasks))
+    };
+    // One that has ended has no store to read.
+    while !matches!(running.state(), State::Error | State::NotRunning) && !has_all().await? {
+        running.client().host().sleep(Duration::from_millis(200)).await;
+    }
+    Ok(running.store(store)?.all().await?.into_iter().collect())
 }
 
 /// Ends instances `app0` and so on, suddenly or cleanly, if anything is to fail.

@@ -16,7 +16,7 @@ use anabranch_host::{Host, Sim};
 
 use crate::broker_process::{BrokerProcess, NODE};
 use crate::committed::{all, newest, number};
-use crate::instances::{Instances, process_the_rest};
+use crate::instances::{Instances, all_rows, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::Witness;
@@ -232,9 +232,8 @@ fn run(sim: &Sim, witness: &mut Witness) {
                 _ = futures::future::join_all(instances) => unreachable!("they run for ever"),
             }
             nodes.iter().for_each(|node| sim.kill(node));
-            let counts = async |running: &RunningStreams| running.store(COUNTS)?.all().await;
+            let counts = async |running: &RunningStreams| all_rows(running, "outages", COUNTS).await;
             let counts = Box::pin(process_the_rest(&operator, |host| setting.streams(host), counts)).await;
-            let counts: BTreeMap<String, i64> = counts.into_iter().collect();
             let changelog = newest(&operator, "outages-counts-changelog", PARTITIONS).await;
             let input = all(&operator, "in", PARTITIONS).await;
             let out = all(&operator, "out", 1).await;

@@ -14,7 +14,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest};
-use crate::instances::{Instances, process_the_rest, while_they_run};
+use crate::instances::{Instances, all_rows, process_the_rest, while_they_run};
 use crate::nemesis::{Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -96,7 +96,7 @@ async fn write(host: Host, setting: Setting) {
 
 /// What the store has.
 async fn counts_of(running: &RunningStreams) -> Result<BTreeMap<String, i64>> {
-    Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
+    all_rows(running, "kept", COUNTS).await
 }
 
 /// A whole run, judged.

@@ -15,7 +15,7 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::newest;
-use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
+use crate::instances::{Instances, all_rows, end_instances, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
@@ -122,7 +122,7 @@ async fn write(host: Host, setting: Setting, until: Duration, written: Written) 
 
 /// What the store has.
 async fn counts_of(running: &RunningStreams) -> Result<Words> {
-    Ok(running.store(COUNTS)?.all().await?.into_iter().collect())
+    all_rows(running, "word-count", COUNTS).await
 }
 
 /// A whole run, judged. Gives how many words were counted.
