@@ -137,6 +137,11 @@ impl Planner {
         }
     }
 
+    /// The application's id, which is its group's.
+    pub(crate) fn application_id(&self) -> &str {
+        &self.application_id
+    }
+
     /// Whether a source reads topics by pattern.
     pub(crate) fn has_patterns(&self) -> bool {
         self.topology.has_patterns()

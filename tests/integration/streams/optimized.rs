@@ -1,9 +1,10 @@
 //! A table whose source topic serves as its changelog comes back over that topic.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anabranch::prelude::*;
-use anabranch_client::{ErrorCode, ProducerRecord};
+use anabranch_client::{ErrorCode, NewTopic, ProducerRecord};
 
 use super::place::Place;
 
@@ -95,4 +96,41 @@ async fn so_it_does_under_exactly_once() -> Result<()> {
 async fn what_is_on_disk_is_followed_up() -> Result<()> {
     let directory = tempfile::tempdir().expect("a directory");
     check("optimized-disk", AtLeastOnce, Some(directory.path())).await
+}
+
+/// Copies of its state come as far as is committed; what is still to be processed does not keep a task from moving to them.
+#[tokio::test]
+async fn a_table_with_a_backlog_moves_to_another_instance() -> Result<()> {
+    let place = Place::start("optimized-moves").await;
+    let pages = rows(&place, "pages");
+    place.client.admin().create_topics(&[NewTopic::new(pages.name(), 2)]).await.expect("an answer");
+    let builder = StreamsBuilder::new();
+    builder.table_with(pages.clone(), PAGES);
+    let topology = builder.build_with(Optimization::ALL)?;
+    let start = async || {
+        let streams = place.streams(topology.clone(), AtLeastOnce).config("acceptable.recovery.lag", 0);
+        streams.config("consumer.heartbeat.interval.ms", 100).start().await
+    };
+    let first = start().await?;
+    let all: Vec<String> = (0..40).map(|number| format!("page-{number}")).collect();
+    let old: Vec<(&str, Option<&str>)> = all.iter().map(|key| (key.as_str(), Some("old"))).collect();
+    write(&first, &pages, &old).await?;
+    first.drain().await?;
+    first.pause();
+    let new: Vec<(&str, Option<&str>)> = all.iter().map(|key| (key.as_str(), Some("new"))).collect();
+    write(&first, &pages, &new).await?;
+    let second = start().await?;
+    let runs = |running: &RunningStreams| running.tasks().iter().filter(|task| task.is_running).count();
+    let moved = place.host.timeout(Duration::from_secs(60), async {
+        while runs(&second) == 0 {
+            place.host.sleep(Duration::from_millis(20)).await;
+        }
+    });
+    moved.await.unwrap_or_else(|_| panic!("nothing moves: {:?} {:?}", first.tasks(), second.tasks()));
+    first.resume();
+    second.drain().await?;
+    first.close().await?;
+    second.close().await?;
+    place.end().await;
+    Ok(())
 }

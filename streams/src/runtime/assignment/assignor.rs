@@ -41,7 +41,7 @@ pub(crate) struct TaskAssignor {
     plan: Mutex<Arc<Plan>>,
     /// Why there is none, as of the rebalance under way.
     refusal: Mutex<Option<String>>,
-    /// The ends of the changelogs, as of the rebalance under way.
+    /// How far copies of state can come, as of the rebalance under way.
     ends: Mutex<BTreeMap<TopicPartition, i64>>,
 }
 
@@ -120,6 +120,25 @@ impl TaskAssignor {
         }
         let mine = self.holdings.fingerprint();
         votes.into_iter().max_by_key(|(of, count)| (*count, *of == mine)).map_or(mine, |(of, _)| of)
+    }
+
+    /// How far copies of state can come: to the ends of the changelogs, or, of source topics that serve as such, as far as the
+    /// group has committed them; what is behind that is still to be processed.
+    async fn ends_of_changelogs(&self, plan: &Plan) -> Result<BTreeMap<TopicPartition, i64>, ClientError> {
+        let admin = self.client.admin();
+        let changelogs = plan.tasks().into_iter().flat_map(|task| plan.changelogs(task));
+        let (sources, own): (Vec<_>, Vec<_>) =
+            changelogs.partition(|changelog| plan.reader_of(changelog).is_some());
+        let wanted = own.into_iter().map(|name| (name, OffsetSpec::Latest)).collect();
+        let mut ends = BTreeMap::new();
+        for (name, end) in admin.list_offsets(&wanted, IsolationLevel::ReadUncommitted).await {
+            ends.insert(name, end?.offset);
+        }
+        if !sources.is_empty() {
+            let committed = admin.committed_offsets(self.planner.application_id(), Some(&sources)).await?;
+            ends.extend(committed.into_iter().map(|(name, at)| (name, at.offset)));
+        }
+        Ok(ends)
     }
 
     /// All tasks, with what it takes to restore them.
@@ -211,7 +230,7 @@ impl Assignor for TaskAssignor {
         Some(self.holdings.subscription().encode().into())
     }
 
-    /// Plans, and asks for the ends of the changelogs: how far copies of state are behind is seen against them.
+    /// Plans, and asks how far copies of state can come: how far they are behind is seen against that.
     fn prepare<'a>(
         &'a self,
         group: GroupView<'a>,
@@ -227,16 +246,11 @@ impl Assignor for TaskAssignor {
                 }
             };
             *self.plan.lock() = Arc::clone(&plan);
-            let mut ends = BTreeMap::new();
             // One alone gets everything, however far it is.
-            if group.members.len() > 1 {
-                let changelogs = plan.tasks().into_iter().flat_map(|task| plan.changelogs(task));
-                let wanted = changelogs.map(|name| (name, OffsetSpec::Latest)).collect();
-                let listed = self.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
-                for (name, end) in listed {
-                    ends.insert(name, end?.offset);
-                }
-            }
+            let ends = match group.members.len() {
+                0 | 1 => BTreeMap::new(),
+                _ => self.ends_of_changelogs(&plan).await?,
+            };
             *self.ends.lock() = ends;
             Ok(())
         })
