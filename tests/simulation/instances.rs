@@ -19,6 +19,9 @@ pub(crate) struct Instances {
     pub(crate) commit_interval_ms: u64,
     /// Copies of state on other instances.
     pub(crate) standbys: u64,
+    /// How far behind a copy may be that a task moves to, and how many are prepared for that at a time.
+    pub(crate) acceptable_recovery_lag: u64,
+    pub(crate) max_warmup_replicas: u64,
     /// Whether a worker that has failed is replaced; else its instance ends.
     pub(crate) replaces: bool,
 }
@@ -31,6 +34,8 @@ impl Instances {
             guarantee: one_of(host, &[AtLeastOnce, ExactlyOnce, ExactlyOnce]),
             commit_interval_ms: one_of(host, &[10, 100, 1000]),
             standbys: one_of(host, &[0, 1]),
+            acceptable_recovery_lag: one_of(host, &[0, 10, 10_000]),
+            max_warmup_replicas: one_of(host, &[1, 2]),
             replaces: host.random_below(2) == 0,
         }
     }
@@ -41,7 +46,9 @@ impl Instances {
             .threads(self.threads)
             .guarantee(self.guarantee)
             .config("commit.interval.ms", self.commit_interval_ms)
-            .config("num.standby.replicas", self.standbys);
+            .config("num.standby.replicas", self.standbys)
+            .config("acceptable.recovery.lag", self.acceptable_recovery_lag)
+            .config("max.warmup.replicas", self.max_warmup_replicas);
         let streams = of_the_world(streams, host);
         match self.replaces {
             true => streams.on_uncaught_error(|_| ReplaceThread),

@@ -65,7 +65,7 @@ const CHANGELOGS: &[&str] = &[
     "kinds-finals-store-changelog",
 ];
 
-fn topology() -> Topology {
+fn topology(optimization: Optimization) -> Topology {
     let builder = StreamsBuilder::new();
     let stream = |name: &'static str| builder.stream(Topic::<String, i64>::new(name));
     let events = stream("events").group_by_key();
@@ -107,7 +107,7 @@ fn topology() -> Topology {
     stream("visits")
         .left_join_global(&places, |place, _| place.clone(), |visit, row| format!("{visit} {}", or_none(row)))
         .to("visited");
-    builder.build().expect("a valid topology")
+    builder.build_with(optimization).expect("a valid topology")
 }
 
 /// A number as text, or a mark that there is none.
@@ -120,6 +120,8 @@ pub(crate) fn or_none(number: Option<&i64>) -> String {
 struct Setting {
     partitions: i32,
     instances: Instances,
+    /// Whether the topic of rows serves as their changelog.
+    optimized: bool,
     cache_max_bytes: usize,
     memory_max_bytes: u64,
 }
@@ -129,13 +131,15 @@ impl Setting {
         Setting {
             partitions: one_of(host, &[1, 2]),
             instances: Instances::draw(host),
+            optimized: host.random_below(2) == 0,
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
             memory_max_bytes: one_of(host, &[0, 2000, 64_000_000]),
         }
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = self.instances.streams("kinds", topology(), host);
+        let optimization = if self.optimized { Optimization::ALL } else { Optimization::NONE };
+        let streams = self.instances.streams("kinds", topology(optimization), host);
         streams
             .create_topics(1)
             .state_dir(STATE)

@@ -33,6 +33,7 @@ mod runs;
 mod seeds;
 mod state_directory;
 mod state_faults;
+mod tables;
 mod ticks;
 mod transactions;
 mod word_count;
