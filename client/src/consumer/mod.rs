@@ -303,6 +303,21 @@ impl Consumer {
         }
     }
 
+    /// Joins its group as another member, after it has failed as one for what no retry mends ([`Consumer::poll`] says so
+    /// again and again): what was refused may be allowed by now. Nothing happens if it has not failed.
+    ///
+    /// # Errors
+    /// Invalid, after [`Consumer::close`].
+    pub fn join_anew(&mut self) -> Result<()> {
+        let has_failed = |group: &mut Arc<Group>| group.membership.lock().failure().is_some();
+        if let Some(failed) = self.group.take_if(has_failed) {
+            let group = self.enter_group()?;
+            failed.hand_on(group);
+            group.wake.notify_one();
+        }
+        Ok(())
+    }
+
     /// As whom it is known to its group; none without a `group.id`.
     #[must_use]
     pub fn group_metadata(&self) -> Option<GroupMetadata> {

@@ -169,6 +169,9 @@ impl Starting {
             begun: BTreeMap::new(),
             restoring: BTreeSet::new(),
             joined: false,
+            is_refused: false,
+            poll_at: None,
+            has_asked: false,
         };
         let told = Told(Arc::clone(&shared));
         self.host.spawn(async move {

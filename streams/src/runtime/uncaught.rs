@@ -1,4 +1,5 @@
-//! What happens when a worker fails with an error that no policy has answered, or tasks cannot be opened.
+//! What happens when a worker fails with an error that no policy has answered, tasks cannot be opened, or the instance fails as
+//! a member of its group.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,15 @@ use anabranch_host::Instant;
 
 use crate::error::Error;
 
-/// What to do about an error that ends a worker, or keeps tasks from being opened for `task.timeout.ms`
-/// (`StreamsUncaughtExceptionHandler`).
+/// What to do about an error that ends a worker, keeps tasks from being opened for `task.timeout.ms`, or is of the instance as a
+/// member of its group: polling fails, or what the leader says cannot be followed (`StreamsUncaughtExceptionHandler`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UncaughtErrorAnswer {
     /// Another worker takes its place, and its tasks go on from their last commit: the first time at once. What fails again
     /// and again is tried again and again, after a pause that begins at 100 ms and doubles up to 10 s; the other workers'
     /// tasks go on meanwhile. After a minute without a failure it is the first time again. Tasks that could not be opened are
-    /// tried again alike.
+    /// tried again alike; so is polling, and another placement is asked for. What cannot be tried again, such as the reader of
+    /// global tables, ends the instance.
     ReplaceThread,
     /// This instance ends; others take over its tasks.
     #[default]

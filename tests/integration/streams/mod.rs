@@ -31,6 +31,7 @@ mod stale;
 mod standbys;
 mod state_dir;
 mod told;
+mod uncaught;
 mod windows;
 mod word_count;
 

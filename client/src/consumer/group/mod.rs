@@ -73,6 +73,14 @@ impl Group {
         *self.wanted.lock() = (wanted, true);
     }
 
+    /// What the user wants, for another group's task in place of this one.
+    pub(super) fn hand_on(&self, to: &Group) {
+        match &self.wanted.lock().0 {
+            Some(wanted) => to.want(Some(wanted.clone())),
+            None => to.membership.lock().subscribe(self.membership.lock().topics().to_vec()),
+        }
+    }
+
     /// Whether the user wants topics, there or not.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.lock().0.is_some() || !self.membership.lock().topics().is_empty()

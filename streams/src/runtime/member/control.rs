@@ -137,10 +137,12 @@ impl Member {
             tracing::warn!(worker, %error, "a worker has lost its transactions: its tasks are opened anew");
             return self.replace(worker).await;
         }
-        let answer = match self.workers.numbers().contains(&worker) {
-            true => self.what_follows(&error),
-            // The reader of global stores cannot be replaced.
-            false => UncaughtErrorAnswer::default(),
+        let answer = match self.what_follows(&error) {
+            UncaughtErrorAnswer::ReplaceThread if !self.workers.numbers().contains(&worker) => {
+                tracing::warn!("the reader of global stores cannot be replaced: the instance ends");
+                UncaughtErrorAnswer::ShutdownClient
+            }
+            answer => answer,
         };
         tracing::error!(worker, %error, ?answer, "a worker has failed");
         self.shared.metrics.thread_failed();
@@ -158,7 +160,8 @@ impl Member {
     }
 
     /// What the handler says to an error that no policy has answered.
-    pub(super) fn what_follows(&self, error: &Error) -> UncaughtErrorAnswer {
+    pub(super) fn what_follows(&mut self, error: &Error) -> UncaughtErrorAnswer {
+        self.has_asked = true;
         let Some(handler) = &self.uncaught else { return UncaughtErrorAnswer::default() };
         calling("the uncaught error handler", || handler(error)).unwrap_or_else(|panic| {
             tracing::error!(%panic, "it has not answered");

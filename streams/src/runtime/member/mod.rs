@@ -4,7 +4,9 @@
 //! workers, all of whom are one member. It never looks into a record.
 
 mod control;
+mod failing;
 mod lags;
+mod rebalance;
 mod tasks;
 mod topics;
 mod waiting;
@@ -14,9 +16,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::{
-    ClientError, Consumer, ErrorCode, FetchedBatches, Polled, RebalanceEvent, TopicPartition, Uuid,
-};
+use anabranch_client::{ClientError, Consumer, ErrorCode, FetchedBatches, Polled, TopicPartition, Uuid};
 use anabranch_host::Instant;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -24,9 +24,7 @@ use tracing::Instrument;
 
 pub(crate) use self::lags::ToldLags;
 use self::waiting::DeferredCommit;
-use super::assignment::assignor::ANOTHER_TOPOLOGY;
 use super::assignment::holdings::Holdings;
-use super::assignment::user_data::{Assignment, Word};
 use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
@@ -40,7 +38,7 @@ use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
 use super::task_timeout::TaskTimeout;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
-use super::worker::{FromWorker, Offsets, ToWorker, client_error};
+use super::worker::{FromWorker, Offsets, ToWorker};
 use super::workers::Workers;
 use crate::error::{Error, Result};
 use crate::processor::{TaskId, said};
@@ -117,6 +115,12 @@ pub(crate) struct Member {
     pub(crate) restoring: BTreeSet<TaskId>,
     /// The first assignment is there.
     pub(crate) joined: bool,
+    /// The last assignment cannot be followed: another one is asked for.
+    pub(crate) is_refused: bool,
+    /// When to poll again, after that has failed.
+    pub(crate) poll_at: Option<Instant>,
+    /// The uncaught error handler has been asked in this turn.
+    pub(crate) has_asked: bool,
 }
 
 /// Settings of the member's own.
@@ -143,7 +147,7 @@ impl Member {
     pub(crate) async fn run(mut self) {
         self.enter(State::Rebalancing);
         // Of what user code says within the loop nothing may end it unheard.
-        let turned = AssertUnwindSafe(self.turn_until_stopped()).catch_unwind().await;
+        let turned = AssertUnwindSafe(self.turn_until_ended()).catch_unwind().await;
         let turned = turned.unwrap_or_else(|panic| {
             Err(Error::fatal(format_args!("the group's member panicked: {}", said(&*panic))))
         });
@@ -212,11 +216,20 @@ impl Member {
             Polled(Result<Polled<FetchedBatches>, ClientError>),
         }
         loop {
+            self.has_asked = false;
+            let host = self.shared.client.host().clone();
+            let poll = async {
+                if let Some(at) = self.poll_at {
+                    host.sleep_until(at).await;
+                }
+                let span = tracing::trace_span!("poll");
+                self.consumer.poll_batches(self.timing.poll).instrument(span).await
+            };
             let woken = tokio::select! {
                 biased;
                 command = self.commands.recv() => Woken::Command(command),
                 word = self.from_workers.recv() => Woken::Worker(word),
-                polled = self.consumer.poll_batches(self.timing.poll).instrument(tracing::trace_span!("poll")) => Woken::Polled(polled),
+                polled = poll => Woken::Polled(polled),
             };
             match woken {
                 Woken::Command(Some(Command::Stop(stop))) => return Ok(stop),
@@ -234,8 +247,9 @@ impl Member {
                 }
                 Woken::Worker(Some((worker, word))) => self.hear(worker, word).await?,
                 Woken::Worker(None) => return Err(Error::fatal("the workers have ended")),
-                Woken::Polled(polled) => {
-                    let polled = polled.map_err(|error| client_error("reading the source topics", error))?;
+                Woken::Polled(Err(error)) => self.not_polled(error)?,
+                Woken::Polled(Ok(polled)) => {
+                    self.poll_at = None;
                     self.commit_deferred().await;
                     if !polled.events.is_empty() {
                         self.shared.metrics.rebalanced();
@@ -351,91 +365,6 @@ impl Member {
         }
     }
 
-    /// Follows what the group says. What is taken away and assigned comes together, so that a task that is to be
-    /// followed from now on need not be closed.
-    async fn rebalance(&mut self, events: Vec<RebalanceEvent>) -> Result<()> {
-        let mut assignment = None;
-        for event in &events {
-            if let RebalanceEvent::Assigned { user_data: Some(bytes), .. } = event {
-                let decoded = Assignment::decode(bytes);
-                assignment =
-                    Some(decoded.map_err(|error| Error::invalid("joining the group").with_source(error))?);
-            }
-        }
-        if let Some(assignment) = &assignment {
-            self.take_word(assignment)?;
-            self.take_sources(assignment).await?;
-        }
-        let mut owned: BTreeSet<TopicPartition> = self.consumer.assignment().into_iter().collect();
-        for event in events {
-            match event {
-                // Nothing is begun any more.
-                RebalanceEvent::Assigned { .. } if self.ending.is_some() => {}
-                RebalanceEvent::Assigned { partitions, .. } => {
-                    let mut opened = self.shared.plan().readers_of(&owned);
-                    opened.retain(|task| !self.given_up.contains(task));
-                    self.read_more(&opened, &partitions).await?;
-                    opened.retain(|task| !self.given_up.contains(task));
-                    if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
-                        self.fence(&assignment.gone).await;
-                    }
-                    self.open(&opened).await?;
-                    self.open_what_is_left().await?;
-                    self.follow_standbys().await?;
-                    self.joined = true;
-                    self.settle();
-                }
-                RebalanceEvent::Revoked(partitions) => {
-                    self.forget_topics_of(&partitions);
-                    self.enter_rebalancing();
-                    owned.retain(|partition| !partitions.contains(partition));
-                    let gone = self.shared.plan().readers_of(&partitions);
-                    self.given_up.retain(|task| !gone.contains(task));
-                    let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
-                        gone.into_iter().partition(|task| self.standing.contains(task));
-                    self.demote(&kept).await?;
-                    self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
-                }
-                RebalanceEvent::Lost(partitions) => {
-                    self.forget_topics_of(&partitions);
-                    let tasks = self.shared.plan().readers_of(&partitions);
-                    self.given_up.retain(|task| !tasks.contains(task));
-                    self.enter_rebalancing();
-                    self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// They are another's now: what was read of them, and from where, is not known any more.
-    fn forget_topics_of(&mut self, partitions: &[TopicPartition]) {
-        self.read_from.retain(|partition, _| !partitions.contains(partition));
-        self.begun.retain(|partition, _| !partitions.contains(partition));
-    }
-
-    /// Takes over what the leader says beside who runs what.
-    fn take_word(&mut self, assignment: &Assignment) -> Result<()> {
-        if !assignment.refusal.is_empty() {
-            return Err(Error::invalid(&assignment.refusal));
-        }
-        match assignment.word {
-            Word::GoOn => {}
-            Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
-            Word::ShutDown => {
-                self.shut_down_with_all();
-                return Ok(());
-            }
-        }
-        self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
-        self.warming = assignment.warmup.clone();
-        self.holdings.set_peers(assignment.peers.clone());
-        self.holdings.set_hosts(assignment.hosts.clone());
-        let now = self.shared.client.host().now();
-        self.probe_at = assignment.probe.then(|| now + self.timing.probing_interval);
-        Ok(())
-    }
-
     /// What the clock brings: another placement, state that nobody uses.
     async fn look_around(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
@@ -458,6 +387,7 @@ impl Member {
         }
         self.open_what_waits().await?;
         if let Some((error, _)) = self.ending.take_if(|(_, by)| now >= *by) {
+            self.has_asked = true;
             return Err(error);
         }
         self.look_for_stuck_workers().await
@@ -473,19 +403,6 @@ impl Member {
             if let Err(error) = local_state::drop_stores(&**engine, task) {
                 tracing::warn!(%task, %error, "its state is not removed");
             }
-        }
-    }
-
-    fn enter_rebalancing(&mut self) {
-        if self.joined {
-            self.enter(State::Rebalancing);
-        }
-    }
-
-    /// Running, once every task it has got is.
-    fn settle(&mut self) {
-        if self.joined && self.restoring.is_empty() && self.open_at.is_none() {
-            self.enter(State::Running);
         }
     }
 

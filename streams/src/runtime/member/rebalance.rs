@@ -1,0 +1,123 @@
+//! How the member follows its group: what is taken away, what is assigned, and what the leader says beside.
+
+use std::collections::BTreeSet;
+
+use anabranch_client::{RebalanceEvent, TopicPartition};
+
+use super::Member;
+use crate::error::{Error, Result};
+use crate::runtime::assignment::assignor::ANOTHER_TOPOLOGY;
+use crate::runtime::assignment::user_data::{Assignment, Word};
+use crate::runtime::state::State;
+use crate::runtime::worker::ToWorker;
+
+impl Member {
+    /// Follows what the group says. What is taken away and assigned comes together, so that a task that is to be
+    /// followed from now on need not be closed.
+    pub(super) async fn rebalance(&mut self, events: Vec<RebalanceEvent>) -> Result<()> {
+        let assignment = match self.take_assignment(&events).await {
+            Ok(assignment) => assignment,
+            Err(error) => {
+                self.refused(error)?;
+                None
+            }
+        };
+        let mut owned: BTreeSet<TopicPartition> = self.consumer.assignment().into_iter().collect();
+        for event in events {
+            match event {
+                // Nothing is begun any more, or for now.
+                RebalanceEvent::Assigned { .. } if self.ending.is_some() || self.is_refused => {}
+                RebalanceEvent::Assigned { partitions, .. } => {
+                    let mut opened = self.shared.plan().readers_of(&owned);
+                    opened.retain(|task| !self.given_up.contains(task));
+                    self.read_more(&opened, &partitions).await?;
+                    opened.retain(|task| !self.given_up.contains(task));
+                    if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
+                        self.fence(&assignment.gone).await;
+                    }
+                    self.open(&opened).await?;
+                    self.open_what_is_left().await?;
+                    self.follow_standbys().await?;
+                    self.joined = true;
+                    self.settle();
+                }
+                RebalanceEvent::Revoked(partitions) => {
+                    self.forget_topics_of(&partitions);
+                    self.enter_rebalancing();
+                    owned.retain(|partition| !partitions.contains(partition));
+                    let gone = self.shared.plan().readers_of(&partitions);
+                    self.given_up.retain(|task| !gone.contains(task));
+                    let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
+                        gone.into_iter().partition(|task| self.standing.contains(task));
+                    self.demote(&kept).await?;
+                    self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
+                }
+                RebalanceEvent::Lost(partitions) => {
+                    self.forget_topics_of(&partitions);
+                    let tasks = self.shared.plan().readers_of(&partitions);
+                    self.given_up.retain(|task| !tasks.contains(task));
+                    self.enter_rebalancing();
+                    self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the leader says with an assignment, if there is one.
+    async fn take_assignment(&mut self, events: &[RebalanceEvent]) -> Result<Option<Assignment>> {
+        let user_data = events.iter().filter_map(|event| match event {
+            RebalanceEvent::Assigned { user_data, .. } => user_data.as_ref(),
+            _ => None,
+        });
+        let Some(bytes) = user_data.last() else { return Ok(None) };
+        let assignment = Assignment::decode(bytes);
+        let assignment =
+            assignment.map_err(|error| Error::invalid("joining the group").with_source(error))?;
+        self.take_word(&assignment)?;
+        self.take_sources(&assignment).await?;
+        self.is_refused = false;
+        Ok(Some(assignment))
+    }
+
+    /// They are another's now: what was read of them, and from where, is not known any more.
+    fn forget_topics_of(&mut self, partitions: &[TopicPartition]) {
+        self.read_from.retain(|partition, _| !partitions.contains(partition));
+        self.begun.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    /// Takes over what the leader says beside who runs what.
+    fn take_word(&mut self, assignment: &Assignment) -> Result<()> {
+        if !assignment.refusal.is_empty() {
+            return Err(Error::invalid(&assignment.refusal));
+        }
+        match assignment.word {
+            Word::GoOn => {}
+            Word::AnotherTopology => return Err(Error::invalid(ANOTHER_TOPOLOGY)),
+            Word::ShutDown => {
+                self.shut_down_with_all();
+                return Ok(());
+            }
+        }
+        self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
+        self.warming = assignment.warmup.clone();
+        self.holdings.set_peers(assignment.peers.clone());
+        self.holdings.set_hosts(assignment.hosts.clone());
+        let now = self.shared.client.host().now();
+        self.probe_at = assignment.probe.then(|| now + self.timing.probing_interval);
+        Ok(())
+    }
+
+    fn enter_rebalancing(&mut self) {
+        if self.joined {
+            self.enter(State::Rebalancing);
+        }
+    }
+
+    /// Running, once every task it has got is.
+    pub(super) fn settle(&mut self) {
+        if self.joined && self.restoring.is_empty() && self.open_at.is_none() {
+            self.enter(State::Running);
+        }
+    }
+}
