@@ -19,7 +19,8 @@ use crate::config::TopicConfig;
 use crate::internal_log::{Appended, InternalLog, InternalLogError};
 use crate::log::{
     AbortedTransaction, AppendError, AppendInfo, AppendOrigin, Cleanable, CleanedLog, CleanerLimits,
-    EndPosition, FoundRecord, Log, LogDirectory, LogError, OpenTransaction, Pace, ProducerState, clean,
+    EndPosition, FoundRecord, Log, LogDirectory, LogError, OpenTransaction, Pace, ProducerState, ReadLimit,
+    clean,
 };
 use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Gone, Watermark};
@@ -224,16 +225,15 @@ impl Partition {
         log.read().producers().into_iter().map(|(id, state)| (id, state.clone())).collect()
     }
 
-    /// Whole batches from the one that holds `offset`, up to the end for this kind of reader; what the reader is told
-    /// besides. At most `max_bytes`; at least one batch if `at_least_one`, however large.
+    /// Whole batches from the one that holds `offset`, within `limit` and up to the end for this kind of reader; what the
+    /// reader is told besides.
     ///
     /// # Errors
     /// If the offset is out of range, or the log cannot be read.
     pub(crate) fn read(
         &self,
         offset: i64,
-        max_bytes: usize,
-        at_least_one: bool,
+        limit: ReadLimit,
         isolation: Isolation,
     ) -> (Offsets, Result<ReadBatches, LogError>) {
         let Ok(log) = self.log() else {
@@ -248,11 +248,9 @@ impl Partition {
         let (log_start_offset, log_end) = (log.log_start_offset(), log.end_position());
         let offsets = Offsets { high_watermark, last_stable_offset, log_start_offset, log_end };
         let bound = offsets.readable_to(isolation);
-        // The log gives one batch in any case.
-        let fits = |records: &Bytes| at_least_one || records.len() <= max_bytes;
-        let found = self.check().map_err(LogError::from).and_then(|()| log.read(offset, max_bytes, bound));
+        let found = self.check().map_err(LogError::from).and_then(|()| log.read_within(offset, limit, bound));
         let found = found.and_then(|records| {
-            if !fits(&records) || records.is_empty() {
+            if records.is_empty() {
                 return Ok(ReadBatches::default());
             }
             let aborted = match isolation {

@@ -25,7 +25,7 @@ use anabranch_protocol::records::{BatchHeader, batches};
 use bytes::Bytes;
 
 use crate::broker::Broker;
-use crate::log::AppendOrigin;
+use crate::log::{AppendOrigin, ReadLimit};
 use crate::partition::{Isolation, Partition, ReadBatches};
 use crate::partition_name::PartitionName;
 use original::{
@@ -152,7 +152,7 @@ impl Original {
     fn check_committed(&self, partition: &Partition, may_fail: bool) -> Noticed {
         let mut noticed = Noticed::Nothing;
         for (offset, (records, aborted)) in &self.committed {
-            match partition.read(*offset, 1 << 20, true, Isolation::ReadCommitted).1 {
+            match partition.read(*offset, ReadLimit::OrOneBatch(1 << 20), Isolation::ReadCommitted).1 {
                 Ok(found) => {
                     // Where there is damage further on, the batches before it are still given.
                     let is_whole =
@@ -246,7 +246,7 @@ fn check_reads(partition: &Partition, expected: &[(i64, Bytes)], may_fail: bool)
     let mut failed = false;
     for (base_offset, bytes) in expected {
         for offset in [*base_offset, base_offset + 1] {
-            match partition.read(offset, 1000, true, Isolation::ReadUncommitted).1 {
+            match partition.read(offset, ReadLimit::OrOneBatch(1000), Isolation::ReadUncommitted).1 {
                 Ok(ReadBatches { records, .. }) => {
                     let given = records.get(..bytes.len());
                     assert_eq!(given, Some(&bytes[..]), "{} at {offset}", partition.name());

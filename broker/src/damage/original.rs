@@ -19,7 +19,7 @@ use crate::broker::Broker;
 use crate::config::{BrokerConfig, Endpoint};
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
 use crate::handlers::handle;
-use crate::log::{AbortedTransaction, AppendOrigin, CleanerProgress, Membership};
+use crate::log::{AbortedTransaction, AppendOrigin, CleanerProgress, Membership, ReadLimit};
 use crate::partition::{Isolation, Partition};
 use crate::partition_name::PartitionName;
 use crate::reply::Reply;
@@ -213,7 +213,7 @@ async fn run_transactions(broker: &Broker, host: &Host) {
 pub(super) fn read_all(partition: &Partition) -> Vec<(i64, Bytes)> {
     let (mut found, mut offset) = (Vec::new(), partition.log_start_offset());
     while offset < partition.log_end_offset() {
-        let (_, read) = partition.read(offset, 1 << 20, true, Isolation::ReadUncommitted);
+        let (_, read) = partition.read(offset, ReadLimit::OrOneBatch(1 << 20), Isolation::ReadUncommitted);
         for batch in anabranch_protocol::records::batches(&read.unwrap().records) {
             let batch = batch.unwrap();
             found.push((batch.header.base_offset, batch.bytes.clone()));
@@ -225,7 +225,7 @@ pub(super) fn read_all(partition: &Partition) -> Vec<(i64, Bytes)> {
 
 fn read_committed(partition: &Partition) -> BTreeMap<i64, Committed> {
     let read = |offset| {
-        let (_, read) = partition.read(offset, 1 << 20, true, Isolation::ReadCommitted);
+        let (_, read) = partition.read(offset, ReadLimit::OrOneBatch(1 << 20), Isolation::ReadCommitted);
         let read = read.unwrap();
         (offset, (read.records, read.aborted))
     };

@@ -53,6 +53,7 @@ pub use error::{AppendError, LogError};
 pub use leader_epochs::LeaderEpoch;
 pub use producer_state::{AppendedBatch, Membership, OpenTransaction, ProducerState};
 pub use read::EndPosition;
+pub use segment_read::ReadLimit;
 pub use segment_search::FoundRecord;
 pub use transaction_index::AbortedTransaction;
 

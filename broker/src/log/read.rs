@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::segment::Segment;
-use super::segment_read::Surroundings;
+use super::segment_read::{ReadLimit, Surroundings};
 use super::segment_search::FoundRecord;
 use super::{AbortedTransaction, Log, LogError};
 
@@ -16,6 +16,14 @@ impl Log {
     /// [`LogError::OffsetOutOfRange`] if the log does not hold `offset`; [`LogError::Corrupt`] if a checksum does not
     /// match.
     pub fn read(&self, offset: i64, max_bytes: usize, bound: i64) -> Result<Bytes, LogError> {
+        self.read_within(offset, ReadLimit::OrOneBatch(max_bytes), bound)
+    }
+
+    /// As [`Log::read`], within `limit`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_within(&self, offset: i64, limit: ReadLimit, bound: i64) -> Result<Bytes, LogError> {
         if offset < self.start_offset || offset > self.end_offset {
             return Err(LogError::OffsetOutOfRange {
                 offset,
@@ -28,7 +36,7 @@ impl Log {
         }
         let at = self.segment_of(offset);
         let Some(segment) = self.segments.get(at) else { return Ok(Bytes::new()) };
-        segment.read(offset, max_bytes, bound, self.surroundings_of(at))
+        segment.read(offset, limit, bound, self.surroundings_of(at))
     }
 
     /// A segment goes on where the one before ends, compacted or not, so no other holds its offsets.

@@ -16,6 +16,32 @@ use super::segment::Segment;
 /// What a search begins with: bytes read before the batch asked for is found.
 const SEARCH_BYTES: usize = 4 << 10;
 
+/// How much a reader is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLimit {
+    /// At most so many bytes, but one batch in any case, however large.
+    OrOneBatch(usize),
+    /// At most so many bytes: nothing if the first batch is larger, and then hardly more is read than its header.
+    AtMost(usize),
+}
+
+impl ReadLimit {
+    /// Bytes of more than one batch.
+    fn max_bytes(self) -> usize {
+        match self {
+            ReadLimit::OrOneBatch(max_bytes) | ReadLimit::AtMost(max_bytes) => max_bytes,
+        }
+    }
+
+    /// Whether a first batch of so many bytes may be given.
+    fn allows_first(self, batch_bytes: usize) -> bool {
+        match self {
+            ReadLimit::OrOneBatch(_) => true,
+            ReadLimit::AtMost(max_bytes) => batch_bytes <= max_bytes,
+        }
+    }
+}
+
 /// What stands around a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
@@ -26,15 +52,19 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Segment {
-    /// Whole batches from the one that holds `offset` on: at most `max_bytes`, but at least one batch; none that ends at
-    /// `bound` or behind it, and then empty. The segment must hold the offset, or what is left behind it.
+    /// Whole batches from the one that holds `offset` on, within `limit`; none that ends at `bound` or behind it, and then
+    /// empty. The segment must hold the offset, or what is left behind it.
     pub(super) fn read(
         &self,
         offset: i64,
-        max_bytes: usize,
+        limit: ReadLimit,
         bound: i64,
         around: Surroundings<'_>,
     ) -> Result<Bytes, LogError> {
+        if !limit.allows_first(BATCH_HEADER_BYTES) {
+            return Ok(Bytes::new());
+        }
+        let max_bytes = limit.max_bytes();
         let origin = self.locate(offset)?;
         let mut position = origin;
         let file = self.file().get().map_err(LogError::io(&self.file().path()))?;
@@ -61,6 +91,9 @@ impl Segment {
                     end_offset = header.next_offset();
                 } else if header.last_offset() >= bound {
                     self.check_followed(&header, at, around)?;
+                    self.check_gap(origin, at, offset, &header)?;
+                    return Ok(Bytes::new());
+                } else if !limit.allows_first(header.batch_bytes()) {
                     self.check_gap(origin, at, offset, &header)?;
                     return Ok(Bytes::new());
                 } else if walked + header.batch_bytes() > buffer.len() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::config::topic::CompressionType;
 use crate::fetch_session::{TopicKey, Wanted};
-use crate::log::{self, LogError};
+use crate::log::{self, LogError, ReadLimit};
 use crate::node::Node;
 use crate::partition::{Isolation, Offsets, Partition};
 use crate::watermark::Gone;
@@ -81,6 +81,7 @@ pub(super) fn read(targets: &[Target], max_bytes: usize, room: usize, isolation:
                 partition,
                 &target.wanted,
                 max_bytes.saturating_sub(read.bytes),
+                // Once somebody has got records, all limits hold, as with Kafka.
                 read.bytes == 0,
                 isolation,
             ),
@@ -132,7 +133,8 @@ fn read_one(
         return Found::failed(error_code);
     }
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(bytes_left);
-    let (offsets, records) = partition.read(wanted.fetch_offset, max_bytes, at_least_one, isolation);
+    let limit = if at_least_one { ReadLimit::OrOneBatch(max_bytes) } else { ReadLimit::AtMost(max_bytes) };
+    let (offsets, records) = partition.read(wanted.fetch_offset, limit, isolation);
     if wanted.last_fetched_epoch >= 0 {
         match partition.end_of_epoch(wanted.last_fetched_epoch) {
             None => return Found::failed(ErrorCode::OFFSET_OUT_OF_RANGE),

@@ -214,6 +214,36 @@ fn a_log_that_gets_much_is_synced_ahead_of_the_checkpoint() {
     }
 }
 
+#[test]
+fn what_is_larger_than_the_limit_is_not_read() {
+    simulate(1, async |sim| {
+        let host = sim.node("a");
+        let (_directory, mut log) = open_log(&host, &config(|_| {})).await;
+        append(&mut log, &["first"]);
+        let first_bytes = log.size_bytes() as usize;
+        append(&mut log, &["x".repeat(1000).as_str()]);
+        let end = log.log_end_offset();
+        // Whoever reads the second batch is told of its damage.
+        let file = log.path().join("00000000000000000000.log");
+        let damage = host.disk().open(&file, OpenOptions::write()).unwrap();
+        damage.write_all_at(b"y", first_bytes as u64 + 500).unwrap();
+        let check = |offset, limit, expected: Option<usize>| {
+            let read = log.read_within(offset, limit, end).ok().map(|records| records.len());
+            assert_eq!(read, expected, "{limit:?} from {offset}");
+        };
+        check(0, ReadLimit::AtMost(0), Some(0));
+        check(0, ReadLimit::AtMost(first_bytes - 1), Some(0));
+        check(0, ReadLimit::AtMost(first_bytes), Some(first_bytes));
+        check(0, ReadLimit::OrOneBatch(0), Some(first_bytes));
+        check(1, ReadLimit::AtMost(0), Some(0));
+        check(1, ReadLimit::AtMost(1000), Some(0));
+        check(1, ReadLimit::AtMost(2000), None);
+        check(1, ReadLimit::OrOneBatch(0), None);
+        // An offset that is not there is told all the same.
+        check(3, ReadLimit::AtMost(0), None);
+    });
+}
+
 /// A producer whose answers were lost sends all that was on its way again, also to a broker that has started anew.
 #[test]
 fn five_batches_of_a_producer_are_known_after_any_stop() {
