@@ -127,6 +127,39 @@ fn the_first_batch_comes_even_above_all_limits_and_the_rest_keeps_to_them() {
 }
 
 #[test]
+fn a_reader_behind_its_limit_does_not_wait() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 2, &[]).await;
+        let one = batch(Compression::None, &["a"]);
+        for _ in 0..10 {
+            produce(&mut raw, "t", one.clone()).await;
+        }
+        // Three and a half batches are wanted, of which three are whole.
+        let limit = 7 * one.len() as i32 / 2;
+        let mut request = FetchRequest {
+            max_wait_ms: 600_000,
+            min_bytes: limit,
+            max_bytes: limit,
+            ..fetch_request("t", 0)
+        };
+        for partition_max_bytes in [limit, 1 << 20] {
+            request.topics[0].partitions[0].partition_max_bytes = partition_max_bytes;
+            let partition = fetch(&mut raw, 11, &request).await;
+            assert_eq!(values(partition.records.as_ref()), ["a"; 3]);
+        }
+        // A partition gives no more than its own limit, however much lies there.
+        request.max_bytes = 1 << 20;
+        request.topics[0].partitions[0].partition_max_bytes = limit / 2;
+        request.max_wait_ms = 100;
+        let before = host.now();
+        let partition = fetch(&mut raw, 11, &request).await;
+        assert_eq!(values(partition.records.as_ref()), ["a"; 1]);
+        assert!(host.now().saturating_duration_since(before) >= Duration::from_millis(100));
+    });
+}
+
+#[test]
 fn unknown_and_fenced_partitions_have_their_errors() {
     with_broker("", async |host, broker| {
         let mut raw = Raw::connect(host, broker).await;

@@ -1,10 +1,10 @@
 //! Fetch (1): records from offsets on, now or when there are enough.
 //!
-//! The answer leaves at once if there are `min_bytes`, an error, records of a segment that is not the last, or nothing to
-//! wait for; else the request is parked until there may be enough or the time is up. Only whole batches are returned,
-//! and the batch that holds the offset is returned from its start: readers drop what they have. At least one batch comes
-//! even if it is larger than all limits, so that nobody hangs on a large record; the partitions after it get what is
-//! left of `max_bytes`, in their order.
+//! The answer leaves at once if there are `min_bytes` (also where only limits keep them from being given), an error,
+//! records of a segment that is not the last, or nothing to wait for; else the request is parked until there may be enough
+//! or the time is up. Only whole batches are returned, and the batch that holds the offset is returned from its start:
+//! readers drop what they have. At least one batch comes even if it is larger than all limits, so that nobody hangs on a
+//! large record; the partitions after it get what is left of `max_bytes`, in their order.
 //!
 //! Reading order: [`read`] (what the partitions give), [`parked`] (when to read again), then the request and its waiting
 //! here.
@@ -125,7 +125,9 @@ impl Fetch {
     }
 
     fn is_enough(&self, read: &Read) -> bool {
-        read.bytes >= self.min_bytes || read.must_answer
+        read.bytes >= self.min_bytes
+            || read.must_answer
+            || read.bytes_there(&self.targets, self.isolation) >= self.min_bytes
     }
 
     /// Waits until there is enough, or `deadline`, or the broker stops.

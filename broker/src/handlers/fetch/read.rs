@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::fetch::AbortedTransaction;
+use anabranch_protocol::records::batches;
 use bytes::Bytes;
 
 use crate::config::topic::CompressionType;
@@ -39,6 +40,19 @@ pub(super) struct Read {
     pub(super) must_answer: bool,
     /// There was less room for it than was asked for.
     pub(super) is_limited: bool,
+}
+
+impl Read {
+    /// How many bytes there are for the reader, also where a limit has kept some of them back: of no partition more than
+    /// it may give. What is missing to `min_bytes` for a limit alone will not come by waiting.
+    pub(super) fn bytes_there(&self, targets: &[Target], isolation: Isolation) -> usize {
+        let there = targets.iter().zip(&self.found).map(|(target, found)| {
+            let given = found.records.len();
+            let max_bytes = usize::try_from(target.wanted.max_bytes).unwrap_or(0);
+            if found.is_cut(&target.wanted, isolation) { max_bytes.max(given) } else { given }
+        });
+        there.sum()
+    }
 }
 
 impl Target {
@@ -99,6 +113,14 @@ pub(super) fn read(targets: &[Target], max_bytes: usize, room: usize, isolation:
 }
 
 impl Found {
+    /// Whether the log has more for the reader than a limit let it give.
+    fn is_cut(&self, wanted: &Wanted, isolation: Isolation) -> bool {
+        let Some(offsets) = self.offsets.filter(|_| self.diverging.is_none()) else { return false };
+        let last = batches(&self.records).flatten().last();
+        let end_offset = last.map_or(wanted.fetch_offset, |last| last.header.next_offset());
+        end_offset < offsets.readable_to(isolation)
+    }
+
     /// An error says nothing of offsets, as with Kafka.
     fn failed(error_code: ErrorCode) -> Found {
         Found {
