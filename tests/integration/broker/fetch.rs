@@ -127,6 +127,42 @@ fn the_first_batch_comes_even_above_all_limits_and_the_rest_keeps_to_them() {
 }
 
 #[test]
+fn a_partition_named_twice_is_answered_once() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "a", 2, &[]).await;
+        create(&mut raw, "b", 1, &[]).await;
+        produce(&mut raw, "a", batch(Compression::None, &["x", "y"])).await;
+        produce(&mut raw, "a", batch(Compression::None, &["z"])).await;
+        let topic = |topic, partitions: &[(i32, i64)]| {
+            let partition = |(partition, fetch_offset): &(i32, i64)| FetchPartition {
+                partition: *partition,
+                fetch_offset: *fetch_offset,
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            };
+            FetchTopic { topic, topic_id: Uuid::ZERO, partitions: partitions.iter().map(partition).collect() }
+        };
+        // The last one counts, at the place of the first; also of what is not there.
+        let topics = vec![
+            topic("a", &[(0, 0), (1, 0), (0, 0), (9, 0)]),
+            topic("b", &[(0, 0)]),
+            topic("a", &[(9, 0), (0, 2)]),
+        ];
+        let request = FetchRequest { max_bytes: 1 << 20, topics, ..Default::default() };
+        let answer = raw.call(11, &request).await;
+        let response: FetchResponse<'_> = answer.decode();
+        let found = response.responses.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions.map(|found| (topic.topic, found.partition_index, values(found.records.as_ref())))
+        });
+        let expected =
+            [("a", 0, vec!["z".to_string()]), ("a", 1, vec![]), ("a", 9, vec![]), ("b", 0, vec![])];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
 fn a_reader_behind_its_limit_does_not_wait() {
     with_broker("", async |host, broker| {
         let mut raw = Raw::connect(host, broker).await;

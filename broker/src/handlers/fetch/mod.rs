@@ -4,7 +4,8 @@
 //! records of a segment that is not the last, or nothing to wait for; else the request is parked until there may be enough
 //! or the time is up. Only whole batches are returned, and the batch that holds the offset is returned from its start:
 //! readers drop what they have. At least one batch comes even if it is larger than all limits, so that nobody hangs on a
-//! large record; the partitions after it get what is left of `max_bytes`, in their order.
+//! large record; the partitions after it get what is left of `max_bytes`, in their order. A partition that is named more
+//! than once is answered once.
 //!
 //! Reading order: [`read`] (what the partitions give), [`parked`] (when to read again), then the request and its waiting
 //! here.
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use anabranch_host::HashMap;
 use anabranch_protocol::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
@@ -69,7 +71,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Fe
         Err(error_code) => return request.answer(&FetchResponse { error_code, ..Default::default() }),
     };
     let wanted = match &context {
-        Context::Whole { .. } => wanted,
+        Context::Whole { .. } => last_of_each(wanted),
         Context::Incremental { session, .. } => session.lock().wanted().cloned().collect(),
     };
     let is_follower = message.replica_id >= 0 || message.replica_state.replica_id >= 0;
@@ -117,6 +119,23 @@ fn key(node: &Node, by_id: bool, name: &str, id: Uuid) -> TopicKey {
     }
     // The name of a topic that is there is shared, not copied.
     TopicKey::Name(node.topics.by_name(name).map_or_else(|| name.into(), |topic| topic.name.clone()))
+}
+
+/// Each partition once: what is wanted of it last, at the place where it is named first, as Kafka has it.
+fn last_of_each(named: Vec<Wanted>) -> Vec<Wanted> {
+    let mut places: HashMap<(TopicKey, i32), usize> = HashMap::default();
+    let mut distinct: Vec<Wanted> = Vec::with_capacity(named.len());
+    for wanted in named {
+        let key = (wanted.topic.clone(), wanted.partition);
+        match places.get(&key) {
+            Some(place) => distinct[*place] = wanted,
+            None => {
+                places.insert(key, distinct.len());
+                distinct.push(wanted);
+            }
+        }
+    }
+    distinct
 }
 
 impl Fetch {
