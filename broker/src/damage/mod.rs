@@ -25,11 +25,12 @@ use anabranch_protocol::records::{BatchHeader, batches};
 use bytes::Bytes;
 
 use crate::broker::Broker;
+use crate::handlers::tests::ask;
 use crate::log::{AppendOrigin, ReadLimit};
 use crate::partition::{Isolation, Partition, ReadBatches};
 use crate::partition_name::PartitionName;
 use original::{
-    BATCHES, DATA, FIRST_TIMESTAMP, NAMES, Original, TRANSACTIONS, ask, batch, committed_offset, config,
+    BATCHES, DATA, FIRST_TIMESTAMP, NAMES, Original, TRANSACTIONS, batch, committed_offset, config,
 };
 
 /// What happens to a file.

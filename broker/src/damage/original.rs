@@ -4,25 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anabranch_host::{Disk, Host, Sim, SimOptions};
+use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
 };
 use anabranch_protocol::messages::end_txn::{EndTxnRequest, EndTxnResponse};
 use anabranch_protocol::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use anabranch_protocol::records::{BatchBuilder, Compression, seal, set_producer, set_transactional};
-use anabranch_protocol::{
-    Decoder, ErrorCode, Message, Request, RequestHeader, ResponseHeader, encode_request,
-};
 use bytes::{Bytes, BytesMut};
 
 use crate::broker::Broker;
-use crate::config::{BrokerConfig, Endpoint};
+use crate::config::BrokerConfig;
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
-use crate::handlers::handle;
+use crate::handlers::tests::ask;
 use crate::log::{AbortedTransaction, AppendOrigin, CleanerProgress, Membership, ReadLimit};
 use crate::partition::{Isolation, Partition};
 use crate::partition_name::PartitionName;
-use crate::reply::Reply;
 
 pub(super) const DATA: &str = "/data";
 /// Batches of each partition of the topics `a` and `b`.
@@ -88,27 +85,6 @@ fn records(what: &str, index: i64, producer: (i64, i16, i32), is_transactional: 
 pub(super) fn batch(partition: i32, index: i64) -> BytesMut {
     let producer = (7000 + i64::from(partition), 0, (index * 3) as i32);
     records(&format!("partition {partition}"), index, producer, false)
-}
-
-/// Asks the broker as a client does.
-pub(super) async fn ask<'a, R: Request<'a>, T>(
-    broker: &Broker,
-    version: i16,
-    request: &R,
-    look: impl FnOnce(R::Response<'_>) -> T,
-) -> T {
-    let endpoint = Endpoint { name: "PLAINTEXT".to_string(), host: "broker".to_string(), port: 9092 };
-    let frame = encode_request(&RequestHeader::new(R::KEY, version, 1, None), request).into_bytes();
-    let node = broker.node();
-    let answer = match handle(node, &frame.slice(4..), "peer:1", &endpoint, node.host.now()).unwrap() {
-        Reply::Now(segments) => segments,
-        Reply::Later(later) => later.await,
-        Reply::Silent | Reply::Close(_) => panic!("no answer"),
-    };
-    let answer = answer.into_bytes().slice(4..);
-    let mut decoder = Decoder::new(&answer);
-    ResponseHeader::decode(&mut decoder, R::KEY, version).unwrap();
-    look(R::Response::decode(&mut decoder, version).unwrap())
 }
 
 /// The offset that a group has committed for the partition 0 of `t`.

@@ -1,6 +1,7 @@
 //! DescribeGroups (15): classic groups with their members, as an administrator sees them.
 //!
-//! A group that does not exist is *Dead* without an error, up to version 5; from version 6 on it also is an error.
+//! A group that is named more than once is answered once: who asks a million times is not told a million times of all its
+//! members. A group that does not exist is *Dead* without an error, up to version 5; from version 6 on it also is an error.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use anabranch_protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
 
+use super::repeated::distinct;
 use crate::authorization;
 use crate::coordinator::group::admin;
 use crate::coordinator::group::classic::GroupState;
@@ -26,9 +28,9 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DescribeGroupsRequest<'_>,
 ) -> Reply {
-    let mut durables = Vec::with_capacity(message.groups.len());
-    let found: Vec<(&str, Found)> = message
-        .groups
+    let asked = distinct(message.groups);
+    let mut durables = Vec::with_capacity(asked.len());
+    let found: Vec<(&str, Found)> = asked
         .iter()
         .map(|group_id| {
             let seen = node.groups.call(group_id, |coordinator, _, _| coordinator.describe_group(group_id));
@@ -49,7 +51,7 @@ pub(super) fn handle(
     let groups = found.iter().map(|(group_id, found)| describe(group_id, found, version, operations));
     let response = DescribeGroupsResponse { throttle_time_ms: 0, groups: groups.collect() };
     let unsure = || {
-        let groups = message.groups.iter().map(|group_id| DescribedGroup {
+        let groups = asked.iter().map(|group_id| DescribedGroup {
             error_code: ErrorCode::NOT_COORDINATOR,
             group_id,
             ..Default::default()

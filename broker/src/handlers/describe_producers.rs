@@ -1,5 +1,7 @@
-//! DescribeProducers (61): the producers that have written to partitions lately, and their open transactions.
+//! DescribeProducers (61): the producers that have written to partitions lately, and their open transactions. A partition
+//! may have thousands of them; one that is named more than once is answered once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
@@ -20,9 +22,11 @@ pub(super) fn handle(
     message: DescribeProducersRequest<'_>,
 ) -> Reply {
     let mut durables = Vec::new();
+    let mut seen = BTreeSet::new();
     let topics = message.topics.iter().map(|topic| {
         let found = node.topics.by_name(topic.name);
-        let partitions = topic.partition_indexes.iter().map(|partition_index| {
+        let asked = topic.partition_indexes.iter().filter(|index| seen.insert((topic.name, **index)));
+        let partitions = asked.map(|partition_index| {
             let refused = |error_code| PartitionResponse {
                 partition_index: *partition_index,
                 error_code,

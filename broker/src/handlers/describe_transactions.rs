@@ -1,4 +1,4 @@
-//! DescribeTransactions (65): how transactions stand.
+//! DescribeTransactions (65): how transactions stand. One that is named more than once is told once, as it may be large.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use anabranch_protocol::messages::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, TopicData, TransactionState,
 };
 
+use super::repeated::distinct;
 use crate::coordinator::transaction::metadata::TransactionMetadata;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -16,9 +17,9 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DescribeTransactionsRequest<'_>,
 ) -> Reply {
+    let asked = distinct(message.transactional_ids);
     let mut durables = Vec::new();
-    let found: Vec<(&str, Result<TransactionMetadata, ErrorCode>)> = message
-        .transactional_ids
+    let found: Vec<(&str, Result<TransactionMetadata, ErrorCode>)> = asked
         .iter()
         .map(|transactional_id| {
             let called = node.transactions.call(transactional_id, |coordinator, _, _| {
@@ -42,7 +43,7 @@ pub(super) fn handle(
     });
     let response = DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states: states.collect() };
     let unsure = || {
-        let states = message.transactional_ids.iter();
+        let states = asked.iter();
         let states = states.map(|transactional_id| refused(transactional_id, ErrorCode::NOT_COORDINATOR));
         DescribeTransactionsResponse { throttle_time_ms: 0, transaction_states: states.collect() }
     };

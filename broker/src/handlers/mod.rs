@@ -168,4 +168,4 @@ pub(crate) fn handle(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,8 +2,12 @@
 //! be said, means all that the group has offsets for.
 //!
 //! A partition without an offset is no error: its offset is -1, whether or not the partition, or the group, exists.
+//!
+//! Metadata of kilobytes may stand beside an offset, and a request may name a partition a million times: it is told once of
+//! all offsets of a group and of each partition that has metadata; who asks again in the same request is refused.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::messages::offset_fetch::{
@@ -38,6 +42,24 @@ struct FetchedTopic {
     partitions: Vec<FetchedOffset>,
 }
 
+/// Of which offsets of a group metadata is told.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    All,
+    Of(Arc<str>, i32),
+}
+
+impl FetchedTopic {
+    /// Refuses the partitions whose metadata is `told` already.
+    fn refuse_again<'a>(&mut self, group_id: &'a str, told: &mut BTreeSet<(&'a str, Told)>) {
+        for fetched in self.partitions.iter_mut().filter(|fetched| !fetched.metadata.is_empty()) {
+            if !told.insert((group_id, Told::Of(self.name.clone(), fetched.partition))) {
+                *fetched = FetchedOffset::refused(fetched.partition, ErrorCode::INVALID_REQUEST);
+            }
+        }
+    }
+}
+
 pub(super) fn handle(
     node: &Arc<Node>,
     request: &RequestContext<'_>,
@@ -50,9 +72,17 @@ pub(super) fn handle(
     };
     let mut groups = Vec::with_capacity(asked.len());
     let mut durables = Vec::with_capacity(asked.len());
+    let mut told = BTreeSet::new();
     for group in &asked {
+        if group.topics.is_none() && !told.insert((group.group_id, Told::All)) {
+            groups.push(refused(group, ErrorCode::INVALID_REQUEST));
+            continue;
+        }
         match fetch_group(node, group, message.require_stable, version) {
-            Ok((topics, durable)) => {
+            Ok((mut topics, durable)) => {
+                if group.topics.is_some() {
+                    topics.iter_mut().for_each(|topic| topic.refuse_again(group.group_id, &mut told));
+                }
                 durables.push(durable);
                 groups.push(FetchedGroup { group_id: group.group_id, error_code: ErrorCode::NONE, topics });
             }

@@ -1,6 +1,7 @@
-//! What a request names more than once. A request may name a million things, so nobody compares each with all others.
+//! What a request names more than once. A request may name a million things, so nobody compares each with all others; and
+//! what is told of a thing may be large, so it is told once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often each thing is named.
 pub(super) struct Repeated<K>(BTreeMap<K, usize>);
@@ -24,6 +25,12 @@ impl<K: Ord> Repeated<K> {
     }
 }
 
+/// Each thing once, where it is named first.
+pub(super) fn distinct<K: Ord + Copy>(named: impl IntoIterator<Item = K>) -> Vec<K> {
+    let mut seen = BTreeSet::new();
+    named.into_iter().filter(|thing| seen.insert(*thing)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +41,6 @@ mod tests {
         let mut repeated = Repeated::among(named);
         assert_eq!(named.map(|name| repeated.has(&name)), [true, false, true]);
         assert_eq!(named.map(|name| repeated.take(&name)), [Some(true), Some(false), None]);
+        assert_eq!(distinct(named), ["a", "b"]);
     }
 }
