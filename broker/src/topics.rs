@@ -4,7 +4,7 @@
 //! under its own lock. A topic that is deleted is out of the maps at once, and whoever still holds it finds its
 //! partitions closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_host::{HashMap, Host};
@@ -19,6 +19,7 @@ use crate::metadata::MetadataListener;
 use crate::metadata::image::{MetadataImage, TOPIC_RESOURCE, TopicImage};
 use crate::partition::Partition;
 use crate::partition_name::PartitionName;
+use crate::watermark::Gone;
 
 /// A topic and its partitions.
 pub(crate) struct Topic {
@@ -39,6 +40,14 @@ impl Topic {
     /// All partitions.
     pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions.read().clone()
+    }
+
+    /// Those that can neither be read nor written, since their logs are damaged or their disk has failed.
+    fn offline_partitions(&self) -> BTreeSet<usize> {
+        let partitions = self.partitions.read();
+        let is_offline = |partition: &Partition| partition.check() == Err(Gone::Offline);
+        let offline = partitions.iter().enumerate().filter(|(_, partition)| is_offline(partition));
+        offline.map(|(index, _)| index).collect()
     }
 
     /// The configuration in force.
@@ -84,6 +93,12 @@ impl Topics {
     /// The topic of that id.
     pub(crate) fn by_id(&self, id: &Uuid) -> Option<Arc<Topic>> {
         self.maps.read().by_id.get(id).cloned()
+    }
+
+    /// The partitions of a topic that this broker cannot lead, and nobody else does: their logs are damaged, or their disk
+    /// has failed.
+    pub(crate) fn offline_partitions(&self, id: &Uuid) -> BTreeSet<usize> {
+        self.by_id(id).map_or_else(BTreeSet::new, |topic| topic.offline_partitions())
     }
 
     /// All topics, by name.

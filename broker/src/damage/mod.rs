@@ -15,9 +15,13 @@ use std::time::Duration;
 use anabranch_host::{Host, OpenOptions};
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use anabranch_protocol::messages::describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicRequest,
+};
 use anabranch_protocol::messages::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse,
 };
+use anabranch_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use anabranch_protocol::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
 };
@@ -427,6 +431,7 @@ fn a_directory_that_is_gone_is_missed() {
                 let broker = Broker::open(host.clone(), config()).await.unwrap();
                 assert!(partition_of(&broker, &gone).check().is_err());
                 assert!(partition_of(&broker, &other).check().is_ok());
+                shown_without_leader(&broker).await;
                 assert!(!host.disk().exists(&path).unwrap(), "nothing is made in its place");
                 if stop_cleanly {
                     broker.shutdown().await;
@@ -453,6 +458,29 @@ fn a_directory_that_is_gone_is_missed() {
         });
         assert_eq!(original.sim.panics(), []);
     }
+}
+
+/// The partition 0 of the topic `a` is offline, and clients are told so: they do not go on asking who cannot answer.
+async fn shown_without_leader(broker: &Broker) {
+    let topics = vec![MetadataRequestTopic { name: Some("a"), ..Default::default() }];
+    let request = MetadataRequest { topics: Some(topics), ..Default::default() };
+    let look = |response: MetadataResponse<'_>| {
+        let partitions = response.topics[0].partitions.iter();
+        let partitions = partitions.map(|it| (it.error_code, it.leader_id, it.offline_replicas.clone()));
+        partitions.collect::<Vec<_>>()
+    };
+    let missing = (ErrorCode::LEADER_NOT_AVAILABLE, -1, vec![1]);
+    assert_eq!(ask(broker, 13, &request, look).await, [missing, (ErrorCode::NONE, 1, vec![])]);
+    let topics = vec![TopicRequest { name: "a" }];
+    let request =
+        DescribeTopicPartitionsRequest { topics, response_partition_limit: 10, ..Default::default() };
+    let look = |response: DescribeTopicPartitionsResponse<'_>| {
+        let partitions = response.topics[0].partitions.iter();
+        let partitions = partitions.map(|it| (it.error_code, it.leader_id, it.offline_replicas.clone()));
+        partitions.collect::<Vec<_>>()
+    };
+    let missing = (ErrorCode::NONE, -1, vec![1]);
+    assert_eq!(ask(broker, 0, &request, look).await, [missing, (ErrorCode::NONE, 1, vec![])]);
 }
 
 /// Without the checkpoint the broker misses nothing: that is how an operator goes on with what is left.

@@ -18,6 +18,8 @@ use crate::metadata::image::{PartitionImage, TopicImage};
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
+/// The leader of a partition that has none.
+const NO_LEADER: i32 = -1;
 /// `max.request.partition.size.limit`
 const MAX_PARTITIONS: usize = 2000;
 
@@ -58,7 +60,7 @@ pub(super) fn handle(
         let from = if name == first_topic { first_partition.min(topic.partitions.len()) } else { 0 };
         let to = topic.partitions.len().min(from + left);
         left -= to - from;
-        topics.push(describe(topic, from, to));
+        topics.push(describe(node, topic, from, to));
         if to < topic.partitions.len() {
             next_cursor = Some(Cursor { topic_name: name, partition_index: to as i32 });
             break;
@@ -89,28 +91,42 @@ fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     }
 }
 
-fn describe(topic: &TopicImage, from: usize, to: usize) -> DescribeTopicPartitionsResponseTopic<'_> {
-    let partitions = topic.partitions[from..to].iter().zip(from as i32..);
+fn describe<'a>(
+    node: &Node,
+    topic: &'a TopicImage,
+    from: usize,
+    to: usize,
+) -> DescribeTopicPartitionsResponseTopic<'a> {
+    let offline = node.topics.offline_partitions(&topic.id);
+    let partitions = topic.partitions[from..to].iter().zip(from..).map(|(partition, index)| {
+        let has_leader = partition.leader >= 0 && !offline.contains(&index);
+        describe_partition(partition, index as i32, has_leader)
+    });
     DescribeTopicPartitionsResponseTopic {
         error_code: ErrorCode::NONE,
         name: Some(&topic.name),
         topic_id: topic.id,
         is_internal: is_internal(&topic.name),
-        partitions: partitions.map(|(partition, index)| describe_partition(partition, index)).collect(),
+        partitions: partitions.collect(),
         topic_authorized_operations: authorization::TOPIC,
     }
 }
 
-fn describe_partition(partition: &PartitionImage, index: i32) -> DescribeTopicPartitionsResponsePartition {
+/// That there is no leader is no error here, as with Kafka.
+fn describe_partition(
+    partition: &PartitionImage,
+    partition_index: i32,
+    has_leader: bool,
+) -> DescribeTopicPartitionsResponsePartition {
     DescribeTopicPartitionsResponsePartition {
-        error_code: if partition.leader < 0 { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
-        partition_index: index,
-        leader_id: partition.leader,
+        error_code: ErrorCode::NONE,
+        partition_index,
+        leader_id: if has_leader { partition.leader } else { NO_LEADER },
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: partition.isr.clone(),
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
-        offline_replicas: Vec::new(),
+        offline_replicas: if has_leader { Vec::new() } else { partition.replicas.clone() },
     }
 }

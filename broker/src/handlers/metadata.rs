@@ -2,6 +2,7 @@
 //!
 //! No topics in version 0, or null later, means all; an empty list none. A name that is not there is created if both the
 //! client and `auto.create.topics.enable` allow it, and shown at once: its creation is decided before the answer leaves.
+//! A partition that is offline has no leader.
 //! Topics are asked for by id from version 12 on. The controller is this broker; the address is the listener's by which
 //! the client came.
 
@@ -20,6 +21,8 @@ use crate::metadata::image::TopicImage;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
+/// The leader of a partition that has none.
+const NO_LEADER: i32 = -1;
 /// The first version that may name topics by id.
 const TOPIC_ID_VERSION: i16 = 12;
 
@@ -34,7 +37,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Me
     };
     let image = node.metadata.image();
     let topics = match &asked {
-        None => image.topics().map(|topic| describe(topic, ask_topic)).collect(),
+        None => image.topics().map(|topic| describe(node, topic, ask_topic)).collect(),
         Some(topics) => {
             let mut answers = Vec::with_capacity(topics.len());
             let mut seen = BTreeSet::new();
@@ -53,7 +56,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Me
                     None => Err(ErrorCode::INVALID_REQUEST),
                 };
                 answers.push(match found {
-                    Ok(found) => describe(found, ask_topic),
+                    Ok(found) => describe(node, found, ask_topic),
                     Err(error_code) => failed(topic, error_code, version),
                 });
             }
@@ -124,15 +127,19 @@ fn failed<'a>(
     MetadataResponseTopic { error_code, name, topic_id: topic.topic_id, is_internal, ..Default::default() }
 }
 
-fn describe(topic: &TopicImage, ask_operations: bool) -> MetadataResponseTopic<'_> {
-    let partitions = topic.partitions.iter().zip(0..).map(|(partition, index)| MetadataResponsePartition {
-        error_code: if partition.leader < 0 { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
-        partition_index: index,
-        leader_id: partition.leader,
-        leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
-        offline_replicas: Vec::new(),
+fn describe<'a>(node: &Node, topic: &'a TopicImage, ask_operations: bool) -> MetadataResponseTopic<'a> {
+    let offline = node.topics.offline_partitions(&topic.id);
+    let partitions = topic.partitions.iter().enumerate().map(|(index, partition)| {
+        let has_leader = partition.leader >= 0 && !offline.contains(&index);
+        MetadataResponsePartition {
+            error_code: if has_leader { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
+            partition_index: index as i32,
+            leader_id: if has_leader { partition.leader } else { NO_LEADER },
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: partition.replicas.clone(),
+            isr_nodes: partition.isr.clone(),
+            offline_replicas: if has_leader { Vec::new() } else { partition.replicas.clone() },
+        }
     });
     MetadataResponseTopic {
         error_code: ErrorCode::NONE,
