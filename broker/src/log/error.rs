@@ -108,6 +108,14 @@ pub enum AppendError {
         /// The bound.
         max_bytes: usize,
     },
+    /// What the batch is when it is decompressed is larger than anybody may make the broker hold.
+    #[error("the batch of {batch_bytes} bytes decompresses to more than {max_bytes}")]
+    UnpacksTooLarge {
+        /// Its size as it came.
+        batch_bytes: usize,
+        /// The bound on what it decompresses to.
+        max_bytes: usize,
+    },
     /// The batch is larger than a segment.
     #[error("the batch of {batch_bytes} bytes is larger than segment.bytes, {segment_bytes}")]
     LargerThanSegment {
@@ -198,7 +206,9 @@ impl AppendError {
             | AppendError::NotOneBatch(_)
             | AppendError::InvalidRecord { .. } => ErrorCode::INVALID_RECORD,
             AppendError::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
-            AppendError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+            AppendError::TooLarge { .. } | AppendError::UnpacksTooLarge { .. } => {
+                ErrorCode::MESSAGE_TOO_LARGE
+            }
             AppendError::LargerThanSegment { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,

@@ -269,6 +269,7 @@ fn tells_log_start(error: &AppendError) -> bool {
             | AppendError::UnsupportedFormat(_)
             | AppendError::NotOneBatch(_)
             | AppendError::TooLarge { .. }
+            | AppendError::UnpacksTooLarge { .. }
             | AppendError::LargerThanSegment { .. }
             | AppendError::Shortage { .. }
             | AppendError::Truncating

@@ -20,10 +20,36 @@ use crate::partition_name::PartitionName;
 
 /// Faults of single records that are listed; more than a few help nobody.
 const MAX_LISTED_RECORDS: usize = 16;
+/// What a thread keeps of memory for decompressed records. A batch of many times that is rare, and its cost does not lie in
+/// getting memory for it.
+const MAX_KEPT_BYTES: usize = 4 << 20;
 
 thread_local! {
     // Decompressed records; one buffer a thread, not one a partition.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends the thread's buffer for decompressed records.
+fn with_scratch<T>(using: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let outcome = using(scratch);
+        if scratch.capacity() > MAX_KEPT_BYTES {
+            *scratch = Vec::new();
+        }
+        outcome
+    })
+}
+
+/// What to say of a batch whose records cannot be read.
+fn unreadable(error: RecordsError, batch: &Batch) -> AppendError {
+    match error {
+        RecordsError::InvalidRecord(reason) => AppendError::invalid(reason),
+        // A producer that hears of a corrupt batch sends it again and again; of one too large it makes two.
+        RecordsError::TooLarge { max_bytes } => {
+            AppendError::UnpacksTooLarge { batch_bytes: batch.bytes.len(), max_bytes }
+        }
+        error => AppendError::Corrupt(error),
+    }
 }
 
 /// Checks `records`, which must be one batch, and returns it as it is to be stored: only base offset and leader epoch are
@@ -63,8 +89,7 @@ pub(super) fn validate(
         return Err(AppendError::invalid("a batch of an idempotent producer has no sequence number"));
     }
     let compression = header.compression().map_err(AppendError::Corrupt)?;
-    let walked = SCRATCH
-        .with_borrow_mut(|scratch| Walk::new(config, origin, now_ms, partition).walk(&batch, scratch))?;
+    let walked = with_scratch(|scratch| Walk::new(config, origin, now_ms, partition).walk(&batch, scratch))?;
     let (wanted, level) = stored_compression(config.compression_type, compression);
     if wanted != compression && !header.is_control() {
         let stored = recompress(&batch, wanted, level, config.log_append_time.then_some(now_ms))?;
@@ -157,14 +182,11 @@ impl<'a> Walk<'a> {
     }
 
     fn walk(mut self, batch: &Batch, scratch: &mut Vec<u8>) -> Result<Walked, AppendError> {
-        let corrupt = |error| match error {
-            RecordsError::InvalidRecord(reason) => AppendError::invalid(reason),
-            error => AppendError::Corrupt(error),
-        };
+        let unreadable = |error| unreadable(error, batch);
         let mut expected_offset = batch.header.base_offset;
         let needs_keys = self.needs_keys && !batch.header.is_control();
-        for (position, record) in (0..).zip(batch.records(scratch).map_err(corrupt)?) {
-            let record = record.map_err(corrupt)?;
+        for (position, record) in (0..).zip(batch.records(scratch).map_err(unreadable)?) {
+            let record = record.map_err(unreadable)?;
             if record.offset != expected_offset {
                 list(&mut self.invalid, position, || {
                     format!(
@@ -229,15 +251,14 @@ fn recompress(
     log_append_time: Option<i64>,
 ) -> Result<Batch, AppendError> {
     let mut builder = BatchBuilder::with_level(compression, level);
-    SCRATCH
-        .with_borrow_mut(|scratch| {
-            for record in batch.records(scratch)? {
-                let record = record?;
-                builder.append_with_headers(record.timestamp, record.key, record.value, record.headers)?;
-            }
-            Ok(())
-        })
-        .map_err(AppendError::Corrupt)?;
+    with_scratch(|scratch| {
+        for record in batch.records(scratch)? {
+            let record = record?;
+            builder.append_with_headers(record.timestamp, record.key, record.value, record.headers)?;
+        }
+        Ok(())
+    })
+    .map_err(|error| unreadable(error, batch))?;
     let mut bytes = builder.finish();
     let header = batch.header;
     set_producer(&mut bytes, header.producer_id, header.producer_epoch, header.base_sequence);
@@ -250,3 +271,6 @@ fn recompress(
     seal(&mut bytes);
     Batch::parse(&bytes.freeze()).map_err(AppendError::Corrupt)
 }
+
+#[cfg(test)]
+mod tests;
