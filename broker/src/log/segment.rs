@@ -347,15 +347,29 @@ impl Segment {
 
     /// The offset behind which to look for the first record at or after `timestamp`.
     pub(super) fn locate_timestamp(&self, timestamp: i64) -> Result<Option<i64>, LogError> {
+        Ok(self.noted_time(|index| index.below(timestamp))?.map(|entry| entry.offset))
+    }
+
+    /// The largest timestamp of the batches up to the offset told, which lies before `bound`; as near to it as is known
+    /// without a look at the batches.
+    pub(super) fn largest_noted_before(&self, bound: i64) -> Result<Option<TimestampOffset>, LogError> {
+        self.noted_time(|index| index.before(bound))
+    }
+
+    /// What `find` finds in the time index. An entry that is not true of the batches is none of ours.
+    fn noted_time(
+        &self,
+        find: impl Fn(&TimeIndex) -> io::Result<Option<TimestampOffset>>,
+    ) -> Result<Option<TimestampOffset>, LogError> {
         let io = |error| LogError::Io { path: self.time_index_file.path(), source: error };
-        let Some(entry) = self.indexes()?.time.below(timestamp).map_err(io)? else { return Ok(None) };
+        let Some(entry) = find(&self.indexes()?.time).map_err(io)? else { return Ok(None) };
         let scan = self.scan(self.locate(entry.offset)?)?;
         if is_true_of(entry, scan) {
-            return Ok(Some(entry.offset));
+            return Ok(Some(entry));
         }
         let indexes = self.distrust_indexes()?;
         self.check_times(indexes)?;
-        Ok(indexes.time.below(timestamp).map_err(io)?.map(|entry| entry.offset))
+        find(&indexes.time).map_err(io)
     }
 
     /// The indexes made anew, and used from now on.

@@ -59,8 +59,13 @@ impl Segment {
         bound: i64,
         around: Surroundings<'_>,
     ) -> Result<i64, LogError> {
-        let mut largest = NO_TIMESTAMP;
-        let mut scan = self.scan(0)?;
+        // Only what lies behind the last entry before the bound must be looked at: a topic that is written all the time
+        // has records behind its bound all the time.
+        let (mut largest, from) = match self.largest_noted_before(bound)? {
+            Some(noted) => (noted.timestamp, self.locate(noted.offset)?),
+            None => (NO_TIMESTAMP, 0),
+        };
+        let mut scan = self.scan(from)?;
         let mut end_offset = self.base_offset();
         while let Some(batch) = scan.next().map_err(|error| self.scan_error(error))? {
             self.check_order(&batch.header, batch.position, end_offset)?;

@@ -78,11 +78,19 @@ impl TimeIndex {
 
     /// The last entry below `timestamp`: behind its offset is to be looked for the first record at or after it.
     pub(super) fn below(&self, timestamp: i64) -> io::Result<Option<TimestampOffset>> {
-        let not_below = self.entries.partition_point(|entry| read(0, *entry).timestamp < timestamp)?;
-        match not_below.checked_sub(1) {
-            Some(position) => Ok(Some(read(self.base_offset, self.entries.entry(position)?))),
-            None => Ok(None),
-        }
+        self.last_of(|entry| entry.timestamp < timestamp)
+    }
+
+    /// The last entry whose offset lies before `bound`: no batch up to its offset has a larger timestamp.
+    pub(super) fn before(&self, bound: i64) -> io::Result<Option<TimestampOffset>> {
+        self.last_of(|entry| entry.offset < bound)
+    }
+
+    /// The last of the first entries, all of which are as `is_before` says.
+    fn last_of(&self, is_before: impl Fn(TimestampOffset) -> bool) -> io::Result<Option<TimestampOffset>> {
+        let count = self.entries.partition_point(|entry| is_before(read(self.base_offset, *entry)))?;
+        let Some(last) = count.checked_sub(1) else { return Ok(None) };
+        Ok(Some(read(self.base_offset, self.entries.entry(last)?)))
     }
 
     /// The last entry.

@@ -244,6 +244,32 @@ fn what_is_larger_than_the_limit_is_not_read() {
     });
 }
 
+#[test]
+fn the_largest_timestamp_before_a_bound_is_found_without_a_walk_over_all() {
+    simulate(1, async |sim| {
+        let host = sim.node("a");
+        let config = config(|config| config.index_interval_bytes = 0);
+        let (_directory, mut log) = open_log(&host, &config).await;
+        // Each batch is a second later than the one before, but for every fifth.
+        for n in 0..40 {
+            let timestamp_ms = NOW_MS + if n % 5 == 0 { 0 } else { n * 1000 };
+            append_batch(&mut log, batch_at(timestamp_ms, &["a", "b"])).unwrap();
+        }
+        let find = |log: &Log, bound| log.find_largest_timestamp(bound).map(|found| found.unwrap().offset);
+        let check = |log: &Log, bound, expected: Option<i64>| {
+            assert_eq!(find(log, bound).ok(), expected, "before {bound}");
+        };
+        let expected = [(80, 78), (79, 76), (62, 58), (60, 58), (22, 18), (20, 18), (4, 2), (3, 0), (2, 0)];
+        expected.iter().for_each(|(bound, offset)| check(&log, *bound, Some(*offset)));
+        // Who walks over the batches from the first on is told of its damage.
+        let file = log.path().join("00000000000000000000.log");
+        host.disk().open(&file, OpenOptions::write()).unwrap().write_all_at(&[7; 8], 0).unwrap();
+        for (bound, offset) in expected {
+            check(&log, bound, (bound > 4).then_some(offset));
+        }
+    });
+}
+
 /// A producer whose answers were lost sends all that was on its way again, also to a broker that has started anew.
 #[test]
 fn five_batches_of_a_producer_are_known_after_any_stop() {
