@@ -67,7 +67,6 @@ impl Log {
         let mut count = 0;
         for (at, segment) in self.segments.iter().enumerate() {
             let next = self.segments.get(at + 1).map_or(self.end_offset, super::Segment::base_offset);
-            let is_active = at + 1 == self.segments.len();
             if next > high_watermark || segment.bytes() == 0 {
                 break;
             }
@@ -84,7 +83,8 @@ impl Log {
                 }
                 _ => false,
             };
-            let is_excess = excess >= u64::from(segment.bytes()) && !is_active;
+            // The segment that takes the appends goes as well, as with Kafka, if nothing is to be kept.
+            let is_excess = excess >= u64::from(segment.bytes());
             if !is_expired && !is_excess {
                 break;
             }

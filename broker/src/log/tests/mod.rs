@@ -270,6 +270,39 @@ fn the_largest_timestamp_before_a_bound_is_found_without_a_walk_over_all() {
     });
 }
 
+/// Kafka's answers: the segment that takes the appends goes when its newest record is too old, or nothing is to be kept.
+#[test]
+fn the_last_segment_goes_with_the_others() {
+    let check = |retention_bytes, retention_ms, expected_start| {
+        simulate(1, async |sim| {
+            let config = config(|config| {
+                (config.retention_bytes, config.retention_ms) = (retention_bytes, retention_ms);
+                config.segment_bytes = 250;
+            });
+            let (directory, mut log) = open_log(&sim.node("a"), &config).await;
+            for n in 0..5 {
+                append_batch(&mut log, batch_at(NOW_MS + n, &["value"])).unwrap();
+            }
+            log.settled().await.unwrap();
+            assert_eq!(log.segments.len(), 2, "three batches and two");
+            let end = log.log_end_offset();
+            let removed = log.delete_old_segments(NOW_MS + 100, end).unwrap();
+            directory.remove(removed, Duration::ZERO);
+            let what = format!("bytes {retention_bytes:?}, time {retention_ms:?}");
+            assert_eq!(log.log_start_offset(), expected_start, "{what}");
+            assert_eq!(append(&mut log, &["next"]).base_offset, end, "{what}");
+        });
+    };
+    check(None, None, 0);
+    check(Some(1000), None, 0);
+    check(Some(1), None, 3);
+    check(Some(0), None, 5);
+    check(None, Some(1000), 0);
+    // Three batches are older than that, of two the last is not.
+    check(None, Some(96), 3);
+    check(None, Some(90), 5);
+}
+
 /// A producer whose answers were lost sends all that was on its way again, also to a broker that has started anew.
 #[test]
 fn five_batches_of_a_producer_are_known_after_any_stop() {
