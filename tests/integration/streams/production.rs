@@ -2,6 +2,7 @@
 //! is for `on_production_error`, and what goes on beside it counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anabranch::prelude::*;
 use anabranch_client::ConfigResource;
@@ -97,8 +98,17 @@ async fn check(cause: &Cause, guarantee: Guarantee, answer: Option<OnError>) -> 
     let running = streams.start().await?;
     let changes: Vec<_> = cause.topic.iter().map(|(key, value)| (*key, Some(*value))).collect();
     if !changes.is_empty() {
-        let topic = ConfigResource::Topic(out.clone());
-        running.client().admin().alter_configs(&topic, &changes).await.expect("a setting of the topic");
+        let (topic, admin) = (ConfigResource::Topic(out.clone()), running.client().admin());
+        admin.alter_configs(&topic, &changes).await.expect("a setting of the topic");
+        // Apache Kafka answers before its log knows.
+        let holds = async || {
+            let entries = admin.describe_configs(&topic).await.expect("the settings of the topic");
+            let is_set = |key: &str| entries.iter().any(|entry| entry.name == key && !entry.is_default);
+            changes.iter().all(|(key, _)| is_set(key))
+        };
+        while !holds().await {
+            running.client().host().sleep(Duration::from_millis(10)).await;
+        }
     }
     let lines = lines();
     let text: Vec<&str> = lines.iter().map(String::as_str).collect();
