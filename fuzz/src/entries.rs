@@ -4,7 +4,7 @@
 //! back is what was understood. The same entries run under libFuzzer (`fuzz/run`) and, from the same seeds with seeded
 //! mutations, in a plain `cargo test` (`tests/fuzzing`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anabranch_broker::Broker;
@@ -14,14 +14,14 @@ use anabranch_broker::log::{
     AppendOrigin, CleanerProgress, Log, LogDirectory, LogDirectoryConfig, Membership,
 };
 use anabranch_broker::partition_name::PartitionName;
-use anabranch_host::{Disk, Host, OpenOptions, Sim, SimOptions};
+use anabranch_host::{Host, Sim, SimOptions};
 use anabranch_protocol::frame::take_frame;
-use anabranch_protocol::records::{
-    BatchBuilder, Compression, batches, end_transaction_marker, seal, set_producer, set_transactional,
-};
+use anabranch_protocol::records::{Compression, batches, end_transaction_marker, seal, set_transactional};
 use anabranch_protocol::sample::{self, Declared, EveryMessage, every_message};
 use anabranch_protocol::{Decoder, Encoder, RequestHeader, Uuid, encode_request};
 use bytes::{Bytes, BytesMut};
+
+use crate::world::{DATA, Files, batch, files, world};
 
 /// One thing that is fuzzed.
 pub struct Entry {
@@ -67,6 +67,7 @@ macro_rules! entries {
 entries! {
     frame: frame_seeds(), 3000;
     message: message_seeds(), 30;
+    requests: crate::requests::seeds(), 100;
     record_batch: Compression::ALL.iter().map(|codec| batch(*codec, 0, 20).to_vec()).collect(), 1000;
     codec_gzip: codec_seeds(Compression::Gzip), 500;
     codec_snappy: codec_seeds(Compression::Snappy), 500;
@@ -179,25 +180,14 @@ fn message_seeds() -> Vec<Vec<u8>> {
     samples.1
 }
 
+fn requests(data: &[u8]) {
+    crate::requests::requests(data);
+}
+
 // ---- records
 
 /// The most that records may be decompressed to here.
 const MAX_RECORDS_BYTES: usize = 4 << 20;
-
-/// A sealed batch of an idempotent producer.
-fn batch(codec: Compression, base_sequence: i32, records: i64) -> BytesMut {
-    let mut builder = BatchBuilder::new(codec);
-    for record in 0..records {
-        let timestamp = 1_750_000_000_000 + i64::from(base_sequence) * 1000 + record;
-        let value = format!("value {record} of {base_sequence}");
-        let headers = [("header", Some(&b"value"[..])), ("null", None)];
-        builder.append(timestamp, Some(b"key"), Some(value.as_bytes()), headers).expect("it is small");
-    }
-    let mut bytes = builder.finish();
-    set_producer(&mut bytes, 7, 0, base_sequence);
-    seal(&mut bytes);
-    bytes
-}
 
 /// What a fetch or a produce request brings.
 fn record_batch(data: &[u8]) {
@@ -257,11 +247,7 @@ fn codec_zstd(data: &[u8]) {
 
 // ---- files
 
-const DATA: &str = "/data";
 const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
-
-/// The files of a data directory.
-type Files = Vec<(PathBuf, Vec<u8>)>;
 
 /// A directory of logs after a clean stop.
 fn clean() -> &'static Files {
@@ -373,23 +359,6 @@ async fn transactions(host: &Host, directory: &LogDirectory) -> Log {
     log
 }
 
-/// The files that the node's last life left.
-fn files(sim: &Sim) -> Files {
-    fn collect(disk: &Disk, directory: &Path, found: &mut Files) {
-        for entry in disk.read_dir(directory).expect("it was listed") {
-            let path = directory.join(&entry.name);
-            match entry.is_dir {
-                true => collect(disk, &path, found),
-                false => found.push((path.clone(), disk.read(&path).expect("it was listed"))),
-            }
-        }
-    }
-    sim.kill("n");
-    let mut found = Files::new();
-    collect(&sim.node("n").disk(), Path::new(DATA), &mut found);
-    found
-}
-
 fn file_seed(template: &Files, file: &str) -> Vec<Vec<u8>> {
     let path = Path::new(DATA).join(file);
     let found = template.iter().find(|(known, _)| *known == path);
@@ -399,20 +368,6 @@ fn file_seed(template: &Files, file: &str) -> Vec<Vec<u8>> {
     // The journal's files are mostly zeros that were never written.
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     vec![bytes[..end].to_vec()]
-}
-
-/// A world whose disk holds the template, but for one file.
-fn world(template: &Files, file: &str, data: &[u8]) -> (Sim, Host) {
-    let sim = Sim::new(1, SimOptions::default());
-    let host = sim.node("n");
-    let (disk, damaged) = (host.disk(), Path::new(DATA).join(file));
-    for (path, bytes) in template {
-        disk.create_dir_all(path.parent().expect("below the directory")).expect("a simulated disk");
-        let bytes = if *path == damaged { data } else { bytes };
-        let file = disk.open(path, OpenOptions::create_empty()).expect("a simulated disk");
-        file.write_all_at(bytes, 0).expect("a simulated disk");
-    }
-    (sim, host)
 }
 
 /// Opens a directory of logs in which one file holds `data`, and reads what it gives.

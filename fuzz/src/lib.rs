@@ -1,6 +1,8 @@
 //! Fuzzing: the entries, for the targets in `fuzz_targets`. A workspace of its own, so that no other build sees it.
 
 pub mod entries;
+mod requests;
+mod world;
 
 /// Runs the entry of this name.
 pub fn run(name: &str, data: &[u8]) {

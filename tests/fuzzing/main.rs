@@ -6,6 +6,12 @@
 #[path = "../../fuzz/src/entries.rs"]
 #[allow(unreachable_pub, reason = "a module of another package")]
 mod entries;
+#[path = "../../fuzz/src/requests.rs"]
+#[allow(unreachable_pub, reason = "a module of another package")]
+mod requests;
+#[path = "../../fuzz/src/world.rs"]
+#[allow(unreachable_pub, reason = "a module of another package")]
+mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -86,6 +92,11 @@ fn frame() {
 #[test]
 fn message() {
     check("message");
+}
+
+#[test]
+fn requests() {
+    check("requests");
 }
 
 #[test]
