@@ -91,10 +91,12 @@ fn main() {
     again.close();
 
     for (what, more) in [("on disk", &[][..]), ("in memory", &["--in-memory"][..])] {
+        runtime.block_on(lines.until_nobody_counts());
         let mut restored = start(&directories.path().join(what), more);
         println!("restored, {what:<20}{}", restored.ready());
         restored.close();
     }
+    runtime.block_on(lines.until_nobody_counts());
     if arguments.has("--bootstrap-server") {
         return;
     }
@@ -114,6 +116,7 @@ fn main() {
 
 /// Writes lines of words.
 struct Lines {
+    client: Client,
     producer: Producer,
     keys: usize,
     /// When the first word came.
@@ -128,7 +131,7 @@ impl Lines {
         let client = runtime.block_on(Client::connect(&host, host.dialer(), config)).unwrap();
         let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
         let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-        Lines { producer, keys, start_ms: now_ms - SPAN_MS as i64, _threads: threads }
+        Lines { client, producer, keys, start_ms: now_ms - SPAN_MS as i64, _threads: threads }
     }
 
     async fn send(&self, words: std::ops::Range<usize>) {
@@ -144,6 +147,14 @@ impl Lines {
             }
         }
         self.producer.flush().await.unwrap();
+    }
+
+    /// Waits until the application's group has no member: those of lasting names are in it until they are missed, and who
+    /// comes meanwhile waits for their tasks.
+    async fn until_nobody_counts(&self) {
+        while !self.client.admin().describe_group(APPLICATION).await.unwrap().members.is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 

@@ -30,7 +30,9 @@ impl Server {
         let address = format!("127.0.0.1:{port}");
         let started = Instant::now();
         let process = Command::new(binary())
-            .args(["server", "--listen", &address, "--data-dir"])
+            // An instance that starts does not wait for others, as at the Kafka beside which it is measured.
+            .args(["server", "--listen", &address, "--override", "group.initial.rebalance.delay.ms=0"])
+            .arg("--data-dir")
             .arg(directory.path())
             .stderr(Stdio::null())
             .spawn()
