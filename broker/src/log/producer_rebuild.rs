@@ -9,13 +9,18 @@ use super::producer_snapshot::decode_snapshot;
 use super::producer_state::ProducerStates;
 use super::segment::{Segment, SegmentFiles};
 
-/// Where the first segment begins whose index of aborted transactions cannot be read.
+/// Where the first of these segments begins whose index of aborted transactions cannot be read, though it was synced.
 pub(super) fn damaged_transactions(segments: &[Segment]) -> Option<i64> {
     let damaged = segments.iter().find_map(|segment| Some((segment, segment.transactions().check().err()?)));
     damaged.map(|(segment, error)| {
         tracing::warn!(%error, "the index of aborted transactions is damaged and made anew");
         segment.base_offset()
     })
+}
+
+/// The place of the segment that holds `offset`.
+pub(super) fn segment_that_holds(segments: &[Segment], offset: i64) -> usize {
+    segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1)
 }
 
 /// The state of the producers at `end_offset`, from the newest snapshot that can be read and the batches behind it; with
@@ -27,10 +32,7 @@ pub(super) fn rebuild_producers(
     anew_from: Option<i64>,
     now_ms: i64,
 ) -> Result<ProducerStates, LogError> {
-    let first_anew = match anew_from {
-        Some(offset) => segments.partition_point(|segment| segment.base_offset() <= offset).saturating_sub(1),
-        None => segments.len(),
-    };
+    let first_anew = anew_from.map_or(segments.len(), |offset| segment_that_holds(segments, offset));
     let snapshot_bound = segments.get(first_anew).map_or(end_offset, Segment::base_offset).min(end_offset);
     for segment in segments.iter_mut().skip(first_anew) {
         segment.transactions_mut().reset()?;
@@ -60,7 +62,7 @@ pub(super) fn rebuild_producers(
             None => tracing::warn!(path = %path.display(), "the producer snapshot is damaged and not used"),
         }
     }
-    let first = segments.partition_point(|segment| segment.base_offset() <= from).saturating_sub(1);
+    let first = segment_that_holds(segments, from);
     for (at, segment) in segments.iter_mut().enumerate().skip(first) {
         let mut scan = segment.scan_from_offset(from)?;
         while let Some(batch) = scan.next().map_err(|error| segment.scan_error(error))? {

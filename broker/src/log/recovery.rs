@@ -24,7 +24,7 @@ use super::index_interval_bytes;
 use super::leader_epochs::LeaderEpochs;
 use super::names::{LOG_SUFFIX, SNAPSHOT_SUFFIX, offset_file_name, parse_offset_file_name};
 use super::owner::{Owner, PARTITION_METADATA, write_owner};
-use super::producer_rebuild::{damaged_transactions, rebuild_producers};
+use super::producer_rebuild::{damaged_transactions, rebuild_producers, segment_that_holds};
 use super::producer_state::ProducerStates;
 use super::replay::{Outcome, Replay, Replayed};
 use super::segment::{Segment, SegmentFiles};
@@ -333,9 +333,11 @@ impl Opening<'_> {
         let start_offset = said.start_offset.clamp(first, end_offset.max(first));
         let has_other_epochs = text.is_none_or(|text| text != epochs.to_text());
         self.remove_snapshots_behind(files, end_offset)?;
-        // Indexes were synced when their segment was closed, and the recovery point passed its end.
-        let damaged_from = damaged_transactions(&segments).unwrap_or(i64::MAX);
-        let anew_from = damaged_from.min(said.recovery_point - 1);
+        // Indexes were synced when their segment was closed, and the recovery point passed its end. Of those behind it a
+        // crash leaves what it likes: they are made anew, which is no damage.
+        let unsynced_from = said.recovery_point - 1;
+        let synced = &segments[..segment_that_holds(&segments, unsynced_from)];
+        let anew_from = damaged_transactions(synced).unwrap_or(unsynced_from);
         let producers = rebuild_producers(files, &mut segments, end_offset, Some(anew_from), self.now_ms)?;
         // Those of the last segment are written when it is closed.
         let has_closed_anew = segments.last().is_some_and(|last| last.base_offset() > anew_from);

@@ -1,6 +1,8 @@
 //! What is known of aborted transactions, whenever the power goes and whatever was damaged: without it their records would be
 //! read as committed ones.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anabranch_host::OpenOptions;
 use anabranch_protocol::records::{end_transaction_marker, set_transactional};
 
@@ -79,6 +81,64 @@ fn an_index_that_was_damaged_is_whole_ever_after() {
                 }
                 sim.crash("a");
             }
+        });
+    }
+}
+
+/// Counts what is told to whoever operates the broker.
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A process that is killed has written of an index what filled its memory, and not the checksum of that: nobody is told of
+/// damage, unless there is some.
+#[test]
+fn an_index_that_a_kill_left_half_written_is_not_called_damaged() {
+    for is_damaged in [false, true] {
+        simulate(1, async |sim| {
+            let config = config(|config| config.segment_bytes = 2000);
+            let (directory, mut log) = open_log(&sim.node("a"), &config).await;
+            transaction(&mut log, false);
+            while log.segments.len() < 3 {
+                transaction(&mut log, true);
+            }
+            log.settled().await.unwrap();
+            directory.checkpoint().await.unwrap();
+            log.set_config(super::config(|_| {}));
+            (0..100).for_each(|_| transaction(&mut log, false));
+            log.settled().await.unwrap();
+            let expected = aborted(&log);
+            let active = log.segments.last().unwrap().transactions().files()[0].path();
+            sim.kill("a");
+            let disk = sim.node("a").disk();
+            assert!(!disk.read(&active).unwrap().is_empty(), "some of it is written");
+            if is_damaged {
+                let index = log.path().join("00000000000000000000.txnindex");
+                disk.open(&index, OpenOptions::write()).unwrap().write_all_at(&[9], 3).unwrap();
+            }
+            let warnings = Arc::new(AtomicUsize::new(0));
+            let told = tracing::subscriber::set_default(Warnings(warnings.clone()));
+            let (_directory, log) = open_log(&sim.node("a"), &config).await;
+            drop(told);
+            assert_eq!(aborted(&log), expected);
+            assert_eq!(warnings.load(Ordering::Relaxed), usize::from(is_damaged), "damaged: {is_damaged}");
         });
     }
 }
