@@ -20,8 +20,9 @@ use crate::seeds::{Witness, for_each_seed};
 const PARTITIONS: i32 = 4;
 /// How long an instance tries that is patient...
 const PATIENT_MS: u64 = 300_000;
-/// ...and one that is not.
+/// ...one that is not, and one that tries nothing twice.
 const IMPATIENT_MS: u64 = 20_000;
+const AT_ONCE_MS: u64 = 0;
 /// An outage during which calls are given up more than once.
 const OUTAGE: Duration = Duration::from_secs(200);
 const REST: Duration = Duration::from_secs(600);
@@ -154,14 +155,16 @@ fn tasks_that_cannot_be_opened_wait_or_the_handler_is_asked() {
     let mut witness = Witness::default();
     for_each_seed("tasks_that_cannot_be_opened_wait_or_the_handler_is_asked", |seed| {
         let guarantee = if seed % 2 == 0 { AtLeastOnce } else { ExactlyOnce };
-        let trouble = match seed / 2 % 3 {
+        let trouble = match seed / 2 % 4 {
             0 => Trouble::Outage { task_timeout_ms: PATIENT_MS },
             1 => Trouble::Outage { task_timeout_ms: IMPATIENT_MS },
+            2 => Trouble::Outage { task_timeout_ms: AT_ONCE_MS },
             _ => Trouble::Panic,
         };
         let asked = run(&Sim::new(seed, SimOptions::default()), guarantee, trouble);
         let (what, is_right) = match trouble {
             Trouble::Outage { task_timeout_ms: PATIENT_MS } => ("patient", asked == 0),
+            Trouble::Outage { task_timeout_ms: AT_ONCE_MS } => ("at once", asked > 0),
             Trouble::Outage { .. } => ("impatient", asked > 0),
             Trouble::Panic => ("panic", asked == 1),
         };
@@ -169,5 +172,5 @@ fn tasks_that_cannot_be_opened_wait_or_the_handler_is_asked() {
         witness.begin_seed();
         witness.saw(what);
     });
-    witness.must_have_seen(["patient", "impatient", "panic"]);
+    witness.must_have_seen(["patient", "impatient", "at once", "panic"]);
 }

@@ -135,7 +135,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
         let trouble = async {
             let operator = sim.node("last");
             create_topic(&operator, "in", PARTITIONS).await;
-            for topic in ["unread", "unprocessed"] {
+            for topic in ["out", "unread", "unprocessed"] {
                 create_topic(&operator, topic, 1).await;
             }
             let nodes = setting.nodes_in_trouble();

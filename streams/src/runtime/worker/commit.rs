@@ -6,6 +6,7 @@
 //! transaction ends, the coordinator still writes its markers; one begun at once would be refused and retried 20 ms
 //! later, so the worker waits up to `MARKERS_TIME` first.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
@@ -62,15 +63,16 @@ impl Worker {
         self.flush_all().await?;
         let (mut offsets, mut ties) = (Offsets::new(), Offsets::new());
         let wall_clock_ms = self.context.host.wall_clock_ms();
-        self.moving.clear();
+        let mut moving = BTreeSet::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             let moved = task.seal(wall_clock_ms)?;
             if !moved.is_empty() {
-                self.moving.insert(task.id());
+                moving.insert(task.id());
             }
             ties.extend(task.tie(&moved));
             offsets.extend(moved);
         }
+        self.owing.begins(moving);
         self.send_ready().await?;
         let settled = self.acknowledgements.settled(self.epoch);
         self.epoch += 1;
@@ -159,9 +161,9 @@ impl Worker {
     /// Undoes what is not committed, so that it is done again; unless that was of no use for too long.
     pub(super) async fn try_again(&mut self, why: &Error) -> Result<()> {
         // What is no failure of a call (a rebalance has taken the transaction) counts if it happens again.
-        let is_excused = !may_pass(why) && !self.timeout.has_begun();
-        match self.timeout.is_over(self.context.host.now()) && !is_excused {
-            true => Err(self.timeout.over(why)),
+        let is_excused = !may_pass(why) && !self.owing.timeout().has_begun();
+        match self.owing.timeout().is_over(self.context.host.now()) && !is_excused {
+            true => Err(self.owing.timeout().over(why)),
             false => self.undo(why).await,
         }
     }
@@ -178,7 +180,7 @@ impl Worker {
             }
         }
         if let Some(transaction) = &mut self.context.transaction {
-            let undone = transaction.undo(&mut self.timeout).await;
+            let undone = transaction.undo(self.owing.timeout()).await;
             undone.map_err(|error| {
                 client_error(&format!("undoing a transaction that was lost ({why})"), error)
             })?;
@@ -191,7 +193,7 @@ impl Worker {
         let mut again = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             if task.has_uncommitted_records() {
-                self.owing.insert(task.id());
+                self.owing.lost(task.id());
             }
             again.extend(task.abort()?);
         }
@@ -268,7 +270,7 @@ impl Worker {
         if let Some(transaction) = &mut self.context.transaction {
             transaction.committed();
         }
-        self.owing.retain(|task| !self.moving.contains(task));
+        self.owing.committed();
         self.forget_who_left();
         for task in self.tasks.values_mut() {
             task.committed(&acknowledged, self.sealed_at_ms)?;

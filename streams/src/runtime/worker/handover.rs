@@ -75,11 +75,9 @@ impl Worker {
 
     /// What was undone of tasks that do not run here any more is for others to do again.
     pub(super) fn forget_who_left(&mut self) {
-        let runs = |id: &TaskId| self.tasks.get(id).is_some_and(|task| task.role() == Role::Active);
-        self.owing.retain(runs);
-        if self.owing.is_empty() {
-            self.timeout.progressed();
-        }
+        let tasks = &self.tasks;
+        self.owing
+            .forget_who_left(|id| tasks.get(id).is_some_and(|task| task.role() == Role::Active));
     }
 
     /// Whether it has no task that processes, or will.

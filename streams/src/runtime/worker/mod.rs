@@ -7,12 +7,13 @@
 //! sees before its end, they gather as long as something is on its way.
 //!
 //! What it hears and says is in `messages`. How it commits, and how it goes back, is told in `commit`, how tasks leave it
-//! in `handover`, how its stores keep within their memory in `memory`.
+//! in `handover`, what it owes after failures in `owing`, how its stores keep within their memory in `memory`.
 
 mod commit;
 mod handover;
 mod memory;
 mod messages;
+mod owing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -27,13 +28,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::commit::CommitInFlight;
 pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWorker};
+use self::owing::Owing;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::backlog::Backlog;
 use super::busy::Busy;
 use super::metrics::ThreadMetrics;
 use super::refusals::Patience;
 use super::running_task::{Enqueued, RestoreStep, RunningTask, Slice};
-use super::task_timeout::TaskTimeout;
 use super::transaction::WorkerTransaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
@@ -95,12 +96,7 @@ struct Worker {
     /// With records that brokers refuse for what they are.
     patience: Patience,
     /// With what fails and may pass.
-    timeout: TaskTimeout,
-    /// Tasks that have lost records they had processed, and have committed none since: what others commit is no progress of
-    /// theirs.
-    owing: BTreeSet<TaskId>,
-    /// Those that the commit in flight brings further.
-    moving: BTreeSet<TaskId>,
+    owing: Owing,
     /// So many commits come as soon as there is something to commit: records were refused, and little is to be done again
     /// if more are.
     careful: u32,
@@ -117,7 +113,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
     let to_instance = context.to_instance.clone();
     let now = context.host.now();
     let mut worker = Worker {
-        timeout: TaskTimeout::new(context.task_timeout),
+        owing: Owing::new(context.task_timeout),
         context,
         tasks: BTreeMap::new(),
         acknowledgements: Acknowledgements::default(),
@@ -131,8 +127,6 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         paused: BTreeSet::new(),
         told_of_memory: None,
         patience: Patience::default(),
-        owing: BTreeSet::new(),
-        moving: BTreeSet::new(),
         careful: 0,
         fenced: false,
         is_stuck_with_tasks: false,
@@ -158,9 +152,9 @@ enum Woken {
 impl Worker {
     async fn turn_until_stopped(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Result<()> {
         if let Some(transaction) = &self.context.transaction {
-            let claimed = transaction.claim(&mut self.timeout).await;
+            let claimed = transaction.claim(self.owing.timeout()).await;
             claimed.map_err(|error| client_error("claiming the worker's transactional id", error))?;
-            self.timeout.progressed();
+            self.owing.timeout().progressed();
         }
         loop {
             match self.turn(messages).await {
