@@ -7,6 +7,7 @@
 mod broker_process;
 mod changing_topics;
 mod checker;
+mod closing;
 mod commit_phases;
 mod committed;
 mod compaction;

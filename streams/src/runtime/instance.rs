@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::assignment::user_data::Hosts;
 use super::drain;
 use super::plan::Plan;
-use super::shared::{Command, Shared, Stop};
+use super::shared::{Command, Shared, TOO_LATE};
 use super::state::State;
 use super::task_status::TaskStatus;
 use super::worker::{Question, ToWorker};
@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::state::GlobalRows;
 
+/// So long giving up may take: user code that runs where the member does is in its way.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether a worker whose answer is awaited is still there.
 const LOOK_FOR_WORKER: Duration = Duration::from_millis(100);
 
@@ -159,7 +161,12 @@ impl InstanceHandle {
 
     /// Stops it cleanly; what is not done within this time is given up.
     pub(crate) async fn stop(&self, within: Option<Duration>) -> Result<()> {
-        self.command(|reply| Command::Stop(Stop { within, reply })).await
+        let stopped = self.command(Command::Stop);
+        let Some(within) = within else { return stopped.await };
+        let host = self.shared.client.host();
+        self.shared.end_by.send_replace(Some(host.now() + within));
+        let stopped = host.timeout(within + GIVE_UP_WITHIN, stopped).await;
+        stopped.unwrap_or_else(|_| Err(Error::fatal(TOO_LATE)))
     }
 
     /// Asks for something and waits for the answer.

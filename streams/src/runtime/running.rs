@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::changelog;
 use super::instance::InstanceHandle;
 use super::query::{AskedInstance, KeyQueryMetadata, QueryableStore, StreamsMetadata, location};
-use super::shared::Command;
+use super::shared::{Command, TOO_LATE};
 use super::state::State;
 use super::task_status::TaskStatus;
 use super::topic_io::{TopicConsumer, TopicProducer};
@@ -202,16 +202,17 @@ impl RunningStreams {
     /// Stops: commits, leaves the group, closes the stores, and the broker if it is in this process.
     ///
     /// # Errors
-    /// If something could not be committed, or the application had failed.
+    /// If something could not be committed, which the next start does again then, or the application had failed.
     pub async fn close(self) -> Result<()> {
         self.end(None).await
     }
 
     /// As [`RunningStreams::close`], but gives up what is not done within this time, as a crash would: work of workers
-    /// that do not come back from user code.
+    /// that do not come back from user code, commits that no broker takes, the word to the group that it leaves. Giving up may
+    /// take a second more.
     ///
     /// # Errors
-    /// As [`RunningStreams::close`]; if the time was too short.
+    /// As [`RunningStreams::close`]; if the time was too short (in Kafka Streams `close(Duration)` gives `false`).
     pub async fn close_within(self, time: Duration) -> Result<()> {
         self.end(Some(time)).await
     }
@@ -219,18 +220,26 @@ impl RunningStreams {
     async fn end(self, within: Option<Duration>) -> Result<()> {
         let RunningStreams { handle, _abandon, broker, runtime } = self;
         let host = handle.client().host().clone();
+        let by = within.map(|within| host.now() + within);
+        let clock = host.clone();
         let stopped = host.spawn(async move {
             let stopped = handle.stop(within).await;
             let broker = broker.lock().take();
             drop(handle);
-            if let Some(broker) = broker {
+            let Some(broker) = broker else { return stopped };
+            let Some(by) = by else {
                 broker.shutdown().await;
-            }
-            stopped
+                return stopped;
+            };
+            let left = by.saturating_duration_since(clock.now());
+            let ended = clock.timeout(left, broker.shutdown()).await;
+            stopped.and_then(|()| ended.map_err(|_| Error::fatal(TOO_LATE)))
         });
         let result = stopped.await.map_err(|error| Error::fatal("stopping").with_source(error))?;
+        let is_late = by.is_some_and(|by| host.now() >= by);
         drop(host);
-        if let Some(runtime) = runtime {
+        // The threads of one that is late end beside.
+        if let Some(runtime) = runtime.filter(|_| !is_late) {
             runtime.shutdown().await;
         }
         result

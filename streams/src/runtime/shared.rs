@@ -1,10 +1,11 @@
 //! What an instance's member, its workers' askers and its user share: its plan, its state, and what is asked of it.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anabranch_client::Client;
+use anabranch_host::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     /// How far the topics of the global stores are read, if there are any.
     pub(crate) globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
+    /// When all is to have ended, if its user does not wait longer.
+    pub(super) end_by: watch::Sender<Option<Instant>>,
     /// The member's task has ended, with all that it held.
     pub(super) over: watch::Sender<bool>,
     /// Counts commits.
@@ -47,12 +50,11 @@ pub(crate) struct Shared {
     pub(super) commands: mpsc::UnboundedSender<Command>,
 }
 
-/// The wish for a clean end.
-pub(crate) struct Stop {
-    /// What is not done by then is given up.
-    pub(crate) within: Option<Duration>,
-    pub(crate) reply: oneshot::Sender<Result<()>>,
-}
+/// The wish for a clean end: who waits for it.
+pub(crate) type Stop = oneshot::Sender<Result<()>>;
+
+/// Why an end was not clean.
+pub(crate) const TOO_LATE: &str = "not stopped in time: what was not committed is processed again by the next start";
 
 /// However the member's task ends: whoever waits for the instance hears that it has.
 pub(super) struct Told(pub(super) Arc<Shared>);
@@ -108,6 +110,23 @@ impl Shared {
                     tracing::error!(%error, "the application goes on");
                 }
             }
+        }
+    }
+
+    /// What comes of `work`; none if the time is over in which all is to have ended.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut end_by = self.end_by.subscribe();
+        let over = async {
+            let by = end_by.wait_for(Option::is_some).await.map(|by| *by);
+            match by {
+                Ok(Some(by)) => self.client.host().sleep_until(by).await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = over => None,
         }
     }
 

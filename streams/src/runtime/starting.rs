@@ -113,6 +113,7 @@ impl Starting {
             globals: Mutex::new(task_config.globals.clone()),
             globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
+            end_by: watch::Sender::new(None),
             over: watch::Sender::new(false),
             committed: watch::Sender::new(0),
             error: Mutex::new(None),

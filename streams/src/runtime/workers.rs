@@ -8,7 +8,7 @@ use std::time::Duration;
 use anabranch_client::{Client, Producer, ProducerConfig};
 use anabranch_host::{Instant, JoinError, JoinHandle};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::assignment::holdings::Holdings;
 use super::backlog::Backlog;
@@ -70,6 +70,7 @@ pub(crate) struct Workers {
 }
 
 struct Thread {
+    abandoned: Arc<Notify>,
     busy: Busy,
     backlog: Backlog,
     ended: Arc<AtomicBool>,
@@ -134,6 +135,7 @@ impl Workers {
         let to_instance = ToInstance::new(number, to_instance.clone());
         let metrics = self.parts.metrics.of_thread(number, client.host().wall_clock_ms());
         let backlog = Backlog::new(Arc::clone(&self.buffered_bytes), metrics.waiting.clone());
+        let abandoned = Arc::new(Notify::new());
         let context = WorkerContext {
             host: client.host().clone(),
             producer,
@@ -148,6 +150,7 @@ impl Workers {
             backlog: backlog.clone(),
             metrics,
             asleep,
+            abandoned: Arc::clone(&abandoned),
             to_instance: to_instance.clone(),
         };
         let (busy, ended) = (context.busy.clone(), Arc::new(AtomicBool::new(false)));
@@ -163,7 +166,7 @@ impl Workers {
                 to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
             }
         });
-        self.threads.insert(number, Thread { busy, backlog, ended, handle });
+        self.threads.insert(number, Thread { abandoned, busy, backlog, ended, handle });
         self.senders.lock().insert(number, sender);
         self.counted();
         Ok(number)
@@ -213,6 +216,11 @@ impl Workers {
             let _ = thread.handle.await;
         }
         self.counted();
+    }
+
+    /// Lets every worker end at once, so that nothing more is committed.
+    pub(crate) fn abandon(&self) {
+        self.threads.values().for_each(|thread| thread.abandoned.notify_one());
     }
 
     /// As [`Workers::forget`], but a worker that is at one task of user code for longer than `limit` is given up. Whether it

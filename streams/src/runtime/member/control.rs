@@ -124,7 +124,9 @@ impl Member {
         if self.stopping {
             tracing::warn!(worker, %error, "a worker has failed at the end: the next start goes on from its last commit");
             self.workers.forget(worker).await;
-            return if has_lost_transactions { Ok(()) } else { Err(error) };
+            // Unless its tasks are others' already.
+            let is_migrated = has_lost_transactions && error.kind() == ErrorKind::Migrated;
+            return if is_migrated { Ok(()) } else { Err(error) };
         }
         let damage = local_state::damage(&error);
         if let Some(damage @ (Damage::Task(_) | Damage::All)) = damage
@@ -206,7 +208,7 @@ impl Member {
         let (None, Some(directory)) = (&self.global, &self.directory) else { return Err(error) };
         let (host, disk) = (self.shared.client.host().clone(), self.shared.client.host().disk());
         let numbers = self.workers.numbers();
-        self.abandon_workers();
+        self.workers.abandon();
         let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
         // One that does not come back from user code holds the engine; it is not waited for longer than others are.
         for number in &numbers {

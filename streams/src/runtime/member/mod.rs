@@ -4,6 +4,7 @@
 //! workers, all of whom are one member. It never looks into a record.
 
 mod control;
+mod ending;
 mod failing;
 mod lags;
 mod rebalance;
@@ -12,13 +13,11 @@ mod topics;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_client::{ClientError, Consumer, ErrorCode, FetchedBatches, Polled, TopicPartition, Uuid};
 use anabranch_host::Instant;
-use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -41,8 +40,7 @@ use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{FromWorker, Offsets, ToWorker};
 use super::workers::Workers;
 use crate::error::{Error, Result};
-use crate::processor::{TaskId, said};
-use crate::state::Globals;
+use crate::processor::TaskId;
 use crate::task::TaskConfig;
 
 /// After which a commit is tried again while a worker's answer is awaited.
@@ -51,8 +49,6 @@ const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 const LOOK_FOR_STUCK: Duration = Duration::from_secs(1);
 /// Between two requests for another placement because something has caught up.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
-/// Why a close was not clean.
-const TOO_LATE: &str = "not stopped in time: what was not committed is processed again by the next start";
 /// How often it is looked for state that nobody uses any more.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
@@ -143,72 +139,6 @@ pub(crate) struct Timing {
 }
 
 impl Member {
-    /// Runs until it is stopped or fails.
-    pub(crate) async fn run(mut self) {
-        self.enter(State::Rebalancing);
-        // Of what user code says within the loop nothing may end it unheard.
-        let turned = AssertUnwindSafe(self.turn_until_ended()).catch_unwind().await;
-        let turned = turned.unwrap_or_else(|panic| {
-            Err(Error::fatal(format_args!("the group's member panicked: {}", said(&*panic))))
-        });
-        let reply = match turned {
-            Ok(stop) => Some(stop),
-            Err(error) => {
-                if self.abandoned {
-                    self.abandon_workers();
-                } else {
-                    tracing::error!(%error, "the application fails");
-                }
-                *self.shared.error.lock() = Some(Arc::new(error));
-                self.enter(State::PendingError);
-                None
-            }
-        };
-        let failed = reply.is_none();
-        if !failed {
-            self.enter(State::PendingShutdown);
-        }
-        let within = reply.as_ref().and_then(|stop| stop.within);
-        let stopped = self.stop_in_time(within).await;
-        let is_late = stopped.as_ref().is_err_and(|error| error.message() == TOO_LATE);
-        let Member { shared, consumer, directory, listener, task_config, workers, global, .. } = self;
-        if !is_late {
-            workers.ended().await;
-        }
-        if let Some(global) = global {
-            global.end(!failed).await;
-        }
-        if let Err(error) = consumer.close().await {
-            tracing::warn!(%error, "leaving the group");
-        }
-        // Durable and unlocked before anybody is told.
-        if let Some(engine) = &task_config.engine
-            && let Err(error) = engine.sync()
-        {
-            tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
-        }
-        *shared.globals.lock() = Globals::default();
-        drop((task_config, directory));
-        shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
-        if let Some(stop) = reply {
-            // Whoever asked may have given up.
-            let _ = stop.reply.send(stopped);
-        }
-    }
-
-    /// Stops the workers; those that do not come in time are abandoned.
-    async fn stop_in_time(&mut self, within: Option<Duration>) -> Result<()> {
-        let host = self.shared.client.host().clone();
-        let Some(within) = within else { return self.stop_workers().await };
-        match host.timeout(within, self.stop_workers()).await {
-            Ok(stopped) => stopped,
-            Err(_) => {
-                self.abandon_workers();
-                Err(Error::fatal(TOO_LATE))
-            }
-        }
-    }
-
     async fn turn_until_stopped(&mut self) -> Result<Stop> {
         enum Woken {
             Command(Option<Command>),
@@ -453,30 +383,6 @@ impl Member {
                 }
             }
         }
-    }
-
-    /// Lets every worker end at once, so that nothing more is committed.
-    fn abandon_workers(&self) {
-        for worker in self.workers.numbers() {
-            self.tell(worker, ToWorker::Abandon);
-        }
-    }
-
-    async fn stop_workers(&mut self) -> Result<()> {
-        self.stopping = true;
-        let mut stopped = Ok(());
-        for worker in self.workers.numbers() {
-            let (reply, answer) = oneshot::channel();
-            self.tell(worker, ToWorker::Stop { reply });
-            match self.hear_until(answer, worker, false).await {
-                Ok(Some(result)) => stopped = stopped.and(result),
-                // It has failed before and is gone.
-                Ok(None) => {}
-                Err(error) => stopped = stopped.and(Err(error)),
-            }
-        }
-        self.shared.placed.lock().clear();
-        stopped
     }
 
     fn inputs(&self, task: TaskId) -> Vec<TopicPartition> {

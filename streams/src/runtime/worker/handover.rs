@@ -11,15 +11,16 @@ use crate::runtime::assignment::holdings::Role;
 use crate::runtime::running_task::RunningTask;
 
 impl Worker {
-    /// Commits what these tasks have done.
-    async fn commit_before_the_end(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
+    /// Commits what these tasks have done. False if it is undone, or refused, instead: whoever gets
+    /// them goes on from their last commit.
+    async fn commit_before_the_end(&mut self, tasks: &BTreeSet<TaskId>) -> Result<bool> {
         if tasks.iter().all(|task| self.tasks.get(task).is_none_or(|task| task.role() == Role::Standby)) {
-            return Ok(());
+            return Ok(true);
         }
         let settled = match self.commit_all().await {
-            // Whoever gets them goes on from their last commit.
-            Err(error) if self.may_undo(&error) => self.try_again(&error).await,
-            committed => committed,
+            Err(error) if self.may_undo(&error) => self.try_again(&error).await.map(|()| false),
+            // Who is fenced has committed nothing.
+            committed => committed.map(|()| !self.fenced),
         };
         self.is_stuck_with_tasks |= settled.is_err();
         settled
@@ -53,9 +54,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Commits, then ends these tasks; what they had fetched and not processed is dropped.
-    pub(super) async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        self.commit_before_the_end(tasks).await?;
+    /// Commits, then ends these tasks; what they had fetched and not processed is dropped. False if they end without a commit.
+    pub(super) async fn close(&mut self, tasks: &BTreeSet<TaskId>) -> Result<bool> {
+        let is_committed = self.commit_before_the_end(tasks).await?;
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.context.metrics.closed.inc();
@@ -64,7 +65,7 @@ impl Worker {
             }
         }
         self.free_if_idle();
-        Ok(())
+        Ok(is_committed)
     }
 
     /// Tasks have left. Whoever runs none any more runs none that belong to others.

@@ -56,8 +56,6 @@ pub(crate) enum ToWorker {
     Settle { reply: oneshot::Sender<()> },
     /// A question about a task's stores.
     Ask { task: TaskId, stale: bool, question: Question },
-    /// The end at once, as a crash would bring it.
-    Abandon,
     /// The end, after a commit of everything.
     Stop { reply: oneshot::Sender<Result<()>> },
 }

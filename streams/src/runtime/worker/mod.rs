@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use anabranch_client::{ClientError, FetchedBatches, Producer, TopicPartition};
 use anabranch_host::{Host, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::commit::CommitInFlight;
 pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWorker};
@@ -43,6 +43,8 @@ use crate::processor::TaskId;
 const RECORDS_PER_TURN: usize = 2000;
 /// ...and for how long all of them may: commits go on, and transactions end in time, however slow the code of users is.
 const TURN_TIME: Duration = Duration::from_millis(100);
+/// Why the end of a worker was not clean.
+const NOT_COMMITTED: &str = "the last work could not be committed: whoever runs its tasks next does it again";
 /// Committed rows of a task that may wait for their engine while records are processed.
 const UNSTORED_ROWS: usize = 100_000;
 
@@ -70,6 +72,8 @@ pub(crate) struct WorkerContext {
     pub(crate) metrics: ThreadMetrics,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
+    /// Told when it is to end at once, as a crash would end it; user code is not interrupted.
+    pub(crate) abandoned: Arc<Notify>,
     pub(crate) to_instance: ToInstance,
 }
 
@@ -132,7 +136,13 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         is_stuck_with_tasks: false,
         turn_of: None,
     };
-    if let Err(error) = worker.turn_until_stopped(&mut messages).await {
+    let abandoned = Arc::clone(&worker.context.abandoned);
+    let ended = tokio::select! {
+        biased;
+        () = abandoned.notified() => return,
+        ended = worker.turn_until_stopped(&mut messages) => ended,
+    };
+    if let Err(error) = ended {
         to_instance.send(FromWorker::Failed(error));
         // Nobody goes on with it, and as long as it is there the producer waits for it.
         worker.commit = None;
@@ -265,7 +275,6 @@ impl Worker {
                     self.tasks.values_mut().for_each(|task| task.note_lag(partition, *lag));
                 }
             }
-            ToWorker::Abandon => return Ok(true),
             ToWorker::Lose { tasks, reply } => {
                 // What they have done is in the same transaction as what stays.
                 if self.context.transaction.is_some()
@@ -304,6 +313,10 @@ impl Worker {
                 if let Some(transaction) = &self.context.transaction {
                     transaction.close().await;
                 }
+                let closed = closed.and_then(|is_committed| match is_committed {
+                    true => Ok(()),
+                    false => Err(Error::fatal(NOT_COMMITTED)),
+                });
                 let _ = reply.send(closed);
                 return Ok(true);
             }
