@@ -66,7 +66,12 @@ async fn write(host: &Host, numbers: std::ops::Range<i32>) {
     for number in numbers {
         let value = number.to_string();
         let record = ProducerRecord::new("visits").key("k").value(value.as_bytes());
-        producer.send(record.partition(number % PARTITIONS)).await.expect("room").await.expect("nothing fails");
+        producer
+            .send(record.partition(number % PARTITIONS))
+            .await
+            .expect("room")
+            .await
+            .expect("nothing fails");
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) struct Shared {
 pub(crate) type Stop = oneshot::Sender<Result<()>>;
 
 /// Why an end was not clean.
-pub(crate) const TOO_LATE: &str = "not stopped in time: what was not committed is processed again by the next start";
+pub(crate) const TOO_LATE: &str =
+    "not stopped in time: what was not committed is processed again by the next start";
 
 /// However the member's task ends: whoever waits for the instance hears that it has.
 pub(super) struct Told(pub(super) Arc<Shared>);

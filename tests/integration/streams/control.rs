@@ -1,12 +1,13 @@
 //! A running application under its user's control: states, workers that come and go, rest, failures, an end in time.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
 use anabranch_host::Host;
 
 use super::outside::Outside;
+use super::stuck::waiting;
 use super::{App, count, counted, expected, told, watched};
 
 type States = Arc<Mutex<Vec<State>>>;
@@ -144,79 +145,6 @@ async fn one_instance_can_end_all() -> Result<()> {
     assert!(said.iter().any(|said| said.contains("poison")), "{said:?}");
     assert!(said.iter().any(|said| said.contains("an instance has asked")), "{said:?}");
     assert!(first.close().await.is_err() && second.close().await.is_err());
-    Ok(())
-}
-
-/// A line "wait" does not come back from user code until the sender is dropped.
-fn waiting(app: &App) -> Result<(Topology, mpsc::Sender<()>)> {
-    let (release, released) = mpsc::channel::<()>();
-    let (released, first) = (Mutex::new(released), AtomicBool::new(true));
-    let topology = watched(app, move |line| {
-        if line == "wait" && first.swap(false, Ordering::Relaxed) {
-            // It ends with an error, when the other end is gone.
-            let _ = released.lock().expect("not poisoned").recv();
-        }
-    })?;
-    Ok((topology, release))
-}
-
-#[tokio::test]
-async fn tasks_of_a_worker_that_does_not_come_back_are_given_up() -> Result<()> {
-    for guarantee in [AtLeastOnce, ExactlyOnce] {
-        let app = App::new("stuck");
-        let (topology, release) = waiting(&app)?;
-        let streams = app.streams(topology).guarantee(guarantee).config("consumer.max.poll.interval.ms", 500);
-        let running = streams.start().await?;
-        count(&running, app.lines(), &["a b c"]).await?;
-        // Another worker reads the line again, and comes back at once.
-        count(&running, app.lines(), &["a", "wait", "b"]).await?;
-        assert_eq!(counted(&running).await?, expected(&[("a", 2), ("b", 2), ("c", 1), ("wait", 1)]));
-        // The first one comes back late, and has no say any more.
-        drop(release);
-        count(&running, app.lines(), &["c", "wait"]).await?;
-        let counts = counted(&running).await?;
-        assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 2), ("wait", 2)]), "{guarantee:?}");
-        running.close().await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn another_instance_goes_on_for_a_worker_that_does_not_come_back() -> Result<()> {
-    told::collect();
-    let outside = Outside::start().await;
-    for guarantee in [AtLeastOnce, ExactlyOnce] {
-        let app = App::new("stuck-beside");
-        // Whichever instance reads the line first does not come back from it; the other one does at once.
-        let (topology, release) = waiting(&app)?;
-        let start = async |topology: Topology| {
-            let streams = outside.run(app.streams(topology).guarantee(guarantee));
-            let streams = streams.config("consumer.max.poll.interval.ms", 1000);
-            streams.create_topics(1).config("consumer.heartbeat.interval.ms", 100).start().await
-        };
-        let first = start(topology.clone()).await?;
-        count(&first, app.lines(), &["a b c"]).await?;
-        let second = start(topology).await?;
-        let lines = first.producer(app.lines())?;
-        for line in ["a", "wait", "b"] {
-            lines.send(None, line.to_string()).await?;
-        }
-        lines.flush().await?;
-        // The group hears of a commit before the instance does that shows what it has counted.
-        for running in [&second, &first] {
-            let drained = outside.host.timeout(seconds(60), running.drain()).await;
-            assert!(matches!(drained, Ok(Ok(()))), "{drained:?} {:#?}", told::lines(&[]));
-        }
-        let mut counts = counted(&first).await?;
-        counts.extend(counted(&second).await?);
-        assert_eq!(counts, expected(&[("a", 2), ("b", 2), ("c", 1), ("wait", 1)]), "{guarantee:?}");
-        let name = format!("the worker {}-StreamThread-1 has been in user code of task 0_0 for", app.id());
-        let told = told::lines(&["ERROR", &name, "longer than max.poll.interval.ms: its tasks are given up"]);
-        assert_eq!(told.len(), 1, "{told:?}");
-        drop(release);
-        second.close().await?;
-        first.close().await?;
-    }
     Ok(())
 }
 

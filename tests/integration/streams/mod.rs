@@ -30,6 +30,7 @@ mod restart;
 mod stale;
 mod standbys;
 mod state_dir;
+mod stuck;
 mod told;
 mod uncaught;
 mod windows;

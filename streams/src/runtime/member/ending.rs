@@ -30,9 +30,7 @@ impl Member {
             Ok(Some(turned)) => turned,
             // It was amid something that takes longer.
             Ok(None) => self.wish_to_stop(),
-            Err(panic) => {
-                Err(Error::fatal(format_args!("the group's member panicked: {}", said(&*panic))))
-            }
+            Err(panic) => Err(Error::fatal(format_args!("the group's member panicked: {}", said(&*panic)))),
         };
         let reply = match turned {
             Ok(reply) => Some(reply),

@@ -195,8 +195,11 @@ impl Worker {
             if task.has_uncommitted_records() {
                 self.owing.lost(task.id());
             }
+            // Its processors are made anew.
+            self.context.busy.begin(task.id(), self.context.host.now());
             again.extend(task.abort()?);
         }
+        self.come_back()?;
         for partition in std::mem::take(&mut self.paused) {
             self.tell(FromWorker::Resume(partition));
         }

@@ -47,9 +47,12 @@ impl Worker {
         for id in tasks {
             if let Some(task) = self.tasks.remove(id) {
                 self.paused.retain(|partition| !task.reads(partition));
+                // Its processors are made anew.
+                self.context.busy.begin(*id, self.context.host.now());
                 self.tasks.insert(*id, task.demote()?);
             }
         }
+        self.come_back()?;
         self.free_if_idle();
         Ok(())
     }
@@ -61,9 +64,11 @@ impl Worker {
             if let Some(task) = self.tasks.remove(id) {
                 self.context.metrics.closed.inc();
                 self.paused.retain(|partition| !task.reads(partition));
+                self.context.busy.begin(*id, self.context.host.now());
                 task.close();
             }
         }
+        self.come_back()?;
         self.free_if_idle();
         Ok(is_committed)
     }
@@ -77,8 +82,7 @@ impl Worker {
     /// What was undone of tasks that do not run here any more is for others to do again.
     pub(super) fn forget_who_left(&mut self) {
         let tasks = &self.tasks;
-        self.owing
-            .forget_who_left(|id| tasks.get(id).is_some_and(|task| task.role() == Role::Active));
+        self.owing.forget_who_left(|id| tasks.get(id).is_some_and(|task| task.role() == Role::Active));
     }
 
     /// Whether it has no task that processes, or will.

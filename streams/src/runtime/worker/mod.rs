@@ -231,7 +231,9 @@ impl Worker {
             }
             ToWorker::Promote { task, committed, beginnings } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
+                    self.context.busy.begin(task.id(), self.context.host.now());
                     task.promote(committed);
+                    self.context.busy.end();
                     task.begin_at(&beginnings);
                     if task.is_restored() {
                         let task = task.id();
@@ -286,9 +288,11 @@ impl Worker {
                 for task in tasks {
                     if let Some(task) = self.tasks.remove(&task) {
                         self.context.metrics.closed.inc();
+                        self.context.busy.begin(task.id(), self.context.host.now());
                         task.given_up();
                     }
                 }
+                self.come_back()?;
                 if self.context.transaction.is_none() && self.runs_nothing() {
                     // Its answer would be about tasks that are gone, and stop those that come next.
                     self.commit = None;
@@ -397,8 +401,8 @@ impl Worker {
         Ok(worked)
     }
 
-    /// Back from user code. If that took so long that its tasks were given up, nothing of it may have an effect.
-    fn come_back(&self) -> Result<()> {
+    /// Back from user code: processors, their makers, listeners. If that took so long that its tasks were given up, nothing of it may have an effect.
+    pub(super) fn come_back(&self) -> Result<()> {
         self.context.busy.end();
         match self.context.busy.is_retired() {
             false => Ok(()),
@@ -414,8 +418,11 @@ impl Worker {
         let wall_clock_ms = self.context.host.wall_clock_ms();
         let mut applied = false;
         let mut truncated = Vec::new();
+        let WorkerContext { busy, host, .. } = &self.context;
         for task in self.tasks.values_mut().filter(|task| !task.is_restored()) {
             let _span = tracing::trace_span!("restore", task = %task.id()).entered();
+            // A listener is told of it.
+            busy.begin(task.id(), host.now());
             let step = task.restore_step(wall_clock_ms)?;
             applied |= step != RestoreStep::Idle;
             match step {
@@ -424,6 +431,7 @@ impl Worker {
                 RestoreStep::Idle | RestoreStep::Applied => {}
             }
         }
+        self.come_back()?;
         for task in truncated {
             self.tasks.remove(&task);
             self.tell(FromWorker::Truncated(task));
