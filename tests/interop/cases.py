@@ -338,6 +338,10 @@ CASES = [
         fetch(topic("fetched"), offset, **how) for offset, how in [(0, {}), (1, {}), (2, {}), (3, {}), (-1, {}), (0, {"max_bytes": 1}), (0, {"index": 9}), (0, {"epoch": 0}),
                                                                    (0, {"epoch": 9}), (0, {"isolation": 1}), (0, {"isolation": 0})]] + [
         fetch(topic("no"), 0),
+        # Named twice: the last counts, at the place of the first.
+        step("Fetch", {"MaxWaitMs": 1, "MinBytes": 1, "MaxBytes": 1 << 20, "SessionEpoch": -1, "Topics": [{"Topic": topic(name), "Partitions": [
+            {"Partition": index, "FetchOffset": offset, "CurrentLeaderEpoch": -1, "PartitionMaxBytes": 1 << 20} for index, offset in partitions]}
+            for name, partitions in [("fetched", [(0, 0), (9, 0), (0, 1), (9, 1)]), ("no", [(0, 0)]), ("fetched", [(0, 2)])]]}, versions="4-12"),
         step("Fetch", {"MaxWaitMs": 1, "MinBytes": 1, "MaxBytes": 1000, "SessionId": 5, "SessionEpoch": 5, "Topics": []}, versions="7-12"),
         step("Fetch", {"MaxWaitMs": 1, "MinBytes": 1, "MaxBytes": 1000, "SessionEpoch": -1, "Topics": [{"TopicId": uuid.UUID(int=7), "Partitions": [
             {"Partition": 0, "FetchOffset": 0, "PartitionMaxBytes": 1000}]}]}, versions="13+")]),
