@@ -26,8 +26,8 @@ pub use crate::runtime::application::{RunningStreams, State, Streams};
 pub use crate::runtime::config::{AtLeastOnce, ExactlyOnce, Guarantee};
 pub use crate::runtime::position::Position;
 pub use crate::runtime::query::{
-    KeyQueryMetadata, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore,
-    ReadOnlyWindowStore, StreamsMetadata,
+    KeyQueryMetadata, KeyValueIterator, QueryableStore, ReadOnlyKeyValueStore, ReadOnlySessionStore,
+    ReadOnlyVersionedStore, ReadOnlyWindowStore, Scan, StreamsMetadata,
 };
 pub use crate::runtime::restore_listener::{RestoreEvent, RestorePlace, StandbyEvent, SuspendReason};
 pub use crate::runtime::task_status::TaskStatus;

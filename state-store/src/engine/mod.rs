@@ -10,13 +10,14 @@
 //!
 //! Reading order: the traits here, [`encoding`], [`runs`], [`segment_runs`], [`scratch`], [`loading`], the engines
 //! [`memory`], [`fjall`] with its `fjall_files`, `fjall_load`, `fjall_rows` and `long_keys`, [`journal`] (in a simulation) and `sled`
-//! (a feature), [`segments`] (a table over several stores) and `merged` (their rows as one).
+//! (a feature), [`segments`] (a table over several stores), `merged` (their rows as one) and `in_turn` (one after the other).
 
 pub(crate) mod encoding;
 pub(crate) mod fjall;
 mod fjall_files;
 mod fjall_load;
 mod fjall_rows;
+pub(crate) mod in_turn;
 pub(crate) mod journal;
 pub(crate) mod loading;
 mod long_keys;

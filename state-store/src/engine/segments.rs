@@ -127,6 +127,15 @@ impl SegmentStores {
         Ok(Box::new(MergedSnapshot(snapshots?)))
     }
 
+    /// The segments from one to another as they are now, oldest first: those of which rows are not in memory.
+    pub(crate) fn snapshots(&self, first: u64, last: u64) -> Result<Vec<Box<dyn EngineSnapshot>>> {
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let missing = self.segments.range(first..=last).filter(|(_, segment)| !segment.complete);
+        missing.map(|(_, segment)| segment.store.snapshot()).collect()
+    }
+
     /// Writes those rows of a chunk that belong to segments, and gives back the others.
     pub(crate) fn write<'r>(&mut self, rows: &mut ChunkRows<'_, 'r>) -> Result<Part<'r>> {
         let mut parts: BTreeMap<u64, Part<'r>> = BTreeMap::new();

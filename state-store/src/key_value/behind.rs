@@ -151,6 +151,16 @@ impl Behind {
         self.snapshot()?.scan(range, order)
     }
 
+    /// What may have rows of segments from one to another that are not in memory, oldest first.
+    pub(super) fn snapshots(&self, (first, last): (u64, u64)) -> Result<Vec<Box<dyn EngineSnapshot>>> {
+        match &self.segments {
+            _ if self.hides_rows() => Err(hidden()),
+            Some(segments) => segments.snapshots(first, last),
+            None if self.complete => Ok(Vec::new()),
+            None => Ok(vec![self.store.snapshot()?]),
+        }
+    }
+
     pub(super) fn check_key(&self, key: &[u8]) -> Result<()> {
         let limit = self.store.key_limit_bytes();
         if key.len() > limit {

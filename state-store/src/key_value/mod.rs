@@ -39,7 +39,6 @@ use std::sync::Arc;
 
 use self::behind::Behind;
 use self::bulk::Bulk;
-pub use self::view::FrozenView;
 use crate::engine::{Engine, EngineScan, EngineStore};
 use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};

@@ -1,6 +1,6 @@
 //! The table against a model of maps, with random epochs, flushes, aborts, write-behind, evictions and crashes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use crate::random::Random;
 
 type ModelRow = (Vec<u8>, i64, Vec<u8>);
 type ModelMap = BTreeMap<Vec<u8>, ModelRow>;
+/// What was frozen, and what is still to be read of it.
+type Frozen = (Rows, VecDeque<(Vec<u8>, ModelRow)>);
 
 /// What lies behind a table under test.
 enum Disk {
@@ -204,7 +206,7 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
     let options = TableOptions { cached, ..TableOptions::default() };
     let mut table = disk.open(options);
     let mut model = Model { cached, ..Model::default() };
-    let mut views: Vec<(FrozenView, ModelMap)> = Vec::new();
+    let mut frozen: Vec<Frozen> = Vec::new();
     let mut in_flight = None;
     let keys: Vec<Vec<u8>> = (0..key_count).map(|_| random.bytes(120)).collect();
     let topics: Vec<Arc<str>> = vec!["a".into(), "bb".into()];
@@ -314,21 +316,31 @@ fn run(seed: u64, cached: bool, key_count: usize, steps: usize, disk: &Disk) {
             39 if random.below(8) == 0 => store_all(&mut table),
             40 if random.below(2) == 0 => table.evict(random.below(200_000)).expect("the disk is sound"),
             41 if random.below(4) == 0 => table.evict(0).expect("the disk is sound"),
-            42 => views.push((table.freeze().expect("the disk is sound"), model.committed.clone())),
-            43 if !views.is_empty() => {
-                let (view, model) = &views[random.below(views.len())];
+            42 => {
                 let (first, last) = (random.bytes(2), random.bytes(2));
                 let (range, order) = any_range(random, &first, &last);
-                let mut expected: Vec<_> =
-                    model.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
+                let mut expected: VecDeque<_> =
+                    model.committed.clone().into_iter().filter(|(key, _)| range.contains(key)).collect();
                 if order == Order::Reverse {
-                    expected.reverse();
+                    expected.make_contiguous().reverse();
                 }
-                assert_eq!(collect(view.range(&range, order).expect("the disk is sound")), expected);
+                frozen.push((table.freeze(&range, order).expect("the disk is sound"), expected));
             }
-            44 if !views.is_empty() => _ = views.swap_remove(random.below(views.len())),
+            // Some of them are read now, others after more has changed.
+            43 if !frozen.is_empty() => {
+                let at = random.below(frozen.len());
+                let (rows, expected) = &mut frozen[at];
+                for _ in 0..random.below(200) {
+                    let shown = rows.next().expect("the disk is sound");
+                    assert_eq!(shown.map(|(key, row)| (key.to_vec(), owned(row))), expected.pop_front());
+                }
+            }
+            44 if !frozen.is_empty() => {
+                let (rows, expected) = frozen.swap_remove(random.below(frozen.len()));
+                assert_eq!(collect(rows), Vec::from(expected));
+            }
             45 if random.below(8) == 0 && !matches!(disk, Disk::None) => {
-                views.clear();
+                frozen.clear();
                 drop(table);
                 in_flight = None;
                 model.abort();

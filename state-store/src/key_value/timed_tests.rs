@@ -1,6 +1,6 @@
 //! Tables of keys that have a time, against a model of maps: groups, segments that are dropped, and crashes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ const GROUPS: [&[u8]; 5] = [b"", b"a", b"a\0\0\0\0\0\0\0\0\0\0\0\x01", b"key", b
 
 type Key = (&'static [u8], Suffix);
 type Map = BTreeMap<Key, Vec<u8>>;
+/// What was frozen, and what is still to be read of it.
+type Frozen = (Rows, VecDeque<(Vec<u8>, Vec<u8>)>);
 
 /// What lies behind a table under test.
 enum Disk {
@@ -125,7 +127,9 @@ impl Model {
                     4..8 if table.hides_rows() => {
                         let shown = table.scan_segments(0, u64::MAX, |_, _| ());
                         let key = table.get(&bytes((b"never written", (1, 1)))).map(|_| ());
-                        for refused in [shown, key, table.freeze().map(|_| ())] {
+                        for refused in
+                            [shown, key, table.freeze(&KeyRange::all(), Order::Forward).map(|_| ())]
+                        {
                             assert_eq!(refused.expect_err("not yet").kind(), crate::ErrorKind::Misuse);
                         }
                     }
@@ -160,6 +164,7 @@ fn bytes((group, (time, number)): Key) -> Vec<u8> {
 fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
     let random = &mut Random(seed);
     let (mut table, mut model) = (disk.open(cached), Model::default());
+    let mut frozen: Vec<Frozen> = Vec::new();
     let mut in_flight = None;
     for step in 0..steps {
         let group = GROUPS[random.below(GROUPS.len())];
@@ -169,7 +174,7 @@ fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
             0..4 => (now, random.below(3) as u64),
             _ => (now.saturating_sub(random.below(60) as u64), random.below(3) as u64),
         };
-        match random.below(40) {
+        match random.below(44) {
             0..20 => {
                 let at = suffix(random);
                 let value = (random.below(4) > 0).then(|| random.bytes(90));
@@ -209,6 +214,7 @@ fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
             29 if random.below(4) == 0 => while table.write_behind(10_000).expect("the disk is sound") {},
             30 if random.below(2) == 0 => table.evict(random.below(20_000)).expect("the disk is sound"),
             31 if random.below(4) == 0 && !matches!(disk, Disk::None) => {
+                frozen.clear();
                 drop(table);
                 in_flight = None;
                 model.abort();
@@ -240,6 +246,40 @@ fn run(seed: u64, cached: bool, steps: u64, disk: &Disk) {
                 });
                 scanned.expect("the disk is sound");
                 assert_eq!(shown, expected, "committed at step {step}");
+            }
+            34 => {
+                let (from, to) = (suffix(random).0, suffix(random).0);
+                let order = if random.below(2) == 0 { Order::Forward } else { Order::Reverse };
+                let range = match random.below(3) {
+                    0 => KeyRange::all(),
+                    1 => KeyRange::prefix(group),
+                    _ => KeyRange::inclusive(Some(group), Some(GROUPS[random.below(GROUPS.len())])),
+                };
+                let asked = |(_, (time, _)): &Key| (from..=to).contains(time);
+                let rows = model.committed.iter().filter(|(key, _)| asked(key));
+                let mut expected: Vec<_> = rows
+                    .map(|(key, value)| (KEYS.segment_at(key.1.0), bytes(*key), value.clone()))
+                    .filter(|(_, key, _)| range.contains(key))
+                    .collect();
+                expected.sort();
+                if order == Order::Reverse {
+                    expected.reverse();
+                }
+                let rows = table.freeze_times(&range, (from, to), order).expect("the disk is sound");
+                frozen.push((rows, expected.into_iter().map(|(_, key, value)| (key, value)).collect()));
+            }
+            // Some are read now, others after more has changed or expired.
+            35..38 if !frozen.is_empty() => {
+                let at = random.below(frozen.len());
+                let (rows, expected) = &mut frozen[at];
+                for _ in 0..random.below(60) {
+                    let shown = rows.next().expect("the disk is sound");
+                    let shown = shown.map(|(key, row)| (key.to_vec(), row.value.to_vec()));
+                    assert_eq!(shown, expected.pop_front(), "frozen, at step {step}");
+                }
+                if frozen.len() > 5 {
+                    frozen.swap_remove(at);
+                }
             }
             _ => {
                 let (from, to) = (suffix(random), suffix(random));

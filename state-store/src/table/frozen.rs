@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
-use super::slab::{FrozenChunks, frozen_entry};
+use super::slab::{FrozenChunks, frozen_entry, frozen_slots};
 use super::undo::UndoList;
 use crate::row::Row;
 
@@ -38,6 +38,11 @@ impl Frozen {
 
     pub(crate) fn entry(&self, slot: u32) -> &Entry {
         frozen_entry(&self.chunks, slot)
+    }
+
+    /// One more than the highest slot.
+    pub(crate) fn slots(&self) -> u32 {
+        frozen_slots(&self.chunks)
     }
 
     pub(crate) fn row(&self, slot: u32) -> Option<Row<'_>> {

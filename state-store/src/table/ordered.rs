@@ -70,6 +70,13 @@ impl<'a> KeyRange<'a> {
         self.end.as_ref().map(AsRef::as_ref)
     }
 
+    /// The same range with bytes of its own.
+    #[must_use]
+    pub fn owned(&self) -> KeyRange<'static> {
+        let bound = |bound: Bound<&[u8]>| bound.map(|key| Cow::Owned(key.to_vec()));
+        KeyRange { start: bound(self.start()), end: bound(self.end()) }
+    }
+
     /// Whether no key can be in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

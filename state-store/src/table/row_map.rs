@@ -3,6 +3,8 @@
 //!
 //! Each key that comes or goes costs the ordered index more than all else. It is given up when more keys have come and gone
 //! since it was read than it takes to build it anew: who reads it often keeps it, who has read it once does not pay for ever.
+//! Readers outside of the worker can do without, each at the cost of a look at all keys: only when several have done so is
+//! it built for them.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -23,6 +25,8 @@ const INDEX_BYTES: usize = 16;
 /// The ordered index is given up when so many times the keys that it has, and a few more, have come or gone unread.
 const UNREAD_CHANGES: usize = 4;
 const FEW_CHANGES: usize = 1024;
+/// So many readers do without an ordered index: about what it takes to build it.
+const READERS_WITHOUT: usize = 64;
 
 /// The entries of a table by key.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct RowMap {
     ordered: Option<OrderedIndex>,
     /// Keys that have come or gone since the ordered index was read.
     unread_changes: usize,
+    /// Those who would have read it since it was given up.
+    readers_without: usize,
     clusters: Option<Clusters>,
     /// If keys have a time.
     timed: Option<TimedKeys>,
@@ -48,6 +54,7 @@ impl RowMap {
             index: Index::new(),
             ordered: None,
             unread_changes: 0,
+            readers_without: 0,
             clusters: None,
             timed,
             segments: Segments::default(),
@@ -170,11 +177,20 @@ impl RowMap {
 
     /// The slab and the ordered index, which is built now if this is the first time.
     pub(crate) fn ordered(&mut self) -> (&Slab, &OrderedIndex) {
-        self.unread_changes = 0;
+        (self.unread_changes, self.readers_without) = (0, 0);
         let timed = self.timed;
         let is_shown = |key: &[u8]| is_ordered(timed, timed.and_then(|timed| timed.segment_of(key)));
         let ordered = self.ordered.get_or_insert_with(|| OrderedIndex::build(&self.slab, is_shown));
         (&self.slab, ordered)
+    }
+
+    /// The same for a reader who can do without: nothing if the index is not there and is not worth it yet.
+    pub(crate) fn ordered_if_worth(&mut self) -> Option<(&Slab, &OrderedIndex)> {
+        if self.ordered.is_none() && self.readers_without < READERS_WITHOUT {
+            self.readers_without += 1;
+            return None;
+        }
+        Some(self.ordered())
     }
 
     /// The slots of a group's keys whose suffixes lie from `from` to `to`, in their order, and the slab. The groups are

@@ -89,8 +89,7 @@ pub(crate) fn frozen_entry(chunks: &FrozenChunks, slot: u32) -> &Entry {
     &chunks[(slot >> CHUNK_BITS) as usize][slot as usize % CHUNK_ENTRIES]
 }
 
-/// All slots of frozen chunks that hold a key.
-pub(crate) fn frozen_slots(chunks: &FrozenChunks) -> impl Iterator<Item = u32> {
-    let entries = chunks.iter().flat_map(|chunk| chunk.iter());
-    entries.zip(0..).filter(|(entry, _)| entry.occupied).map(|(_, slot)| slot)
+/// One more than the highest slot of frozen chunks.
+pub(crate) fn frozen_slots(chunks: &FrozenChunks) -> u32 {
+    chunks.last().map_or(0, |last| (chunks.len() - 1) as u32 * CHUNK_ENTRIES as u32 + last.len() as u32)
 }

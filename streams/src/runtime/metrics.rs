@@ -21,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::families::{Labels, Seconds, in_unit, register};
+use super::iterator_metrics::{CountedIterator, IteratorFamilies};
 use super::maxima::{Largest, Maxima, MaximaFamilies};
 use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
@@ -42,6 +43,7 @@ pub(crate) struct Metrics {
     rebalances: Counter,
     polls: Counter,
     nodes: NodeFamilies,
+    iterators: IteratorFamilies,
     threads: ThreadFamilies,
     maxima: MaximaFamilies,
     tasks: TaskFamilies,
@@ -136,6 +138,7 @@ impl Metrics {
             rebalances: register(r, "rebalances", "Assignments taken over.", Counter::default()),
             polls: register(r, "poll", "Polls that brought records.", Counter::default()),
             nodes: NodeFamilies::new(r),
+            iterators: IteratorFamilies::new(r),
             maxima: MaximaFamilies::new(r),
             threads: ThreadFamilies {
                 processed: register(r, "thread_process", "Records processed.", Family::default()),
@@ -268,6 +271,11 @@ impl Metrics {
     /// A poll has brought records.
     pub(crate) fn polled(&self) {
         self.polls.inc();
+    }
+
+    /// An iterator over a task's store is opened; it counts until this is dropped.
+    pub(crate) fn iterator_opened(&self, task: String, store: &str, now_ms: i64) -> CountedIterator {
+        self.iterators.opened(task, store, now_ms)
     }
 
     /// The counters of a worker that is started now.

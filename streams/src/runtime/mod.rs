@@ -7,8 +7,8 @@
 //! `acknowledgements`, `refusals`, `transaction`, `task_timeout` (the loop that processes and commits), `purge` (what is
 //! deleted then);
 //! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
-//! `engines`, `global` (stores that every instance has whole); `families`, `metrics`, `node_metrics`, `maxima`, `drain`,
-//! [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
+//! `engines`, `global` (stores that every instance has whole); `families`, `metrics`, `node_metrics`,
+//! `iterator_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
 
 mod acknowledgements;
 pub mod application;
@@ -26,6 +26,7 @@ mod engines;
 mod families;
 mod global;
 mod instance;
+mod iterator_metrics;
 mod local_state;
 mod maxima;
 mod member;

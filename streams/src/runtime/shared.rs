@@ -13,6 +13,7 @@ use super::assignment::holdings::Holdings;
 use super::global::Positions;
 use super::metrics::Metrics;
 use super::plan::Plan;
+use super::query::OpenIterators;
 use super::state::{State, StateListener};
 use super::worker::ToWorker;
 use super::workers::WorkerSenders;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(super) global_topics: BTreeMap<String, i32>,
     /// Until it ends: what lies on disk is closed then, whoever still holds a handle.
     pub(crate) globals: Mutex<Globals>,
+    /// The same of iterators over stores.
+    pub(crate) iterators: OpenIterators,
     /// How far the topics of the global stores are read, if there are any.
     pub(crate) globals_read: Option<watch::Receiver<Positions>>,
     pub(crate) state: watch::Sender<State>,
@@ -133,6 +136,7 @@ impl Shared {
 
     /// Nobody works on it any more: unless that was said already, it has failed.
     fn has_ended(&self) {
+        self.iterators.end();
         self.state.send_if_modified(|state| {
             let is_news = !matches!(*state, State::NotRunning | State::Error);
             if is_news {

@@ -25,6 +25,7 @@ use super::member::{Member, Timing, ToldLags};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
+use super::query::OpenIterators;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
 use super::shared::{Shared, Told};
@@ -111,6 +112,7 @@ impl Starting {
             plan: Mutex::new(planned.plan),
             global_topics: planned.global_topics,
             globals: Mutex::new(task_config.globals.clone()),
+            iterators: OpenIterators::default(),
             globals_read: global.as_ref().map(Reading::positions),
             state: watch::Sender::new(State::Created),
             end_by: watch::Sender::new(None),

@@ -36,7 +36,7 @@ pub(super) fn timed_bounds(keys: &KeyBounds, (from, to): (i64, i64)) -> KeyBound
 }
 
 /// The same range for a table.
-pub(super) fn key_range(bounds: &KeyBounds) -> KeyRange<'_> {
+pub(crate) fn key_range(bounds: &KeyBounds) -> KeyRange<'_> {
     KeyRange::new(bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice))
 }
 
@@ -64,7 +64,7 @@ fn end_of(key: &[u8], last: &[u8]) -> Bound<Vec<u8>> {
 }
 
 /// Whether a key lies within a range.
-pub(super) fn within(keys: &KeyBounds, key: &[u8]) -> bool {
+pub(crate) fn within(keys: &KeyBounds, key: &[u8]) -> bool {
     let starts = match &keys.0 {
         Bound::Included(first) => key >= first.as_slice(),
         Bound::Excluded(before) => key > before.as_slice(),

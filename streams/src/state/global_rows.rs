@@ -2,13 +2,13 @@
 //!
 //! This is the one place where workers share memory. The rows lie in shards, each under a lock that is held for one
 //! look-up or one write, so readers hardly ever meet. A write is seen at once: there are no epochs, since a global store
-//! follows a topic that others have committed.
+//! follows a topic that others have committed. Who reads many rows holds the shards as they are ([`FrozenGlobal`]); a
+//! shard that is held is copied when it is written next.
 //!
 //! Kept on disk, the rows lie in one store of the engine, together with how far each partition of the topic is reflected:
 //! both are written in one atomic chunk, so that reading goes on where it had stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +17,7 @@ use anabranch_host::HashMap;
 use anabranch_state_store::{Checkpoint, EngineStore, KeyRange, Order, Row, RowBuffer};
 use parking_lot::{Mutex, RwLock};
 
+use super::frozen_global::FrozenGlobal;
 use super::write::store_error;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,13 +39,14 @@ const REFLECTED: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct GlobalRows {
     name: Arc<str>,
-    shards: Box<[RwLock<Shard>]>,
+    shards: Box<[RwLock<Arc<Shard>>]>,
     durable: Option<Mutex<Durable>>,
     /// Of keys and rows in memory.
     bytes: AtomicUsize,
 }
 
-type Shard = HashMap<Vec<u8>, RowBuffer>;
+/// Keys are shared with who reads them in order.
+pub(super) type Shard = HashMap<Arc<[u8]>, RowBuffer>;
 
 /// How far partitions of topics are reflected, by topic and partition.
 pub(crate) type Reflected = BTreeMap<(Arc<str>, i32), Checkpoint>;
@@ -130,30 +132,16 @@ impl GlobalRows {
         self.bytes.store(by.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         if let Some(durable) = &self.durable {
             let dirty = &mut durable.lock().dirty;
-            dirty.extend(before.into_iter().flat_map(Shard::into_keys));
-            dirty.extend(shards.iter().flat_map(|shard| shard.keys().cloned()));
+            dirty.extend(before.iter().flat_map(|shard| shard.keys()).map(|key| key.to_vec()));
+            dirty.extend(shards.iter().flat_map(|shard| shard.keys()).map(|key| key.to_vec()));
         }
     }
 
     /// The rows of a range as they are now, all at one moment, in the order of their keys.
-    pub(crate) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Vec<(Vec<u8>, RowBuffer)> {
-        if range.is_empty() {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
+    pub(crate) fn freeze(&self, range: &KeyRange<'_>, order: Order) -> FrozenGlobal {
         // Whoever holds one shard waits for a later one only, so all of them can be had.
         let shards: Vec<_> = self.shards.iter().map(RwLock::read).collect();
-        for shard in &shards {
-            let bounds = (range.start(), range.end());
-            let inside =
-                shard.iter().filter(|(key, _)| RangeBounds::<[u8]>::contains(&bounds, key.as_slice()));
-            found.extend(inside.map(|(key, row)| (key.clone(), row.clone())));
-        }
-        match order {
-            Order::Forward => found.sort_by(|(a, _), (b, _)| a.cmp(b)),
-            Order::Reverse => found.sort_by(|(a, _), (b, _)| b.cmp(a)),
-        }
-        found
+        FrozenGlobal::new(shards.iter().map(|shard| Arc::clone(shard)).collect(), range, order)
     }
 
     /// Writes a chunk of what has changed to the engine, and with the last chunk how far the topic is reflected; false if
@@ -195,6 +183,7 @@ impl GlobalRows {
 
     fn apply(&self, key: &[u8], row: Option<Row<'_>>) {
         let mut shard = self.shard(key).write();
+        let shard = Arc::make_mut(&mut shard);
         let bytes = |row: &RowBuffer| ROW_BYTES + key.len() + row.value.len() + row.headers.len();
         // Only one writes, so nobody sees less than nothing.
         match row {
@@ -204,7 +193,7 @@ impl GlobalRows {
                         self.bytes.fetch_sub(bytes(place), Ordering::Relaxed);
                         place
                     }
-                    None => shard.entry(key.to_vec()).or_default(),
+                    None => shard.entry(key.into()).or_default(),
                 };
                 place.set(row);
                 self.bytes.fetch_add(bytes(place), Ordering::Relaxed);
@@ -222,10 +211,14 @@ impl GlobalRows {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, key: &[u8]) -> &RwLock<Shard> {
-        let shards = self.shards.len();
-        &self.shards[murmur2_partition(key, shards as i32) as usize % shards]
+    fn shard(&self, key: &[u8]) -> &RwLock<Arc<Shard>> {
+        &self.shards[shard_of(key, self.shards.len())]
     }
+}
+
+/// Which of so many shards has a key.
+pub(super) fn shard_of(key: &[u8], shards: usize) -> usize {
+    murmur2_partition(key, shards as i32) as usize % shards
 }
 
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -249,8 +242,12 @@ mod tests {
     use super::*;
 
     fn keys(rows: &GlobalRows, order: Order) -> Vec<String> {
-        let all = rows.scan(&KeyRange::all(), order);
-        all.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+        keys_of(rows.freeze(&KeyRange::all(), order))
+    }
+
+    fn keys_of(mut rows: FrozenGlobal) -> Vec<String> {
+        let next = || rows.next().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap());
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
@@ -277,11 +274,43 @@ mod tests {
         rows.put(b"b", None);
         assert_eq!(keys(&rows, Order::Forward), ["a", "aa", "c"]);
         assert_eq!(keys(&rows, Order::Reverse), ["c", "aa", "a"]);
-        let some = rows.scan(&KeyRange::inclusive(Some(b"aa"), Some(b"b")), Order::Forward);
-        assert_eq!(some.len(), 1);
+        for (first, last, expected) in
+            [("aa", "b", &["aa"][..]), ("b", "aa", &[]), ("", "aa", &["a", "aa"]), ("d", "e", &[])]
+        {
+            let range = KeyRange::inclusive(Some(first.as_bytes()), Some(last.as_bytes()));
+            assert_eq!(keys_of(rows.freeze(&range, Order::Forward)), expected, "{first} to {last}");
+        }
         let mut row = RowBuffer::default();
         assert!(rows.get(b"c", &mut row) && !rows.get(b"b", &mut row));
         assert_eq!((row.value.as_slice(), row.timestamp), (&b"v"[..], 0));
+    }
+
+    #[test]
+    fn rows_that_are_read_are_those_of_one_moment() {
+        let rows = GlobalRows::in_memory("g");
+        let put = |key: &str, value: Option<&[u8]>| {
+            rows.put(key.as_bytes(), value.map(|value| Row::new(value, 0)));
+        };
+        ["a", "b", "c"].iter().for_each(|key| put(key, Some(b"1")));
+        let read = |rows: &mut FrozenGlobal| {
+            rows.next().map(|(key, row)| [key, b"=", row.value].concat()).unwrap_or_default()
+        };
+        let (mut frozen, mut unread) =
+            (rows.freeze(&KeyRange::all(), Order::Forward), keys(&rows, Order::Forward));
+        let mut later = rows.freeze(&KeyRange::all(), Order::Reverse);
+        assert_eq!(read(&mut frozen), b"a=1");
+        put("b", Some(b"2"));
+        put("c", None);
+        put("d", Some(b"2"));
+        rows.replace(&GlobalRows::in_memory("g"));
+        assert_eq!(
+            [read(&mut frozen), read(&mut frozen), read(&mut frozen)],
+            [b"b=1".to_vec(), b"c=1".to_vec(), vec![]]
+        );
+        while let Some(key) = unread.pop() {
+            assert_eq!(read(&mut later), format!("{key}=1").as_bytes());
+        }
+        assert_eq!((read(&mut later), keys(&rows, Order::Forward)), (vec![], vec![]));
     }
 
     #[test]
@@ -329,6 +358,12 @@ mod tests {
         }
         let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
         assert_eq!(rows.reflected(), Reflected::from([(place(0), at(42)), (place(1), at(3))]));
-        assert_eq!(rows.scan(&KeyRange::all(), Order::Forward).len(), 39);
+        assert_eq!(
+            {
+                let mut all = rows.freeze(&KeyRange::all(), Order::Forward);
+                std::iter::from_fn(|| all.next().map(drop)).count()
+            },
+            39
+        );
     }
 }

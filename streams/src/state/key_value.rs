@@ -6,12 +6,12 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use anabranch_state_store::{Emission, FrozenView, KeyRange, Order, Row};
+use anabranch_state_store::{Emission, KeyRange, Order, Row};
 
 use super::composite::key_range;
 use super::rows::{leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
-use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{FrozenRows, KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 
@@ -73,14 +73,9 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
         self.typed.rows.committed_row(key)
     }
 
-    /// Keys and values of a range of serialised keys, by key, as of the last commit.
-    pub(crate) fn committed_rows(&mut self, bounds: &KeyBounds) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        self.typed.rows.committed_rows(bounds)
-    }
-
-    /// All rows as of the last commit, for a reader on another thread.
-    pub(crate) fn freeze(&mut self) -> Result<FrozenView> {
-        self.typed.rows.freeze()
+    /// The rows of a range of serialised keys, as of the last commit, for a reader elsewhere.
+    pub(crate) fn freeze(&mut self, bounds: &KeyBounds, order: Order) -> Result<FrozenRows> {
+        self.typed.rows.freeze(bounds, order)
     }
 
     /// What serdes are told.

@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anabranch_state_store::{
-    Checkpoint, Context, Emission, Epoch, FrozenView, KeyRange, KeyValueTable, Order, Row, RowBuffer, Suffix,
+    Checkpoint, Context, Emission, Epoch, KeyRange, KeyValueTable, Order, Row, RowBuffer, Suffix,
     TableOptions, TimedKeys, Update,
 };
 
 use super::composite::key_range;
 use super::expiry::Expiry;
 use super::write::store_error;
-use super::{GlobalRows, KeyBounds, StoreInit, WriteContext};
+use super::{FrozenRows, GlobalRows, KeyBounds, StoreInit, WriteContext};
 use crate::error::{Error, Result};
 use crate::outbox::OutTopic;
 
@@ -298,9 +298,10 @@ impl Rows {
         mut each: impl FnMut(&[u8], Row<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         if let Some(shared) = &self.shared {
-            let all = shared.rows.scan(range, order);
-            // Whether it was broken off is known to whoever did.
-            let _ = all.iter().try_for_each(|(key, row)| each(key, row.row()));
+            let mut all = shared.rows.freeze(range, order);
+            while let Some((key, row)) = all.next()
+                && each(key, row).is_continue()
+            {}
             return Ok(());
         }
         self.table.scan(range, order, each).map_err(|error| store_error(&self.name, error))
@@ -507,9 +508,25 @@ impl Rows {
         Ok(rows)
     }
 
-    /// All rows as of the last commit, for a reader on another thread.
-    pub(super) fn freeze(&mut self) -> Result<FrozenView> {
-        self.table.freeze().map_err(|error| store_error(&self.name, error))
+    /// The rows of a range as of the last commit, for a reader elsewhere.
+    pub(super) fn freeze(&mut self, bounds: &KeyBounds, order: Order) -> Result<FrozenRows> {
+        let frozen = self.table.freeze(&key_range(bounds), order);
+        let frozen = frozen.map_err(|error| store_error(&self.name, error))?;
+        Ok(FrozenRows::Task(frozen, Arc::clone(&self.name)))
+    }
+
+    /// Those whose times lie from one to another: by segment, then by key.
+    pub(super) fn freeze_times(
+        &mut self,
+        bounds: &KeyBounds,
+        (from, to): (i64, i64),
+        order: Order,
+    ) -> Result<FrozenRows> {
+        // No row has a negative time.
+        let times = if to < from.max(0) { (1, 0) } else { (from.max(0).unsigned_abs(), to.unsigned_abs()) };
+        let frozen = self.table.freeze_times(&key_range(bounds), times, order);
+        let frozen = frozen.map_err(|error| store_error(&self.name, error))?;
+        Ok(FrozenRows::Task(frozen, Arc::clone(&self.name)))
     }
 
     pub(super) fn uncommitted_bytes(&self) -> usize {

@@ -8,7 +8,7 @@ use anabranch_state_store::{Emission, Order, Row};
 use super::composite::{composite_bounds, key_range, timed_bounds, within};
 use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed};
-use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{FrozenRows, KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{SessionWindow, Windowed};
@@ -26,9 +26,6 @@ pub(crate) struct SessionSettings {
     /// Kafka Streams keeps such a store by time, then by key; one on disk by segment, then by key.
     pub(crate) in_memory: bool,
 }
-
-/// Serialised key, session and serialised value of a row.
-pub(crate) type SerialisedSession = (Vec<u8>, SessionWindow, Vec<u8>);
 
 /// A session store of a task.
 pub(crate) struct SessionState<K, V> {
@@ -148,20 +145,24 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         rows.into_iter().map(read).collect()
     }
 
-    /// The sessions of a range of serialised keys that end at `earliest_end` or later, start at `latest_start` or earlier,
-    /// and that the retention covers: key, session and value of each, in any order, as of the last commit.
-    pub(crate) fn committed_sessions(
+    /// The serialised value of a session of a serialised key, if the retention covers it, as of the last commit.
+    pub(crate) fn committed_session(
         &mut self,
-        keys: &KeyBounds,
-        (earliest_end, latest_start): (i64, i64),
-    ) -> Result<Vec<SerialisedSession>> {
+        key: &[u8],
+        session: SessionWindow,
+    ) -> Result<Option<Vec<u8>>> {
+        if session.end_ms < self.typed.rows.expiry()?.committed_oldest().max(0) {
+            return Ok(None);
+        }
+        self.typed.rows.committed_row(&row_key(key, session))
+    }
+
+    /// The rows of a range of serialised keys, and of some more, whose sessions end at `earliest_end` or later and are covered
+    /// by the retention: as of the last commit, for a reader elsewhere. By segment, then by key.
+    pub(crate) fn freeze(&mut self, keys: &KeyBounds, earliest_end: i64, order: Order) -> Result<FrozenRows> {
         let earliest_end = earliest_end.max(self.typed.rows.expiry()?.committed_oldest()).max(0);
-        let rows = self.typed.rows.committed_rows(&timed_bounds(keys, (earliest_end, i64::MAX)))?;
-        let sessions = rows.into_iter().map(|(row, value)| (key_of(&row).to_vec(), window_of(&row), value));
-        let is_asked = |key: &[u8], session: &SessionWindow| {
-            session.end_ms >= earliest_end && session.start_ms <= latest_start && within(keys, key)
-        };
-        Ok(sessions.filter(|(key, session, _)| is_asked(key, session)).collect())
+        let times = (earliest_end, i64::MAX);
+        self.typed.rows.freeze_times(&timed_bounds(keys, times), times, order)
     }
 
     /// The earliest end that the retention covers: who is no operator sees no older session.
@@ -208,6 +209,15 @@ impl<K: 'static, V: 'static> SessionState<K, V> {
         self.typed.key_bytes.extend_from_slice(&window.start_ms.to_be_bytes());
         Ok(())
     }
+}
+
+/// Key and session of a row, by the row's key.
+pub(crate) fn session_of_row(bytes: &[u8]) -> (&[u8], SessionWindow) {
+    (key_of(bytes), window_of(bytes))
+}
+
+fn row_key(key: &[u8], session: SessionWindow) -> Vec<u8> {
+    [key, &session.end_ms.to_be_bytes(), &session.start_ms.to_be_bytes()].concat()
 }
 
 fn window_of(key: &[u8]) -> SessionWindow {

@@ -13,7 +13,7 @@ use anabranch_state_store::{Emission, Order, Row};
 use super::composite::{composite_bounds, key_range, timed_bounds, within};
 use super::rows::{Rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
-use super::{KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
+use super::{FrozenRows, KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::Serde;
 use crate::window::{Window, Windowed};
@@ -39,9 +39,6 @@ pub(crate) struct WindowState<K, V> {
     typed: Typed<K, V>,
     settings: WindowSettings,
 }
-
-/// Serialised key, start and serialised value of a row.
-pub(crate) type SerialisedWindow = (Vec<u8>, i64, Vec<u8>);
 
 /// A row of a key.
 pub(crate) struct WindowRow<V> {
@@ -151,17 +148,25 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
             .collect()
     }
 
-    /// The windows of a range of serialised keys that start from `from` to `to` and that the retention covers: key, start
-    /// and value of each, in any order, as of the last commit.
-    pub(crate) fn committed_windows(
+    /// The serialised value of a serialised key in the window that starts at `start`, if the retention covers it, as of the
+    /// last commit.
+    pub(crate) fn committed_window(&mut self, key: &[u8], start: i64) -> Result<Option<Vec<u8>>> {
+        if start < self.typed.rows.expiry()?.committed_oldest().max(0) {
+            return Ok(None);
+        }
+        self.typed.rows.committed_row(&row_key(key, start))
+    }
+
+    /// The rows of a range of serialised keys, and of some more, whose windows start from `from` to `to` and are covered by
+    /// the retention: as of the last commit, for a reader elsewhere. By segment, then by key.
+    pub(crate) fn freeze(
         &mut self,
         keys: &KeyBounds,
         (from, to): (i64, i64),
-    ) -> Result<Vec<SerialisedWindow>> {
-        let from = from.max(self.typed.rows.expiry()?.committed_oldest()).max(0);
-        let rows = self.typed.rows.committed_rows(&timed_bounds(keys, (from, to)))?;
-        let windows = rows.into_iter().map(|(row, value)| (key_of(&row).to_vec(), start_of(&row), value));
-        Ok(windows.filter(|(key, start, _)| (from..=to).contains(start) && within(keys, key)).collect())
+        order: Order,
+    ) -> Result<FrozenRows> {
+        let times = (from.max(self.typed.rows.expiry()?.committed_oldest()).max(0), to);
+        self.typed.rows.freeze_times(&timed_bounds(keys, times), times, order)
     }
 
     /// How long a window is.
@@ -220,6 +225,15 @@ impl<K: 'static, V: 'static> WindowState<K, V> {
         self.typed.rows.expiry()?.need_from(start);
         Ok(())
     }
+}
+
+/// Key and start of a row, by the row's key.
+pub(crate) fn window_of_row(bytes: &[u8]) -> (&[u8], i64) {
+    (key_of(bytes), start_of(bytes))
+}
+
+fn row_key(key: &[u8], start: i64) -> Vec<u8> {
+    [key, &start.to_be_bytes(), &0u32.to_be_bytes()].concat()
 }
 
 fn start_of(key: &[u8]) -> i64 {

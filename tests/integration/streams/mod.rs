@@ -14,6 +14,7 @@ mod global_tables;
 mod growth;
 mod idling;
 mod instances;
+mod iterators;
 mod killed;
 mod memory;
 mod metrics;

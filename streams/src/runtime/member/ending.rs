@@ -80,6 +80,7 @@ impl Member {
             tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
         }
         *shared.globals.lock() = Globals::default();
+        shared.iterators.end();
         drop((task_config, directory));
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
         if let Some(reply) = reply {

@@ -1,6 +1,6 @@
 //! A store of a running application as its readers reach it: the tasks that have it, its name and its serdes.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +10,21 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::bound::{check, is_readable, look_ahead};
+use super::iterator::{KeyValueIterator, View};
+use super::stored::Stored;
 use crate::data::{Data, Nullable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::user_data::Hosts;
 use crate::runtime::instance::InstanceHandle;
 use crate::runtime::position::Position;
-use crate::serdes::{SerdeContext, SerdeError};
 use crate::state::{GlobalRows, KeyBounds, Store, StoreKind, StoreSerdes, TaskStore};
 use crate::topology::changelog_name;
 
 /// How long a task that is behind is left alone before it is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
+/// In place of a task, in the metrics of global stores.
+const GLOBAL: &str = "global";
 
 /// A running application, to make a reader of its stores.
 #[doc(hidden)]
@@ -30,7 +33,8 @@ pub struct AskedInstance(pub(crate) InstanceHandle);
 /// A store that is asked.
 pub(super) struct Asked<K, V> {
     instance: InstanceHandle,
-    name: String,
+    /// Its bytes, and its name.
+    pub(super) stored: Arc<Stored<K, V>>,
     /// Whether tasks that do not process answer too.
     stale: bool,
     /// What an answer must reflect.
@@ -39,10 +43,16 @@ pub(super) struct Asked<K, V> {
     patience: Duration,
     /// What the answers have reflected.
     seen: Mutex<Position>,
-    /// Those that the store is written with.
-    serdes: StoreSerdes<K, V>,
-    /// What serdes hear that they work for.
-    topic: String,
+}
+
+/// The answers of the tasks here to a question about a key, the likely one's first.
+pub(super) struct Answers<'a, K, V> {
+    asked: &'a Asked<K, V>,
+    likely: TaskId,
+    order: std::vec::IntoIter<TaskId>,
+    deadline: Instant,
+    /// The likely task is not here.
+    missing: Option<Error>,
 }
 
 impl<K: Data, V: Data> Asked<K, V> {
@@ -55,12 +65,12 @@ impl<K: Data, V: Data> Asked<K, V> {
             let key = store.settings.key_serde().unwrap_or_else(K::default_serde);
             (key, store.settings.value_serde().unwrap_or_else(V::default_serde))
         };
+        // Operators give a store the serdes of their stream, which this constant need not name.
+        let serdes = written_with(&instance, &name).unwrap_or_else(own);
+        let topic = changelog_name(&instance.shared.application_id, &name);
         let asked = Asked {
-            // Operators give a store the serdes of their stream, which this constant need not name.
-            serdes: written_with(&instance, &name).unwrap_or_else(own),
-            topic: changelog_name(&instance.shared.application_id, &name),
+            stored: Arc::new(Stored { name, topic, serdes }),
             instance,
-            name,
             stale: false,
             bound: Position::new(),
             patience: Duration::ZERO,
@@ -70,15 +80,6 @@ impl<K: Data, V: Data> Asked<K, V> {
             asked.tasks()?;
         }
         Ok(asked)
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What serdes hear that they work for.
-    pub(super) fn topic(&self) -> &str {
-        &self.topic
     }
 
     pub(super) fn with_stale(self) -> Self {
@@ -100,7 +101,7 @@ impl<K: Data, V: Data> Asked<K, V> {
     }
 
     fn global_rows(&self) -> Option<Arc<GlobalRows>> {
-        self.instance.global_rows(&self.name)
+        self.instance.global_rows(&self.stored.name)
     }
 
     /// Whether every instance has all of it.
@@ -113,9 +114,9 @@ impl<K: Data, V: Data> Asked<K, V> {
         let Some(rows) = self.global_rows() else { return Ok(None) };
         let deadline = self.deadline();
         loop {
-            let position = self.instance.global_positions(&self.name);
-            let feeds = |topic: &str| self.instance.feeds_global(topic, &self.name);
-            match check(&self.name, &position, &self.bound, |_| true, feeds) {
+            let position = self.instance.global_positions(&self.stored.name);
+            let feeds = |topic: &str| self.instance.feeds_global(topic, &self.stored.name);
+            match check(&self.stored.name, &position, &self.bound, |_| true, feeds) {
                 Err(error) if !self.wait(deadline, &error).await => return Err(error),
                 Err(_) => {}
                 Ok(()) => {
@@ -132,37 +133,98 @@ impl<K: Data, V: Data> Asked<K, V> {
         key: &[u8],
         question: impl Fn(&mut S) -> Result<Option<T>> + Clone + Send + 'static,
     ) -> Result<Option<T>> {
+        let mut answers = self.answers(key)?;
+        while let Some((_, answer)) = answers.next(question.clone()).await? {
+            if answer.is_some() {
+                return Ok(answer);
+            }
+        }
+        answers.nothing(None)
+    }
+
+    /// Asks the tasks here for views of a serialised key's rows, until one has some.
+    pub(super) async fn open_key<S: TaskStore, T: Send + 'static, R, W>(
+        &self,
+        key: &[u8],
+        question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
+        view: impl Fn(T) -> View<R, W>,
+    ) -> Result<KeyValueIterator<R, W>>
+    where
+        R: Send + 'static,
+        W: Send + 'static,
+    {
+        let mut answers = self.answers(key)?;
+        while let Some((task, answer)) = answers.next(question.clone()).await? {
+            let mut found = self.iterator(vec![(task.to_string(), view(answer))]);
+            if !found.is_empty().await? {
+                return Ok(found);
+            }
+        }
+        answers.nothing(self.iterator(Vec::new()))
+    }
+
+    /// Asks all tasks here for views of their rows.
+    pub(super) async fn open_all<S: TaskStore, T: Send + 'static, R, W>(
+        &self,
+        question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
+        view: impl Fn(T) -> View<R, W>,
+    ) -> Result<KeyValueIterator<R, W>>
+    where
+        R: Send + 'static,
+        W: Send + 'static,
+    {
+        let answers = self.every(question).await?.into_iter();
+        Ok(self.iterator(answers.map(|(task, answer)| (task.to_string(), view(answer))).collect()))
+    }
+
+    /// The rows of a global store.
+    pub(super) fn open_global<R: Send + 'static, W: Send + 'static>(
+        &self,
+        view: View<R, W>,
+    ) -> KeyValueIterator<R, W> {
+        self.iterator(vec![(GLOBAL.to_string(), view)])
+    }
+
+    fn iterator<R: Send + 'static, W: Send + 'static>(
+        &self,
+        views: Vec<(String, View<R, W>)>,
+    ) -> KeyValueIterator<R, W> {
+        let shared = &self.instance.shared;
+        let now_ms = self.instance.client().host().wall_clock_ms();
+        let counted = views
+            .into_iter()
+            .map(|(task, view)| (view, shared.metrics.iterator_opened(task, &self.stored.name, now_ms)));
+        KeyValueIterator::new(counted.collect(), &shared.iterators)
+    }
+
+    /// Asks the tasks here, one after the other, about a serialised key.
+    fn answers(&self, key: &[u8]) -> Result<Answers<'_, K, V>> {
         let (subtopology, tasks) = self.tasks()?;
         // Where a partitioner of the user's wrote the records, the other tasks are asked as well.
         let likely = self.task_of(key)?;
-        let mut order = vec![likely];
-        order.extend(
-            (0..tasks).map(|partition| TaskId { subtopology, partition }).filter(|task| *task != likely),
-        );
-        let (mut missing, deadline) = (None, self.deadline());
-        for task in order {
-            match self.ask(task, question.clone(), deadline).await {
-                Ok(Some(answer)) => return Ok(Some(answer)),
-                Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Migrated => {
-                    missing = Some(error).filter(|_| task == likely).or(missing)
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        missing.map_or(Ok(None), Err)
+        let others = (0..tasks).map(|partition| TaskId { subtopology, partition });
+        let order: Vec<TaskId> =
+            std::iter::once(likely).chain(others.filter(|task| *task != likely)).collect();
+        Ok(Answers {
+            asked: self,
+            likely,
+            order: order.into_iter(),
+            deadline: self.deadline(),
+            missing: None,
+        })
     }
 
     /// The answers of all tasks here.
-    pub(super) async fn every<S: TaskStore, T: Send + 'static>(
+    async fn every<S: TaskStore, T: Send + 'static>(
         &self,
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
-    ) -> Result<Vec<T>> {
+    ) -> Result<Vec<(TaskId, T)>> {
         let (subtopology, tasks) = self.tasks()?;
         let (mut answers, deadline) = (Vec::new(), self.deadline());
         for partition in 0..tasks {
-            match self.ask(TaskId { subtopology, partition }, question.clone(), deadline).await {
-                Ok(answer) => answers.push(answer),
+            let task = TaskId { subtopology, partition };
+            match self.ask(task, question.clone(), deadline).await {
+                Ok(answer) => answers.push((task, answer)),
                 // Another instance's.
                 Err(error) if error.kind() == ErrorKind::Migrated => {}
                 Err(error) => return Err(error),
@@ -184,8 +246,10 @@ impl<K: Data, V: Data> Asked<K, V> {
 
     /// The sub-topology that has the store, and how many tasks it has.
     fn tasks(&self) -> Result<(u32, i32)> {
-        let found = self.instance.subtopology_of(&self.name);
-        found.ok_or_else(|| Error::invalid(format_args!("the topology has no store named `{}`", self.name)))
+        let found = self.instance.subtopology_of(&self.stored.name);
+        found.ok_or_else(|| {
+            Error::invalid(format_args!("the topology has no store named `{}`", self.stored.name))
+        })
     }
 
     /// Asks a task once it is at the bound, or until it is too late.
@@ -195,10 +259,10 @@ impl<K: Data, V: Data> Asked<K, V> {
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
         deadline: Instant,
     ) -> Result<T> {
-        is_readable(&self.instance, &self.name, task, &self.bound)?;
+        is_readable(&self.instance, &self.stored.name, task, &self.bound)?;
         loop {
             let mut answer = self.ask_now(task, question.clone()).await;
-            if is_behind(&answer) && self.stale && look_ahead(&self.instance, &self.name, task).await {
+            if is_behind(&answer) && self.stale && look_ahead(&self.instance, &self.stored.name, task).await {
                 answer = self.ask_now(task, question.clone()).await;
             }
             match answer {
@@ -240,7 +304,7 @@ impl<K: Data, V: Data> Asked<K, V> {
         let bound = self.bound.clone();
         let elsewhere =
             move || Error::new(ErrorKind::Migrated, format_args!("task {task} is not running here"));
-        let name = self.name.clone();
+        let name = self.stored.name.clone();
         let worker = self.instance.ask(
             task,
             self.stale,
@@ -265,42 +329,29 @@ impl<K: Data, V: Data> Asked<K, V> {
         };
         answer.unwrap_or_else(|| Err(elsewhere()))
     }
+}
 
-    pub(super) fn key_bytes(&self, key: &K) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let written = self.serdes.0.serialize(&SerdeContext::key(&self.topic), key, &mut bytes);
-        written.map_err(|error| {
-            Error::record(format_args!("store `{}`: the key cannot be written: {error}", self.name))
-        })?;
-        Ok(bytes)
+impl<K: Data, V: Data> Answers<'_, K, V> {
+    /// The answer of the next task that is here.
+    pub(super) async fn next<S: TaskStore, T: Send + 'static>(
+        &mut self,
+        question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<Option<(TaskId, T)>> {
+        for task in self.order.by_ref() {
+            match self.asked.ask(task, question.clone(), self.deadline).await {
+                Ok(answer) => return Ok(Some((task, answer))),
+                Err(error) if error.kind() == ErrorKind::Migrated => {
+                    self.missing = Some(error).filter(|_| task == self.likely).or(self.missing.take());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
-    pub(super) fn bounds(&self, range: &impl RangeBounds<K>) -> Result<KeyBounds> {
-        let bound = |bound: Bound<&K>| -> Result<Bound<Vec<u8>>> {
-            Ok(match bound {
-                Bound::Included(key) => Bound::Included(self.key_bytes(key)?),
-                Bound::Excluded(key) => Bound::Excluded(self.key_bytes(key)?),
-                Bound::Unbounded => Bound::Unbounded,
-            })
-        };
-        Ok((bound(range.start_bound())?, bound(range.end_bound())?))
-    }
-
-    pub(super) fn read_key(&self, key: &[u8]) -> Result<K> {
-        let (serde, _) = &self.serdes;
-        serde.deserialize(&SerdeContext::key(&self.topic), key).map_err(|error| self.unreadable(&error))
-    }
-
-    pub(super) fn read_value(&self, value: &[u8]) -> Result<V> {
-        let (_, serde) = &self.serdes;
-        serde.deserialize(&SerdeContext::value(&self.topic), value).map_err(|error| self.unreadable(&error))
-    }
-
-    fn unreadable(&self, error: &SerdeError) -> Error {
-        Error::record(format_args!(
-            "store `{}`: a row is not readable as the types of this constant: {error}",
-            self.name
-        ))
+    /// No task here has something: an error if the likely one is elsewhere.
+    fn nothing<T>(self, nothing: T) -> Result<T> {
+        self.missing.map_or(Ok(nothing), Err)
     }
 }
 

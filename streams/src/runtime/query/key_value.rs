@@ -1,17 +1,16 @@
 //! Questions to a key-value store.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeBounds;
+use std::sync::Arc;
 
 use anabranch_state_store::{KeyRange, Order, RowBuffer};
 
+use super::Scan;
 use super::asked::Asked;
+use super::iterator::{KeyValueIterator, View};
 use crate::data::Data;
-use crate::error::{Error, Result};
-use crate::serdes::{Serde, SerdeContext};
-use crate::state::{KeyBounds, KeyValueState, store_error};
-
-/// Rows of a view that are read before others have their turn.
-const ROWS_A_TURN: usize = 4096;
+use crate::error::Result;
+use crate::state::{FrozenRows, KeyBounds, KeyValueState, key_range};
 
 /// Reads a key-value store of a running application.
 ///
@@ -56,72 +55,75 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
     /// [`Corrupted`](crate::error::ErrorKind::Corrupted) or [`Fatal`](crate::error::ErrorKind::Fatal) if the store cannot
     /// be read.
     pub async fn get(&self, key: &K) -> Result<Option<V>> {
-        let key = self.0.key_bytes(key)?;
+        let key = self.0.stored.key_bytes(key)?;
         if let Some(rows) = self.0.global_rows_at_bound().await? {
             let mut row = RowBuffer::default();
-            return rows.get(&key, &mut row).then(|| self.0.read_value(&row.value)).transpose();
+            return rows.get(&key, &mut row).then(|| self.0.stored.read_value(&row.value)).transpose();
         }
         let asked = key.clone();
         let question = move |store: &mut KeyValueState<K, V>| store.committed_row(&asked);
         let found = self.0.first(&key, question).await?;
-        found.map(|value| self.0.read_value(&value)).transpose()
+        found.map(|value| self.0.stored.read_value(&value)).transpose()
     }
 
-    /// All rows of this instance's tasks, by key. A task is asked for a view of its rows at one moment, and goes on processing
-    /// while the view is read here.
+    /// All rows of this instance's tasks, by key.
     ///
     /// # Errors
     /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
-    pub async fn all(&self) -> Result<Vec<(K, V)>> {
-        if self.0.global_rows_at_bound().await?.is_some() {
-            return self.rows((Bound::Unbounded, Bound::Unbounded)).await;
-        }
-        let mut found = Vec::new();
-        for view in self.0.every(|store: &mut KeyValueState<K, V>| store.freeze()).await? {
-            let unreadable = |error| store_error(self.0.name(), error);
-            let mut rows = view.range(&KeyRange::all(), Order::Forward).map_err(unreadable)?;
-            while let Some((key, row)) = rows.next().map_err(unreadable)? {
-                found.push((key.to_vec(), self.0.read_value(row.value)?));
-                if found.len().is_multiple_of(ROWS_A_TURN) {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        found.sort_by(|(left, _), (right, _)| left.cmp(right));
-        found.into_iter().map(|(key, value)| Ok((self.0.read_key(&key)?, value))).collect()
+    pub fn all(&self) -> Scan<'_, K, V> {
+        self.range(..)
+    }
+
+    /// All rows, the last key first.
+    ///
+    /// # Errors
+    /// As for [`ReadOnlyKeyValueStore::all`].
+    pub fn reverse_all(&self) -> Scan<'_, K, V> {
+        self.reverse_range(..)
     }
 
     /// The rows of a range of keys, by key: in the order of the serialised keys, as Kafka Streams has it.
     ///
     /// # Errors
-    /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
-    pub async fn range(&self, range: impl RangeBounds<K>) -> Result<Vec<(K, V)>> {
-        self.rows(self.0.bounds(&range)?).await
+    /// As for [`ReadOnlyKeyValueStore::all`].
+    pub fn range(&self, range: impl RangeBounds<K>) -> Scan<'_, K, V> {
+        self.scan(self.0.stored.bounds(&range), Order::Forward)
+    }
+
+    /// The rows of a range of keys, the last key first.
+    ///
+    /// # Errors
+    /// As for [`ReadOnlyKeyValueStore::all`].
+    pub fn reverse_range(&self, range: impl RangeBounds<K>) -> Scan<'_, K, V> {
+        self.scan(self.0.stored.bounds(&range), Order::Reverse)
     }
 
     /// The rows whose serialised keys begin with the bytes of `prefix`, by key.
     ///
     /// # Errors
-    /// As for [`ReadOnlyKeyValueStore::get`], but never `Migrated`: tasks that are not here are left out.
-    pub async fn prefix_scan<P: Data>(&self, prefix: &P) -> Result<Vec<(K, V)>> {
-        let mut bytes = Vec::new();
-        let written = P::Serde::default().serialize(&SerdeContext::key(self.0.topic()), prefix, &mut bytes);
-        written.map_err(|error| Error::record(format_args!("a prefix is not writable: {error}")))?;
-        let range = KeyRange::prefix(&bytes);
-        self.rows((range.start().map(<[u8]>::to_vec), range.end().map(<[u8]>::to_vec))).await
+    /// As for [`ReadOnlyKeyValueStore::all`].
+    pub fn prefix_scan<P: Data>(&self, prefix: &P) -> Scan<'_, K, V> {
+        let bounds = self.0.stored.prefix_bytes(prefix).map(|bytes| {
+            let range = KeyRange::prefix(&bytes);
+            (range.start().map(<[u8]>::to_vec), range.end().map(<[u8]>::to_vec))
+        });
+        self.scan(bounds, Order::Forward)
     }
 
-    async fn rows(&self, bounds: KeyBounds) -> Result<Vec<(K, V)>> {
-        let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    fn scan(&self, bounds: Result<KeyBounds>, order: Order) -> Scan<'_, K, V> {
+        Scan::new(async move { self.open(bounds?, order).await }, order, <[u8]>::cmp)
+    }
+
+    async fn open(&self, bounds: KeyBounds, order: Order) -> Result<KeyValueIterator<K, V>> {
+        let view = |rows: FrozenRows| {
+            let stored = Arc::clone(&self.0.stored);
+            View::new(rows, move |key, value| Ok(Some((stored.read_key(key)?, stored.read_value(value)?))))
+        };
         if let Some(global) = self.0.global_rows_at_bound().await? {
-            let (first, last) = (bounds.0.as_ref().map(Vec::as_slice), bounds.1.as_ref().map(Vec::as_slice));
-            let found = global.scan(&KeyRange::new(first, last), Order::Forward);
-            rows.extend(found.into_iter().map(|(key, row)| (key, row.value)));
-        } else {
-            let question = move |store: &mut KeyValueState<K, V>| store.committed_rows(&bounds);
-            rows.extend(self.0.every(question).await?.into_iter().flatten());
-            rows.sort();
+            let rows = FrozenRows::Global(global.freeze(&key_range(&bounds), order));
+            return Ok(self.0.open_global(view(rows)));
         }
-        rows.iter().map(|(key, value)| Ok((self.0.read_key(key)?, self.0.read_value(value)?))).collect()
+        let question = move |store: &mut KeyValueState<K, V>| store.freeze(&bounds, order);
+        self.0.open_all(question, view).await
     }
 }

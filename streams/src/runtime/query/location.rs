@@ -50,7 +50,7 @@ pub(crate) fn of_key<S: StoreKind>(
         let active_host = hosts.into_keys().next();
         return Ok(KeyQueryMetadata { active_host, standby_hosts: Vec::new(), partition: ANY_PARTITION });
     }
-    let task = asked.task_of(&asked.key_bytes(key)?)?;
+    let task = asked.task_of(&asked.stored.key_bytes(key)?)?;
     let active = hosts.iter().find(|(_, (active, _))| active.contains(&task));
     let standby = hosts.iter().filter(|(_, (_, standby))| standby.contains(&task));
     Ok(KeyQueryMetadata {

@@ -1,23 +1,30 @@
 //! Questions to the stores of a running application, typed.
 //!
 //! The worker that owns a task answers between two records, from committed rows: what an abort could still undo is not
-//! shown. Answers come from the tasks of this instance; a key that another instance has is not found here.
+//! shown. Of many rows it gives a view of one moment, which is read elsewhere. Answers come from the tasks of this instance;
+//! a key that another instance has is not found here.
 //!
-//! Reading order: `bound` (what it must reflect to answer), `asked` (how a
+//! Reading order: `bound` (what it must reflect to answer), `stored` (bytes), `iterator` and `scan` (many rows), `asked` (how a
 //! task is reached), then what users hold, by the kind of the store: `key_value`, `window`,
 //! `session`, `versioned`; and `location` (which instance has what).
 
 mod asked;
 mod bound;
+mod iterator;
 mod key_value;
 pub(crate) mod location;
+mod scan;
 mod session;
+mod stored;
 mod versioned;
 mod window;
 
 pub use asked::AskedInstance;
+pub use iterator::KeyValueIterator;
+pub(crate) use iterator::OpenIterators;
 pub use key_value::ReadOnlyKeyValueStore;
 pub use location::{KeyQueryMetadata, StreamsMetadata};
+pub use scan::Scan;
 pub use session::ReadOnlySessionStore;
 pub use versioned::ReadOnlyVersionedStore;
 pub use window::ReadOnlyWindowStore;

@@ -69,7 +69,7 @@ impl<K: Data, V: Data> ReadOnlyVersionedStore<K, V> {
     /// # Errors
     /// As for [`ReadOnlyVersionedStore::get`].
     pub async fn versions(&self, key: &K, times: impl RangeBounds<i64>) -> Result<Vec<VersionedRecord<V>>> {
-        let (key, (from, to)) = (self.0.key_bytes(key)?, first_and_last(&times));
+        let (key, (from, to)) = (self.0.stored.key_bytes(key)?, first_and_last(&times));
         let asked = key.clone();
         let question = move |store: &mut VersionedState<K, V>| -> Result<Option<History>> {
             let versions = store.committed_versions(&asked)?;
@@ -85,7 +85,7 @@ impl<K: Data, V: Data> ReadOnlyVersionedStore<K, V> {
                 && *valid_from_ms <= to
                 && valid_to_ms.is_none_or(|end| end > from)
             {
-                let value = self.0.read_value(value)?;
+                let value = self.0.stored.read_value(value)?;
                 found.push(VersionedRecord { value, valid_from_ms: *valid_from_ms, valid_to_ms });
             }
         }
