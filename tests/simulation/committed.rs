@@ -39,8 +39,12 @@ pub(crate) async fn all(host: &Host, topic: &str, partitions: i32) -> Vec<Seen> 
 pub(crate) async fn all_bytes(host: &Host, topic: &str, partitions: i32) -> Vec<ConsumerRecord> {
     let client = connect(host).await;
     let names: Vec<_> = (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
-    let config =
-        ConsumerConfig { isolation_level: IsolationLevel::ReadCommitted, ..ConsumerConfig::default() };
+    let config = ConsumerConfig {
+        isolation_level: IsolationLevel::ReadCommitted,
+        // In some worlds a large answer never arrives: connections break before.
+        max_partition_fetch_bytes: 50_000,
+        ..ConsumerConfig::default()
+    };
     let mut consumer = Consumer::new(&client, config).expect("a valid configuration");
     consumer.assign(&names).expect("no group");
     let mut ends = BTreeMap::new();
