@@ -34,6 +34,8 @@ mod tests;
 #[cfg(test)]
 mod timed_tests;
 mod view;
+#[cfg(test)]
+mod view_tests;
 
 use std::sync::Arc;
 
