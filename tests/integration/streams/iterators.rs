@@ -134,12 +134,12 @@ fn all_cases() -> Vec<Asked> {
         cases.extend(keys.map(|keys| case(Kind::Rows, keys, (0, 0))));
         for times in [(i64::MIN, i64::MAX), (4 * MINUTE, 12 * MINUTE), (5 * MINUTE, 7 * MINUTE), (9, 8)] {
             cases.extend(keys.map(|keys| case(Kind::Windows, keys, times)));
+            cases.extend(keys.map(|keys| case(Kind::Sessions, keys, times)));
             for n in [0, 7, TIMED_KEYS - 1, TIMED_KEYS] {
                 cases.push(case(Kind::WindowsOfKey, (Included(n), Included(n)), times));
                 cases.push(case(Kind::SessionsOfKey, (Included(n), Included(n)), times));
             }
         }
-        cases.extend(keys.map(|keys| case(Kind::Sessions, keys, (i64::MIN, i64::MAX))));
     }
     cases
 }
@@ -181,8 +181,18 @@ impl Asked {
                 let of_key = windows.backward_fetch_range(&of, times).iter().await?;
                 Open::OfKey(of, of_key)
             }
-            (Kind::Sessions, false) => Open::Sessions(sessions.fetch_keys(keys).iter().await?),
-            (Kind::Sessions, true) => Open::Sessions(sessions.backward_fetch_keys(keys).iter().await?),
+            (Kind::Sessions, false) if times == (i64::MIN..=i64::MAX) => {
+                Open::Sessions(sessions.fetch_keys(keys).iter().await?)
+            }
+            (Kind::Sessions, true) if times == (i64::MIN..=i64::MAX) => {
+                Open::Sessions(sessions.backward_fetch_keys(keys).iter().await?)
+            }
+            (Kind::Sessions, false) => {
+                Open::Sessions(sessions.find_sessions_of_keys(keys, times).iter().await?)
+            }
+            (Kind::Sessions, true) => {
+                Open::Sessions(sessions.backward_find_sessions_of_keys(keys, times).iter().await?)
+            }
             (Kind::SessionsOfKey, false) => Open::Sessions(sessions.find_sessions(&of, times).iter().await?),
             (Kind::SessionsOfKey, true) => {
                 Open::Sessions(sessions.backward_find_sessions(&of, times).iter().await?)

@@ -98,7 +98,7 @@ impl<K: Data, V: Data> ReadOnlySessionStore<K, V> {
     /// # Errors
     /// As for [`ReadOnlySessionStore::fetch`], but never `Migrated`: tasks that are not here are left out.
     pub fn fetch_keys(&self, keys: impl RangeBounds<K>) -> Scan<'_, Windowed<K, SessionWindow>, V> {
-        self.of_keys(&keys, Order::Forward)
+        self.of_keys(&keys, &.., Order::Forward)
     }
 
     /// The same, in the opposite order.
@@ -106,7 +106,31 @@ impl<K: Data, V: Data> ReadOnlySessionStore<K, V> {
     /// # Errors
     /// As for [`ReadOnlySessionStore::fetch_keys`].
     pub fn backward_fetch_keys(&self, keys: impl RangeBounds<K>) -> Scan<'_, Windowed<K, SessionWindow>, V> {
-        self.of_keys(&keys, Order::Reverse)
+        self.of_keys(&keys, &.., Order::Reverse)
+    }
+
+    /// The sessions of a range of keys that overlap a range of time, as [`find_sessions`](Self::find_sessions) has it.
+    ///
+    /// # Errors
+    /// As for [`ReadOnlySessionStore::fetch_keys`].
+    pub fn find_sessions_of_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Scan<'_, Windowed<K, SessionWindow>, V> {
+        self.of_keys(&keys, &times, Order::Forward)
+    }
+
+    /// The same, in the opposite order.
+    ///
+    /// # Errors
+    /// As for [`ReadOnlySessionStore::fetch_keys`].
+    pub fn backward_find_sessions_of_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Scan<'_, Windowed<K, SessionWindow>, V> {
+        self.of_keys(&keys, &times, Order::Reverse)
     }
 
     /// The value of the session of a key from `start_ms` to `end_ms`.
@@ -138,12 +162,17 @@ impl<K: Data, V: Data> ReadOnlySessionStore<K, V> {
         Scan::new(opened, order, by_end)
     }
 
-    fn of_keys(&self, keys: &impl RangeBounds<K>, order: Order) -> Scan<'_, Windowed<K, SessionWindow>, V> {
-        let bounds = self.0.stored.bounds(keys);
+    fn of_keys(
+        &self,
+        keys: &impl RangeBounds<K>,
+        times: &impl RangeBounds<i64>,
+        order: Order,
+    ) -> Scan<'_, Windowed<K, SessionWindow>, V> {
+        let (bounds, (earliest_end, latest_start)) = (self.0.stored.bounds(keys), first_and_last(times));
         let opened = async move {
             let bounds = bounds?;
-            let view = self.view(bounds.clone(), i64::MAX);
-            let question = move |store: &mut SessionState<K, V>| store.freeze(&bounds, i64::MIN, order);
+            let view = self.view(bounds.clone(), latest_start);
+            let question = move |store: &mut SessionState<K, V>| store.freeze(&bounds, earliest_end, order);
             self.0.open_all(question, view).await
         };
         Scan::new(opened, order, by_end)
