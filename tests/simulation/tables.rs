@@ -1,8 +1,9 @@
 //! A table, and what is counted of it, while everything fails: with a changelog of its own, and with its source topic as one
 //! (`Optimization::ALL`), which holds more than is processed.
 //!
-//! The newest row of each key is passed on in the end. At least once that of a key without a row may not be: a cache tells of a
-//! deletion if there was a row, and a changelog that is ahead of what is committed may have none by then. Exactly once, each
+//! The newest row of each key is passed on in the end. At least once a deletion may not be: a cache tells of it if there was a row,
+//! and after a failure one may have been passed on that was not committed, and comes and goes at once when it is read again; or
+//! the changelog is ahead of what is committed, and has it no more. Exactly once, each
 //! group has as many rows as the topic says: a row that moves is taken from the group that it was in, which only a store knows
 //! that came back as it was committed.
 
@@ -64,9 +65,9 @@ impl Setting {
         streams.config("statestore.cache.max.bytes", self.cache_max_bytes)
     }
 
-    /// Whether a deletion that is read again may find that its row is gone, and not be passed on.
+    /// Whether a deletion that is read again may find nothing to delete, and not be passed on.
     fn may_miss_deletions(&self) -> bool {
-        self.instances.guarantee == AtLeastOnce && self.cache_max_bytes > 0 && !self.optimized
+        self.instances.guarantee == AtLeastOnce && self.cache_max_bytes > 0
     }
 
     /// Where anything may fail.
