@@ -46,7 +46,7 @@ impl Setting {
             instances: Instances::draw(host),
             optimized: host.random_below(3) > 0,
             cache_max_bytes: one_of(host, &[0, 10_000_000]),
-            pause_ms: one_of(host, &[5, 100]),
+            pause_ms: one_of(host, &[20, 100]),
         }
     }
 
