@@ -31,6 +31,7 @@ use super::local_state;
 use super::plan::Planner;
 use super::restore::Changelogs;
 use super::restore_listener::Listeners;
+use super::running_task::Rewind;
 use super::shared::{Command, Shared, Stop};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
@@ -244,7 +245,7 @@ impl Member {
                 let _ = reply.send(group.ok_or_else(outside));
             }
             FromWorker::Committed => self.shared.committed.send_modify(|count| *count += 1),
-            FromWorker::Rewind(offsets) => self.rewind(&offsets),
+            FromWorker::Rewind(asked) => self.rewind(asked),
             FromWorker::Failed(error) => self.worker_failed(worker, error).await?,
         }
         Ok(())
@@ -274,13 +275,13 @@ impl Member {
 
     /// Seeks back. Batches fetched before the seek are still in the worker's queue; `Rewound` is queued behind them and
     /// marks where re-read records begin.
-    fn rewind(&mut self, offsets: &[(TopicPartition, i64)]) {
-        for (partition, offset) in offsets {
-            match self.consumer.seek(partition, *offset) {
+    fn rewind(&mut self, asked: Vec<Rewind>) {
+        for Rewind { partition, offset, number } in asked {
+            match self.consumer.seek(&partition, offset) {
                 Ok(()) => {
-                    self.lags.forget(partition);
-                    if let Some(worker) = self.worker_of(partition) {
-                        self.tell(worker, ToWorker::Rewound(partition.clone()));
+                    self.lags.forget(&partition);
+                    if let Some(worker) = self.worker_of(&partition) {
+                        self.tell(worker, ToWorker::Rewound { partition, number });
                     }
                 }
                 // It has been taken away, and its task with it.

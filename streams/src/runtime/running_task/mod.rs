@@ -1,13 +1,14 @@
-//! A task on its worker: the task itself, its outbox, its state coming back (`restoring`), and what that reflects
-//! (`position`).
+//! A task on its worker: the task itself, its outbox, its state coming back (`restoring`), what that reflects (`position`), and
+//! what is read again after an undo (`rewinding`).
 //!
 //! A standby is a task whose nodes rest: its stores follow their changelogs. When it is promoted it lacks only what has
 //! been written last; when a task is demoted its stores are followed from where its last commit has left them.
 
 mod position;
 mod restoring;
+mod rewinding;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use anabranch_state_store::Checkpoint;
 pub(crate) use self::position::position_of;
 use self::restoring::LoggedStore;
 pub(crate) use self::restoring::RestoreStep;
+pub(crate) use self::rewinding::Rewind;
+use self::rewinding::Rewinding;
 use super::acknowledgements::AcknowledgedOffsets;
 use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
@@ -69,8 +72,7 @@ pub(crate) struct RunningTask {
     begun: Offsets,
     /// It has begun to read something, and the group is to know soon where.
     begins: bool,
-    /// Inputs that are read again after an abort: what still comes from before is stale.
-    rewinding: BTreeSet<usize>,
+    rewinding: Rewinding,
     /// For decompressed batches.
     scratch: Vec<u8>,
     /// Encoded headers of one record.
@@ -132,7 +134,7 @@ impl RunningTask {
             committed: Offsets::new(),
             safe: Offsets::new(),
             begun: committed,
-            rewinding: BTreeSet::new(),
+            rewinding: Rewinding::default(),
             scratch: Vec::new(),
             headers: Vec::new(),
             metrics,
@@ -195,6 +197,7 @@ impl RunningTask {
         for offsets in [committed, safe, begun] {
             offsets.retain(|partition, _| inputs.contains_key(partition));
         }
+        self.rewinding.retain(|partition| self.inputs.contains_key(partition));
     }
 
     /// These inputs are read from there on. That is what it commits of them until it has read something.
@@ -213,7 +216,7 @@ impl RunningTask {
     pub(crate) fn enqueue(&mut self, fetched: &FetchedBatches) -> Result<Enqueued> {
         let partition = TopicPartition { topic: Arc::clone(&fetched.topic), partition: fetched.partition };
         let Some(&input) = self.inputs.get(&partition) else { return Ok(Enqueued::default()) };
-        if self.rewinding.contains(&input) || self.role == Role::Standby {
+        if self.rewinding.awaits(&partition) || self.role == Role::Standby {
             return Ok(Enqueued::default());
         }
         let queue = &self.task.inputs()[input];
@@ -406,7 +409,7 @@ impl RunningTask {
     pub(crate) fn begin_anew(&mut self, partition: &TopicPartition) {
         let Some(&input) = self.inputs.get(partition) else { return };
         self.task.begin_anew(input);
-        self.rewinding.remove(&input);
+        self.rewinding.forget(partition);
         self.committed.remove(partition);
         self.safe.remove(partition);
         self.begun.remove(partition);
@@ -446,31 +449,25 @@ impl RunningTask {
     ///
     /// # Errors
     /// If a node cannot be made anew.
-    pub(crate) fn abort(&mut self) -> Result<Vec<(TopicPartition, i64)>> {
+    pub(crate) fn abort(&mut self) -> Result<Vec<Rewind>> {
         self.task.abort()?;
         self.outbox.clear();
         self.sealed = None;
         self.committed.clone_from(&self.safe);
-        let mut rewound = Vec::new();
-        for (partition, &input) in &self.inputs {
-            if let Some(offset) = self.task.rewound_to(input) {
-                self.rewinding.insert(input);
-                rewound.push((partition.clone(), offset));
-            }
-        }
-        Ok(rewound)
+        let (inputs, task) = (self.inputs.iter(), &self.task);
+        let read =
+            inputs.filter_map(|(partition, input)| Some((partition.clone(), task.rewound_to(*input)?)));
+        Ok(self.rewinding.begin(read))
     }
 
-    /// What comes of the partition from now on is read from where the abort went back to.
-    pub(crate) fn rewound(&mut self, partition: &TopicPartition) {
-        if let Some(input) = self.inputs.get(partition) {
-            self.rewinding.remove(input);
-        }
+    /// What comes of the partition from now on is read from where this abort went back to.
+    pub(crate) fn rewound(&mut self, partition: &TopicPartition, number: u64) {
+        self.rewinding.done(partition, number);
     }
 
     /// Notes how many offsets of a partition are still to be fetched.
     pub(crate) fn note_lag(&mut self, partition: &TopicPartition, lag: i64) {
-        if let Some(input) = self.inputs.get(partition).filter(|input| !self.rewinding.contains(input)) {
+        if let Some(input) = self.inputs.get(partition).filter(|_| !self.rewinding.awaits(partition)) {
             self.task.note_lag(*input, lag);
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
-use crate::runtime::running_task::RunningTask;
+use crate::runtime::running_task::{Rewind, RunningTask};
 use crate::topology::Topology;
 
 /// Offsets to be committed.
@@ -34,8 +34,8 @@ pub(crate) enum ToWorker {
     Demote { tasks: BTreeSet<TaskId>, reply: oneshot::Sender<()> },
     /// Raw batches of a partition, as they were fetched, and whether it rests behind them: the worker says when it goes on.
     Records { fetched: FetchedBatches, rests: bool },
-    /// What comes of the partition from now on is read from where an abort went back to.
-    Rewound(TopicPartition),
+    /// What comes of the partition from now on is read from where the abort of this number went back to.
+    Rewound { partition: TopicPartition, number: u64 },
     /// Another topic has taken the name of the one that this partition was read from.
     BeginAnew { partition: TopicPartition, reply: oneshot::Sender<()> },
     /// These partitions are read from there on, and that is to be committed.
@@ -80,7 +80,7 @@ pub(crate) enum FromWorker {
     /// A transaction has committed offsets.
     Committed,
     /// Read these partitions again, from these offsets.
-    Rewind(Vec<(TopicPartition, i64)>),
+    Rewind(Vec<Rewind>),
     /// The worker has failed and ends.
     Failed(Error),
 }

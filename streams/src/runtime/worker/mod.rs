@@ -262,8 +262,8 @@ impl Worker {
                 self.close(&tasks).await?;
                 let _ = reply.send(());
             }
-            ToWorker::Rewound(partition) => {
-                self.tasks.values_mut().for_each(|task| task.rewound(&partition));
+            ToWorker::Rewound { partition, number } => {
+                self.tasks.values_mut().for_each(|task| task.rewound(&partition, number));
             }
             ToWorker::BeginAnew { partition, reply } => {
                 self.begin_anew(&partition).await?;
