@@ -12,7 +12,6 @@ use super::fjall::{FjallEngine, FjallOptions};
 use super::journal::JournalEngine;
 use super::long_keys::PREFIX_BYTES;
 use super::memory::MemoryEngine;
-use super::runs::Runs;
 #[cfg(feature = "sled")]
 use super::sled::{SledEngine, SledOptions};
 use super::*;
@@ -377,7 +376,7 @@ fn a_directory_of_another_version_is_refused() {
     assert_eq!(open().expect("made anew").store_names().expect("sound"), Vec::<String>::new());
 }
 
-fn copy(disk: &Disk, from: &Path, to: &Path) {
+pub(super) fn copy(disk: &Disk, from: &Path, to: &Path) {
     disk.create_dir_all(to).expect("made");
     for entry in disk.read_dir(from).expect("there") {
         let (from, to) = (from.join(&entry.name), to.join(&entry.name));
@@ -390,82 +389,6 @@ fn copy(disk: &Disk, from: &Path, to: &Path) {
                 .expect("written");
         }
     }
-}
-
-/// Makes a database of 4,000 rows, does `damage` to one of its files, or to all of a directory, and reads it: the number of
-/// rows, or what is wrong.
-fn damaged(host: &Host, file: &str, damage: impl Fn(&mut Vec<u8>)) -> std::result::Result<usize, ErrorKind> {
-    let (directory, crashed) =
-        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("another"));
-    let rows: Vec<_> = (0..4000_u32).map(|at| (at.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
-    {
-        let engine = open_fjall(host, directory.path()).expect("new");
-        let mut store = engine.open_store("s").expect("sound");
-        let mut runs = Runs::new("s", "fjall");
-        for (key, value) in &rows[..3000] {
-            let row = value.as_deref().map(|value| Row::new(value, 3));
-            runs.push(key, row, || Ok(None)).expect("in memory");
-        }
-        let loading = store.load(runs.merge(), None).expect("sound");
-        load_tests::finish(loading, &mut *store).expect("sound");
-        for rows in rows[3000..].chunks(100) {
-            write(&mut *store, rows, Some(Checkpoint { offset: 1, wall_clock_ms: 1 })).expect("sound");
-        }
-        engine.sync().expect("sound");
-        // As a crash leaves it: a clean end might move rows from the journal into tables.
-        copy(&host.disk(), directory.path(), crashed.path());
-    }
-    let disk = host.disk();
-    let path = crashed.path().join("rows").join(file);
-    // All tables: fjall may have merged them meanwhile, and not yet removed what it no longer reads.
-    let damaged: Vec<_> = match file.ends_with("tables") {
-        true => disk.read_dir(&path).expect("there").iter().map(|entry| path.join(&entry.name)).collect(),
-        false => vec![path],
-    };
-    for path in damaged {
-        let mut bytes = disk.read(&path).expect("there");
-        damage(&mut bytes);
-        let file = disk.open(&path, OpenOptions::create_empty()).expect("there");
-        file.write_all_at(&bytes, 0).expect("written");
-    }
-    let read = || -> Result<usize> {
-        let store = open_fjall(host, crashed.path())?.open_store("s")?;
-        let mut scan = store.snapshot()?.scan(&KeyRange::all(), Order::Forward)?;
-        let (mut key, mut row, mut count) = (Vec::new(), RowBuffer::default(), 0);
-        while scan.next(&mut key, &mut row)? {
-            assert_eq!(row.value, [7; 100]);
-            count += 1;
-        }
-        Ok(count)
-    };
-    read().map_err(|error| error.kind())
-}
-
-#[test]
-fn damage_and_other_versions_are_told_apart() {
-    let (host, _runtime) = Host::real(1).expect("threads");
-    let check = |file, damage: &dyn Fn(&mut Vec<u8>), expected| {
-        assert_eq!(damaged(&host, file, damage), expected, "{file}");
-    };
-    let last_row = |bytes: &[u8]| {
-        let key = 3999_u32.to_be_bytes();
-        bytes.windows(key.len()).rposition(|window| window == key).expect("written")
-    };
-    check("version", &|_| (), Ok(4000));
-    check("version", &|bytes| bytes[3] = 2, Err(ErrorKind::OtherVersion));
-    check("version", &|bytes| bytes[0] = b'!', Err(ErrorKind::CorruptEngine));
-    check("keyspaces/1/tables", &|bytes| bytes[40] ^= 1, Err(ErrorKind::CorruptStore));
-    check("keyspaces/1/tables", &|bytes| bytes.truncate(9000), Err(ErrorKind::CorruptEngine));
-    check("keyspaces/1/current", &|bytes| bytes.truncate(1), Err(ErrorKind::CorruptEngine));
-    // The journal's end may be torn: the last batch is lost whole, unless fjall has moved it into a table meanwhile. Then
-    // it was no crash, as it was none if the middle is torn.
-    let torn = damaged(&host, "0.jnl", |bytes| bytes.truncate(last_row(bytes)));
-    assert!(matches!(torn, Ok(3900) | Err(ErrorKind::CorruptEngine)), "0.jnl: {torn:?}");
-    let in_the_middle = |bytes: &mut Vec<u8>| {
-        let at = last_row(bytes) / 2;
-        bytes[at] ^= 1;
-    };
-    check("0.jnl", &in_the_middle, Err(ErrorKind::CorruptEngine));
 }
 
 #[test]
