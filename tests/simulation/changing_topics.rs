@@ -61,12 +61,6 @@ impl Setting {
     fn streams(&self, host: &Host) -> Streams {
         self.instances.streams("changing", topology(), host).config("metadata.max.age.ms", 500)
     }
-
-    /// Where anything may fail.
-    fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = self.instances.that_may_stand_still();
-        ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
-    }
 }
 
 /// A record that was sent; its value is its place among all.
@@ -245,7 +239,7 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
             for topic in [TOPICS[0], "out", "counts"] {
                 create_topic(&operator, topic, 1).await;
             }
-            let nodes = setting.nodes_in_trouble();
+            let nodes = setting.instances.nodes_in_trouble(&["writer"]);
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
             let nodes = setting.instances.nodes();
             let work = async {

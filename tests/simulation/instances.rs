@@ -61,6 +61,11 @@ impl Instances {
         (0..self.count).map(|number| format!("app{number}")).collect()
     }
 
+    /// Where anything may fail: these nodes, and those of instances.
+    pub(crate) fn nodes_in_trouble(&self, others: &[&str]) -> Vec<String> {
+        others.iter().chain(self.that_may_stand_still()).map(|node| node.to_string()).collect()
+    }
+
     /// The nodes of those that may stand still. A process that does so, or is cut off, for longer than its session wakes up
     /// with batches to send; another has its tasks then, and only transactions fence the two. So where there are two
     /// instances and none, they end, and lose connections, but do not wake up late (`late_wakers`).

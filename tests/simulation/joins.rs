@@ -75,12 +75,6 @@ impl Setting {
             .config("statestore.memory.max.bytes", self.memory_max_bytes);
         if self.is_impatient { impatient(streams) } else { streams }
     }
-
-    /// Where anything may fail.
-    fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = self.instances.that_may_stand_still();
-        ["left", "right"].iter().chain(instances).map(|node| node.to_string()).collect()
-    }
 }
 
 /// Sends records of one side until the trouble is over and the fate of each is known.
@@ -160,7 +154,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             let operator = sim.node("last");
             create_topic(&operator, "left", PARTITIONS).await;
             create_topic(&operator, "right", PARTITIONS).await;
-            let nodes = setting.nodes_in_trouble();
+            let nodes = setting.instances.nodes_in_trouble(&["left", "right"]);
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
             let nodes = setting.instances.nodes();
             let work = async {

@@ -70,12 +70,6 @@ impl Setting {
         let streams = self.instances.streams("poison", topology(), host).create_topics(1);
         streams.on_deserialization_error(unread).on_processing_error(unprocessed)
     }
-
-    /// Where anything may fail.
-    fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = self.instances.that_may_stand_still();
-        ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
-    }
 }
 
 fn is_unreadable(record: &Seen) -> bool {
@@ -138,7 +132,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             for topic in ["out", "unread", "unprocessed"] {
                 create_topic(&operator, topic, 1).await;
             }
-            let nodes = setting.nodes_in_trouble();
+            let nodes = setting.instances.nodes_in_trouble(&["writer"]);
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
             let nodes = setting.instances.nodes();
             let start = |host: &Host| setting.streams(host, setting.answer);

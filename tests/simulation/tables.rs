@@ -69,12 +69,6 @@ impl Setting {
     fn may_miss_deletions(&self) -> bool {
         self.instances.guarantee == AtLeastOnce && self.cache_max_bytes > 0
     }
-
-    /// Where anything may fail.
-    fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = self.instances.that_may_stand_still();
-        ["writer"].iter().chain(instances).map(|node| node.to_string()).collect()
-    }
 }
 
 /// Sends rows until the trouble is over and the fate of each is known.
@@ -115,7 +109,7 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             create_topic(&operator, "rows", PARTITIONS).await;
             create_topic(&operator, "copies", 1).await;
             create_topic(&operator, "counts", 1).await;
-            let nodes = setting.nodes_in_trouble();
+            let nodes = setting.instances.nodes_in_trouble(&["writer"]);
             let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
             let nodes = setting.instances.nodes();
             let work = async {

@@ -73,12 +73,6 @@ impl Setting {
         let streams = self.instances.streams("word-count", topology(), host);
         streams.create_topics(self.partitions).config("statestore.cache.max.bytes", self.cache_max_bytes)
     }
-
-    /// Where anything may fail.
-    fn nodes_in_trouble(&self) -> Vec<String> {
-        let instances = self.instances.that_may_stand_still();
-        ["writer0", "writer1"].iter().chain(instances).map(|node| node.to_string()).collect()
-    }
 }
 
 /// What the writers know of their words.
@@ -137,7 +131,8 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             create_topic(&sim.node("writer0"), "lines", setting.partitions).await;
-            let (nodes, nothing) = (setting.nodes_in_trouble(), &[] as &[Fault]);
+            let (nodes, nothing) =
+                (setting.instances.nodes_in_trouble(&["writer0", "writer1"]), &[] as &[Fault]);
             let faults = if setting.troubled { &FAULTS[..] } else { nothing };
             let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
             let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());

@@ -28,6 +28,8 @@ mod behind;
 mod bulk;
 #[cfg(test)]
 mod killed_tests;
+#[cfg(test)]
+mod memory_tests;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@
 //! deleted then);
 //! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
 //! `engines`, `global` (stores that every instance has whole); `families`, `metrics`, `node_metrics`,
-//! `iterator_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be asked of a running application).
+//! `iterator_metrics`, `maxima`, `drain`, [`position`], [`query`], [`task_status`], `changelog` and [`topic_io`] (what can be
+//! asked of a running application).
 
 mod acknowledgements;
 pub mod application;

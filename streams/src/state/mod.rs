@@ -1,10 +1,10 @@
 //! State stores: how they are declared, and their typed faces.
 //!
 //! Reading order: `store` (the typed constants), `kinds` (what a store may be), `task_store` (what a task does with its
-//! stores), `write` (what a write is told), `epoched`, `expiry`, `global_rows`, `frozen_global` and `globals` (what workers share),
-//! `rows`, `frozen_rows`, `typed` and `composite` (what stores are made of), then the stores: `key_value`, `window`, `session`, `join_window`,
-//! `unjoined`, `versioned`, `buffered`, `suppress`, `grace` and `custom` (of the user's own type); then what
-//! processors and tests have of them: `declaration` and `faces`.
+//! stores), `write` (what a write is told), `epoched`, `expiry`, `global_rows`, `frozen_global` and `globals` (what workers
+//! share), `rows`, `frozen_rows`, `typed` and `composite` (what stores are made of), then the stores: `key_value`, `window`,
+//! `session`, `join_window`, `unjoined`, `versioned`, `buffered`, `suppress`, `grace` and `custom` (of the user's own type);
+//! then what processors and tests have of them: `declaration` and `faces`.
 
 mod buffered;
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The member's life as a whole, and how it ends: workers first, then what reads beside them, then the group is left, then what is
-//! on disk is closed. What is not done within the time that its user gives it for that is given up, as a crash would.
+//! The member's life as a whole, and how it ends: workers first, then what reads beside them, then the group is left, then
+//! what is on disk is closed. What is not done within the time that its user gives it for that is given up, as a crash
+//! would.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -401,7 +401,8 @@ impl Worker {
         Ok(worked)
     }
 
-    /// Back from user code: processors, their makers, listeners. If that took so long that its tasks were given up, nothing of it may have an effect.
+    /// Back from user code: processors, their makers, listeners. If that took so long that its tasks were given up, nothing of
+    /// it may have an effect.
     pub(super) fn come_back(&self) -> Result<()> {
         self.context.busy.end();
         match self.context.busy.is_retired() {
