@@ -165,6 +165,8 @@ def compared(case, number, step, version, sides):
                 time.sleep(0.05)  # how long that lasts is chance
             elif until is None or until(answer):
                 break
+        if api in ("CreateTopics", "CreatePartitions"):
+            await_partitions(side.connection, asked, answer)
         if "keep" in step and isinstance(answer, dict):
             step["keep"](side.kept, answer)
         only = step.get("only")
@@ -176,6 +178,27 @@ def compared(case, number, step, version, sides):
         if left != right and not any(case.startswith(c) and re.search(pattern, f"{number} {path}") for c, pattern, _ in EXCUSED):
             found.append(f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}")
     return found
+
+
+def await_partitions(connection, asked, answer):
+    """Waits until the partitions just made are served: Kafka's controller answers when it has written them down, and its broker,
+    which reads that later, may say for a moment that there are none or that it does not lead them."""
+    if asked.get("validateOnly") or asked.get("ValidateOnly"):
+        return
+    made = {topic["Name"] for topic in [*answer.get("Topics", []), *answer.get("Results", [])] if topic["ErrorCode"] == 0}
+    for topic in asked["Topics"]:
+        until = time.time() + 30
+        while topic["Name"] in made and not served(connection, topic["Name"], topic.get("Count", 1)):
+            assert time.time() < until, f"{topic['Name']} is not served"
+            time.sleep(0.02)
+
+
+def served(connection, name, count):
+    [topic] = connection.ask("Metadata", 4, Topics=[{"Name": name}], AllowAutoTopicCreation=False)["Topics"]
+    indexes = [partition["PartitionIndex"] for partition in topic["Partitions"]]
+    asked = [{"PartitionIndex": index, "Timestamp": -1} for index in indexes]
+    answer = connection.ask("ListOffsets", 1, ReplicaId=-1, Topics=[{"Name": name, "Partitions": asked}])
+    return len(indexes) >= count and all(found["ErrorCode"] == 0 for found in answer["Topics"][0]["Partitions"])
 
 
 def settle(connection):
