@@ -95,19 +95,15 @@ pub(crate) fn impatient(streams: Streams) -> Streams {
 }
 
 /// Runs an instance on its node, and starts it again whenever it has ended.
-async fn keep_running(sim: &Sim, node: &str, streams: impl Fn(&Host) -> Streams) {
+async fn keep_running<L>(sim: &Sim, node: &str, life: impl Fn(&Host) -> L)
+where
+    L: Future<Output = Result<()>> + Send + 'static,
+{
     let operator = sim.node("operator");
     loop {
         let host = sim.node(node);
-        let streams = streams(&host);
-        let life = host.spawn(async move {
-            match streams.start().await {
-                Ok(running) => running.run_until_ctrl_c().await,
-                Err(error) => Err(error),
-            }
-        });
         // A kill cancels it.
-        if let Ok(ended) = life.await {
+        if let Ok(ended) = host.spawn(life(&host)).await {
             println!("{:?} {node} ended: {ended:?}", sim.now().since_start());
             sim.kill(node);
         }
@@ -122,7 +118,24 @@ pub(crate) async fn while_they_run<T>(
     streams: impl Fn(&Host) -> Streams,
     work: impl Future<Output = T>,
 ) -> T {
-    let instances = nodes.iter().map(|node| keep_running(sim, node, &streams));
+    let life = |host: &Host| {
+        let streams = streams(host);
+        async move { streams.start().await?.run_until_ctrl_c().await }
+    };
+    while_they_live(sim, nodes, life, work).await
+}
+
+/// The same, where more is done with instances than to run them.
+pub(crate) async fn while_they_live<T, L>(
+    sim: &Sim,
+    nodes: &[String],
+    life: impl Fn(&Host) -> L,
+    work: impl Future<Output = T>,
+) -> T
+where
+    L: Future<Output = Result<()>> + Send + 'static,
+{
+    let instances = nodes.iter().map(|node| keep_running(sim, node, &life));
     tokio::select! {
         biased;
         done = work => done,

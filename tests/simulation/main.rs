@@ -19,6 +19,8 @@ mod global_rows;
 mod history;
 mod identity;
 mod instances;
+mod iterators;
+mod iterators_judged;
 mod joins;
 mod kinds_judged;
 mod kinds_of_state;
