@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
+use anabranch_client::{ClientError, TransactionFilter};
 use anabranch_host::Host;
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::outside::Outside;
 use super::stuck::waiting;
@@ -75,6 +77,44 @@ async fn workers_come_and_go() -> Result<()> {
         running.close().await?;
     }
     Ok(())
+}
+
+/// A task moves to another worker when its own has just gone back to the last commit: what it reads again comes to where it is.
+#[tokio::test]
+async fn a_task_that_moves_amid_an_undone_transaction_reads_on() -> Result<()> {
+    let app = App::new("moves");
+    let (look, mut looked) = unbounded_channel();
+    let topology = watched(&app, move |_| {
+        // Whoever waits for it may have ended.
+        let _ = look.send(());
+    })?;
+    let streams = app.streams(topology).guarantee(ExactlyOnce);
+    let streams = streams.config("commit.interval.ms", 60_000);
+    let running = streams.config("producer.transaction.timeout.ms", 600_000).start().await?;
+    let words: Vec<String> = (0..60).map(|n| format!("w{n}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    count(&running, app.lines(), &words).await?;
+    let lines = running.producer(app.lines())?;
+    for word in &words {
+        lines.send(None, (*word).to_string()).await?;
+    }
+    lines.flush().await?;
+    for _ in 0..2 * words.len() {
+        looked.recv().await;
+    }
+    // Somebody else takes the transactional id: the commit before the tasks move is refused.
+    let admin = running.client().admin();
+    let failed = |error: ClientError| Error::fatal("fencing").with_source(error);
+    let listed = admin.list_transactions(&TransactionFilter::default()).await.map_err(failed)?;
+    let mine = listed.into_iter().find(|one| one.transactional_id.starts_with(app.id()));
+    admin.fence_producers(&mine.expect("it has one").transactional_id).await.map_err(failed)?;
+    assert_eq!((running.add_thread().await?, running.threads()), (2, 2));
+    let counting = count(&running, app.lines(), &words);
+    let host = running.client().host().clone();
+    host.timeout(seconds(60), counting).await.expect("all of it is read")?;
+    let counts = counted(&running).await?;
+    assert!(counts.len() == 60 && counts.values().all(|count| *count == 3), "{counts:?}");
+    running.close().await
 }
 
 #[tokio::test]

@@ -105,7 +105,9 @@ impl Member {
         let (reply, answer) = oneshot::channel();
         self.tell(from, ToWorker::Give { tasks: tasks.clone(), reply });
         let Some(given) = self.hear_until(answer, from, true).await? else { return Ok(false) };
-        for running in given {
+        for mut running in given {
+            // All that its worker has asked for is heard, and the way back is gone: whatever comes now is read again.
+            running.has_gone_back();
             let id = running.id();
             self.shared.placed.lock().remove(&id);
             let worker = self.worker_with_fewest(running.role())?;

@@ -465,6 +465,11 @@ impl RunningTask {
         self.rewinding.done(partition, number);
     }
 
+    /// The member has gone back as every abort has asked for: what comes of all partitions from now on is read again.
+    pub(crate) fn has_gone_back(&mut self) {
+        self.rewinding.clear();
+    }
+
     /// Notes how many offsets of a partition are still to be fetched.
     pub(crate) fn note_lag(&mut self, partition: &TopicPartition, lag: i64) {
         if let Some(input) = self.inputs.get(partition).filter(|_| !self.rewinding.awaits(partition)) {
