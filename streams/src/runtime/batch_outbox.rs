@@ -259,7 +259,9 @@ impl Outbox for BatchOutbox {
                 topic.name
             )));
         }
-        let Ok(batches) = self.batches(topic) else {
+        // Behind those that wait already, though their topic may be known by now.
+        let others_wait = self.waiting.iter().any(|waiting| waiting.topic.index == topic.index);
+        let Some(batches) = self.batches(topic).ok().filter(|_| !others_wait) else {
             self.wait(topic, partition, &record);
             return Ok(());
         };

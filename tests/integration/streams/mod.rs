@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod beginnings;
+mod chosen_topics;
 mod consistent;
 mod control;
 mod engines;

@@ -497,6 +497,8 @@ impl Worker {
                 let known = self.context.producer.partition_count(&topic).await;
                 known.map_err(|error| failed(&format!("looking up the topic `{topic}`"), error))?;
                 task.outbox().append_waiting(&topic)?;
+                // They have waited for long enough; and what a commit has made at last belongs to that.
+                task.outbox().finish_all();
             }
             let ready = task.outbox().take_ready();
             if let Some(transaction) = self.context.transaction.as_mut().filter(|_| !ready.is_empty()) {
