@@ -278,6 +278,17 @@ async fn claim_anew(
     }
 }
 
+/// Whether these offsets are among those found, with what stands beside them: of an epoch of punctuations alone a memo may be
+/// all that has moved.
+fn are_these(found: &Offsets, wanted: &Offsets) -> bool {
+    let is_found = |(name, wanted): (&TopicPartition, &OffsetAndMetadata)| {
+        let same =
+            |found: &OffsetAndMetadata| found.offset == wanted.offset && found.metadata == wanted.metadata;
+        found.get(name).is_some_and(same)
+    };
+    wanted.iter().all(is_found)
+}
+
 /// Whether the group's offsets are these.
 async fn are_committed(
     client: &Client,
@@ -289,10 +300,7 @@ async fn are_committed(
     loop {
         match client.admin().stable_offsets(group, Some(&partitions)).await {
             Ok(committed) => {
-                let same = |(name, wanted): (&TopicPartition, &OffsetAndMetadata)| {
-                    committed.get(name).is_some_and(|found| found.offset == wanted.offset)
-                };
-                return Ok(offsets.iter().all(same));
+                return Ok(are_these(&committed, offsets));
             }
             Err(error) if error.is_retriable() => go_on(client.host(), timeout, &error)?,
             Err(error) => return Err(error),
@@ -322,5 +330,27 @@ mod tests {
         check(ErrorCode::INVALID_TRANSACTION_TIMEOUT, false);
         check(ErrorCode::MESSAGE_TOO_LARGE, false);
         assert!(!ends_the_transaction(&ClientError::closed("producer")));
+    }
+
+    #[test]
+    fn what_is_committed_is_told_by_offsets_and_what_stands_beside_them() {
+        let offsets = |all: &[(i32, i64, &str)]| -> Offsets {
+            let one = |(partition, offset, metadata): &(i32, i64, &str)| {
+                let at = OffsetAndMetadata::new(*offset).with_metadata((*metadata).to_owned());
+                (TopicPartition::new("in", *partition), at)
+            };
+            all.iter().map(one).collect()
+        };
+        let check = |found: &[(i32, i64, &str)], wanted: &[(i32, i64, &str)], expected: bool| {
+            assert_eq!(are_these(&offsets(found), &offsets(wanted)), expected, "{wanted:?} in {found:?}");
+        };
+        let found = &[(0, 7, "a"), (1, 3, "b")];
+        check(found, &[(0, 7, "a")], true);
+        check(found, &[(0, 7, "a"), (1, 3, "b")], true);
+        check(found, &[(0, 8, "a")], false);
+        check(found, &[(0, 7, "a"), (1, 4, "b")], false);
+        check(found, &[(2, 0, "")], false);
+        // A memo has moved, and no offset.
+        check(found, &[(0, 7, "later")], false);
     }
 }
