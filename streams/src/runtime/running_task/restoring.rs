@@ -10,6 +10,7 @@ use anabranch_state_store::Checkpoint;
 use super::position::FollowedPosition;
 use super::{RunningTask, corrupt};
 use crate::error::{Error, Result};
+use crate::processor::Drops;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::restore::{Feed, Goal, Restored};
 use crate::runtime::restore_listener::{RestoreEvent, RestorePlace, StandbyEvent, SuspendReason};
@@ -142,6 +143,7 @@ impl RunningTask {
         self.suspended(SuspendReason::Migrated);
         self.note_position();
         self.task = self.task.renewed()?;
+        self.told_drops = Drops::default();
         self.changelog_ids.clear();
         self.outbox.clear();
         (self.role, self.restored) = (Role::Standby, false);

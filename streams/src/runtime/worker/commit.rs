@@ -218,7 +218,11 @@ impl Worker {
             self.undo(&lost).await?;
         } else if let Some(commit) = self.commit.as_mut() {
             let done = commit.await;
-            self.committed(done)?;
+            match self.committed(done) {
+                // Here, since it would else go back to an offset of the topic that is gone.
+                Err(error) if self.may_undo(&error) => self.try_again(&error).await?,
+                committed => committed?,
+            }
         }
         self.tasks.values_mut().for_each(|task| task.begin_anew(partition));
         Ok(())
