@@ -12,8 +12,9 @@ use anabranch_client::{
     TopicPartition,
 };
 
+use super::offsets::Offsets;
 use super::plan::Plan;
-use super::worker::{Offsets, client_error};
+use super::worker::client_error;
 use crate::error::Result;
 
 /// Where the topics that tasks read begin, by their names on the broker.

@@ -3,7 +3,7 @@
 //! Reading order: [`config`] with `config_keys` and `config_clients`, [`state`], [`uncaught`], [`application`] and `running`
 //! (what a user holds); `partition_counts`, `plan`, `topics`, `topic_settings` and `beginnings` (before anything runs);
 //! `shared`, `instance` and `starting` (how it is put together), `member` (the group's member, who routes batches to workers),
-//! `assignment` (who gets which task); `workers`, `busy`, `backlog`, `worker`, `running_task`, `batch_outbox`,
+//! `assignment` (who gets which task); `workers`, `busy`, `backlog`, `worker`, `running_task`, `offsets`, `batch_outbox`,
 //! `acknowledgements`, `refusals`, `transaction`, `task_timeout` (the loop that processes and commits), `purge` (what is
 //! deleted then);
 //! `restore` and [`restore_listener`] (state that comes back or is followed), `local_state`, `staleness`, `state_directory`,
@@ -33,6 +33,7 @@ mod maxima;
 mod member;
 mod metrics;
 mod node_metrics;
+mod offsets;
 mod partition_counts;
 mod plan;
 pub mod position;

@@ -24,8 +24,8 @@ use anabranch_client::{
 };
 use anabranch_host::Host;
 
+use super::offsets::Offsets;
 use super::task_timeout::TaskTimeout;
-use super::worker::Offsets;
 
 /// Between two attempts to end a transaction.
 const TRY_AGAIN: Duration = Duration::from_millis(100);

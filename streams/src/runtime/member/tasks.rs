@@ -12,9 +12,10 @@ use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::batch_outbox::BatchOutbox;
 use crate::runtime::local_state::drop_stores;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::running_task::{Opening, RunningTask};
 use crate::runtime::task_timeout::may_pass;
-use crate::runtime::worker::{Offsets, ToWorker, client_error};
+use crate::runtime::worker::{ToWorker, client_error};
 use crate::task::Task;
 
 impl Member {

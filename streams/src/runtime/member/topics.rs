@@ -17,8 +17,9 @@ use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Assignment;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::running_task::another_changelog;
-use crate::runtime::worker::{Offsets, ToWorker, client_error};
+use crate::runtime::worker::{ToWorker, client_error};
 use crate::task::{OffsetMetadata, TOPIC, noted_id};
 
 /// Whether a topic has fewer partitions than that.

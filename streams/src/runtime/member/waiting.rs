@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use super::Member;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::task_timeout::{TaskTimeout, may_pass};
 use crate::runtime::uncaught::UncaughtErrorAnswer;
-use crate::runtime::worker::{Offsets, ToWorker};
+use crate::runtime::worker::ToWorker;
 
 /// After which it is tried again, if the call has not taken long itself.
 const TRY_AGAIN: Duration = Duration::from_millis(500);

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use super::RunningTask;
 use super::restoring::LoggedStore;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::position::Position;
-use crate::runtime::worker::Offsets;
 
 /// Looks ahead that may be kept: more bring nothing, since the first is reached first.
 const LOOKS: usize = 16;

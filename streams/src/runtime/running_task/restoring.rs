@@ -12,9 +12,9 @@ use super::{RunningTask, corrupt};
 use crate::error::{Error, Result};
 use crate::processor::Drops;
 use crate::runtime::assignment::holdings::Role;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::restore::{Feed, Goal, Restored};
 use crate::runtime::restore_listener::{RestoreEvent, RestorePlace, StandbyEvent, SuspendReason};
-use crate::runtime::worker::Offsets;
 use crate::task::StoreChangelog;
 
 /// Fetched runs of changelogs that a task applies before its worker looks at its other tasks.

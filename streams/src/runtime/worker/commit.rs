@@ -17,9 +17,10 @@ use anabranch_host::Instant;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::{FromWorker, Offsets, ToInstance, Worker, client_error};
+use super::{FromWorker, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
+use crate::runtime::offsets::Offsets;
 use crate::runtime::refusals;
 use crate::runtime::running_task::RunningTask;
 use crate::runtime::task_timeout::may_pass;

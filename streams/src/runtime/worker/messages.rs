@@ -1,18 +1,16 @@
 //! What a worker and its instance say to each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anabranch_client::{ClientError, FetchedBatches, GroupMetadata, OffsetAndMetadata, TopicPartition};
+use anabranch_client::{ClientError, FetchedBatches, GroupMetadata, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
+use crate::runtime::offsets::Offsets;
 use crate::runtime::running_task::{Rewind, RunningTask};
 use crate::topology::Topology;
-
-/// Offsets to be committed.
-pub(crate) type Offsets = BTreeMap<TopicPartition, OffsetAndMetadata>;
 
 /// What can reach a worker. If it cannot do what it is asked for it fails, and there is no answer: what tasks have done that
 /// leave is in the same transaction as the work of those that stay.

@@ -27,7 +27,7 @@ use anabranch_host::{Host, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::commit::CommitInFlight;
-pub(crate) use self::messages::{FromWorker, Offsets, Question, ToInstance, ToWorker};
+pub(crate) use self::messages::{FromWorker, Question, ToInstance, ToWorker};
 use self::owing::Owing;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::backlog::Backlog;
