@@ -17,6 +17,8 @@ pub(crate) struct Instances {
     pub(crate) threads: usize,
     pub(crate) guarantee: Guarantee,
     pub(crate) commit_interval_ms: u64,
+    /// Exactly once, the interval is not set: a worker commits early when it has no input at hand.
+    pub(crate) commits_early: bool,
     /// Copies of state on other instances.
     pub(crate) standbys: u64,
     /// How far behind a copy may be that a task moves to, and how many are prepared for that at a time.
@@ -33,6 +35,7 @@ impl Instances {
             threads: one_of(host, &[1, 2]),
             guarantee: one_of(host, &[AtLeastOnce, ExactlyOnce, ExactlyOnce]),
             commit_interval_ms: one_of(host, &[10, 100, 1000]),
+            commits_early: host.random_below(2) == 0,
             standbys: one_of(host, &[0, 1]),
             acceptable_recovery_lag: one_of(host, &[0, 10, 10_000]),
             max_warmup_replicas: one_of(host, &[1, 2]),
@@ -45,10 +48,13 @@ impl Instances {
         let streams = Streams::new(application_id, topology)
             .threads(self.threads)
             .guarantee(self.guarantee)
-            .config("commit.interval.ms", self.commit_interval_ms)
             .config("num.standby.replicas", self.standbys)
             .config("acceptable.recovery.lag", self.acceptable_recovery_lag)
             .config("max.warmup.replicas", self.max_warmup_replicas);
+        let streams = match self.commits_early && self.guarantee == ExactlyOnce {
+            true => streams,
+            false => streams.config("commit.interval.ms", self.commit_interval_ms),
+        };
         let streams = of_the_world(streams, host);
         match self.replaces {
             true => streams.on_uncaught_error(|_| ReplaceThread),

@@ -31,6 +31,7 @@ mod openings;
 mod outages;
 mod poison;
 mod producers;
+mod quiet;
 mod reader;
 mod runs;
 mod seeds;

@@ -82,14 +82,17 @@ struct Setting {
 
 impl Setting {
     fn draw(host: &Host) -> Setting {
+        let pause_ms = one_of(host, &[100, 500, 5000]);
         Setting {
             instances: Instances {
                 commit_interval_ms: one_of(host, &[100, 1000, 3000]),
+                // Minutes of a transaction for each record take long.
+                commits_early: pause_ms > 100 && host.random_below(2) == 0,
                 // One that ends is seen.
                 replaces: false,
                 ..Instances::draw(host)
             },
-            pause_ms: one_of(host, &[100, 500, 5000]),
+            pause_ms,
             has_clock: host.random_below(2) == 0,
         }
     }

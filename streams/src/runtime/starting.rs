@@ -36,7 +36,7 @@ use super::task_timeout::TaskTimeout;
 use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
-use super::worker::{FromWorker, ToInstance, client_error};
+use super::worker::{CommitIntervals, FromWorker, ToInstance, client_error};
 use super::workers::{WorkerParts, Workers};
 use crate::error::{Error, Result};
 use crate::processor::Policies;
@@ -285,7 +285,7 @@ impl Starting {
             guarantee: self.config.guarantee,
             producer: connected.producer_config.clone(),
             task_timeout: Duration::from_millis(self.config.task_timeout_ms),
-            commit_interval: Duration::from_millis(self.config.commit_interval_ms),
+            commit_intervals: CommitIntervals::of(&self.config),
             cache_max_bytes: self.config.cache_max_bytes,
             memory_max_bytes: self.config.memory_max_bytes,
             uncommitted_max_bytes: self.config.uncommitted_max_bytes,

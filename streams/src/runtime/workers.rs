@@ -17,7 +17,7 @@ use super::config::Guarantee;
 use super::metrics::Metrics;
 use super::state_directory::hex;
 use super::transaction::WorkerTransaction;
-use super::worker::{self, FromWorker, ToInstance, ToWorker, WorkerContext, client_error};
+use super::worker::{self, CommitIntervals, FromWorker, ToInstance, ToWorker, WorkerContext, client_error};
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 
@@ -35,7 +35,7 @@ pub(crate) struct WorkerParts {
     pub(crate) producer: ProducerConfig,
     /// `task.timeout.ms`.
     pub(crate) task_timeout: Duration,
-    pub(crate) commit_interval: Duration,
+    pub(crate) commit_intervals: CommitIntervals,
     /// `statestore.cache.max.bytes`, of all workers together.
     pub(crate) cache_max_bytes: usize,
     /// `statestore.memory.max.bytes`, of all workers together.
@@ -140,7 +140,7 @@ impl Workers {
             host: client.host().clone(),
             producer,
             transaction,
-            commit_interval: self.parts.commit_interval,
+            commit_intervals: self.parts.commit_intervals,
             task_timeout: self.parts.task_timeout,
             uncommitted_max_bytes: Arc::clone(&self.uncommitted_bytes),
             cache_max_bytes: Arc::clone(&self.cache_bytes),

@@ -2,18 +2,15 @@
 //!
 //! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
 //! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
-//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. After a
-//! transaction ends, the coordinator still writes its markers; one begun at once would be refused and retried 20 ms
-//! later, so the worker waits up to `MARKERS_TIME` first.
+//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. How
+//! often is told in `pace`.
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use anabranch_client::{ClientError, TopicPartition};
-use anabranch_host::Instant;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -31,16 +28,13 @@ pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<Acknowledged
 
 /// So many commits after records were refused come as early as they can.
 const CAREFUL_COMMITS: u32 = 16;
-/// Within this time a coordinator has mostly told all partitions that a transaction has ended.
-const MARKERS_TIME: Duration = Duration::from_millis(10);
 
 impl Worker {
     pub(super) fn commit_is_due(&self, worked: bool) -> bool {
         if self.fenced || self.commit.is_some() || !self.tasks.values().any(RunningTask::needs_commit) {
             return false;
         }
-        let since = self.context.host.now() - self.last_commit;
-        (since >= self.context.commit_interval && !self.is_fresh())
+        self.context.host.now() >= self.pace.due_at(!worked)
             || (self.careful > 0 && !self.is_fresh())
             || (self.commit_requested && !worked)
             || self.tasks.values().any(RunningTask::commit_requested)
@@ -48,15 +42,9 @@ impl Worker {
             || self.is_short_of_memory()
     }
 
-    /// Whether a transaction has only just ended. Its coordinator still tells the partitions, and would keep the next one
-    /// waiting for longer than this: Kafka's brokers ask it again after 20 ms.
+    /// Whether a transaction has only just ended.
     pub(super) fn is_fresh(&self) -> bool {
-        self.context.transaction.is_some() && self.context.host.now() < self.fresh_until()
-    }
-
-    /// Until when the last transaction has only just ended.
-    pub(super) fn fresh_until(&self) -> Instant {
-        self.commit_ended + (self.context.commit_interval / 2).min(MARKERS_TIME)
+        self.pace.is_fresh(self.context.host.now())
     }
 
     /// Seals the epoch; the commit itself goes on beside the work.
@@ -78,7 +66,7 @@ impl Worker {
         let settled = self.acknowledgements.settled(self.epoch);
         self.epoch += 1;
         self.commit_requested = false;
-        self.last_commit = self.context.host.now();
+        self.pace.begins(self.context.host.now());
         self.sealed_at_ms = wall_clock_ms;
         let to_instance = self.context.to_instance.clone();
         let span = tracing::debug_span!("commit", epoch = self.epoch - 1);
@@ -249,11 +237,11 @@ impl Worker {
 
     pub(super) fn committed(&mut self, done: Result<AcknowledgedOffsets, ClientError>) -> Result<()> {
         self.commit = None;
-        self.commit_ended = self.context.host.now();
+        self.pace.ends(self.context.host.now());
         let applied = self.apply(done);
         if applied.is_ok() {
             self.careful = self.careful.saturating_sub(1);
-            self.context.metrics.committed(self.context.host.now() - self.last_commit);
+            self.context.metrics.committed(self.pace.since_begun(self.context.host.now()));
             self.settled();
         }
         applied

@@ -94,7 +94,7 @@ impl Worker {
         let uncommitted: usize = self.tasks.values().map(RunningTask::uncommitted_bytes).sum();
         uncommitted > self.context.memory_max_bytes.load(Ordering::Relaxed) / 8
             && self.is_over_budget()
-            && self.context.host.now() - self.last_commit >= COMMIT_INTERVAL
+            && self.pace.since_begun(self.context.host.now()) >= COMMIT_INTERVAL
     }
 }
 

@@ -7,13 +7,14 @@
 //! sees before its end, they gather as long as something is on its way.
 //!
 //! What it hears and says is in `messages`. How it commits, and how it goes back, is told in `commit`, how tasks leave it
-//! in `handover`, what it owes after failures in `owing`, how its stores keep within their memory in `memory`.
+//! in `handover`, how often it commits in `pace`, what it owes after failures in `owing`, how its stores keep within their memory in `memory`.
 
 mod commit;
 mod handover;
 mod memory;
 mod messages;
 mod owing;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -29,6 +30,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use self::commit::CommitInFlight;
 pub(crate) use self::messages::{FromWorker, Question, ToInstance, ToWorker};
 use self::owing::Owing;
+pub(crate) use self::pace::CommitIntervals;
+use self::pace::Pace;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::backlog::Backlog;
 use super::busy::Busy;
@@ -54,7 +57,7 @@ pub(crate) struct WorkerContext {
     pub(crate) producer: Producer,
     /// Under exactly-once; the producer is its.
     pub(crate) transaction: Option<WorkerTransaction>,
-    pub(crate) commit_interval: Duration,
+    pub(crate) commit_intervals: CommitIntervals,
     /// `task.timeout.ms`.
     pub(crate) task_timeout: Duration,
     /// Undo lists and unsent batches beyond this force a commit; this worker's part of `statestore.uncommitted.max.bytes`.
@@ -84,9 +87,7 @@ struct Worker {
     /// The epoch being written; what is sent belongs to it.
     epoch: u64,
     commit: Option<CommitInFlight>,
-    /// When the last commit began, and when it ended.
-    last_commit: Instant,
-    commit_ended: Instant,
+    pace: Pace,
     commit_requested: bool,
     /// When the epoch was sealed whose commit is in flight, by the wall clock: its stores have all up to then. They need not
     /// have all up to when the answer is looked at, since a process may be stopped in between.
@@ -118,13 +119,12 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
     let now = context.host.now();
     let mut worker = Worker {
         owing: Owing::new(context.task_timeout),
+        pace: Pace::new(context.commit_intervals, now),
         context,
         tasks: BTreeMap::new(),
         acknowledgements: Acknowledgements::default(),
         epoch: 1,
         commit: None,
-        last_commit: now,
-        commit_ended: now,
         commit_requested: false,
         sealed_at_ms: 0,
         settling: Vec::new(),
@@ -570,8 +570,7 @@ impl Worker {
     fn next_deadline(&self) -> Option<Instant> {
         let uncommitted =
             !self.fenced && self.commit.is_none() && self.tasks.values().any(RunningTask::needs_commit);
-        let after = if self.context.transaction.is_some() { self.fresh_until() } else { self.last_commit };
-        let commit = uncommitted.then(|| after.max(self.last_commit + self.context.commit_interval));
+        let commit = uncommitted.then(|| self.pace.due_at(true));
         let tasks = self.tasks.values().filter(|task| task.is_restored());
         let punctuation =
             tasks.flat_map(|task| [task.next_punctuation(), task.waits_until()]).flatten().min();
