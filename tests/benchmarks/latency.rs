@@ -9,8 +9,9 @@
 //! ```
 //!
 //! The application is the word count of `word_count.rs`, without cache, its state in memory; each line is one word that was never
-//! there, which names the moment. With `--theirs` another application counts from `benchmark-lines` to the topic that
-//! `--counts` names. Nothing here decides whether a test passes.
+//! there, which names the moment. Without `--commit-ms` it commits as it does by default. With `--theirs`
+//! another application counts from `benchmark-lines` to the topic that `--counts` names. Nothing here decides whether a test
+//! passes.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -33,7 +34,7 @@ const LINES: Topic<Option<String>, String> = Topic::new("benchmark-lines");
 fn main() {
     let arguments = Arguments::of_this_program();
     let guarantee = arguments.value("--guarantee").unwrap_or("at_least_once".into());
-    let commit_ms = arguments.number("--commit-ms", 100).to_string();
+    let commit_ms = arguments.value("--commit-ms");
     let counts = arguments.value("--counts").unwrap_or(format!("benchmark-counts-{}", std::process::id()));
     let theirs = arguments.has("--theirs");
     let server = arguments
@@ -64,9 +65,12 @@ fn main() {
             let app = Streams::new(id, builder.build().unwrap())
                 .bootstrap_server(&server.address)
                 .config("processing.guarantee", &guarantee)
-                .config("commit.interval.ms", &commit_ms)
                 .config("statestore.cache.max.bytes", 0)
                 .config("auto.offset.reset", "latest");
+            let app = match &commit_ms {
+                Some(commit_ms) => app.config("commit.interval.ms", commit_ms),
+                None => app,
+            };
             app.start().await.unwrap()
         })
     });
@@ -75,9 +79,10 @@ fn main() {
     delays.sort_unstable();
     let at = |per_mille: usize| delays[(delays.len() * per_mille / 1000).min(delays.len() - 1)] as f64 / 1e3;
     println!(
-        "{}: {guarantee}, commit {commit_ms} ms, cache 0 B, {rate} lines/s, {} lines: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, \
+        "{}: {guarantee}, commit {}, cache 0 B, {rate} lines/s, {} lines: p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, \
          at most {:.1} ms",
         if theirs { "Kafka Streams" } else { "Anabranch" },
+        commit_ms.map_or("by default".into(), |commit_ms| format!("{commit_ms} ms")),
         delays.len(),
         at(500),
         at(990),
