@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_client::TopicPartition;
-use anabranch_host::Disk;
+use anabranch_host::{Disk, Host, JoinHandle};
 use anabranch_state_store::{Engine, Error as StoreError, ErrorKind as StoreErrorKind, is_segment};
 
 use super::engines;
@@ -64,6 +64,23 @@ pub(crate) fn open_engine(
         }
         opened => opened.map_err(refused),
     }
+}
+
+/// Makes durable what an engine has, closes it, and unlocks its directory, on a thread of its own: a disk may take long, or for
+/// ever. Who does not wait for the end of it finds the directory locked until then; if the process ends before, it is as
+/// after a crash, and more is read of the changelogs.
+pub(crate) fn close(
+    host: &Host,
+    engine: Arc<dyn Engine>,
+    directory: Option<StateDirectory>,
+) -> std::io::Result<JoinHandle<()>> {
+    host.spawn_pinned("state-closing", move || async move {
+        if let Err(error) = engine.sync() {
+            tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
+        }
+        drop(engine);
+        drop(directory);
+    })
 }
 
 /// Removes what the engine has of a task.
@@ -137,7 +154,52 @@ fn parse(name: &str) -> Option<(TaskId, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use anabranch_state_store::{EngineStore, MemoryEngine, Result as StoreResult};
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// Its sync lasts until it is told.
+    #[derive(Debug)]
+    struct SlowEngine(MemoryEngine, Mutex<mpsc::Receiver<()>>);
+
+    impl Engine for SlowEngine {
+        fn open_store(&self, name: &str) -> StoreResult<Box<dyn EngineStore>> {
+            self.0.open_store(name)
+        }
+
+        fn drop_store(&self, name: &str) -> StoreResult<()> {
+            self.0.drop_store(name)
+        }
+
+        fn store_names(&self) -> StoreResult<Vec<String>> {
+            self.0.store_names()
+        }
+
+        fn sync(&self) -> StoreResult<()> {
+            self.1.lock().recv().expect("it is told");
+            self.0.sync()
+        }
+    }
+
+    #[test]
+    fn who_closes_the_state_need_not_wait_for_it() {
+        let (host, runtime) = Host::real(1).expect("a thread");
+        let (tell, told) = mpsc::channel();
+        let engine: Arc<dyn Engine> = Arc::new(SlowEngine(MemoryEngine::new(), Mutex::new(told)));
+        let is_open = Arc::downgrade(&engine);
+        let mut closing = close(&host, engine, None).expect("a thread");
+        runtime.block_on(async {
+            assert!(host.timeout(Duration::from_millis(20), &mut closing).await.is_err(), "it is not synced");
+            assert!(is_open.upgrade().is_some());
+            tell.send(()).expect("it waits");
+            closing.await.expect("it ends");
+        });
+        assert!(is_open.upgrade().is_none());
+    }
 
     #[test]
     fn names_of_stores() {

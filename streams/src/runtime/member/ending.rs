@@ -6,19 +6,26 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_state_store::Engine;
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
 use super::{Member, Stop};
 use crate::error::{Error, Result};
 use crate::processor::said;
-use crate::runtime::shared::{Command, TOO_LATE};
+use crate::runtime::local_state;
+use crate::runtime::shared::{Command, Shared, TOO_LATE};
 use crate::runtime::state::State;
+use crate::runtime::state_directory::StateDirectory;
 use crate::runtime::worker::ToWorker;
 use crate::state::Globals;
 
-/// So long those may take that are given up.
-const LET_GO_WITHIN: Duration = Duration::from_millis(500);
+/// So long those may take that are given up; and, if it is too late for it, what closes the state.
+const LET_GO_WITHIN: Duration = Duration::from_millis(400);
+
+/// Why an end was not clean whose work is all committed.
+const NOT_CLOSED: &str = "the state directory was not synced and closed in time, so it stays locked until it is: all work is committed, \
+                          and if the process ends before, the next start reads more of the changelogs";
 
 impl Member {
     /// Runs until it is stopped or fails.
@@ -74,20 +81,20 @@ impl Member {
             let _ = shared.client.host().timeout(LET_GO_WITHIN, left.as_mut()).await;
         }
         drop(left);
-        // Durable and unlocked before anybody is told.
-        if let Some(engine) = &task_config.engine
-            && let Err(error) = engine.sync()
-        {
-            tracing::warn!(%error, "the state is not synced: the next start reads more of the changelogs");
-        }
         *shared.globals.lock() = Globals::default();
         shared.iterators.end();
-        drop((task_config, directory));
+        let engine = task_config.engine.clone();
+        drop(task_config);
+        // Durable and unlocked before anybody is told.
+        let is_closed = close_state(&shared, engine, directory).await;
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());
         if let Some(reply) = reply {
             let stopped = stopped.filter(|stopped| has_left || stopped.is_err());
+            let stopped = stopped.unwrap_or_else(|| Err(Error::fatal(TOO_LATE)));
+            let stopped =
+                stopped.and_then(|()| is_closed.then_some(()).ok_or_else(|| Error::fatal(NOT_CLOSED)));
             // Whoever asked may have given up.
-            let _ = reply.send(stopped.unwrap_or_else(|| Err(Error::fatal(TOO_LATE))));
+            let _ = reply.send(stopped);
         }
     }
 
@@ -117,4 +124,28 @@ impl Member {
         self.shared.placed.lock().clear();
         stopped
     }
+}
+
+/// Closes what is on disk. Whether that is done in the time there is for it; it goes on if not.
+async fn close_state(
+    shared: &Shared,
+    engine: Option<Arc<dyn Engine>>,
+    directory: Option<StateDirectory>,
+) -> bool {
+    let Some(engine) = engine else { return true };
+    let host = shared.client.host();
+    let mut closing = match local_state::close(host, engine, directory) {
+        Ok(closing) => closing,
+        Err(error) => {
+            tracing::warn!(%error, "no thread to sync the state: the next start reads more of the changelogs");
+            return true;
+        }
+    };
+    // It says itself what has failed.
+    let is_closed = shared.in_time(&mut closing).await.is_some()
+        || host.timeout(LET_GO_WITHIN, &mut closing).await.is_ok();
+    if !is_closed {
+        tracing::warn!("the state directory is not synced and closed in time: it stays locked until it is");
+    }
+    is_closed
 }
