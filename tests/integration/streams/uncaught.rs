@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anabranch::prelude::*;
+use anabranch_client::ProducerRecord;
 use anabranch_host::Host;
 
 use super::place::Place;
@@ -90,6 +91,33 @@ async fn of_a_member_that_is_fenced() -> Result<()> {
         assert_eq!(written.next().await?.value, "after");
         assert!(second.close().await.is_err());
         first.close().await?;
+        place.end().await;
+    }
+    Ok(())
+}
+
+/// It has no thread that could be replaced, in Kafka Streams neither.
+#[tokio::test]
+async fn of_the_reader_of_a_global_table_which_ends_the_instance() -> Result<()> {
+    for answer in [ReplaceThread, ShutdownClient] {
+        let place = Place::start("global-reader").await;
+        place.create("a", 1).await;
+        place.create("names", 1).await;
+        let builder = StreamsBuilder::new();
+        let names = builder.global_table(Topic::<String, i64>::named(place.topic("names").name()));
+        let lines = builder.stream(place.topic("a"));
+        let named = lines.join_global(&names, |_, line| line.clone(), |line, name| format!("{line} {name}"));
+        named.to(Topic::<Option<String>, String>::named(format!("{}-named", place.app.id())));
+        let streams = place.streams(builder.build()?, AtLeastOnce).on_deserialization_error(fail());
+        let (streams, said) = noting(streams, answer);
+        let running = streams.start().await?;
+        let topic = place.topic("names");
+        place.write_record(ProducerRecord::new(topic.name()).key("seven").value("no eight bytes")).await;
+        until(&place.host, "the handler is asked", || has_said(&said, topic.name())).await;
+        until(&place.host, "the instance ends", || running.state() == State::Error).await;
+        assert_eq!(said.lock().expect("not poisoned").len(), 1, "{said:?}");
+        let error = running.close().await.expect_err("it has failed").to_string();
+        assert!(error.contains(topic.name()), "{error}");
         place.end().await;
     }
     Ok(())
