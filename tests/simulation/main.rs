@@ -40,4 +40,5 @@ mod state_faults;
 mod tables;
 mod ticks;
 mod transactions;
+mod uncaught;
 mod word_count;

@@ -233,8 +233,9 @@ impl Streams {
         self
     }
 
-    /// Asked what to do when an error ends a worker that no error policy has answered, or keeps tasks from being opened for
-    /// `task.timeout.ms`. Without it this instance ends.
+    /// Asked what to do when an error ends a worker that no error policy has answered, keeps tasks from being opened for
+    /// `task.timeout.ms`, or is of the instance as a member of its group. Without it this instance ends. It is not asked of what
+    /// fails before the first tasks run: that is the error of [`Streams::start`].
     #[must_use]
     pub fn on_uncaught_error(
         mut self,
@@ -278,6 +279,12 @@ impl Streams {
     /// Starts it; returns once it has joined its group and its tasks are running.
     ///
     /// Everything runs on threads of its own, never on the caller's executor.
+    ///
+    /// Kafka Streams' `start` returns at once. What is found wrong after that (a source topic is missing, topics to be joined
+    /// have different numbers of partitions, an internal topic has the wrong number) it asks its uncaught exception handler
+    /// about, even before anything runs. Here it is an error of this call, which nobody can miss, and
+    /// [`Streams::on_uncaught_error`] is asked of what fails later. Who wants to wait for a topic starts again after a while, or
+    /// lets it be made ([`Streams::create_topics`]).
     ///
     /// # Errors
     /// If the topology or a setting is wrong, a directory cannot be used, no broker answers, or a source topic is

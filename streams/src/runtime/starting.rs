@@ -174,7 +174,7 @@ impl Starting {
             joined: false,
             is_refused: false,
             poll_at: None,
-            has_asked: false,
+            is_to_end: false,
         };
         let told = Told(Arc::clone(&shared));
         self.host.spawn(async move {
@@ -296,7 +296,7 @@ impl Starting {
             metrics: Arc::clone(&connected.metrics),
         });
         for _ in 0..self.config.threads {
-            workers.start(false)?;
+            workers.start_one_more(false)?;
         }
         Ok(workers)
     }

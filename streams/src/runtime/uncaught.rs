@@ -9,14 +9,18 @@ use anabranch_host::Instant;
 use crate::error::Error;
 
 /// What to do about an error that ends a worker, keeps tasks from being opened for `task.timeout.ms`, or is of the instance as a
-/// member of its group: polling fails, or what the leader says cannot be followed (`StreamsUncaughtExceptionHandler`).
+/// member of its group: polling fails, what the leader says cannot be followed, or whatever else (`StreamsUncaughtExceptionHandler`).
+///
+/// Whatever is found wrong before the first tasks run is the error of [`Streams::start`](super::application::Streams::start),
+/// and nobody is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UncaughtErrorAnswer {
     /// Another worker takes its place, and its tasks go on from their last commit: the first time at once. What fails again
     /// and again is tried again and again, after a pause that begins at 100 ms and doubles up to 10 s; the other workers'
     /// tasks go on meanwhile. After a minute without a failure it is the first time again. Tasks that could not be opened are
-    /// tried again alike; so is polling, and another placement is asked for. What cannot be tried again, such as the reader of
-    /// global tables, ends the instance.
+    /// tried again alike; so is polling, and another placement is asked for. After any other failure, of the local state say, all
+    /// workers of the instance are replaced. The reader of global tables cannot be, nor can the local state be opened again
+    /// beside it: then the instance ends. (So it does in Kafka Streams.)
     ReplaceThread,
     /// This instance ends; others take over its tasks.
     #[default]

@@ -62,6 +62,8 @@ pub(crate) struct Workers {
     /// What the stores have that all workers share.
     shared_bytes: usize,
     senders: WorkerSenders,
+    /// How many there are to be.
+    wanted: usize,
     threads: BTreeMap<usize, Thread>,
     /// Threads that did not come back from user code, by the numbers that they had: these are not given again.
     retired: BTreeMap<usize, Thread>,
@@ -92,6 +94,7 @@ impl Workers {
             buffered_bytes,
             shared_bytes: 0,
             senders: WorkerSenders::default(),
+            wanted: 0,
             threads: BTreeMap::new(),
             retired: BTreeMap::new(),
             closing: BTreeSet::new(),
@@ -108,11 +111,29 @@ impl Workers {
         self.senders.lock().keys().copied().collect()
     }
 
-    /// Starts one more, under the lowest number that is free; `asleep`, it processes nothing for now.
+    /// Starts one more; `asleep`, it processes nothing for now. Its number.
     ///
     /// # Errors
     /// If its producer or its thread cannot be made.
-    pub(crate) fn start(&mut self, asleep: bool) -> Result<usize> {
+    pub(crate) fn start_one_more(&mut self, asleep: bool) -> Result<usize> {
+        let number = self.start(asleep)?;
+        self.wanted += 1;
+        Ok(number)
+    }
+
+    /// Starts others in the place of those that are gone.
+    ///
+    /// # Errors
+    /// As [`Workers::start_one_more`].
+    pub(crate) fn start_missing(&mut self, asleep: bool) -> Result<()> {
+        while self.threads.len() < self.wanted {
+            self.start(asleep)?;
+        }
+        Ok(())
+    }
+
+    /// Starts one under the lowest number that is free.
+    fn start(&mut self, asleep: bool) -> Result<usize> {
         let is_free =
             |number: &usize| !self.threads.contains_key(number) && !self.retired.contains_key(number);
         let number = (1..).find(is_free).unwrap_or(1);
@@ -216,6 +237,18 @@ impl Workers {
             let _ = thread.handle.await;
         }
         self.counted();
+    }
+
+    /// A worker is about to end, and nobody takes its place: waits for its thread.
+    pub(crate) async fn remove(&mut self, number: usize) {
+        self.wanted = self.wanted.saturating_sub(1);
+        self.forget(number).await;
+    }
+
+    /// Says to the instance what was heard of a worker, once more.
+    pub(crate) fn say(&self, number: usize, word: FromWorker) {
+        // It is the instance that asks for it.
+        let _ = self.parts.to_instance.send((number, word));
     }
 
     /// Lets every worker end at once, so that nothing more is committed.

@@ -1,4 +1,5 @@
-//! What its user, and its own workers' failures, ask of a running instance: more or fewer workers, a rest, an end.
+//! What its user, and its own workers' failures, ask of a running instance: more or fewer workers, a rest, an end. How others
+//! take the place of workers is told in `replacing`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{TaskId, calling};
 use crate::runtime::assignment::holdings::Role;
 use crate::runtime::assignment::user_data::Processes;
-use crate::runtime::local_state::{self, Damage, drop_stores};
+use crate::runtime::local_state::{self, Damage};
 use crate::runtime::state_directory::hex;
 use crate::runtime::transaction::WorkerTransaction;
-use crate::runtime::uncaught::UncaughtErrorAnswer;
+use crate::runtime::uncaught::{UncaughtErrorAnswer, UncaughtErrorHandler};
 use crate::runtime::worker::ToWorker;
 
 /// So long the open transactions of workers that are gone may take to end; they end by themselves in the end.
@@ -26,14 +27,10 @@ const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(30);
 /// have fetched the answer.
 const LEAVE_AFTER: Duration = Duration::from_secs(1);
 
-/// After which an engine that has failed is opened again, and for how long that is tried.
-const OPEN_AGAIN: Duration = Duration::from_millis(500);
-const OPEN_WITHIN: Duration = Duration::from_secs(10);
-
 impl Member {
     /// Starts one worker more and gives it a share of the tasks. Its number.
     pub(super) async fn add_thread(&mut self) -> Result<usize> {
-        let number = self.workers.start(self.asleep)?;
+        let number = self.workers.start_one_more(self.asleep)?;
         self.level().await?;
         // The group gives tasks by workers.
         self.consumer.enforce_rebalance("a worker was added");
@@ -55,7 +52,7 @@ impl Member {
         let (reply, answer) = oneshot::channel();
         self.tell(number, ToWorker::Stop { reply });
         let stopped = self.hear_until(answer, number, false).await?;
-        self.workers.forget(number).await;
+        self.workers.remove(number).await;
         self.consumer.enforce_rebalance("a worker was removed");
         stopped.unwrap_or(Ok(())).map(|()| number)
     }
@@ -68,7 +65,7 @@ impl Member {
         }
     }
 
-    fn tasks_on(&self, worker: usize) -> BTreeSet<TaskId> {
+    pub(super) fn tasks_on(&self, worker: usize) -> BTreeSet<TaskId> {
         let placed = self.shared.placed.lock();
         placed.iter().filter(|(_, at)| **at == worker).map(|(task, _)| *task).collect()
     }
@@ -144,6 +141,7 @@ impl Member {
         let answer = match self.what_follows(&error) {
             UncaughtErrorAnswer::ReplaceThread if !self.workers.numbers().contains(&worker) => {
                 tracing::warn!("the reader of global stores cannot be replaced: the instance ends");
+                self.is_to_end = true;
                 UncaughtErrorAnswer::ShutdownClient
             }
             answer => answer,
@@ -165,12 +163,17 @@ impl Member {
 
     /// What the handler says to an error that no policy has answered.
     pub(super) fn what_follows(&mut self, error: &Error) -> UncaughtErrorAnswer {
-        self.has_asked = true;
-        let Some(handler) = &self.uncaught else { return UncaughtErrorAnswer::default() };
-        calling("the uncaught error handler", || handler(error)).unwrap_or_else(|panic| {
-            tracing::error!(%panic, "it has not answered");
-            UncaughtErrorAnswer::default()
-        })
+        let asked = |handler: &UncaughtErrorHandler| calling("the uncaught error handler", || handler(error));
+        let answer = match self.uncaught.as_ref().map(asked) {
+            None => UncaughtErrorAnswer::default(),
+            Some(Ok(answer)) => answer,
+            Some(Err(panic)) => {
+                tracing::error!(%panic, "it has not answered");
+                UncaughtErrorAnswer::default()
+            }
+        };
+        self.is_to_end |= answer == UncaughtErrorAnswer::ShutdownClient;
+        answer
     }
 
     /// Asks the leader that the application ends everywhere, and ends with this error.
@@ -179,70 +182,6 @@ impl Member {
         self.consumer.enforce_rebalance("the application is to end everywhere");
         let by = self.shared.client.host().now() + SHUT_DOWN_WITHIN;
         self.ending = Some((error, by));
-    }
-
-    /// Starts another worker in the place of one that has failed; its tasks go on from their last commit.
-    async fn replace(&mut self, worker: usize) -> Result<()> {
-        let tasks = self.tasks_on(worker);
-        self.workers.forget(worker).await;
-        self.workers.start(self.asleep)?;
-        let at = self.pauses.try_again_at(self.shared.client.host().now());
-        self.replace_later(&tasks, at);
-        Ok(())
-    }
-
-    /// Removes what is damaged of the local state, and opens again what was open of it: the tasks of a worker that has
-    /// failed, or, if it is the engine that has failed, all of them.
-    async fn replace_damaged(&mut self, worker: usize, damage: Damage, error: Error) -> Result<()> {
-        let Some(engine) = self.task_config.engine.clone() else { return Err(error) };
-        if let Damage::Task(task) = damage {
-            let tasks = self.tasks_on(worker);
-            self.workers.forget(worker).await;
-            drop_stores(&*engine, task)?;
-            drop(engine);
-            self.workers.start(self.asleep)?;
-            let at = self.pauses.try_again_at(self.shared.client.host().now());
-            self.replace_later(&tasks, at);
-            return Ok(());
-        }
-        drop(engine);
-        // Stores of global tables are open in a reader that cannot be replaced.
-        let (None, Some(directory)) = (&self.global, &self.directory) else { return Err(error) };
-        let (host, disk) = (self.shared.client.host().clone(), self.shared.client.host().disk());
-        let numbers = self.workers.numbers();
-        self.workers.abandon();
-        let tasks: BTreeSet<TaskId> = self.shared.placed.lock().keys().copied().collect();
-        // One that does not come back from user code holds the engine; it is not waited for longer than others are.
-        for number in &numbers {
-            if !self.workers.forget_in_time(*number, self.timing.max_poll_interval).await {
-                let process = self.holdings.process_id();
-                if let Ok(number) = u16::try_from(*number) {
-                    self.fence_workers([(process, number)]).await;
-                }
-            }
-        }
-        self.task_config.engine = None;
-        if damage == Damage::All {
-            let removed = directory.remove_stores(&disk);
-            removed.map_err(|error| Error::fatal("the state cannot be removed").with_source(error))?;
-        }
-        let by = host.now() + OPEN_WITHIN;
-        let engine = loop {
-            // Not again and again without a pause; and whoever reads a snapshot still holds the old one.
-            host.sleep(OPEN_AGAIN).await;
-            match local_state::open_engine(&disk, directory, &self.shared.plan().topology) {
-                Ok(engine) => break engine,
-                Err(error) if host.now() >= by => return Err(error),
-                Err(error) => tracing::warn!(%error, "it is tried again"),
-            }
-        };
-        self.task_config.engine = Some(engine);
-        for _ in numbers {
-            self.workers.start(self.asleep)?;
-        }
-        let at = self.pauses.try_again_at(host.now());
-        self.replace_later(&tasks, at);
-        Ok(())
     }
 
     /// Ends soon, since the leader says that the application ends everywhere. Until then this instance asks for it too, so
@@ -254,25 +193,6 @@ impl Member {
         let asked = || Error::fatal("an instance has asked that the application ends everywhere");
         let (error, by) = self.ending.take().unwrap_or_else(|| (asked(), leave));
         self.ending = Some((error, by.min(leave)));
-    }
-
-    /// Tasks whose worker is gone with all that it had not committed are opened anew then.
-    fn replace_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
-        let active = self.taken_from_worker(tasks, self.task_config.engine.is_some());
-        self.open_later(&active, at);
-    }
-
-    /// Tasks are on no worker any more, and their state on the disk or not. Those of them that ran.
-    fn taken_from_worker(&mut self, tasks: &BTreeSet<TaskId>, on_disk: bool) -> BTreeSet<TaskId> {
-        let now = self.shared.client.host().now();
-        let mut active = self.holdings.open(Role::Active);
-        active.retain(|task| tasks.contains(task));
-        for task in tasks {
-            self.shared.placed.lock().remove(task);
-            self.restoring.remove(task);
-            self.holdings.closed(*task, on_disk, now);
-        }
-        active
     }
 
     /// Tasks that are to run here are opened then, and read from their last commit.
@@ -295,6 +215,7 @@ impl Member {
         // The group may have taken some away.
         let owned = self.shared.plan().readers_of(&self.consumer.assignment());
         self.given_up.retain(|task| owned.contains(task));
+        self.workers.start_missing(self.asleep)?;
         self.open_what_is_left().await?;
         self.follow_standbys().await?;
         self.settle();
@@ -342,11 +263,11 @@ impl Member {
             if let Ok(number) = u16::try_from(worker) {
                 self.fence_workers([(process, number)]).await;
             }
-            self.workers.start(self.asleep)?;
             let active = self.taken_from_worker(&tasks, false);
             self.given_up.extend(active.iter().copied());
             self.holdings.refuse(active);
             self.consumer.enforce_rebalance("a worker does not come back from user code");
+            self.workers.start_missing(self.asleep)?;
         }
         Ok(())
     }
@@ -379,7 +300,7 @@ impl Member {
     }
 
     /// Ends what workers have left open, each known by its process and number.
-    async fn fence_workers(&self, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
+    pub(super) async fn fence_workers(&self, workers: impl IntoIterator<Item = ([u8; 16], u16)>) {
         if !self.timing.has_transactions {
             return;
         }

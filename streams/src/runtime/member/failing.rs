@@ -1,9 +1,11 @@
 //! Failures of the member's own, which belong to no worker: what the group says cannot be followed, polling fails.
 //!
 //! The uncaught error handler says what follows, as of a worker that fails (in Kafka Streams both are one thread). If another
-//! try is its answer, that comes after a pause. What fails before the first assignment is an error of the start.
+//! try is its answer, that comes after a pause: another placement is asked for, it is polled again, and after any other
+//! failure all workers are replaced. What fails before the first assignment is an error of the start.
 
 use anabranch_client::ClientError;
+use tokio::sync::oneshot;
 
 use super::{Member, Stop};
 use crate::error::{Error, Result};
@@ -11,23 +13,41 @@ use crate::runtime::uncaught::UncaughtErrorAnswer;
 use crate::runtime::worker::client_error;
 
 impl Member {
-    /// Turns until it is stopped, or fails with what cannot be tried again: of that the handler hears too, but for what it was
-    /// asked of before.
+    /// Turns until it is stopped, or is to end by a failure.
     pub(super) async fn turn_until_ended(&mut self) -> Result<Stop> {
+        let mut replaces = None;
         loop {
-            let error = match self.turn_until_stopped().await {
-                Err(error) if self.joined && !self.abandoned && !self.has_asked => error,
+            let turned = match replaces.take() {
+                None => self.turn_until_stopped().await,
+                Some(error) => match self.begin_again(error).await {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+            };
+            let error = match turned {
+                Err(error) if self.joined && !self.abandoned && !self.is_to_end => error,
                 ended => return ended,
             };
             match self.what_follows(&error) {
                 UncaughtErrorAnswer::ShutdownApplication => self.end_everywhere(error),
                 UncaughtErrorAnswer::ShutdownClient => return Err(error),
-                UncaughtErrorAnswer::ReplaceThread => {
-                    tracing::warn!("nothing can take the place of what has failed: the instance ends");
-                    return Err(error);
-                }
+                UncaughtErrorAnswer::ReplaceThread => replaces = Some(error),
             }
         }
+    }
+
+    /// Answers what a user has asked for. If the instance is to end by a failure meanwhile, that is more than an answer.
+    ///
+    /// # Errors
+    /// That failure.
+    pub(super) fn answer<T>(&self, reply: oneshot::Sender<Result<T>>, done: Result<T>) -> Result<()> {
+        let ends = match &done {
+            Err(error) if self.is_to_end => Err(Error::new(error.kind(), error)),
+            _ => Ok(()),
+        };
+        // Whoever asked may have given up.
+        let _ = reply.send(done);
+        ends
     }
 
     /// Polling has failed: if the instance goes on, it polls again later, as another member if need be.
@@ -52,8 +72,8 @@ impl Member {
     }
 
     fn failed(&mut self, error: Error) -> Result<()> {
-        // Of a worker that has failed meanwhile it was asked already.
-        if !self.joined || self.has_asked {
+        // By a worker that has failed meanwhile.
+        if !self.joined || self.is_to_end {
             return Err(error);
         }
         let answer = self.what_follows(&error);

@@ -8,6 +8,7 @@ mod ending;
 mod failing;
 mod lags;
 mod rebalance;
+mod replacing;
 mod tasks;
 mod topics;
 mod waiting;
@@ -117,8 +118,8 @@ pub(crate) struct Member {
     pub(crate) is_refused: bool,
     /// When to poll again, after that has failed.
     pub(crate) poll_at: Option<Instant>,
-    /// The uncaught error handler has been asked in this turn.
-    pub(crate) has_asked: bool,
+    /// The uncaught error handler has said that this instance ends, or nothing else is left.
+    pub(crate) is_to_end: bool,
 }
 
 /// Settings of the member's own.
@@ -148,7 +149,6 @@ impl Member {
             Polled(Result<Polled<FetchedBatches>, ClientError>),
         }
         loop {
-            self.has_asked = false;
             let host = self.shared.client.host().clone();
             let poll = async {
                 if let Some(at) = self.poll_at {
@@ -166,11 +166,12 @@ impl Member {
             match woken {
                 Woken::Command(Some(Command::Stop(stop))) => return Ok(stop),
                 Woken::Command(Some(Command::AddThread { reply })) => {
-                    // Whoever asked may have given up.
-                    let _ = reply.send(self.add_thread().await);
+                    let added = self.add_thread().await;
+                    self.answer(reply, added)?;
                 }
                 Woken::Command(Some(Command::RemoveThread { reply })) => {
-                    let _ = reply.send(self.remove_thread().await);
+                    let removed = self.remove_thread().await;
+                    self.answer(reply, removed)?;
                 }
                 Woken::Command(Some(Command::Sleep(asleep))) => self.set_asleep(asleep),
                 Woken::Command(Some(Command::Abandon) | None) => {
@@ -319,7 +320,7 @@ impl Member {
         }
         self.open_what_waits().await?;
         if let Some((error, _)) = self.ending.take_if(|(_, by)| now >= *by) {
-            self.has_asked = true;
+            self.is_to_end = true;
             return Err(error);
         }
         self.look_for_stuck_workers().await
