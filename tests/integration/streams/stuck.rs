@@ -10,16 +10,32 @@ use super::outside::Outside;
 use super::place::Place;
 use super::{App, count, counted, expected, told, watched};
 
-/// Whoever waits first after it was armed waits until the sender is dropped.
+/// Whoever waits first after it was armed waits until its release is dropped.
 struct Gate {
     armed: AtomicBool,
     released: Mutex<mpsc::Receiver<()>>,
 }
 
+/// Whoever waits goes on when this is dropped.
+pub(crate) struct Release {
+    gate: Arc<Gate>,
+    _sender: mpsc::Sender<()>,
+}
+
+impl Release {
+    /// Until somebody waits.
+    async fn is_wanted(&self) {
+        while self.gate.armed.load(Ordering::Relaxed) {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+}
+
 impl Gate {
-    fn new(armed: bool) -> (Arc<Gate>, mpsc::Sender<()>) {
-        let (release, released) = mpsc::channel();
-        (Arc::new(Gate { armed: AtomicBool::new(armed), released: Mutex::new(released) }), release)
+    fn new(armed: bool) -> (Arc<Gate>, Release) {
+        let (sender, released) = mpsc::channel();
+        let gate = Arc::new(Gate { armed: AtomicBool::new(armed), released: Mutex::new(released) });
+        (gate.clone(), Release { gate, _sender: sender })
     }
 
     fn wait(&self) {
@@ -37,8 +53,8 @@ fn named(app: &App, worker: usize, task: &str) -> usize {
     told::lines(&["ERROR", &name, "longer than max.poll.interval.ms: its tasks are given up"]).len()
 }
 
-/// A line "wait" does not come back from user code until the sender is dropped.
-pub(crate) fn waiting(app: &App) -> Result<(Topology, mpsc::Sender<()>)> {
+/// A line "wait" does not come back from user code until the release is dropped.
+pub(crate) fn waiting(app: &App) -> Result<(Topology, Release)> {
     let (gate, release) = Gate::new(true);
     let topology = watched(app, move |line| {
         if line == "wait" {
@@ -113,7 +129,7 @@ async fn a_worker_that_does_not_come_back_cannot_be_removed_but_is_given_up() ->
         let place = Place::start("stuck-removed").await;
         let (topology, release) = waiting(&place.app)?;
         let streams = place.streams(topology, guarantee).create_topics(2).threads(2);
-        let running = streams.config("consumer.max.poll.interval.ms", 500).start().await?;
+        let running = streams.config("consumer.max.poll.interval.ms", 3000).start().await?;
         let lines = place.app.lines();
         let write = |partition, line| {
             place.write_record(ProducerRecord::new(lines.name()).partition(partition).value(line))
@@ -122,8 +138,9 @@ async fn a_worker_that_does_not_come_back_cannot_be_removed_but_is_given_up() ->
         write(1, "b c").await;
         running.drain().await?;
         // The second worker has the second task.
-        write(1, "wait").await;
         write(0, "a").await;
+        write(1, "wait").await;
+        release.is_wanted().await;
         let error = running.remove_thread().await.expect_err("it cannot commit").to_string();
         assert!(error.contains("worker 2 could not commit"), "{error}");
         assert_eq!(running.threads(), 2, "another one has taken its place");
