@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use anabranch::prelude::*;
 use anabranch_client::{ConfigResource, ProducerRecord};
+use anabranch_host::Host;
 
 use super::outside::Outside;
 use super::place::Place;
@@ -24,9 +25,9 @@ pub(crate) struct Release {
 
 impl Release {
     /// Until somebody waits.
-    async fn is_wanted(&self) {
+    async fn is_wanted(&self, host: &Host) {
         while self.gate.armed.load(Ordering::Relaxed) {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            host.sleep(millis(2)).await;
         }
     }
 }
@@ -140,7 +141,7 @@ async fn a_worker_that_does_not_come_back_cannot_be_removed_but_is_given_up() ->
         // The second worker has the second task.
         write(0, "a").await;
         write(1, "wait").await;
-        release.is_wanted().await;
+        release.is_wanted(&place.host).await;
         let error = running.remove_thread().await.expect_err("it cannot commit").to_string();
         assert!(error.contains("worker 2 could not commit"), "{error}");
         assert_eq!(running.threads(), 2, "another one has taken its place");
