@@ -4,13 +4,17 @@
 //! hears of it, and keeps the row. So state is read on from if no deletion behind it can be gone yet: it is not older than
 //! half of that time (the other half is for reading on), or nothing was written behind it since, however old it is.
 //!
+//! Who gets no answer does not know, and asks again: state is not given up because a broker is away.
+//!
 //! The member asks when it opens a task, and the instance when it looks what it has on disk; `global` does for itself, since
 //! it knows where its topics end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_client::{Client, ConfigResource, IsolationLevel, OffsetSpec, TopicPartition};
+use anabranch_client::{
+    Client, ClientError, ConfigResource, ErrorCode, IsolationLevel, OffsetSpec, TopicPartition,
+};
 use anabranch_state_store::Checkpoint;
 use parking_lot::Mutex;
 
@@ -39,31 +43,40 @@ impl Staleness {
     }
 
     /// Whether one of the stores of a task of this partition, each with its changelog, reflects that as it was too long ago.
+    ///
+    /// # Errors
+    /// If nobody says so for now.
     pub(crate) async fn is_stale(
         &self,
         changelogs: Vec<Option<StoreChangelog>>,
         partition: i32,
         wall_clock_ms: i64,
-    ) -> bool {
+    ) -> Result<bool, ClientError> {
         for changelog in changelogs.into_iter().flatten() {
             let Some(reflected) = changelog.reflected else { continue };
             let place = TopicPartition::new(changelog.topic, partition);
-            if !self.reaches(&place, reflected, wall_clock_ms).await {
-                return true;
+            if !self.reaches(&place, reflected, wall_clock_ms).await? {
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 
     /// Whether a changelog can be read on from a checkpoint without missing a deletion.
+    ///
+    /// # Errors
+    /// If nobody says so for now.
     pub(crate) async fn reaches(
         &self,
         place: &TopicPartition,
         checkpoint: Checkpoint,
         wall_clock_ms: i64,
-    ) -> bool {
-        self.learn(&place.topic).await;
-        self.is_recent(&place.topic, checkpoint, wall_clock_ms) || self.is_the_end(place, checkpoint).await
+    ) -> Result<bool, ClientError> {
+        self.learn(&place.topic).await?;
+        match self.is_recent(&place.topic, checkpoint, wall_clock_ms) {
+            true => Ok(true),
+            false => self.is_the_end(place, checkpoint).await,
+        }
     }
 
     /// Whether no deletion in the topic that was made after the checkpoint can be gone, as far as the topic is learnt.
@@ -73,19 +86,23 @@ impl Staleness {
     }
 
     /// Whether nothing was written behind the checkpoint, and all before is decided.
-    async fn is_the_end(&self, place: &TopicPartition, checkpoint: Checkpoint) -> bool {
+    async fn is_the_end(&self, place: &TopicPartition, checkpoint: Checkpoint) -> Result<bool, ClientError> {
         let wanted = BTreeMap::from([(place.clone(), OffsetSpec::Latest)]);
         let listed = self.client.admin().list_offsets(&wanted, IsolationLevel::ReadCommitted).await;
         match listed.into_values().next() {
-            Some(Ok(end)) => is_last(self.markers, checkpoint, end.offset),
-            _ => false,
+            Some(Ok(end)) => Ok(is_last(self.markers, checkpoint, end.offset)),
+            Some(Err(error)) if is_to_be_asked_again(&error) => Err(error),
+            _ => Ok(false),
         }
     }
 
     /// Asks for a topic's settings, once.
-    pub(crate) async fn learn(&self, topic: &Arc<str>) {
+    ///
+    /// # Errors
+    /// If nobody says so for now.
+    pub(crate) async fn learn(&self, topic: &Arc<str>) -> Result<(), ClientError> {
         if self.retention_ms.lock().contains_key(topic) {
-            return;
+            return Ok(());
         }
         let described = self.client.admin().describe_configs(&ConfigResource::Topic(topic.to_string())).await;
         let configured = match described {
@@ -93,13 +110,21 @@ impl Staleness {
                 let entry = entries.into_iter().find(|entry| entry.name == "delete.retention.ms");
                 entry.and_then(|entry| entry.value?.parse().ok())
             }
+            Err(error) if is_to_be_asked_again(&error) => return Err(error),
+            // Not everybody may ask.
             Err(error) => {
                 tracing::debug!(%topic, %error, "its delete.retention.ms is not known");
                 None
             }
         };
         self.retention_ms.lock().insert(Arc::clone(topic), configured.unwrap_or(DELETE_RETENTION_MS));
+        Ok(())
     }
+}
+
+/// Whether there may be an answer later. Of a topic that is gone there is none.
+fn is_to_be_asked_again(error: &ClientError) -> bool {
+    error.is_retriable() && error.code() != Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
 }
 
 fn is_within(retention_ms: i64, checkpoint: Checkpoint, wall_clock_ms: i64) -> bool {
@@ -143,5 +168,16 @@ mod tests {
         check(1, 9, 12, false);
         // The log lost its tail.
         check(1, 9, 9, false);
+    }
+
+    #[test]
+    fn who_gets_no_answer_does_not_know() {
+        let check = |code: ErrorCode, expected: bool| {
+            assert_eq!(is_to_be_asked_again(&ClientError::from_code("asking", code)), expected, "{code}");
+        };
+        check(ErrorCode::REQUEST_TIMED_OUT, true);
+        check(ErrorCode::LEADER_NOT_AVAILABLE, true);
+        check(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, false);
+        check(ErrorCode::TOPIC_AUTHORIZATION_FAILED, false);
     }
 }

@@ -77,7 +77,8 @@ pub(crate) async fn start(
     let now = host.wall_clock_ms();
     if engine.is_some() {
         for topic in topics.keys() {
-            parts.staleness.learn(&topic.as_str().into()).await;
+            let learnt = parts.staleness.learn(&topic.as_str().into()).await;
+            learnt.map_err(|error| client_error("asking for settings of topics of global stores", error))?;
         }
     }
     let staleness = &parts.staleness;

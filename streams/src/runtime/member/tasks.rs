@@ -186,16 +186,15 @@ impl Member {
             }
             (made, _) => made?,
         };
-        if let Some(engine) = &self.task_config.engine
-            && self
-                .staleness
-                .is_stale(task.restored_from(), id.partition, client.host().wall_clock_ms())
-                .await
-        {
-            tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
-            drop(task);
-            drop_stores(&**engine, id)?;
-            task = make()?;
+        if let Some(engine) = &self.task_config.engine {
+            let (stores, now) = (task.restored_from(), client.host().wall_clock_ms());
+            let is_stale = self.staleness.is_stale(stores, id.partition, now).await;
+            if is_stale.map_err(|error| client_error("asking how old a task's state may be", error))? {
+                tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
+                drop(task);
+                drop_stores(&**engine, id)?;
+                task = make()?;
+            }
         }
         let inputs = self.inputs(id);
         task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
