@@ -93,7 +93,7 @@ pub struct StreamsConfig {
     pub client_tags: BTreeMap<String, String>,
     /// `state.cleanup.delay.ms`: state of tasks that have been gone for so long is removed.
     pub state_cleanup_delay_ms: u64,
-    /// `client.id`; empty: the application id and the process id.
+    /// `client.id`; empty: the application id.
     pub client_id: String,
     /// `errors.dead.letter.queue.topic.name`: where records go that fail and that no policy was given for; none:
     /// `<application.id>-dead-letter`.

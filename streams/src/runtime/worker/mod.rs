@@ -432,11 +432,14 @@ impl Worker {
                 RestoreStep::Idle | RestoreStep::Applied => {}
             }
         }
-        self.come_back()?;
-        for task in truncated {
-            self.tasks.remove(&task);
-            self.tell(FromWorker::Truncated(task));
+        for id in truncated {
+            if let Some(task) = self.tasks.remove(&id) {
+                self.context.metrics.closed.inc();
+                task.given_up();
+            }
+            self.tell(FromWorker::Truncated(id));
         }
+        self.come_back()?;
         Ok(applied)
     }
 
