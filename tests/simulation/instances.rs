@@ -10,6 +10,9 @@ use anabranch_host::{Host, Sim};
 use crate::broker_process::ADDRESS;
 use crate::runs::one_of;
 
+/// Workers of an instance whose workers come and go.
+const MOST_THREADS: usize = 4;
+
 /// How the instances of a run work, whatever they compute; from the seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Instances {
@@ -117,6 +120,27 @@ where
     }
 }
 
+/// Runs until it is interrupted or fails, then ends cleanly. Of some, workers come and go meanwhile.
+async fn run_restlessly(running: RunningStreams, host: &Host) -> Result<()> {
+    if host.random_below(3) > 0 {
+        return running.run_until_ctrl_c().await;
+    }
+    let changes = async {
+        while running.state().is_running_or_rebalancing() {
+            host.sleep(Duration::from_millis(host.random_below(8000))).await;
+            let adds = running.threads() < MOST_THREADS && host.random_below(2) == 0;
+            // Refused if it has failed, or only one is left.
+            let _ = if adds { running.add_thread().await } else { running.remove_thread().await };
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = host.interrupted() => {}
+        () = changes => {}
+    }
+    running.close().await
+}
+
 /// Runs instances on their nodes until `work` is done; they are still there then.
 pub(crate) async fn while_they_run<T>(
     sim: &Sim,
@@ -125,8 +149,8 @@ pub(crate) async fn while_they_run<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let life = |host: &Host| {
-        let streams = streams(host);
-        async move { streams.start().await?.run_until_ctrl_c().await }
+        let (streams, host) = (streams(host), host.clone());
+        async move { run_restlessly(streams.start().await?, &host).await }
     };
     while_they_live(sim, nodes, life, work).await
 }
