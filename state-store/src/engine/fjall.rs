@@ -369,6 +369,11 @@ impl EngineStore for FjallStore {
         Ok(first.map_err(self.error("to read"))?.is_none())
     }
 
+    fn approximate_rows(&self) -> Result<u64> {
+        // One is the head.
+        Ok((self.keyspace.approximate_len() as u64).saturating_sub(1))
+    }
+
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
         if let Some((prefix, rest)) = long_keys::split(key) {
             let bucket = self.bucket(prefix)?;

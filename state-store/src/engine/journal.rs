@@ -273,6 +273,10 @@ impl EngineStore for JournalStore {
         Ok(self.engine.stored(&self.name).rows.is_empty())
     }
 
+    fn approximate_rows(&self) -> Result<u64> {
+        Ok(self.engine.stored(&self.name).rows.len() as u64)
+    }
+
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
         match self.engine.stored(&self.name).rows.get(key) {
             None => Ok(false),

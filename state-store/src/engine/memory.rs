@@ -153,6 +153,10 @@ impl EngineStore for MemoryStore {
         Ok(self.bytes().rows.is_empty())
     }
 
+    fn approximate_rows(&self) -> Result<u64> {
+        Ok(self.bytes().rows.len() as u64)
+    }
+
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
         match self.bytes().rows.get(key) {
             None => Ok(false),

@@ -145,6 +145,9 @@ pub trait EngineStore: Debug + Send {
     /// If it cannot be read; so for all calls below.
     fn is_empty(&self) -> Result<bool>;
 
+    /// About how many rows it holds: what was deleted or written over may be among them.
+    fn approximate_rows(&self) -> Result<u64>;
+
     /// Reads a row into `row`; `false` if there is none.
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool>;
 

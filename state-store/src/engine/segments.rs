@@ -120,6 +120,11 @@ impl SegmentStores {
         segment.store.snapshot()?.scan(&KeyRange::all(), Order::Forward).map(Some)
     }
 
+    /// About how many rows all of them have.
+    pub(crate) fn approximate_rows(&self) -> Result<u64> {
+        self.segments.values().map(|segment| segment.store.approximate_rows()).sum()
+    }
+
     /// The segments of which rows may be missing in memory, as they are now.
     pub(crate) fn snapshot(&self) -> Result<Box<dyn EngineSnapshot>> {
         let missing = self.segments.values().filter(|segment| !segment.complete);

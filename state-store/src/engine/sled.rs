@@ -253,6 +253,11 @@ impl EngineStore for SledStore {
         Ok(first.map_err(self.error("to read"))?.is_none())
     }
 
+    fn approximate_rows(&self) -> Result<u64> {
+        // It counts them. One is the head.
+        Ok((self.tree.len() as u64).saturating_sub(1))
+    }
+
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {
         match self.tree.get(row_key(key)).map_err(self.error("to read a row"))? {
             None => Ok(false),

@@ -147,6 +147,12 @@ impl Behind {
         }
     }
 
+    /// About how many rows the engine has.
+    pub(super) fn approximate_rows(&self) -> Result<u64> {
+        let of_segments = self.segments.as_ref().map_or(Ok(0), SegmentStores::approximate_rows)?;
+        Ok(self.store.approximate_rows()? + of_segments)
+    }
+
     pub(super) fn scan(&self, range: &KeyRange<'_>, order: Order) -> Result<Box<dyn EngineScan>> {
         self.snapshot()?.scan(range, order)
     }
@@ -332,24 +338,35 @@ impl KeyValueTable {
             return;
         }
         let slots = self.rows.slab.slots();
+        let (mut looked_at, mut is_held) = (0, false);
         // In the first round the hand takes away the marks of use, in the second the rows.
-        for _ in 0..2 * u64::from(slots) {
+        while looked_at < 2 * u64::from(slots) {
             let Some(behind) = &mut self.behind else { return };
             let slot = behind.hand;
-            behind.hand = (slot + 1) % slots;
-            if self.rows.get(slot).referenced {
+            let held_up_to = self.rows.slab.end_if_held(slot);
+            let next = held_up_to.unwrap_or(slot + 1);
+            behind.hand = next % slots;
+            looked_at += u64::from(next - slot);
+            if held_up_to.is_some() {
+                is_held = true;
+            } else if self.rows.get(slot).referenced {
                 self.rows.get_mut(slot).referenced = false;
             } else if self.evict_row(slot) && self.rows.bytes() <= bytes {
                 return;
             }
         }
-        if let Some(behind) = &mut self.behind {
+        if let Some(behind) = &mut self.behind
+            && !is_held
+        {
             behind.exhausted = Some(behind.stored);
         }
     }
 
-    /// Evicts a row if it is clean; whether it was.
+    /// Evicts a row if it is clean; whether it was. What views hold stays: it would only be copied for them.
     fn evict_row(&mut self, slot: u32) -> bool {
+        if self.rows.slab.end_if_held(slot).is_some() {
+            return false;
+        }
         let Some(behind) = &mut self.behind else { return false };
         let entry = self.rows.get(slot);
         if !entry.occupied || entry.epoch > behind.stored || entry.pending != NONE {

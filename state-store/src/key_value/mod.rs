@@ -48,11 +48,12 @@ use crate::error::{Error, Result};
 use crate::row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};
 use crate::table::entry::{MAX_BYTES, NONE};
 use crate::table::frozen::{UndoLists, committed_row};
+use crate::table::kept::KeptBytes;
 use crate::table::ordered::{KeyRange, Order};
 use crate::table::pending::{PendingList, Taken};
 use crate::table::row_map::RowMap;
 use crate::table::rows::Rows;
-use crate::table::share::Share;
+use crate::table::share::{InMemory, Share};
 use crate::table::timed::TimedKeys;
 use crate::table::undo::UndoList;
 
@@ -148,6 +149,13 @@ impl KeyValueTable {
         let Some(keys) = options.timed else { return KeyValueTable::open(engine.open_store(name)?, options) };
         let behind = Behind::open_segments(engine, name, keys)?;
         Ok(KeyValueTable { behind: Some(behind), ..KeyValueTable::in_memory(options) })
+    }
+
+    /// Counts there what views keep of it: rows that it has changed or forgotten since, and all of them once it is gone.
+    #[must_use]
+    pub fn counting_kept(mut self, kept: KeptBytes) -> Self {
+        self.rows.slab.kept = kept;
+        self
     }
 
     /// The newest row of `key`.
@@ -358,6 +366,18 @@ impl KeyValueTable {
         self.rows.len()
     }
 
+    /// About how many rows there are: in memory, or where not all are there, by what the engine says.
+    ///
+    /// # Errors
+    /// If the engine cannot be read.
+    pub fn approximate_rows(&self) -> Result<u64> {
+        let in_memory = self.rows.len().saturating_sub(self.tombstones.len()) as u64;
+        match &self.behind {
+            Some(behind) if !behind.is_complete() => Ok(in_memory.max(behind.approximate_rows()?)),
+            _ => Ok(in_memory),
+        }
+    }
+
     /// Whether anything was written since the last commit.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {
@@ -487,7 +507,7 @@ fn turn(epoch: u64) -> usize {
 fn forget(list: &mut Share<UndoList>) {
     match list {
         Share::Owned(list) => list.clear(),
-        Share::Shared(_) => *list = Share::default(),
+        Share::Shared(_) => list.leave(),
     }
 }
 

@@ -88,7 +88,7 @@ impl KeyValueTable {
     }
 
     fn frozen(&mut self) -> Frozen {
-        let mut list = |epoch: u64| (epoch, self.undo[turn(epoch)].share());
+        let mut list = |epoch: u64| (epoch, self.undo[turn(epoch)].share(&self.rows.slab.kept));
         let lists = [Some(list(self.epoch)), self.sealed.map(list)];
         Frozen { chunks: self.rows.slab.freeze(), committed: self.committed, lists }
     }

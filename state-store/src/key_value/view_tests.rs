@@ -82,6 +82,106 @@ fn what_is_written_later_is_not_seen_however_many_rows_there_are() {
     }
 }
 
+/// What views alone have is counted until they go, whatever becomes of the table.
+#[test]
+fn what_views_keep_is_counted() {
+    let kept = KeptBytes::default();
+    let mut table = KeyValueTable::in_memory(TableOptions::default()).counting_kept(kept.clone());
+    let put = |table: &mut KeyValueTable, number: u32, value: &[u8]| {
+        table.put(&number.to_be_bytes(), Some(Row::new(value, 0)), &Context::none(0)).expect("memory");
+    };
+    (0..1000).for_each(|number| put(&mut table, number, &[1; 200]));
+    commit(&mut table);
+    let all = KeyRange::all();
+    let freeze = |table: &mut KeyValueTable| table.freeze(&all, Order::Forward).expect("memory");
+    let (first, second) = (freeze(&mut table), freeze(&mut table));
+    assert_eq!(kept.get(), 0, "the table has it, too");
+    put(&mut table, 0, &[2; 200]);
+    let chunk = kept.get();
+    assert!((256 * 200..256 * 400).contains(&chunk), "a chunk is {chunk}");
+    put(&mut table, 1, &[2; 200]);
+    assert_eq!(kept.get(), chunk, "it was copied already");
+    // What was undone of this epoch is in the view as well.
+    let third = freeze(&mut table);
+    commit(&mut table);
+    put(&mut table, 2, &[3; 200]);
+    assert!(kept.get() > 2 * chunk);
+    drop(third);
+    assert_eq!(kept.get(), chunk);
+    (0..1000).for_each(|number| put(&mut table, number, &[4; 200]));
+    let all_of_it = kept.get();
+    assert!(all_of_it > 3 * chunk);
+    drop(first);
+    assert_eq!(kept.get(), all_of_it);
+    assert!(collect(second).iter().all(|(_, value)| *value == [1; 200]));
+    assert_eq!(kept.get(), 0);
+    let last = freeze(&mut table);
+    drop(table);
+    assert!(kept.get() >= all_of_it, "nobody else has it");
+    drop(last);
+    assert_eq!(kept.get(), 0);
+}
+
+/// Who evicts what a view holds would copy it for the view, and free nothing.
+#[test]
+fn what_views_hold_is_not_evicted() {
+    let engine = Arc::new(MemoryEngine::default());
+    let kept = KeptBytes::default();
+    let table = KeyValueTable::open_in(engine, "s", TableOptions::default()).expect("memory");
+    let mut table = table.counting_kept(kept.clone());
+    let put = |table: &mut KeyValueTable, number: u32| {
+        table.put(&number.to_be_bytes(), Some(Row::new(b"v", 0)), &Context::none(0)).expect("memory");
+    };
+    let store = |table: &mut KeyValueTable| {
+        commit(table);
+        while table.write_behind(100_000).expect("memory") {}
+    };
+    (0..1000).for_each(|number| put(&mut table, number));
+    store(&mut table);
+    let frozen = table.freeze(&KeyRange::all(), Order::Forward).expect("memory");
+    table.evict(0).expect("memory");
+    assert_eq!((table.resident_rows(), kept.get()), (1000, 0));
+    // The table has its own copy of one chunk now.
+    put(&mut table, 7);
+    store(&mut table);
+    table.evict(0).expect("memory");
+    assert_eq!(table.resident_rows(), 1000 - 256);
+    assert_eq!(collect(frozen).len(), 1000);
+    table.evict(0).expect("memory");
+    assert_eq!((table.resident_rows(), kept.get()), (0, 0));
+    assert_eq!(table.approximate_rows().expect("memory"), 1000);
+}
+
+#[test]
+fn rows_are_counted_about() {
+    let engine = Arc::new(MemoryEngine::default());
+    let timed = Some(TimedKeys { number_bytes: 4, segment_ms: 10 });
+    for (name, timed) in [("plain", None), ("timed", timed)] {
+        let options = TableOptions { cached: false, timed };
+        let open = || KeyValueTable::open_in(engine.clone(), name, options).expect("memory");
+        let mut table = open();
+        let check = |table: &KeyValueTable, expected: u64| {
+            assert_eq!(table.approximate_rows().expect("memory"), expected, "{name}");
+        };
+        let put = |table: &mut KeyValueTable, time: u64, value: Option<&[u8]>| {
+            let key = [&b"k"[..], &time.to_be_bytes(), &[0; 4]].concat();
+            let row = value.map(|value| Row::new(value, 0));
+            table.put(&key, row, &Context::none(0)).expect("memory");
+        };
+        check(&table, 0);
+        (0..100).for_each(|time| put(&mut table, time, Some(b"v")));
+        check(&table, 100);
+        (0..10).for_each(|time| put(&mut table, time, None));
+        check(&table, 90);
+        commit(&mut table);
+        while table.write_behind(1000).expect("memory") {}
+        table.evict(0).expect("memory");
+        check(&table, 90);
+        drop(table);
+        check(&open(), 90);
+    }
+}
+
 /// Notes which stores are read from.
 #[derive(Clone, Debug, Default)]
 struct Watched {
@@ -125,6 +225,10 @@ impl EngineStore for WatchedStore {
 
     fn is_empty(&self) -> Result<bool> {
         self.0.is_empty()
+    }
+
+    fn approximate_rows(&self) -> Result<u64> {
+        self.0.approximate_rows()
     }
 
     fn get(&self, key: &[u8], row: &mut RowBuffer) -> Result<bool> {

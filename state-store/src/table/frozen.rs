@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
+use super::kept::Kept;
 use super::slab::{FrozenChunks, frozen_entry, frozen_slots};
 use super::undo::UndoList;
 use crate::row::Row;
@@ -27,7 +28,7 @@ pub(crate) struct Frozen {
     pub(crate) chunks: FrozenChunks,
     /// Rows are shown as of this epoch; `u64::MAX` for the newest ones.
     pub(crate) committed: u64,
-    pub(crate) lists: [Option<(u64, Arc<UndoList>)>; 2],
+    pub(crate) lists: [Option<(u64, Arc<Kept<UndoList>>)>; 2],
 }
 
 impl Frozen {
@@ -46,7 +47,7 @@ impl Frozen {
     }
 
     pub(crate) fn row(&self, slot: u32) -> Option<Row<'_>> {
-        let list = |at: usize| self.lists[at].as_ref().map(|(epoch, list)| (*epoch, &**list));
+        let list = |at: usize| self.lists[at].as_ref().map(|(epoch, list)| (*epoch, &***list));
         committed_row(self.entry(slot), self.committed, [list(0), list(1)])
     }
 }

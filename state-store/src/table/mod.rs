@@ -4,6 +4,7 @@ pub(crate) mod clusters;
 pub(crate) mod entry;
 pub(crate) mod frozen;
 pub(crate) mod index;
+pub(crate) mod kept;
 pub(crate) mod ordered;
 pub(crate) mod pending;
 pub(crate) mod row_map;

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
+use super::kept::{Kept, KeptBytes};
+
 /// Owned, or shared with frozen views. Unlike a bare `Arc`, writing to an owned value costs no atomic operation.
 #[derive(Debug)]
 pub(crate) enum Share<T> {
     /// Nobody else sees it.
     Owned(T),
     /// Views may see it; the next write makes it owned again.
-    Shared(Arc<T>),
+    Shared(Arc<Kept<T>>),
 }
 
-impl<T: Clone + Default> Share<T> {
+/// What takes memory.
+pub(crate) trait InMemory {
+    /// How much.
+    fn bytes(&self) -> usize;
+}
+
+impl<T: Clone + Default + InMemory> Share<T> {
     #[inline]
     pub(crate) fn get(&self) -> &T {
         match self {
@@ -31,16 +39,16 @@ impl<T: Clone + Default> Share<T> {
         }
     }
 
-    /// Whether a write would have to look at, and perhaps copy, what views hold.
+    /// Whether views hold it: then a write would have to copy it, and who gives it up frees nothing.
     #[inline]
-    pub(crate) fn is_shared(&self) -> bool {
-        matches!(self, Share::Shared(_))
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, Share::Shared(value) if Arc::strong_count(value) > 1)
     }
 
-    /// Another owner of the same value.
-    pub(crate) fn share(&mut self) -> Arc<T> {
+    /// Another owner of the same value. What views keep of it is counted.
+    pub(crate) fn share(&mut self, counted: &KeptBytes) -> Arc<Kept<T>> {
         if let Share::Owned(value) = self {
-            *self = Share::Shared(Arc::new(std::mem::take(value)));
+            *self = Share::Shared(Kept::new(std::mem::take(value), counted));
         }
         match self {
             Share::Shared(value) => value.clone(),
@@ -48,10 +56,17 @@ impl<T: Clone + Default> Share<T> {
         }
     }
 
+    /// Leaves the value to the views that hold it.
+    pub(crate) fn leave(&mut self) {
+        if let Share::Shared(value) = std::mem::take(self) {
+            value.leave(T::bytes);
+        }
+    }
+
     #[cold]
     fn unshare(&mut self) {
         if let Share::Shared(value) = std::mem::take(self) {
-            *self = Share::Owned(Arc::unwrap_or_clone(value));
+            *self = Share::Owned(value.take_back(T::bytes));
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::entry::Entry;
-use super::share::Share;
+use super::kept::{Kept, KeptBytes};
+use super::share::{InMemory, Share};
 use crate::error::{Error, Result};
 
 /// Entries a chunk: a write under a frozen view copies one chunk, 32 KiB.
@@ -17,10 +18,12 @@ pub(crate) struct Slab {
     free: Vec<u32>,
     /// Slots ever given out.
     slots: u32,
+    /// Where it is counted what views keep.
+    pub(crate) kept: KeptBytes,
 }
 
 /// The chunks of a slab as they were when a view was taken.
-pub(crate) type FrozenChunks = Vec<Arc<Vec<Entry>>>;
+pub(crate) type FrozenChunks = Vec<Arc<Kept<Vec<Entry>>>>;
 
 impl Slab {
     #[inline]
@@ -37,7 +40,7 @@ impl Slab {
     #[inline]
     pub(crate) fn reference(&mut self, slot: u32) {
         let chunk = &mut self.chunks[(slot >> CHUNK_BITS) as usize];
-        if !chunk.is_shared() {
+        if !chunk.is_held() {
             chunk.get_mut()[slot as usize % CHUNK_ENTRIES].referenced = true;
         }
     }
@@ -80,7 +83,26 @@ impl Slab {
     }
 
     pub(crate) fn freeze(&mut self) -> FrozenChunks {
-        self.chunks.iter_mut().map(Share::share).collect()
+        self.chunks.iter_mut().map(|chunk| chunk.share(&self.kept)).collect()
+    }
+
+    /// Where the chunk of a slot ends, if views hold it.
+    pub(crate) fn end_if_held(&self, slot: u32) -> Option<u32> {
+        let chunk = slot >> CHUNK_BITS;
+        self.chunks[chunk as usize].is_held().then(|| self.slots.min((chunk + 1) << CHUNK_BITS))
+    }
+}
+
+/// Views may have its chunks for longer.
+impl Drop for Slab {
+    fn drop(&mut self) {
+        self.chunks.iter_mut().for_each(Share::leave);
+    }
+}
+
+impl InMemory for Vec<Entry> {
+    fn bytes(&self) -> usize {
+        self.iter().map(|entry| size_of::<Entry>() + entry.heap_bytes()).sum()
     }
 }
 

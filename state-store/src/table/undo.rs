@@ -3,6 +3,7 @@
 //! Commit forgets the list, abort puts it back, newest first. The bytes lie in one buffer that is used again.
 
 use super::entry::Entry;
+use super::share::InMemory;
 use crate::row::Row;
 
 const ABSENT: u32 = u32::MAX;
@@ -74,10 +75,6 @@ impl UndoList {
         &self.slots
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.slots.len() * (size_of::<u32>() + size_of::<Saved>()) + self.bytes.len()
-    }
-
     /// Empties it for the next epoch.
     pub(crate) fn clear(&mut self) {
         if self.bytes.capacity() > SHRINK_BYTES && self.bytes.len() < self.bytes.capacity() / 4 {
@@ -92,5 +89,11 @@ impl UndoList {
         self.slots.clear();
         self.saved.clear();
         self.bytes.clear();
+    }
+}
+
+impl InMemory for UndoList {
+    fn bytes(&self) -> usize {
+        self.slots.len() * (size_of::<u32>() + size_of::<Saved>()) + self.bytes.len()
     }
 }

@@ -21,7 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::families::{Labels, Seconds, in_unit, register};
-use super::iterator_metrics::{CountedIterator, IteratorFamilies};
+use super::iterator_metrics::IteratorFamilies;
 use super::maxima::{Largest, Maxima, MaximaFamilies};
 use super::node_metrics::{NodeFamilies, NodeMetrics};
 use super::state::State;
@@ -273,9 +273,9 @@ impl Metrics {
         self.polls.inc();
     }
 
-    /// An iterator over a task's store is opened; it counts until this is dropped.
-    pub(crate) fn iterator_opened(&self, task: String, store: &str, now_ms: i64) -> CountedIterator {
-        self.iterators.opened(task, store, now_ms)
+    /// The iterators over stores that are open.
+    pub(crate) fn iterators(&self) -> &IteratorFamilies {
+        &self.iterators
     }
 
     /// The counters of a worker that is started now.
@@ -334,6 +334,7 @@ impl Metrics {
         self.state.clear();
         self.state.get_or_create_owned(&vec![("state", state.to_string())]).set(1);
         self.maxima.show();
+        self.iterators.show();
         self.alive_threads.set(i64::try_from(workers).unwrap_or(i64::MAX));
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let labels = vec![("application_id", self.application_id.clone()), ("version", version)];

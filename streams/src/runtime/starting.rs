@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anabranch_client::{Client, ClientConfig, Consumer, ConsumerConfig, Producer, ProducerConfig};
 use anabranch_host::{Dialer, Host};
-use anabranch_state_store::Engine;
+use anabranch_state_store::{Engine, KeptBytes};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
@@ -96,8 +96,9 @@ impl Starting {
         let opened = self.open_state(&connected.client, &planned.plan).await?;
         let changelogs = self.read_changelogs(&connected.client)?;
         let (to_instance, from_workers) = mpsc::unbounded_channel();
-        let workers = self.start_workers(&connected, &opened.holdings, to_instance.clone())?;
-        let mut task_config = self.task_config(opened.engine.clone());
+        let kept = KeptBytes::default();
+        let workers = self.start_workers(&connected, &opened.holdings, &kept, to_instance.clone())?;
+        let mut task_config = self.task_config(opened.engine.clone(), kept.clone());
         let parts = self.reader_parts(&connected, &opened.staleness, &task_config, &changelogs)?;
         // All of them, before the first record of any stream.
         let to_instance = ToInstance::new(0, to_instance);
@@ -277,6 +278,7 @@ impl Starting {
         &self,
         connected: &Connected,
         holdings: &Arc<Holdings>,
+        kept: &KeptBytes,
         to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     ) -> Result<Workers> {
         let mut workers = Workers::new(WorkerParts {
@@ -293,6 +295,7 @@ impl Starting {
             buffered_max_bytes: self.config.input_buffer_max_bytes,
             to_instance,
             holdings: Arc::clone(holdings),
+            kept: kept.clone(),
             metrics: Arc::clone(&connected.metrics),
         });
         for _ in 0..self.config.threads {
@@ -302,7 +305,7 @@ impl Starting {
     }
 
     /// Of all tasks, which see no global stores yet.
-    fn task_config(&self, engine: Option<Arc<dyn Engine>>) -> TaskConfig {
+    fn task_config(&self, engine: Option<Arc<dyn Engine>>, kept: KeptBytes) -> TaskConfig {
         TaskConfig {
             application_id: self.application_id.as_str().into(),
             policies: self.policies.clone(),
@@ -311,6 +314,7 @@ impl Starting {
             max_idle_ms: self.config.max_task_idle_ms,
             engine,
             globals: Globals::default(),
+            kept,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anabranch_client::{Client, Producer, ProducerConfig};
 use anabranch_host::{Instant, JoinError, JoinHandle};
+use anabranch_state_store::KeptBytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
@@ -24,6 +25,8 @@ use crate::processor::TaskId;
 /// The ways to the workers, by their numbers.
 pub(crate) type WorkerSenders = Arc<Mutex<BTreeMap<usize, mpsc::UnboundedSender<ToWorker>>>>;
 
+/// Workers' own stores have this part of the memory, whatever others have.
+const LEAST_PART: usize = 8;
 /// How often it is looked whether a worker that is waited for is stuck.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,8 @@ pub(crate) struct WorkerParts {
     pub(crate) buffered_max_bytes: usize,
     pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
+    /// What iterators keep of stores.
+    pub(crate) kept: KeptBytes,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -59,7 +64,7 @@ pub(crate) struct Workers {
     uncommitted_bytes: Arc<AtomicUsize>,
     /// What may wait for each.
     buffered_bytes: Arc<AtomicUsize>,
-    /// What the stores have that all workers share.
+    /// What the stores have that all workers share, and iterators of others.
     shared_bytes: usize,
     senders: WorkerSenders,
     /// How many there are to be.
@@ -198,15 +203,20 @@ impl Workers {
         let numbers = self.numbers();
         let workers = numbers.len().max(1);
         self.cache_bytes.store(self.parts.cache_max_bytes / workers, Ordering::Relaxed);
-        let memory = self.parts.memory_max_bytes.saturating_sub(self.shared_bytes);
+        let all = self.parts.memory_max_bytes;
+        let memory = all.saturating_sub(self.shared_bytes).max(all / LEAST_PART);
         self.memory_bytes.store(memory / workers, Ordering::Relaxed);
         self.uncommitted_bytes.store(self.parts.uncommitted_max_bytes / workers, Ordering::Relaxed);
         self.buffered_bytes.store(self.parts.buffered_max_bytes / workers, Ordering::Relaxed);
         self.parts.holdings.set_workers(numbers);
     }
 
-    /// So much memory have the stores that all workers share: their own have the rest.
+    /// So much memory have the stores that all workers share; the workers' own have what these and iterators leave.
     pub(crate) fn share_memory(&mut self, shared_bytes: usize) {
+        let kept = self.parts.kept.get();
+        let now = self.parts.client.host().now();
+        self.parts.metrics.iterators().tell_of_kept(kept, self.parts.memory_max_bytes, now);
+        let shared_bytes = shared_bytes + kept;
         if shared_bytes != self.shared_bytes {
             self.shared_bytes = shared_bytes;
             self.counted();

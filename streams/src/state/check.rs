@@ -74,6 +74,7 @@ impl<S: TaskStore> Tested<S> {
             cached: false,
             engine,
             shared: None,
+            kept: Default::default(),
         };
         let made: Box<dyn Any> = supplier.make(&init).unwrap();
         Tested { store: *made.downcast().unwrap(), log: Log::default() }

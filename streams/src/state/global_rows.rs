@@ -206,6 +206,11 @@ impl GlobalRows {
         }
     }
 
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().len() as u64).sum()
+    }
+
     /// Bytes of the rows in memory.
     pub(crate) fn resident_bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -273,6 +278,7 @@ mod tests {
         }
         rows.put(b"b", None);
         assert_eq!(keys(&rows, Order::Forward), ["a", "aa", "c"]);
+        assert_eq!(rows.len(), 3);
         assert_eq!(keys(&rows, Order::Reverse), ["c", "aa", "a"]);
         for (first, last, expected) in
             [("aa", "b", &["aa"][..]), ("b", "aa", &[]), ("", "aa", &["a", "aa"]), ("d", "e", &[])]

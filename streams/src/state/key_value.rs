@@ -78,6 +78,11 @@ impl<K: 'static, V: 'static> KeyValueState<K, V> {
         self.typed.rows.freeze(bounds, order)
     }
 
+    /// About how many rows there are.
+    pub(crate) fn approximate_rows(&self) -> Result<u64> {
+        self.typed.rows.approximate()
+    }
+
     /// What serdes are told.
     pub(crate) fn topic(&self) -> &str {
         &self.typed.topic

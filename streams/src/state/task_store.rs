@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::task::Context;
 
-use anabranch_state_store::{Checkpoint, Emission, Engine, Row};
+use anabranch_state_store::{Checkpoint, Emission, Engine, KeptBytes, Row};
 
 use super::{GlobalRows, WriteContext};
 use crate::error::{Error, Result};
@@ -154,6 +154,8 @@ pub(crate) struct StoreInit {
     pub(crate) engine: Option<EngineSlot>,
     /// Of a global store: the rows that all tasks share.
     pub(crate) shared: Option<Arc<GlobalRows>>,
+    /// Where it is counted what iterators keep of it.
+    pub(crate) kept: KeptBytes,
 }
 
 /// Where a store's rows are kept.

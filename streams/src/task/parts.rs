@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_state_store::Engine;
+use anabranch_state_store::{Engine, KeptBytes};
 
 use super::input::Input;
 use crate::error::{Error, Result};
@@ -26,6 +26,8 @@ pub(crate) struct TaskConfig {
     pub(crate) engine: Option<Arc<dyn Engine>>,
     /// The stores that all tasks of the instance share.
     pub(crate) globals: Globals,
+    /// Where it is counted what iterators keep of stores.
+    pub(crate) kept: KeptBytes,
 }
 
 /// The inputs of a task: a partition of each topic that its sources read.
@@ -84,6 +86,7 @@ pub(super) fn make_stores(
                     .filter(|_| store.is_kept_on_disk())
                     .map(|engine| EngineSlot { engine, name: format!("{id}-{name}") }),
                 shared: None,
+                kept: config.kept.clone(),
             })?,
         );
     }
@@ -160,6 +163,7 @@ impl TaskConfig {
             max_idle_ms: -1,
             engine: None,
             globals: Globals::default(),
+            kept: KeptBytes::default(),
         }
     }
 }

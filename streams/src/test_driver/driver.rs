@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_host::HashMap;
+use anabranch_state_store::KeptBytes;
 
 use super::capture::Capture;
 use super::written::raw;
@@ -182,6 +183,7 @@ impl TestDriver {
             globals: topology.globals(&config.application_id, BTreeMap::new(), |store| {
                 Ok(GlobalRows::in_memory(&store.name))
             })?,
+            kept: KeptBytes::default(),
         };
         let topology = Arc::new(topology.clone());
         let (globals, nodes): (Vec<usize>, Vec<usize>) = {

@@ -134,6 +134,15 @@ impl<K: Data, V: Data> TestStore<KeyValue<K, V>> {
         self.ask(|mut store| store.prefix_scan(prefix))
     }
 
+    /// About how many rows there are.
+    ///
+    /// # Errors
+    /// None that a test meets, as for
+    /// [`KeyValueStore::approximate_num_entries`](crate::state::KeyValueStore::approximate_num_entries).
+    pub fn approximate_num_entries(&self) -> Result<u64> {
+        self.ask(|mut store| store.approximate_num_entries())
+    }
+
     /// Writes a value, to begin a test with; `None` deletes. Its time is 0. What a cached store forwards of it comes
     /// with the next record.
     ///
@@ -247,6 +256,31 @@ impl<K: Data, V: Data> TestStore<Sessions<K, V>> {
         self.ask(|mut store| store.fetch_keys(keys))
     }
 
+    /// The sessions of a range of keys that overlap a range of time.
+    ///
+    /// # Errors
+    /// `Record`, as for [`SessionStore::find_sessions_of_keys`](crate::state::SessionStore::find_sessions_of_keys).
+    pub fn find_sessions_of_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.ask(|mut store| store.find_sessions_of_keys(keys, times))
+    }
+
+    /// The same, in the opposite order.
+    ///
+    /// # Errors
+    /// `Record`, as for
+    /// [`SessionStore::backward_find_sessions_of_keys`](crate::state::SessionStore::backward_find_sessions_of_keys).
+    pub fn backward_find_sessions_of_keys(
+        &self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.ask(|mut store| store.backward_find_sessions_of_keys(keys, times))
+    }
+
     /// The value of the session of a key from `start_ms` to `end_ms`.
     ///
     /// # Errors
@@ -328,6 +362,7 @@ mod tests {
         assert_eq!(names(counts.reverse_range(key("b")..=key("c"))), "c ba b");
         assert_eq!(names(counts.range(key("c")..=key("b"))), "");
         assert_eq!(names(counts.prefix_scan(&key("b"))), "b ba");
+        assert_eq!(counts.approximate_num_entries().unwrap(), counts.all().unwrap().count() as u64);
         counts.put(&key("b"), &40).unwrap();
         driver.input("in").pipe("b", "x");
         assert_eq!(counts.get(&key("b")).unwrap(), Some(41));
@@ -411,6 +446,9 @@ mod tests {
         assert_eq!(shown(counts.find_sessions(&a, 11..40)), "a@3/11=2");
         assert_eq!(shown(counts.backward_find_sessions(&a, 11..=40)), "a@40/40=1 a@3/11=2");
         assert_eq!(shown(counts.fetch_keys(key("b")..)), "b@42/42=1");
+        assert_eq!(shown(counts.find_sessions_of_keys(.., 12..=41)), "a@40/40=1");
+        assert_eq!(shown(counts.find_sessions_of_keys(key("a").., ..=3)), "a@3/11=2");
+        assert_eq!(shown(counts.backward_find_sessions_of_keys(.., 12..)), "b@42/42=1 a@40/40=1");
         assert_eq!(counts.fetch_session(&a, 3, 11).unwrap(), Some(2));
         assert_eq!(counts.fetch_session(&a, 3, 12).unwrap(), None);
     }

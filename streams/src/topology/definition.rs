@@ -235,6 +235,7 @@ impl Topology {
                 cached: false,
                 engine: None,
                 shared: Some(Arc::new(rows(store)?)),
+                kept: Default::default(),
             };
             Ok((init, store.supplier.clone()))
         };

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::bound::{check, is_readable, look_ahead};
-use super::iterator::{KeyValueIterator, View};
+use super::iterator::{KeyValueIterator, Shown, View};
 use super::stored::Stored;
 use crate::data::{Data, Nullable};
 use crate::error::{Error, ErrorKind, Result};
@@ -143,16 +143,12 @@ impl<K: Data, V: Data> Asked<K, V> {
     }
 
     /// Asks the tasks here for views of a serialised key's rows, until one has some.
-    pub(super) async fn open_key<S: TaskStore, T: Send + 'static, R, W>(
+    pub(super) async fn open_key<S: TaskStore, T: Send + 'static, R: Shown, W: Shown>(
         &self,
         key: &[u8],
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
         view: impl Fn(T) -> View<R, W>,
-    ) -> Result<KeyValueIterator<R, W>>
-    where
-        R: Send + 'static,
-        W: Send + 'static,
-    {
+    ) -> Result<KeyValueIterator<R, W>> {
         let mut answers = self.answers(key)?;
         while let Some((task, answer)) = answers.next(question.clone()).await? {
             let mut found = self.iterator(vec![(task.to_string(), view(answer))]);
@@ -164,36 +160,25 @@ impl<K: Data, V: Data> Asked<K, V> {
     }
 
     /// Asks all tasks here for views of their rows.
-    pub(super) async fn open_all<S: TaskStore, T: Send + 'static, R, W>(
+    pub(super) async fn open_all<S: TaskStore, T: Send + 'static, R: Shown, W: Shown>(
         &self,
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
         view: impl Fn(T) -> View<R, W>,
-    ) -> Result<KeyValueIterator<R, W>>
-    where
-        R: Send + 'static,
-        W: Send + 'static,
-    {
+    ) -> Result<KeyValueIterator<R, W>> {
         let answers = self.every(question).await?.into_iter();
         Ok(self.iterator(answers.map(|(task, answer)| (task.to_string(), view(answer))).collect()))
     }
 
     /// The rows of a global store.
-    pub(super) fn open_global<R: Send + 'static, W: Send + 'static>(
-        &self,
-        view: View<R, W>,
-    ) -> KeyValueIterator<R, W> {
+    pub(super) fn open_global<R: Shown, W: Shown>(&self, view: View<R, W>) -> KeyValueIterator<R, W> {
         self.iterator(vec![(GLOBAL.to_string(), view)])
     }
 
-    fn iterator<R: Send + 'static, W: Send + 'static>(
-        &self,
-        views: Vec<(String, View<R, W>)>,
-    ) -> KeyValueIterator<R, W> {
-        let shared = &self.instance.shared;
-        let now_ms = self.instance.client().host().wall_clock_ms();
-        let counted = views
-            .into_iter()
-            .map(|(task, view)| (view, shared.metrics.iterator_opened(task, &self.stored.name, now_ms)));
+    fn iterator<R: Shown, W: Shown>(&self, views: Vec<(String, View<R, W>)>) -> KeyValueIterator<R, W> {
+        let (shared, host) = (&self.instance.shared, self.instance.client().host());
+        let iterators = shared.metrics.iterators();
+        let counted =
+            views.into_iter().map(|(task, view)| (view, iterators.opened(task, &self.stored.name, host)));
         KeyValueIterator::new(counted.collect(), &shared.iterators)
     }
 
@@ -215,7 +200,7 @@ impl<K: Data, V: Data> Asked<K, V> {
     }
 
     /// The answers of all tasks here.
-    async fn every<S: TaskStore, T: Send + 'static>(
+    pub(super) async fn every<S: TaskStore, T: Send + 'static>(
         &self,
         question: impl Fn(&mut S) -> Result<T> + Clone + Send + 'static,
     ) -> Result<Vec<(TaskId, T)>> {

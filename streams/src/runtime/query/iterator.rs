@@ -21,6 +21,11 @@ use crate::state::FrozenRows;
 /// Rows that are looked at before others have their turn.
 const ROWS_A_TURN: usize = 1024;
 
+/// Keys or values that an iterator can show.
+pub(super) trait Shown: Send + 'static {}
+
+impl<T: Send + 'static> Shown for T {}
+
 /// Rows of a running application's store, one by one: each task's as they were at one moment, whatever is processed
 /// meanwhile.
 ///
@@ -28,8 +33,9 @@ const ROWS_A_TURN: usize = 1024;
 /// goes on showing the rows of a task that has moved to another instance. When the application ends it has an end too: an
 /// error of the kind [`Migrated`](crate::error::ErrorKind::Migrated).
 ///
-/// While it lives, the tasks copy what they write: do not keep it longer than it takes. The metric `state_num_open_iterators`
-/// counts those that are kept. It is also a [`Stream`].
+/// While it lives, the tasks copy what they write: do not keep it longer than it takes. What it keeps of them counts as memory
+/// of the stores (`statestore.memory.max.bytes`), and if that is much, it is told. The metric `state_num_open_iterators` counts
+/// those that are kept. It is also a [`Stream`].
 pub struct KeyValueIterator<K, V> {
     views: Arc<Mutex<Views<K, V>>>,
     /// The first row, if it was looked at.

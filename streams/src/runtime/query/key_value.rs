@@ -37,6 +37,7 @@ use crate::state::{FrozenRows, KeyBounds, KeyValueState, key_range};
 /// assert_eq!(counts.get(&"ann".to_string()).await?, Some(1));
 /// assert_eq!(counts.all().await?, [("ann".to_string(), 1), ("bob".to_string(), 1)]);
 /// assert_eq!(counts.prefix_scan(&"b".to_string()).await?, [("bob".to_string(), 1)]);
+/// assert_eq!(counts.approximate_num_entries().await?, 2);
 /// app.close().await
 /// # })
 /// # }
@@ -108,6 +109,19 @@ impl<K: Data, V: Data> ReadOnlyKeyValueStore<K, V> {
             (range.start().map(<[u8]>::to_vec), range.end().map(<[u8]>::to_vec))
         });
         self.scan(bounds, Order::Forward)
+    }
+
+    /// About how many rows this instance's tasks have, those of the last moment that are not committed yet among them. Where
+    /// not all rows of a task are in memory, rows that were deleted or written over may be counted, too.
+    ///
+    /// # Errors
+    /// As for [`ReadOnlyKeyValueStore::all`].
+    pub async fn approximate_num_entries(&self) -> Result<u64> {
+        if let Some(global) = self.0.global_rows_at_bound().await? {
+            return Ok(global.len());
+        }
+        let counts = self.0.every(|store: &mut KeyValueState<K, V>| store.approximate_rows()).await?;
+        Ok(counts.into_iter().map(|(_, count)| count).sum())
     }
 
     fn scan(&self, bounds: Result<KeyBounds>, order: Order) -> Scan<'_, K, V> {

@@ -67,6 +67,14 @@ impl<'a, K: Data, V: Data> GlobalStore<'a, K, V> {
         self.0.reverse_range(keys)
     }
 
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`GlobalStore::get`].
+    pub fn approximate_num_entries(&mut self) -> Result<u64> {
+        self.0.approximate_num_entries()
+    }
+
     /// The rows whose serialised keys begin with the bytes of `prefix`, by key.
     ///
     /// # Errors

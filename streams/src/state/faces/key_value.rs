@@ -185,6 +185,14 @@ impl<'a, K: Data, V: Data> KeyValueStore<'a, K, V> {
         self.state.range(&keys, Order::Reverse).map(Entries::of)
     }
 
+    /// About how many rows there are. Where not all are in memory, rows that were deleted or written over may be counted.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`KeyValueStore::put`].
+    pub fn approximate_num_entries(&mut self) -> Result<u64> {
+        self.state.approximate_rows()
+    }
+
     /// The rows whose serialised keys begin with the bytes of `prefix`, by key.
     ///
     /// # Errors

@@ -144,7 +144,7 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
         &mut self,
         keys: impl RangeBounds<K>,
     ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
-        self.of_keys(&keys, Order::Forward)
+        self.of_keys(&keys, &.., Order::Forward)
     }
 
     /// All sessions of a range of keys, in the opposite order.
@@ -155,7 +155,31 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
         &mut self,
         keys: impl RangeBounds<K>,
     ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
-        self.of_keys(&keys, Order::Reverse)
+        self.of_keys(&keys, &.., Order::Reverse)
+    }
+
+    /// The sessions of a range of keys that overlap a range of time, as [`find_sessions`](Self::find_sessions) has it.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`SessionStore::put`].
+    pub fn find_sessions_of_keys(
+        &mut self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_keys(&keys, &times, Order::Forward)
+    }
+
+    /// The same, in the opposite order.
+    ///
+    /// # Errors
+    /// `Record`, `Corrupted` or `Fatal`, as for [`SessionStore::put`].
+    pub fn backward_find_sessions_of_keys(
+        &mut self,
+        keys: impl RangeBounds<K>,
+        times: impl RangeBounds<i64>,
+    ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
+        self.of_keys(&keys, &times, Order::Reverse)
     }
 
     /// The value of the session of a key from `start_ms` to `end_ms`.
@@ -186,9 +210,11 @@ impl<'a, K: Data, V: Data> SessionStore<'a, K, V> {
     fn of_keys(
         &mut self,
         keys: &impl RangeBounds<K>,
+        times: &impl RangeBounds<i64>,
         order: Order,
     ) -> Result<Entries<(Windowed<K, SessionWindow>, V)>> {
-        let retained = self.state.retained_from()?;
-        self.state.find_keys(keys, (retained, i64::MAX), order).map(Entries::of)
+        let (earliest_end, latest_start) = first_and_last(times);
+        let earliest_end = earliest_end.max(self.state.retained_from()?);
+        self.state.find_keys(keys, (earliest_end, latest_start), order).map(Entries::of)
     }
 }

@@ -37,6 +37,14 @@ impl Rows {
         Ok(rows)
     }
 
+    /// About how many there are, those that are not committed among them.
+    pub(in crate::state) fn approximate(&self) -> Result<u64> {
+        match &self.shared {
+            Some(shared) => Ok(shared.rows.len()),
+            None => self.table.approximate_rows().map_err(|error| store_error(&self.name, error)),
+        }
+    }
+
     /// The rows of a range, for a reader elsewhere.
     pub(in crate::state) fn freeze(&mut self, bounds: &KeyBounds, order: Order) -> Result<FrozenRows> {
         let frozen = self.table.freeze(&key_range(bounds), order);
@@ -76,6 +84,7 @@ mod tests {
             cached: false,
             engine: None,
             shared: None,
+            kept: Default::default(),
         };
         let mut rows = Rows::new(&init).unwrap();
         let mut write = WriteContext {
@@ -107,5 +116,13 @@ mod tests {
         assert_eq!(rows.committed_rows(&all).unwrap(), new);
         let from = (Bound::Excluded(b"replaced".to_vec()), Bound::Unbounded);
         assert_eq!(rows.committed_rows(&from).unwrap(), new[1..]);
+        assert_eq!(rows.approximate().unwrap(), 2);
+        // More than are copied for a reader.
+        (0..300_u32).for_each(|number| put(&mut rows, &number.to_be_bytes(), Some(b"3")));
+        let frozen = rows.freeze(&all, Order::Forward).unwrap();
+        put(&mut rows, b"written", None);
+        assert!(init.kept.get() > 0, "what a reader keeps is counted");
+        drop(frozen);
+        assert_eq!(init.kept.get(), 0);
     }
 }

@@ -160,6 +160,7 @@ impl Rows {
             Some(slot) => KeyValueTable::open_in(Arc::clone(&slot.engine), &slot.name, options)
                 .map_err(|error| store_error(&init.name, error))?,
         };
+        let table = table.counting_kept(init.kept.clone());
         Ok(Rows {
             name: Arc::clone(&init.name),
             changelog: init.changelog.clone(),
