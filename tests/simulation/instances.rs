@@ -70,6 +70,11 @@ impl Instances {
         (0..self.count).map(|number| format!("app{number}")).collect()
     }
 
+    /// Ends all of them at once.
+    pub(crate) fn kill(&self, sim: &Sim) {
+        self.nodes().iter().for_each(|node| sim.kill(node));
+    }
+
     /// Where anything may fail: these nodes, and those of instances.
     pub(crate) fn nodes_in_trouble(&self, others: &[&str]) -> Vec<String> {
         others.iter().chain(self.that_may_stand_still()).map(|node| node.to_string()).collect()
@@ -148,11 +153,12 @@ pub(crate) async fn while_they_run<T>(
     streams: impl Fn(&Host) -> Streams,
     work: impl Future<Output = T>,
 ) -> T {
-    let life = |host: &Host| {
-        let (streams, host) = (streams(host), host.clone());
-        async move { run_restlessly(streams.start().await?, &host).await }
-    };
-    while_they_live(sim, nodes, life, work).await
+    while_they_live(sim, nodes, |host| life(streams(host), host.clone()), work).await
+}
+
+/// The life of an instance.
+pub(crate) async fn life(streams: Streams, host: Host) -> Result<()> {
+    run_restlessly(streams.start().await?, &host).await
 }
 
 /// The same, where more is done with instances than to run them.

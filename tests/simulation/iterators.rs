@@ -15,15 +15,15 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::all;
-use crate::instances::{Instances, end_instances, while_they_live};
+use crate::instances::Instances;
 use crate::iterators_judged::{
     Answer, End, Keys, Kind, Log, Name, Question, RETENTION_MS, STEP_MS, deletes, judge, stamp,
 };
-use crate::nemesis::{FAULTS, Fault, Nemesis};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::{Witness, for_some_seeds};
 use crate::state_faults::STATE;
+use crate::trouble::Trouble;
 
 const ROWS: Store<KeyValue<String, i64>> = Store::named("rows");
 const WINDOWS: Store<Windows<String, i64>> =
@@ -391,20 +391,12 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) {
         let trouble = async {
             let last = sim.node("last");
             create_topic(&last, "records", setting.partitions).await;
-            let nodes = setting.instances.nodes_in_trouble(&["writer0", "writer1"]);
-            let faults = if setting.troubled { &FAULTS[..] } else { &[] as &[Fault] };
-            let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
-            let nodes = setting.instances.nodes();
-            let work = async {
-                tokio::join!(
-                    write(sim.node("writer0"), setting.clone()),
-                    write(sim.node("writer1"), setting.clone()),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, setting.troubled, TROUBLE),
-                )
-            };
-            while_they_live(sim, &nodes, life, work).await;
-            nodes.iter().for_each(|node| sim.kill(node));
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
+            let trouble = trouble.only_if(setting.troubled);
+            let writer = |node| write(sim.node(node), setting.clone());
+            let work = async { tokio::join!(writer("writer0"), writer("writer1")) };
+            trouble.while_they_live(&["writer0", "writer1"], life, work).await;
+            setting.instances.kill(sim);
             Log::new(&all(&last, "records", setting.partitions).await)
         };
         broker.keep_running_while(Box::pin(trouble)).await

@@ -14,10 +14,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 use crate::broker_process::BrokerProcess;
 use crate::commit_phases::CommitPhases;
 use crate::committed::{Seen, all, number};
-use crate::instances::{Instances, end_instances, impatient, process_the_rest, while_they_run};
-use crate::nemesis::{FAULTS, Nemesis};
+use crate::instances::{Instances, impatient, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::trouble::Trouble;
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(15);
@@ -154,19 +154,11 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             let operator = sim.node("last");
             create_topic(&operator, "left", PARTITIONS).await;
             create_topic(&operator, "right", PARTITIONS).await;
-            let nodes = setting.instances.nodes_in_trouble(&["left", "right"]);
-            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = setting.instances.nodes();
-            let work = async {
-                tokio::join!(
-                    write(sim.node("left"), "left"),
-                    write(sim.node("right"), "right"),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, true, TROUBLE),
-                )
-            };
-            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
-            nodes.iter().for_each(|node| sim.kill(node));
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
+            let work =
+                async { tokio::join!(write(sim.node("left"), "left"), write(sim.node("right"), "right")) };
+            trouble.while_they_run(&["left", "right"], |host| setting.streams(host), work).await;
+            setting.instances.kill(sim);
             Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             Outcome {
                 left: all(&operator, "left", PARTITIONS).await,

@@ -2,7 +2,7 @@
 //!
 //! The code is the very code that runs in the real world; only the world is not real. `ANABRANCH_SEEDS` says how many
 //! seeds, `ANABRANCH_SEED` replays one (`seeds`). Reading order: `history`, `checker`, `seeds`, `runs`, `broker_process`,
-//! `nemesis`, `state_faults`, `producers`, `consumers`, `reader`, `instances`, `committed`, then the tests.
+//! `nemesis`, `state_faults`, `producers`, `consumers`, `reader`, `instances`, `trouble`, `committed`, then the tests.
 
 mod broker_process;
 mod changing_topics;
@@ -40,5 +40,6 @@ mod state_faults;
 mod tables;
 mod ticks;
 mod transactions;
+mod trouble;
 mod uncaught;
 mod word_count;

@@ -14,10 +14,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{Seen, all};
-use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
-use crate::nemesis::{FAULTS, Nemesis};
+use crate::instances::{Instances, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos};
+use crate::trouble::Trouble;
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(10);
@@ -132,19 +132,10 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             for topic in ["out", "unread", "unprocessed"] {
                 create_topic(&operator, topic, 1).await;
             }
-            let nodes = setting.instances.nodes_in_trouble(&["writer"]);
-            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = setting.instances.nodes();
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
             let start = |host: &Host| setting.streams(host, setting.answer);
-            let work = async {
-                tokio::join!(
-                    write(sim.node("writer")),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, true, TROUBLE),
-                )
-            };
-            while_they_run(sim, &nodes, start, work).await;
-            nodes.iter().for_each(|node| sim.kill(node));
+            trouble.while_they_run(&["writer"], start, write(sim.node("writer"))).await;
+            setting.instances.kill(sim);
             let input = all(&operator, "in", PARTITIONS).await;
             let mut answer = setting.answer;
             if answer == Answer::Fail {

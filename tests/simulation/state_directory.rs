@@ -20,6 +20,7 @@ use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::Witness;
 use crate::state_faults::{STATE, StateFaults, names};
+use crate::word_count::topology;
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("counts");
 const CHANGELOG: &str = "kept-counts-changelog";
@@ -31,18 +32,6 @@ const REST: Duration = Duration::from_secs(600);
 
 /// A killed instance is missed after its session's time, also by a broker that has just begun.
 const MISSED: Duration = Duration::from_secs(15);
-
-fn topology() -> Topology {
-    let builder = StreamsBuilder::new();
-    builder
-        .stream(Topic::<String, String>::new("lines"))
-        .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
-        .group_by(|_, word| word.clone())
-        .count_with(COUNTS)
-        .updates()
-        .to("counts");
-    builder.build().expect("a valid topology")
-}
 
 /// What a run is like; from the seed.
 #[derive(Clone, Debug)]
@@ -64,7 +53,7 @@ impl Setting {
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = self.instances.streams("kept", topology(), host);
+        let streams = self.instances.streams("kept", topology(COUNTS), host);
         streams
             .create_topics(self.partitions)
             .state_dir(STATE)

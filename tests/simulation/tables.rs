@@ -16,10 +16,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest};
-use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
-use crate::nemesis::{FAULTS, Nemesis};
+use crate::instances::{Instances, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::trouble::Trouble;
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(15);
@@ -109,18 +109,10 @@ fn run(sim: &Sim, options: &SimOptions) -> usize {
             create_topic(&operator, "rows", PARTITIONS).await;
             create_topic(&operator, "copies", 1).await;
             create_topic(&operator, "counts", 1).await;
-            let nodes = setting.instances.nodes_in_trouble(&["writer"]);
-            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let nodes = setting.instances.nodes();
-            let work = async {
-                tokio::join!(
-                    write(sim.node("writer"), setting.pause_ms),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, true, TROUBLE),
-                )
-            };
-            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
-            nodes.iter().for_each(|node| sim.kill(node));
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
+            let work = write(sim.node("writer"), setting.pause_ms);
+            trouble.while_they_run(&["writer"], |host| setting.streams(host), work).await;
+            setting.instances.kill(sim);
             Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             let (there, copied) =
                 (rows(&operator, "rows", PARTITIONS).await, rows(&operator, "copies", 1).await);

@@ -12,10 +12,10 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::{all, newest, number};
-use crate::instances::{Instances, end_instances, impatient, process_the_rest, while_they_run};
-use crate::nemesis::{FAULTS, Nemesis};
+use crate::instances::{Instances, impatient, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
+use crate::trouble::Trouble;
 
 /// Things fail for so long...
 const TROUBLE: Duration = Duration::from_secs(20);
@@ -108,17 +108,10 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
             let operator = sim.node("last");
             create_topic(&operator, "starts", PARTITIONS).await;
             create_topic(&operator, "out", 1).await;
-            let nodes = setting.instances.nodes();
-            let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS[..], options.disk.clone());
-            let work = async {
-                tokio::join!(
-                    write(sim.node("writer"), setting.records),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, true, TROUBLE),
-                )
-            };
-            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
-            nodes.iter().for_each(|node| sim.kill(node));
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
+            let work = write(sim.node("writer"), setting.records);
+            trouble.while_they_run(&[], |host| setting.streams(host), work).await;
+            setting.instances.kill(sim);
             Box::pin(process_the_rest(&operator, |host| setting.streams(host), async |_| Ok(()))).await;
             let out = all(&operator, "out", 1).await;
             (out, newest(&operator, "ticks-ticks-changelog", PARTITIONS).await)

@@ -15,11 +15,11 @@ use anabranch_host::{Host, Sim, SimOptions};
 
 use crate::broker_process::BrokerProcess;
 use crate::committed::newest;
-use crate::instances::{Instances, all_rows, end_instances, process_the_rest, while_they_run};
-use crate::nemesis::{FAULTS, Fault, Nemesis};
+use crate::instances::{Instances, all_rows, process_the_rest};
 use crate::producers::{connect, create_topic};
 use crate::runs::{come_to_rest, for_each_chaos, one_of};
 use crate::seeds::for_some_seeds;
+use crate::trouble::Trouble;
 
 const COUNTS: Store<KeyValue<String, i64>> = Store::named("word-counts");
 
@@ -32,13 +32,14 @@ const STOP: Duration = Duration::from_secs(60);
 
 type Words = BTreeMap<String, i64>;
 
-fn topology() -> Topology {
+/// Counts the words of lines.
+pub(crate) fn topology(counts: Store<KeyValue<String, i64>>) -> Topology {
     let builder = StreamsBuilder::new();
     builder
         .stream("lines")
         .flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
         .group_by(|_, word| word.clone())
-        .count_with(COUNTS)
+        .count_with(counts)
         .updates()
         .to("counts");
     builder.build().expect("a valid topology")
@@ -70,7 +71,7 @@ impl Setting {
     }
 
     fn streams(&self, host: &Host) -> Streams {
-        let streams = self.instances.streams("word-count", topology(), host);
+        let streams = self.instances.streams("word-count", topology(COUNTS), host);
         streams.create_topics(self.partitions).config("statestore.cache.max.bytes", self.cache_max_bytes)
     }
 }
@@ -131,27 +132,17 @@ fn run(sim: &Sim, options: &SimOptions) -> i64 {
         let broker = BrokerProcess::start(sim, &[]);
         let trouble = async {
             create_topic(&sim.node("writer0"), "lines", setting.partitions).await;
-            let (nodes, nothing) =
-                (setting.instances.nodes_in_trouble(&["writer0", "writer1"]), &[] as &[Fault]);
-            let faults = if setting.troubled { &FAULTS[..] } else { nothing };
-            let nemesis = Nemesis::new(sim, &broker, &nodes, faults, options.disk.clone());
+            let trouble = Trouble::new(sim, options, &broker, &setting.instances, TROUBLE);
+            let trouble = trouble.only_if(setting.troubled);
             let writer = |node| write(sim.node(node), setting.clone(), TROUBLE, written.clone());
-            let nodes = setting.instances.nodes();
-            let work = async {
-                tokio::join!(
-                    writer("writer0"),
-                    writer("writer1"),
-                    nemesis.run(TROUBLE),
-                    end_instances(sim, setting.instances.count, setting.troubled, TROUBLE),
-                )
-            };
-            while_they_run(sim, &nodes, |host| setting.streams(host), work).await;
+            let work = async { tokio::join!(writer("writer0"), writer("writer1")) };
+            trouble.while_they_run(&["writer0", "writer1"], |host| setting.streams(host), work).await;
             let host = sim.node("last");
             if !setting.troubled {
-                nodes.iter().for_each(|node| sim.interrupt(node));
+                setting.instances.nodes().iter().for_each(|node| sim.interrupt(node));
                 host.sleep(STOP).await;
             }
-            nodes.iter().for_each(|node| sim.kill(node));
+            setting.instances.kill(sim);
             let counts = Box::pin(process_the_rest(&host, |host| setting.streams(host), counts_of)).await;
             let output = newest(&host, "counts", setting.partitions).await;
             let changelog = newest(&host, "word-count-word-counts-changelog", setting.partitions).await;

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use anabranch_state_store::{Order, Row};
+use anabranch_state_store::Order;
 
-use super::rows::{Rows, leave_to_rows, restore_at_once};
+use super::rows::{Rows, commit_as_rows, leave_to_rows, restore_at_once};
 use super::typed::Typed;
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -69,20 +69,9 @@ impl<K: 'static, V: 'static> JoinWindowState<K, V> {
 impl<K: 'static, V: 'static> TaskStore for JoinWindowState<K, V> {
     leave_to_rows!(typed.rows);
     restore_at_once!(typed.rows);
-
-    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.typed.rows.seal()
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        self.typed.rows.commit()
-    }
+    commit_as_rows!(typed.rows);
 
     fn abort(&mut self) {
         self.typed.rows.abort();
-    }
-
-    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anabranch_state_store::{Emission, KeyRange, Order, Row};
 
 use super::composite::key_range;
-use super::rows::{leave_to_rows, restore_at_once};
+use super::rows::{commit_as_rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
 use super::{FrozenRows, KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -124,20 +124,9 @@ impl<K: 'static, V: 'static> ResultState<K> for KeyValueState<K, V> {
 impl<K: 'static, V: 'static> TaskStore for KeyValueState<K, V> {
     leave_to_rows!(typed.rows);
     restore_at_once!(typed.rows);
-
-    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.typed.rows.seal()
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        self.typed.rows.commit()
-    }
+    commit_as_rows!(typed.rows);
 
     fn abort(&mut self) {
         self.typed.rows.abort();
-    }
-
-    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anabranch_state_store::{KeyRange, Order, Row};
 
-use super::rows::{Rows, leave_to_rows};
+use super::rows::{Rows, commit_as_rows, leave_to_rows};
 use super::{StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
 use crate::serdes::{Serde, SerdeContext};
@@ -184,20 +184,9 @@ fn side_of(key: &[u8]) -> Side {
 
 impl<K: 'static> TaskStore for UnjoinedState<K> {
     leave_to_rows!(rows);
-
-    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.rows.seal()
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        self.rows.commit()
-    }
+    commit_as_rows!(rows);
 
     fn abort(&mut self) {
         self.rows.abort();
-    }
-
-    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        self.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anabranch_state_store::{Emission, Order, Row};
 
 use super::composite::{composite_bounds, key_range, timed_bounds, within};
-use super::rows::{Rows, leave_to_rows, restore_at_once};
+use super::rows::{Rows, commit_as_rows, leave_to_rows, restore_at_once};
 use super::typed::{Timestamped, Typed, Updated};
 use super::{FrozenRows, KeyBounds, ResultState, StoreInit, StoreSupplier, TaskStore, WriteContext};
 use crate::error::Result;
@@ -282,20 +282,9 @@ impl<K: 'static, V: 'static, W: Window> ResultState<Windowed<K, W>> for WindowSt
 impl<K: 'static, V: 'static> TaskStore for WindowState<K, V> {
     leave_to_rows!(typed.rows);
     restore_at_once!(typed.rows);
-
-    fn seal(&mut self, _: &mut WriteContext<'_>) -> Result<()> {
-        self.typed.rows.seal()
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        self.typed.rows.commit()
-    }
+    commit_as_rows!(typed.rows);
 
     fn abort(&mut self) {
         self.typed.rows.abort();
-    }
-
-    fn restore(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, _: &[u8]) -> Result<()> {
-        self.typed.rows.restore(key, value.map(|value| Row::new(value, timestamp)))
     }
 }

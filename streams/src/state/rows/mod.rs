@@ -113,6 +113,31 @@ macro_rules! restore_at_once {
 }
 pub(super) use restore_at_once;
 
+/// The part of `TaskStore` by which epochs end and rows come back, of stores whose changelog has a record for each row.
+macro_rules! commit_as_rows {
+    ($($rows:ident).+) => {
+        fn seal(&mut self, _: &mut $crate::state::WriteContext<'_>) -> $crate::error::Result<()> {
+            self.$($rows).+.seal()
+        }
+
+        fn commit(&mut self) -> $crate::error::Result<()> {
+            self.$($rows).+.commit()
+        }
+
+        fn restore(
+            &mut self,
+            key: &[u8],
+            value: Option<&[u8]>,
+            timestamp: i64,
+            _: &[u8],
+        ) -> $crate::error::Result<()> {
+            let row = value.map(|value| anabranch_state_store::Row::new(value, timestamp));
+            self.$($rows).+.restore(key, row)
+        }
+    };
+}
+pub(super) use commit_as_rows;
+
 /// Written to the engine at a time: small enough not to hold up the records behind it.
 const CHUNK_BYTES: usize = 256 * 1024;
 
