@@ -3,6 +3,7 @@
 use anabranch_protocol::ErrorCode;
 use tracing::info;
 
+use super::classic::GroupState;
 use super::rebalance::GroupTurn;
 
 /// Who leaves.
@@ -18,13 +19,10 @@ pub(crate) struct LeavingMember<'a> {
 impl GroupTurn<'_> {
     /// Takes `members` out of the group, then rebalances once. One error for each, in their order.
     pub(super) fn leave(&mut self, members: &[LeavingMember<'_>]) -> Vec<ErrorCode> {
-        let before = self.group.member_count();
         let errors: Vec<ErrorCode> = members.iter().map(|member| self.leave_one(*member)).collect();
-        if self.group.member_count() < before {
+        // Also after members that had not joined yet, as Apache Kafka does, though the others lost nobody.
+        if errors.contains(&ErrorCode::NONE) && self.group.state != GroupState::Empty {
             self.rebalance("members left");
-        } else if errors.contains(&ErrorCode::NONE) {
-            // Only members that had not joined yet: those who have may be waiting for them.
-            self.complete_join_if_all_joined();
         }
         errors
     }

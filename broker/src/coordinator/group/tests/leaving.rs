@@ -41,7 +41,20 @@ fn who_leaves_while_others_wait_for_it_ends_the_wait() {
          leave a -> NONE | b: joined 2, b leads b=M
          join c -> c: MEMBER_ID_REQUIRED
          leave c -> NONE
-         beat b -> NONE",
+         state -> PreparingRebalance 2, b leads b",
+    );
+    // As in Apache Kafka, the others also join anew if who leaves had an id only.
+    check_undelayed(
+        "join a v=3 -> wrote Empty 0 | a: joined 1, a leads a=M
+         sync a assign=a:A -> wrote Stable 1 a | a: synced A
+         join b -> b: MEMBER_ID_REQUIRED
+         leave b -> NONE
+         beat a -> REBALANCE_IN_PROGRESS
+         join a -> a: joined 2, a leads a=M
+         leave a -> wrote Empty 3 | NONE
+         join c -> c: MEMBER_ID_REQUIRED
+         leave c -> NONE
+         state -> Empty 3",
     );
     // A member with an id only, for which everybody waits.
     check_undelayed(
