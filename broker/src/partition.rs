@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use anabranch_host::Host;
-use anabranch_protocol::records::batches;
+use anabranch_protocol::records::{BatchHeader, batches};
 use anabranch_protocol::{ErrorCode, Uuid};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
@@ -209,9 +209,15 @@ impl Partition {
         self.log().map_or_else(|_| self.watermark.reached(i64::MAX - 1), |log| log.read().settled())
     }
 
-    /// Whether the producer has a transaction open here, in this epoch, of which its coordinator is known to know.
-    pub(crate) fn has_open_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
-        self.log().is_ok_and(|log| log.read().has_open_transaction(producer_id, producer_epoch))
+    /// Whether the coordinator must be asked about a batch of a transaction: it is not known to know that this producer has one open
+    /// here, in this epoch.
+    pub(crate) fn begin_verification(&self, header: &BatchHeader, now_ms: i64) -> bool {
+        let Ok(log) = self.log() else { return true };
+        if log.read().has_open_transaction(header.producer_id, header.producer_epoch) {
+            return false;
+        }
+        log.write().begin_verification(header, now_ms);
+        true
     }
 
     /// The transactions that no marker has ended yet.

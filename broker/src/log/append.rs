@@ -78,6 +78,14 @@ impl Log {
                         log_start_offset: self.start_offset,
                     });
                 }
+                if let Some(missing) = self.verifications.missing_before(&batch.header) {
+                    return Err(AppendError::OutOfOrderSequence {
+                        producer_id: batch.header.producer_id,
+                        sequence: batch.header.base_sequence,
+                        last_sequence: missing.saturating_sub(1),
+                        log_end_offset: self.end_offset,
+                    });
+                }
             }
             (AppendOrigin::Coordinator | AppendOrigin::EpochBump, Some(control)) => {
                 let bumps_epoch = origin == AppendOrigin::EpochBump;
@@ -91,6 +99,7 @@ impl Log {
         header.base_offset = self.end_offset;
         header.partition_leader_epoch = leader_epoch;
         self.write(&header, &batch.bytes, control, now_ms)?;
+        self.verifications.appended(&header);
         if membership != Membership::Unknown {
             self.producers.verified(header.producer_id);
         }

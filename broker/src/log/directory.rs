@@ -19,6 +19,7 @@ use super::checkpointer::checkpoint_regularly;
 use super::error::LogError;
 use super::leader_epochs::LeaderEpochs;
 use super::producer_state::ProducerStates;
+use super::producer_state::verifications::Verifications;
 use super::recovery::{self, Recovered};
 use super::retention::RemovedFiles;
 use super::segment::SegmentFiles;
@@ -394,6 +395,7 @@ impl LogDirectory {
             start_offset: found.start_offset,
             end_offset: found.end_offset,
             producers: found.producers,
+            verifications: Verifications::default(),
             epochs: found.epochs,
             has_directory,
             jitter: self.shared.host.random_u64() as u32,

@@ -45,6 +45,7 @@ use std::sync::Arc;
 
 use anabranch_host::{Disk, OpenOptions};
 use anabranch_protocol::Uuid;
+use anabranch_protocol::records::BatchHeader;
 
 pub use append::{AppendInfo, AppendOrigin};
 pub use compaction::{Cleanable, CleanedLog, CleanerLimits, CleanerProgress, Pace, clean};
@@ -63,6 +64,7 @@ use crate::partition_name::PartitionName;
 use crate::watermark::{Durable, Watermark};
 use leader_epochs::LeaderEpochs;
 use producer_state::ProducerStates;
+use producer_state::verifications::Verifications;
 use segment::{Segment, SegmentFiles};
 
 /// The log of one partition.
@@ -77,6 +79,7 @@ pub struct Log {
     start_offset: i64,
     end_offset: i64,
     producers: ProducerStates,
+    verifications: Verifications,
     epochs: LeaderEpochs,
     /// Whether the partition has its directory; it comes with the first append.
     has_directory: bool,
@@ -211,9 +214,16 @@ impl Log {
         self.producers.has_open_transaction(producer_id, producer_epoch)
     }
 
+    /// The coordinator is asked whether this batch belongs to a transaction; until one of its producer is appended, none that
+    /// comes after it is.
+    pub fn begin_verification(&mut self, header: &BatchHeader, now_ms: i64) {
+        self.verifications.asked(header, now_ms);
+    }
+
     /// Forgets producers that have been silent for `expiration_ms`, unless they have a transaction open.
     pub fn expire_producers(&mut self, now_ms: i64, expiration_ms: i64) {
         self.producers.expire(now_ms, expiration_ms);
+        self.verifications.expire(now_ms, expiration_ms);
     }
 
     /// The end of what may be read committed: the high watermark, or the first offset of the oldest transaction that is

@@ -114,6 +114,10 @@ impl Transactions {
             .by_name(topic)
             .and_then(|topic| topic.partition(index))
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        if marker.producer_id < 0 || marker.producer_epoch < 0 {
+            // Nobody's. In Kafka no batch can be made of it, which is an error of its own.
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
         let now_ms = self.host.wall_clock_ms();
         let batch = end_transaction_marker(
             now_ms,

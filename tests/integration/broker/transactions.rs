@@ -359,8 +359,29 @@ fn tools_see_transactions_and_end_those_that_hang() {
             [ErrorCode::INVALID_PRODUCER_EPOCH, unknown],
             "its epoch must be newer"
         );
+        assert_eq!(abort(-1, 0).await, [ErrorCode::INVALID_REQUEST, unknown], "nobody's");
         assert_eq!(abort(me.1, 0).await, [ErrorCode::NONE, unknown], "as the tool aborts a hanging one");
         assert_eq!(committed(&mut raw, "t").await, (vec![], 3, 3));
+    });
+}
+
+#[test]
+fn no_batch_takes_the_place_of_one_before_it_whose_transaction_is_not_known_yet() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let me = init(&mut raw, "x").await;
+        let early = send(&mut raw, 10, Some("x"), "t", in_transaction(me, 0, &["a"])).await;
+        assert_eq!(early, ErrorCode::INVALID_TXN_STATE);
+        add(&mut raw, 3, "x", me, "t").await;
+        let next = send(&mut raw, 10, Some("x"), "t", in_transaction(me, 1, &["b"])).await;
+        assert_eq!(next, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "0 is missing");
+        for (sequence, value) in [(0, "a"), (1, "b")] {
+            let sent = send(&mut raw, 10, Some("x"), "t", in_transaction(me, sequence, &[value])).await;
+            assert_eq!(sent, ErrorCode::NONE, "{value}");
+        }
+        end(&mut raw, 4, "x", me, true).await.unwrap();
+        assert_eq!(committed(&mut raw, "t").await.0, ["a", "b"]);
     });
 }
 

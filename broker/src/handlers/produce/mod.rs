@@ -79,17 +79,13 @@ impl Outcome {
 
 pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: ProduceRequest<'_>) -> Reply {
     let now_ms = node.host.wall_clock_ms();
-    let refused = match message.acks {
-        -1..=1 => None,
-        _ => Some(ErrorCode::INVALID_REQUIRED_ACKS),
-    };
     let acks = message.acks;
-    let (question, refused) = match transaction::question(node, &message, request.api_version()) {
-        Ok(question) => (question.filter(|_| refused.is_none()), refused),
-        Err(error_code) => (None, refused.or(Some(error_code))),
+    let (question, refused) = match transaction::question(node, &message, request.api_version(), now_ms) {
+        Ok(question) => (question.filter(|_| is_known(acks)), None),
+        Err(error_code) => (None, Some(error_code)),
     };
     let append_all = |answers: Option<&Answers<'_>>| -> Vec<TopicOutcome> {
-        let append = |data| append_topic(node, request, data, answers, now_ms, refused);
+        let append = |data| append_topic(node, request, acks, data, answers, now_ms, refused);
         message.topic_data.into_iter().map(append).collect()
     };
     let mut topics = match (&question, message.transactional_id) {
@@ -162,9 +158,14 @@ fn finish(outcome: &mut Outcome, known: Result<(), Gone>) {
     }
 }
 
+fn is_known(acks: i16) -> bool {
+    (-1..=1).contains(&acks)
+}
+
 fn append_topic(
     node: &Node,
     request: &RequestContext<'_>,
+    acks: i16,
     data: TopicProduceData<'_>,
     answers: Option<&Answers<'_>>,
     now_ms: i64,
@@ -185,7 +186,7 @@ fn append_topic(
     let version = request.api_version();
     let append = |data: PartitionProduceData| {
         let outcome = match &found {
-            Ok(topic) => append(&node.metrics, topic, data, answers, version, now_ms),
+            Ok(topic) => append(&node.metrics, topic, acks, data, answers, version, now_ms),
             Err(error_code) => Outcome::failed(data.index, *error_code, None),
         };
         if !outcome.error_code.is_none() {
@@ -203,6 +204,7 @@ fn append_topic(
 fn append(
     metrics: &Metrics,
     topic: &Topic,
+    acks: i16,
     data: PartitionProduceData,
     answers: Option<&Answers<'_>>,
     version: i16,
@@ -221,6 +223,9 @@ fn append(
     {
         let message = "Produce requests below version 7 must not use zstd";
         return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
+    }
+    if !is_known(acks) {
+        return Outcome::failed(index, ErrorCode::INVALID_REQUIRED_ACKS, None);
     }
     let origin = match answers.map_or(Ok(AppendOrigin::Client), |answers| answers.origin(&topic.name, index))
     {

@@ -32,6 +32,7 @@ pub(super) fn question(
     node: &Node,
     message: &ProduceRequest<'_>,
     version: i16,
+    now_ms: i64,
 ) -> Result<Option<Question>, ErrorCode> {
     let mut headers = message.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|data| {
         let records = data.records.as_ref()?;
@@ -64,7 +65,7 @@ pub(super) fn question(
             });
             let Some(topic) = topic else { continue };
             let Some(partition) = topic.partition(data.index) else { continue };
-            if !partition.has_open_transaction(header.producer_id, header.producer_epoch) {
+            if partition.begin_verification(&header, now_ms) {
                 question.partitions.push((topic.name.clone(), data.index));
             }
         }

@@ -6,6 +6,8 @@
 //!
 //! The state is a fold over the batches of the log: recovery and a follower replay the same batches and get the same.
 
+pub(super) mod verifications;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use anabranch_host::HashMap;
