@@ -14,7 +14,8 @@ use super::repeated::Repeated;
 use crate::config::topic::{ConfigSource, ConfigSynonym, check_topic_configs};
 use crate::config::{ConfigKey, TOPIC_KEYS};
 use crate::metadata::creation::{
-    Granted, Layout, MAX_PARTITIONS_PER_REQUEST, NewTopic, Refusal, grant, too_many_partitions,
+    Granted, Layout, MAX_PARTITIONS_PER_REQUEST, NewTopic, Refusal, check_new_name, grant,
+    too_many_partitions,
 };
 use crate::metadata::image::{Configs, MetadataImage};
 use crate::node::Node;
@@ -73,9 +74,11 @@ fn create(
     validate_only: bool,
     partitions_left: &mut usize,
 ) -> Result<Made, Refusal> {
-    let wish = NewTopic { name: topic.name, id, layout: layout(topic)?, configs: configs(topic)? };
     let defaults = node.topic_defaults();
     let change = node.metadata.begin();
+    // In Kafka's order: the name, its configuration, how many partitions.
+    check_new_name(change.image(), topic.name)?;
+    let wish = NewTopic { name: topic.name, id, configs: configs(topic)?, layout: layout(topic)? };
     let granted = grant(change.image(), &defaults, &wish)?;
     let partitions = granted.num_partitions as usize;
     *partitions_left = partitions_left.checked_sub(partitions).ok_or_else(too_many_partitions)?;

@@ -108,10 +108,6 @@ fn subject<'a>(node: &Node, image: &'a MetadataImage, kind: i8, name: &str) -> R
         }
         TOPIC_RESOURCE => {
             check_name(name)?;
-            if image.topic(name).is_none() {
-                let message = format!("The topic '{name}' does not exist.");
-                return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
-            }
             (TOPIC_KEYS, ErrorCode::INVALID_CONFIG)
         }
         BROKER_RESOURCE if name.is_empty() || name == node.name => (BROKER_KEYS, ErrorCode::INVALID_REQUEST),
@@ -186,6 +182,11 @@ fn decide<'a>(
         _ => Ok(()),
     };
     together.map_err(|error| Refusal::new(subject.on_bad_value, error.to_string()))?;
+    // As in Kafka, what is wrong in itself is told before what nobody has.
+    if resource.resource_type == TOPIC_RESOURCE && image.topic(name).is_none() {
+        let message = format!("The topic '{name}' does not exist.");
+        return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+    }
     Ok(changes)
 }
 

@@ -170,6 +170,10 @@ fn a_running_broker_takes_what_kafka_does() {
             ((TOPIC, "t"), set("leader.replication.throttled.replicas", "0:1,1:1"), ErrorCode::NONE),
             ((TOPIC, "t"), set("leader.replication.throttled.replicas", "none"), ErrorCode::INVALID_CONFIG),
             ((TOPIC, "no good"), set("retention.ms", "1"), ErrorCode::INVALID_TOPIC_EXCEPTION),
+            // What is wrong in itself is told before what nobody has.
+            ((TOPIC, "absent"), set("retention.ms", "1"), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            ((TOPIC, "absent"), set("nonsense", "1"), ErrorCode::INVALID_CONFIG),
+            ((TOPIC, "absent"), ("retention.ms", APPEND, Some("1")), ErrorCode::INVALID_CONFIG),
             ((TOPIC, ""), set("retention.ms", "1"), ErrorCode::INVALID_REQUEST),
         ] {
             assert_eq!(alter(&mut raw, subject, change).await, expected, "{subject:?} {change:?}");

@@ -144,12 +144,7 @@ pub(crate) fn grant<'a>(
     defaults: &Defaults,
     wish: &'a NewTopic<'_>,
 ) -> Result<Granted<'a>, Refusal> {
-    check_name(wish.name)?;
-    if image.topic(wish.name).is_some() {
-        let message = format!("Topic '{}' already exists.", wish.name);
-        return Err(Refusal::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
-    }
-    check_collision(image, wish.name)?;
+    check_new_name(image, wish.name)?;
     let replicas = match &wish.layout {
         Layout::Counts { num_partitions, replication_factor } => {
             count_out(defaults, *num_partitions, *replication_factor)?
@@ -163,6 +158,18 @@ pub(crate) fn grant<'a>(
     records.extend(wish.configs.iter().map(|(name, value)| config_record(wish.name, name, Some(value))));
     records.extend(partition_records(defaults, wish.id, 0, replicas));
     Ok(Granted { records, num_partitions, replication_factor })
+}
+
+/// Whether a topic of this name may be made, whatever else is wished for it.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_new_name(image: &MetadataImage, name: &str) -> Result<(), Refusal> {
+    check_name(name)?;
+    if image.topic(name).is_some() {
+        return Err(Refusal::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
+    }
+    check_collision(image, name)
 }
 
 /// The records that add partitions to a topic that has some.
