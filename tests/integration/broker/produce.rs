@@ -94,6 +94,13 @@ fn what_is_wrong_has_its_own_error() {
 
         let cases: Vec<(&str, &str, i16, Bytes, ErrorCode)> = vec![
             ("an unknown topic", "missing", -1, good().freeze(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            (
+                "acks of 2, and an unknown topic",
+                "missing",
+                2,
+                good().freeze(),
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ),
             ("acks of 2", "t", 2, good().freeze(), ErrorCode::INVALID_REQUIRED_ACKS),
             ("acks of -2", "t", -2, good().freeze(), ErrorCode::INVALID_REQUIRED_ACKS),
             // Kafka, too, asks for no more replicas in sync than there are (KIP-966).
@@ -229,6 +236,11 @@ fn log_append_time_replaces_the_producers_time() {
     with_broker("", async |host, broker| {
         let mut raw = Raw::connect(host, broker).await;
         create(&mut raw, "t", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+        let mut claimed = good();
+        set_log_append_time(&mut claimed, 5);
+        seal(&mut claimed);
+        let refused = produce(&mut raw, "t", claimed).await;
+        assert_eq!(refused.error_code, ErrorCode::INVALID_TIMESTAMP, "it is the broker's to give");
         let before_ms = host.wall_clock_ms();
         let answer = raw.call(9, &produce_request("t", -1, good().freeze())).await;
         let response: ProduceResponse<'_> = answer.decode();

@@ -99,7 +99,7 @@ pub(super) fn validate(
     if config.log_append_time {
         return rewrite(&batch, |bytes| set_log_append_time(bytes, now_ms));
     }
-    // The kind of timestamp is the topic's to say: a client that claims another one is not refused, it is not heard.
+    // Which kind of timestamp a batch has is the topic's to say: what its client claims is not heard.
     let claims_append_time = header.is_log_append_time() && is_client;
     if walked.max_timestamp != header.max_timestamp || claims_append_time {
         return rewrite(&batch, |bytes| set_create_time(bytes, walked.max_timestamp));
@@ -160,6 +160,9 @@ struct Walk<'a> {
     invalid: Vec<(i32, String)>,
     invalid_timestamps: Vec<(i32, String)>,
     max_timestamp: i64,
+    is_client: bool,
+    /// The broker gives the time.
+    log_append_time: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -178,6 +181,8 @@ impl<'a> Walk<'a> {
             invalid: Vec::new(),
             invalid_timestamps: Vec::new(),
             max_timestamp: NO_TIMESTAMP,
+            is_client,
+            log_append_time: config.log_append_time,
         }
     }
 
@@ -185,6 +190,10 @@ impl<'a> Walk<'a> {
         let unreadable = |error| unreadable(error, batch);
         let mut expected_offset = batch.header.base_offset;
         let needs_keys = self.needs_keys && !batch.header.is_control();
+        // A client that claims the broker's work as done is refused, unless it has given a time that is its own to give.
+        let claims_append_time = self.is_client
+            && batch.header.is_log_append_time()
+            && (self.log_append_time || batch.header.max_timestamp == NO_TIMESTAMP);
         for (position, record) in (0..).zip(batch.records(scratch).map_err(unreadable)?) {
             let record = record.map_err(unreadable)?;
             if record.offset != expected_offset {
@@ -201,7 +210,11 @@ impl<'a> Walk<'a> {
                     format!("a record of the compacted topic {} needs a key", self.partition.topic)
                 });
             }
-            if record.timestamp != NO_TIMESTAMP && !self.timestamps.contains(&record.timestamp) {
+            if claims_append_time {
+                list(&mut self.invalid_timestamps, position, || {
+                    "producers do not set timestamps of the type LogAppendTime".to_string()
+                });
+            } else if record.timestamp != NO_TIMESTAMP && !self.timestamps.contains(&record.timestamp) {
                 list(&mut self.invalid_timestamps, position, || {
                     let (first, last) = (self.timestamps.start(), self.timestamps.end());
                     format!("its timestamp {} is not between {first} and {last}", record.timestamp)
@@ -214,7 +227,7 @@ impl<'a> Walk<'a> {
             return Err(AppendError::InvalidRecord { message, records: self.invalid });
         }
         if !self.invalid_timestamps.is_empty() {
-            let message = "one or more records of the batch have timestamps too far from the broker's clock";
+            let message = "one or more records of the batch have timestamps that are not allowed";
             return Err(AppendError::InvalidTimestamp {
                 message: message.to_string(),
                 records: self.invalid_timestamps,
