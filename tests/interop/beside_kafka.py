@@ -72,7 +72,7 @@ class Side:
             value = "<topic id>"
         elif field in ("Port",) and value == self.port:
             value = "<port>"
-        elif field == "ProducerId" and value >= 0:
+        elif field == "ProducerId" and isinstance(value, int) and value >= 0:
             value = self.name(("producer", value), "producer")
         elif field in ("MemberId", "Leader") and isinstance(value, str) and value:
             value = re.sub(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "-<uuid>", value)
@@ -171,13 +171,16 @@ def compared(case, number, step, version, sides):
             step["keep"](side.kept, answer)
         only = step.get("only")
         told.append(side.plain(only(answer) if only and isinstance(answer, dict) else answer))
-    ours, kafkas = told
-    found = []
+    found = unlike(case, number, *told)
+    return [f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}" for path, left, right in found]
+
+
+def unlike(case, number, ours, kafkas):
+    """Where two plain answers differ though nothing excuses it: the path, ours, Kafka's."""
     for path in sorted(set(ours) | set(kafkas)):  # told by the step's number in its case
         left, right = ours.get(path, "<absent>"), kafkas.get(path, "<absent>")
         if left != right and not any(case.startswith(c) and re.search(pattern, f"{number} {path}") for c, pattern, _ in EXCUSED):
-            found.append(f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}")
-    return found
+            yield path, left, right
 
 
 def await_partitions(connection, asked, answer):

@@ -3,6 +3,7 @@
 Fields go by the schemas' own names. One that a request does not name takes the schema's default; one that the version
 does not know is left out."""
 import json
+import select
 import socket
 import struct
 import uuid
@@ -180,27 +181,44 @@ class Connection:
         host, port = bootstrap.rsplit(":", 1)
         self.address = (host, int(port))
         self.socket = None
+        self.sent = None
         self.versions = {}
         listed = self.ask("ApiVersions", 3, ClientSoftwareName="interop", ClientSoftwareVersion="1")
         self.versions = {api["ApiKey"]: (api["MinVersion"], api["MaxVersion"]) for api in listed["ApiKeys"]}
 
     def ask(self, api, version, **body):
         """The answer as a dictionary; `closed` if the broker ended the connection instead."""
+        self.send(api, version, **body)
+        return self.receive()
+
+    def send(self, api, version, **body):
+        """Sends a request, whose answer `receive` waits for."""
         request = SCHEMAS[api + "Request"]
         codec = Codec(request, version)
         header = struct.pack(">hhi", KEYS[api], version, 7) + struct.pack(">h", 7) + b"interop"
         frame = header + (b"\0" if codec.flexible else b"") + codec.write(codec.fields, body)
+        self.sent = api, version
         if self.socket is None:
             self.socket = socket.create_connection(self.address, 5)
         try:
             self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        except ConnectionError:  # which the answer tells
+            pass
+
+    def answered(self):
+        """Whether `receive` has something to tell."""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+    def receive(self):
+        api, version = self.sent
+        try:
             data = Data(self._exactly(struct.unpack(">i", self._exactly(4))[0]))
         except (ConnectionError, EOFError):
-            self._close()
+            self.close()
             return "closed"
         except TimeoutError:
             # What comes later is no answer to the next request.
-            self._close()
+            self.close()
             return "no answer"
         data.take(4)
         codec = Codec(SCHEMAS[api + "Response"], version)
@@ -210,8 +228,9 @@ class Connection:
         assert data.at == len(data.data), f"{api} v{version}: {len(data.data) - data.at} bytes too many"
         return answer
 
-    def _close(self):
-        self.socket.close()
+    def close(self):
+        if self.socket is not None:
+            self.socket.close()
         self.socket = None
 
     def _exactly(self, count):
