@@ -137,6 +137,12 @@ table! {
     DescribeTopicPartitions => describe_topic_partitions,
 }
 
+/// Whether requests of this API look how far logs can be read, which a Produce moves when its records are durable and not
+/// before. Kafka handles one request of a connection at a time, so there they find what requests before them have done.
+pub(crate) fn reads_logs(api_key: ApiKey) -> bool {
+    matches!(api_key, ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::DeleteRecords)
+}
+
 /// Handles the request in `frame`.
 ///
 /// # Errors

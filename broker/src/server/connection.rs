@@ -3,8 +3,10 @@
 //! A connection is one task with one loop over four steps, each of which may be possible or not: hand the answers that
 //! are ready to the socket, write, take the next request, read. Requests are taken while earlier ones wait (for a sync,
 //! for bytes), so that one connection can keep a disk busy; their number and their bytes are bounded, and nothing is
-//! read while the client does not read its answers. Bytes that are not the protocol end this connection and no other, and
-//! so does a request that does not come in time, or a client that is silent too long or leaves its answers unread.
+//! read while the client does not read its answers. One that [looks where logs end](handlers::reads_logs) is not taken
+//! before those ahead of it are answered, so that a client that sends it behind a Produce finds what it has written. Bytes
+//! that are not the protocol end this connection and no other, and so does a request that does not come in time, or a client
+//! that is silent too long or leaves its answers unread.
 //!
 //! ```text
 //!   socket --read--> buffer --take--> handler --Reply--> waiting (in order) --ready--> outgoing --write--> socket
@@ -32,7 +34,7 @@ use crate::metrics::CloseReason;
 use crate::node::Node;
 use crate::reply::{PendingAnswer, Reply};
 
-/// Bytes of requests not yet answered above which no further request is taken.
+/// Bytes of requests not yet answered, and of answers behind them, above which no further request is taken.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of answers not yet written above which no further request is taken.
 const OUTGOING_BYTES: usize = 1024 * 1024;
@@ -79,6 +81,8 @@ pub(super) struct Connection {
 struct Waiting {
     answer: Answer,
     request: Held,
+    /// Of request and answer, as far as that is there.
+    bytes: usize,
     api_key: Option<ApiKey>,
     received: Instant,
 }
@@ -245,8 +249,9 @@ impl Connection {
                 Poll::Pending => {}
             }
             if self.closing.is_none() {
-                let may_take = self.may_take(context);
-                if !may_take && self.held.bytes() == 0 {
+                let is_held_back = self.is_held_back();
+                let may_take = !is_held_back && self.may_take(context);
+                if is_held_back || !may_take && self.held.bytes() == 0 {
                     // The client is not slow: it is not read from.
                     self.arriving_since = None;
                 }
@@ -289,6 +294,14 @@ impl Connection {
                     && (self.held.bytes() > 0 || self.node.memory.has_room(context))))
     }
 
+    /// Whether the next request is there and must see what those before it do, which are not done.
+    fn is_held_back(&self) -> bool {
+        let arrived = &self.incoming.bytes;
+        !self.waiting.is_empty()
+            && frame::missing_bytes(arrived) == Some(0)
+            && api_key(&arrived[frame::LENGTH_BYTES..]).is_some_and(handlers::reads_logs)
+    }
+
     /// Moves the answers that are ready, in order, to those that are written.
     fn poll_answers(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
@@ -310,7 +323,7 @@ impl Connection {
             if let Some(api_key) = first.api_key {
                 self.node.metrics.answered(api_key, self.node.host.now() - first.received);
             }
-            self.waiting_bytes -= first.request.bytes();
+            self.waiting_bytes -= first.bytes;
             self.node.memory.let_go(std::mem::take(&mut first.request));
             self.waiting.pop_front();
             if !segments.is_empty() {
@@ -371,12 +384,14 @@ impl Connection {
             return Ok(false);
         };
         let request_bytes = frame.len();
-        let api_key = frame.first_chunk().and_then(|key| ApiKey::from_i16(i16::from_be_bytes(*key)));
+        let api_key = api_key(&frame);
         self.arriving_since = None;
         self.node.memory.arrived(&mut self.held, request_bytes);
+        let mut bytes = request_bytes;
         let answer = match self.handle(frame)? {
             Reply::Now(segments) => {
                 self.node.memory.add_answer(segments.len());
+                bytes += segments.len();
                 Answer::Ready(segments)
             }
             Reply::Later(future) => Answer::Pending(future),
@@ -390,8 +405,8 @@ impl Connection {
             }
         };
         let request = std::mem::take(&mut self.held);
-        self.waiting_bytes += request.bytes();
-        self.waiting.push_back(Waiting { answer, request, api_key, received: self.last_active });
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { answer, request, bytes, api_key, received: self.last_active });
         Ok(true)
     }
 
@@ -450,6 +465,11 @@ impl Connection {
         }
         Poll::Ready(if room == frame_bytes { usize::MAX } else { room - arrived })
     }
+}
+
+/// Which API a frame is a request of, if it is known.
+fn api_key(frame: &[u8]) -> Option<ApiKey> {
+    ApiKey::from_i16(i16::from_be_bytes(*frame.first_chunk()?))
 }
 
 /// Bytes of the frame whose beginning has arrived, with its length; 0 as long as that is not known.

@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use anabranch_host::{ByteStream, Dialer, Host, Sim, SimOptions, in_process};
 use anabranch_protocol::messages::api_versions::ApiVersionsRequest;
+use anabranch_protocol::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopic,
+};
 use anabranch_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use anabranch_protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
 use anabranch_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
-use anabranch_protocol::records::{BatchBuilder, Compression};
-use anabranch_protocol::{Request, RequestHeader, encode_request};
+use anabranch_protocol::records::{BatchBuilder, Compression, batches};
+use anabranch_protocol::{Decoder, Message, Request, RequestHeader, ResponseHeader, encode_request};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -251,6 +258,76 @@ fn a_client_that_leaves_its_answers_unread_is_cut_after_the_same_silence() {
         assert_eq!(node.memory.fetch_bytes(32 << 20), 32 << 20, "nothing is held");
         drop(stream);
     });
+}
+
+/// Reads the next answer, and what is of interest in it.
+async fn answered<'a, R: Request<'a>>(
+    stream: &mut ByteStream,
+    version: i16,
+    look: impl FnOnce(R::Response<'_>) -> i64,
+) -> i64 {
+    let mut frame = vec![0; stream.read_i32().await.unwrap() as usize];
+    stream.read_exact(&mut frame).await.unwrap();
+    let frame = Bytes::from(frame);
+    let mut decoder = Decoder::new(&frame);
+    ResponseHeader::decode(&mut decoder, R::KEY, version).unwrap();
+    look(R::Response::decode(&mut decoder, version).unwrap())
+}
+
+#[test]
+fn what_reads_a_log_finds_what_was_produced_before_it_and_a_produce_does_not_wait_for_another() {
+    for acks in [-1, 1, 0] {
+        simulated("flush=commit", async |host, node| {
+            let partition = node.topics.by_name("t").unwrap().partition(0).unwrap();
+            let mut stream = host.connect(ADDRESS).await.unwrap();
+            let to_produce = ProduceRequest { acks, ..produce(b"v") };
+            let end = ListOffsetsPartition { timestamp: -1, current_leader_epoch: -1, ..Default::default() };
+            let end = ListOffsetsTopic { name: "t", partitions: vec![end] };
+            let to_list = ListOffsetsRequest { replica_id: -1, topics: vec![end], ..Default::default() };
+            let all = DeleteRecordsPartition { offset: -1, ..Default::default() };
+            let all = DeleteRecordsTopic { name: "t", partitions: vec![all] };
+            let to_delete = DeleteRecordsRequest { topics: vec![all], timeout_ms: 1000 };
+            // So large that it must have room.
+            let mut to_fetch = fetch(0, 0);
+            let more = (1..2000).map(|partition| FetchPartition { partition, ..Default::default() });
+            to_fetch.topics[0].partitions.extend(more);
+
+            send(&mut stream, 9, &to_produce).await;
+            send(&mut stream, 9, &to_produce).await;
+            send(&mut stream, 11, &to_fetch).await;
+            send(&mut stream, 9, &to_produce).await;
+            send(&mut stream, 5, &to_list).await;
+            send(&mut stream, 9, &to_produce).await;
+            send(&mut stream, 2, &to_delete).await;
+            let mut appended = 0;
+            while partition.high_watermark() == 0 {
+                appended = partition.log_end_offset();
+                host.sleep(Duration::from_micros(10)).await;
+            }
+            assert_eq!(appended, 2, "are appended before the first of them is durable");
+
+            let produced = async |stream: &mut ByteStream| {
+                if acks != 0 {
+                    read_frame(stream).await;
+                }
+            };
+            produced(&mut stream).await;
+            produced(&mut stream).await;
+            let read = answered::<FetchRequest<'_>>(&mut stream, 11, |response| {
+                let partition = &response.responses[0].partitions[0];
+                let records = batches(partition.records.as_ref().unwrap());
+                assert_eq!(records.last().unwrap().unwrap().header.next_offset(), partition.high_watermark);
+                partition.high_watermark
+            });
+            assert_eq!(read.await, 2);
+            produced(&mut stream).await;
+            let look = |response: ListOffsetsResponse<'_>| response.topics[0].partitions[0].offset;
+            assert_eq!(answered::<ListOffsetsRequest<'_>>(&mut stream, 5, look).await, 3);
+            produced(&mut stream).await;
+            let look = |response: DeleteRecordsResponse<'_>| response.topics[0].partitions[0].low_watermark;
+            assert_eq!(answered::<DeleteRecordsRequest<'_>>(&mut stream, 2, look).await, 4);
+        });
+    }
 }
 
 #[test]
