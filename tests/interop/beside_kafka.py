@@ -55,18 +55,18 @@ class Side:
     def name(self, drawn, kind):
         return self.names.setdefault(drawn, f"<{kind} {sum(name.startswith(f'<{kind} ') for name in self.names.values())}>")
 
-    def plain(self, value, path=""):
+    def plain(self, value, path="", in_order=False):
         """The answer without what differs by nature, as {path: value}."""
         field = path.rsplit(".", 1)[-1]
         if isinstance(value, dict):
             found = {}
             for key, inner in value.items():
-                found.update(self.plain(inner, f"{path}.{key}"))
+                found.update(self.plain(inner, f"{path}.{key}", in_order))
             return found or {path: {}}
         if isinstance(value, list):
             found = {f"{path}.length": len(value)}
-            for at, inner in enumerate(sorted(value, key=order)):
-                found.update(self.plain(inner, f"{path}[{label(inner, at)}]"))
+            for at, inner in enumerate(value if in_order else sorted(value, key=order)):
+                found.update(self.plain(inner, f"{path}[{at if in_order else label(inner, at)}]", in_order))
             return found
         if isinstance(value, uuid.UUID) and value.int:
             value = "<topic id>"
@@ -170,7 +170,8 @@ def compared(case, number, step, version, sides):
         if "keep" in step and isinstance(answer, dict):
             step["keep"](side.kept, answer)
         only = step.get("only")
-        told.append(side.plain(only(answer) if only and isinstance(answer, dict) else answer))
+        shown = only(answer) if only and isinstance(answer, dict) else answer
+        told.append(side.plain(shown, in_order=step.get("in_order", False)))
     found = unlike(case, number, *told)
     return [f"{number} {api} v{version}{path}: {left!r}, Kafka {right!r}" for path, left, right in found]
 

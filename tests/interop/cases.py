@@ -1,7 +1,7 @@
 """What beside_kafka.py asks both brokers: cases of a name and steps, each an API and a body.
 
 A step may say `versions` (only these), `newest` (only the last), `keep` (what later steps take from the answer), `until` (asked
-again until the answer says so), `only` (the part of the answer that is compared)."""
+again until the answer says so), `only` (the part of the answer that is compared), `in_order` (the order of lists counts)."""
 import struct
 import time
 import uuid
@@ -131,6 +131,8 @@ def keep_producer(values, answer):
 
 
 NOBODY = 99
+AGAIN = topic("again")
+OFFSETS_AGAIN = [{"Name": name, "PartitionIndexes": indexes} for name, indexes in [(AGAIN, [0, 0, 77, 0]), (topic("no"), [0, 0]), (AGAIN, [1, 0])]]
 CASES = [
     ("features", [step("ApiVersions", {"ClientSoftwareName": "x", "ClientSoftwareVersion": "1"}, versions="3+",
                        only=lambda answer: {"features": answer.get("SupportedFeatures"), "error": answer["ErrorCode"]}),
@@ -489,6 +491,71 @@ CASES = [
         step("Heartbeat", {"GroupId": f"jr-{RUN}", "GenerationId": -1, "MemberId": ""}),
         step("Heartbeat", {"GroupId": "", "GenerationId": 1, "MemberId": ""}),
         step("LeaveGroup", {"GroupId": f"jr-{RUN}", "MemberId": "", "Members": []}),
+    ]),
+    # What a request names more than once. Not asked are those that Kafka never answers then: of AlterConfigs and
+    # WriteTxnMarkers; and Produce, of which Kafka appends the last batch of a partition and says nothing of the others.
+    ("named_again", [
+        create(AGAIN, 2), produce(AGAIN, batch([b"a", b"b"]), newest=True, until=lambda answer: answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] != 3),
+        step("Metadata", {"Topics": [{"Name": AGAIN}], "AllowAutoTopicCreation": False}, newest=True, until=settled(),
+             keep=lambda values, answer: values.update(again=answer["Topics"][0]["TopicId"])),
+        step("Metadata", {"Topics": [{"Name": topic("no")}, {"Name": AGAIN}, {"Name": topic("no")}, {"Name": AGAIN}], "AllowAutoTopicCreation": False}, versions="4+"),
+        step("Metadata", {"Topics": [{"TopicId": kept("again"), "Name": None}] * 2, "AllowAutoTopicCreation": False}, versions="12+"),
+        step("ListOffsets", {"ReplicaId": -1, "IsolationLevel": 0, "Topics": [
+            {"Name": name, "Partitions": [{"PartitionIndex": index, "Timestamp": -1, "CurrentLeaderEpoch": -1} for index in indexes]}
+            for name, indexes in [(AGAIN, [0, 9, 0]), (topic("no"), [0, 0]), (AGAIN, [1, 0, 9])]]}),
+        step("OffsetForLeaderEpoch", {"ReplicaId": -1, "Topics": [
+            {"Topic": name, "Partitions": [{"Partition": index, "CurrentLeaderEpoch": -1, "LeaderEpoch": epoch} for index, epoch in partitions]}
+            for name, partitions in [(AGAIN, [(0, 0), (9, 0), (0, 3)]), (topic("no"), [(0, 0), (0, 0)]), (AGAIN, [(1, 0), (0, 0)])]]}),
+        step("DeleteRecords", {"TimeoutMs": 5000, "Topics": [
+            {"Name": name, "Partitions": [{"PartitionIndex": index, "Offset": offset} for index, offset in partitions]}
+            for name, partitions in [(AGAIN, [(0, 0), (9, 0), (0, 1)]), (topic("no"), [(0, 0), (0, 0)]), (AGAIN, [(0, 2), (1, 0)])]]}),
+        offsets(AGAIN, -2),
+        step("OffsetCommit", {"GroupId": f"again-{RUN}", "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": [
+            {"Name": name, "Partitions": [{"PartitionIndex": index, "CommittedOffset": offset, "CommittedLeaderEpoch": -1, "CommittedMetadata": "note"} for index, offset in partitions]}
+            for name, partitions in [(AGAIN, [(0, 5), (9, 0), (0, 6)]), (topic("no"), [(0, 0), (0, 0)]), (AGAIN, [(1, 3), (0, 7)])]]}, versions="2-9"),
+        step("OffsetFetch", {"GroupId": f"again-{RUN}", "Topics": OFFSETS_AGAIN}, versions="1-7", in_order=True),
+        step("OffsetFetch", {"Groups": [{"GroupId": name, "Topics": topics} for name, topics in [
+            (f"again-{RUN}", OFFSETS_AGAIN), (f"again-{RUN}", None), (f"no-{RUN}", None), (f"again-{RUN}", OFFSETS_AGAIN), (f"again-{RUN}", None), (f"no-{RUN}", OFFSETS_AGAIN),
+            ("", OFFSETS_AGAIN), ("", None), ("", None)]]}, versions="8-9", in_order=True),
+        step("OffsetFetch", {"Groups": [{"GroupId": f"again-{RUN}", "Topics": [
+            {"TopicId": id, "PartitionIndexes": [0, 1, 0]} for id in (uuid.UUID(int=7), kept("again"), uuid.UUID(int=7), kept("again"))]}]}, versions="10", in_order=True),
+        step("OffsetDelete", {"GroupId": f"again-{RUN}", "Topics": [{"Name": name, "Partitions": [{"PartitionIndex": index} for index in indexes]}
+                                                                    for name, indexes in [(AGAIN, [1, 77, 1]), (topic("no"), [1, 1]), (AGAIN, [1, 0])]]}),
+        step("DescribeGroups", {"Groups": [f"again-{RUN}", f"no-{RUN}", f"again-{RUN}", f"no-{RUN}"]}),
+        step("DeleteGroups", {"GroupsNames": [f"again-{RUN}", f"no-{RUN}", f"again-{RUN}", f"no-{RUN}"]}),
+        step("FindCoordinator", {"KeyType": 0, "CoordinatorKeys": [GROUP, "", GROUP, ""]}, versions="4+", in_order=True),
+        step("LeaveGroup", {"GroupId": f"again-{RUN}", "Members": [{"MemberId": "who"}, {"MemberId": "who"}]}, versions="3+"),
+        step("AddPartitionsToTxn", {"V3AndBelowTransactionalId": f"no-{RUN}", "V3AndBelowProducerId": 1, "V3AndBelowProducerEpoch": 0,
+                                    "V3AndBelowTopics": [{"Name": AGAIN, "Partitions": [0, 0, 77]}, {"Name": AGAIN, "Partitions": [0, 1]}]}, versions="0-3"),
+        step("AddPartitionsToTxn", {"Transactions": [{"TransactionalId": name, "ProducerId": 1, "ProducerEpoch": 0, "VerifyOnly": True, "Topics": [
+            {"Name": AGAIN, "Partitions": [0, 0]}, {"Name": AGAIN, "Partitions": [1, 0]}]} for name in (f"no-{RUN}", f"no-{RUN}")]}, versions="4-5"),
+        step("TxnOffsetCommit", {"TransactionalId": f"no-{RUN}", "GroupId": f"again-{RUN}", "ProducerId": 1, "ProducerEpoch": 0, "GenerationId": -1, "MemberId": "",
+                                 "Topics": [{"Name": AGAIN, "Partitions": [{"PartitionIndex": index, "CommittedOffset": 3, "CommittedLeaderEpoch": -1, "CommittedMetadata": ""}
+                                                                           for index in (0, 77, 0)]}] * 2}),
+        step("DescribeProducers", {"Topics": [{"Name": name, "PartitionIndexes": indexes} for name, indexes in [
+            (AGAIN, [0, 9, 0]), (topic("no"), [0, 0]), (AGAIN, [1, 0, 9])]]}),
+        step("DescribeTransactions", {"TransactionalIds": [f"no-{RUN}", "", f"no-{RUN}", ""]}),
+        step("DescribeTopicPartitions", {"Topics": [{"Name": AGAIN}, {"Name": topic("no")}, {"Name": AGAIN}, {"Name": topic("no")}], "ResponsePartitionLimit": 100, "Cursor": None}, in_order=True),
+        step("DescribeConfigs", {"Resources": [{"ResourceType": 2, "ResourceName": name, "ConfigurationKeys": ["retention.ms", "retention.ms"]} for name in (AGAIN, topic("no")) * 2],
+                                 "IncludeSynonyms": False, "IncludeDocumentation": False}),
+        step("IncrementalAlterConfigs", {"Resources": [{"ResourceType": 2, "ResourceName": name, "Configs": [{"Name": "retention.ms", "ConfigOperation": 0, "Value": "9"}]}
+                                                       for name in (AGAIN, topic("no")) * 2], "ValidateOnly": True}),
+        step("AlterConfigs", {"Resources": [{"ResourceType": 2, "ResourceName": AGAIN, "Configs": [{"Name": "retention.ms", "Value": value} for value in "89"]}], "ValidateOnly": True}),
+        step("CreateTopics", creation(Name=topic("config"), Configs=[{"Name": "retention.ms", "Value": "9"}] * 2)),
+        step("CreateTopics", creation(Name=topic("gap"), NumPartitions=-1, ReplicationFactor=-1, Assignments=[{"PartitionIndex": 0, "BrokerIds": [1]}] * 2)),
+        step("ListConfigResources", {"ResourceTypes": [2, 2]}, versions="1+", only=lambda answer: {
+            "count": len([found for found in answer["ConfigResources"] if found["ResourceName"] == AGAIN])}),
+        step("DescribeLogDirs", {"Topics": [{"Topic": AGAIN, "Partitions": [0, 0, 9]}, {"Topic": AGAIN, "Partitions": [1, 0]}]}),
+        step("AlterReplicaLogDirs", {"Dirs": [{"Path": "/nowhere", "Topics": [{"Name": AGAIN, "Partitions": [0, 0, 77]}, {"Name": AGAIN, "Partitions": [0]}]}] * 2}),
+        step("ElectLeaders", {"ElectionType": 0, "TopicPartitions": [{"Topic": AGAIN, "Partitions": [0, 0, 77]}, {"Topic": AGAIN, "Partitions": [1, 0]}], "TimeoutMs": 5000}),
+        step("AlterPartitionReassignments", {"TimeoutMs": 5000, "Topics": [{"Name": AGAIN, "Partitions": [{"PartitionIndex": index, "Replicas": [1]} for index in (0, 0, 77)]}] * 2}),
+        step("ListPartitionReassignments", {"TimeoutMs": 5000, "Topics": [{"Name": AGAIN, "PartitionIndexes": [0, 0]}] * 2}),
+        step("DescribeQuorum", {"Topics": [{"TopicName": "__cluster_metadata", "Partitions": [{"PartitionIndex": 0}]}] * 2}),
+        step("AlterUserScramCredentials", {"Deletions": [{"Name": "a", "Mechanism": 1}] * 2, "Upsertions": []}),
+        step("AlterUserScramCredentials", {"Deletions": [{"Name": "a", "Mechanism": 1}], "Upsertions": [
+            {"Name": "a", "Mechanism": 1, "Iterations": 4096, "Salt": b"s", "SaltedPassword": b"p"}] * 2}),
+        step("DescribeClientQuotas", {"Components": [{"EntityType": "user", "MatchType": 0, "Match": "a"}] * 2, "Strict": True}),
+        step("DeleteTopics", {"TopicNames": [topic("no"), AGAIN, topic("no"), AGAIN], "TimeoutMs": 5000}, versions="1-5"),
     ]),
     ("delete_topics", [step("DeleteTopics", {"TopicNames": [topic("no")], "TimeoutMs": 5000}, versions="1-5"),
                        step("DeleteTopics", {"Topics": [{"Name": topic("no")}, {"Name": None, "TopicId": uuid.UUID(int=9)}], "TimeoutMs": 5000}, versions="6+"),

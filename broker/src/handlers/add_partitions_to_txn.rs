@@ -12,6 +12,7 @@ use anabranch_protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnTransaction,
 };
 
+use super::repeated::{distinct, merged};
 use crate::coordinator::transaction::metadata::EPOCH_BUMP;
 use crate::coordinator::transaction::{Caller, ProducerIdAndEpoch};
 use crate::node::Node;
@@ -29,7 +30,7 @@ pub(super) fn handle(
     message: AddPartitionsToTxnRequest<'_>,
 ) -> Reply {
     let version = request.api_version();
-    let transactions = if version >= BATCHED_VERSION {
+    let mut transactions = if version >= BATCHED_VERSION {
         message.transactions
     } else {
         vec![AddPartitionsToTxnTransaction {
@@ -40,6 +41,14 @@ pub(super) fn handle(
             topics: message.v3_and_below_topics,
         }]
     };
+    // Each partition once, however often it is named.
+    for transaction in &mut transactions {
+        let named = std::mem::take(&mut transaction.topics);
+        transaction.topics = merged(named, |topic| topic.name, |topic| &mut topic.partitions);
+        for topic in &mut transaction.topics {
+            topic.partitions = distinct(std::mem::take(&mut topic.partitions));
+        }
+    }
     let mut durables = Vec::new();
     let results: Vec<_> = transactions
         .iter()

@@ -1,6 +1,5 @@
 //! AlterReplicaLogDirs (34): a replica may stay in the one data directory there is; there is no other to move it to.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use anabranch_protocol::messages::alter_replica_log_dirs::{
     AlterReplicaLogDirsResponse,
 };
 
+use super::repeated::{last_of_each, merged};
 use crate::metadata::creation::CLUSTER_METADATA_TOPIC;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -19,25 +19,20 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: AlterReplicaLogDirsRequest<'_>,
 ) -> Reply {
-    let mut results: Vec<AlterReplicaLogDirTopicResult<'_>> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for directory in &message.dirs {
-        for topic in &directory.topics {
-            let partitions = topic.partitions.iter().map(|index| AlterReplicaLogDirPartitionResult {
-                partition_index: *index,
-                error_code: move_to(node, Path::new(directory.path), topic.name, *index),
-            });
-            // A topic is told once, whichever directories its partitions are to lie in.
-            let place = *places.entry(topic.name).or_insert(results.len());
-            match results.get_mut(place) {
-                Some(result) => result.partitions.extend(partitions),
-                None => results.push(AlterReplicaLogDirTopicResult {
-                    topic_name: topic.name,
-                    partitions: partitions.collect(),
-                }),
-            }
-        }
-    }
+    // Of a partition that is named more than once the last directory counts.
+    let wanted = message.dirs.iter().flat_map(|directory| {
+        let path = Path::new(directory.path);
+        let topics = directory.topics.iter();
+        topics.flat_map(move |topic| topic.partitions.iter().map(move |index| (topic.name, *index, path)))
+    });
+    let wanted = last_of_each(wanted, |(topic, index, _)| (*topic, *index));
+    let results = wanted.into_iter().map(|(topic_name, partition_index, path)| {
+        let error_code = move_to(node, path, topic_name, partition_index);
+        let partitions = vec![AlterReplicaLogDirPartitionResult { partition_index, error_code }];
+        AlterReplicaLogDirTopicResult { topic_name, partitions }
+    });
+    // A topic is told once, whichever directories its partitions are to lie in.
+    let results = merged(results, |topic| topic.topic_name, |topic| &mut topic.partitions);
     request.answer(&AlterReplicaLogDirsResponse { throttle_time_ms: 0, results })
 }
 

@@ -19,18 +19,19 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: AlterUserScramCredentialsRequest<'_>,
 ) -> Reply {
+    // Of each user what is wrong first.
     let mut refused: BTreeMap<&str, (ErrorCode, &str)> = BTreeMap::new();
     for deletion in &message.deletions {
         let missing = "Attempt to delete a user credential that does not exist";
         let reason =
             check(deletion.name, deletion.mechanism).unwrap_or((ErrorCode::RESOURCE_NOT_FOUND, missing));
-        refused.insert(deletion.name, reason);
+        refused.entry(deletion.name).or_insert(reason);
     }
     for upsertion in &message.upsertions {
         let useless = "This broker authenticates nobody";
         let reason = check(upsertion.name, upsertion.mechanism)
             .unwrap_or((ErrorCode::UNSUPPORTED_SASL_MECHANISM, useless));
-        refused.insert(upsertion.name, reason);
+        refused.entry(upsertion.name).or_insert(reason);
     }
     let results = refused.iter().map(|(user, (error_code, message))| AlterUserScramCredentialsResult {
         user,

@@ -114,15 +114,11 @@ fn layout(topic: &CreatableTopic<'_>) -> Result<Layout, Refusal> {
 
 fn configs(topic: &CreatableTopic<'_>) -> Result<Configs, Refusal> {
     let mut pairs = Vec::with_capacity(topic.configs.len());
-    let repeated = Repeated::among(topic.configs.iter().map(|config| config.name));
     for config in &topic.configs {
         let Some(value) = config.value else {
             let message = format!("Null value not supported for topic configs: {}", config.name);
             return Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
         };
-        if repeated.has(&config.name) {
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("{} is set twice", config.name)));
-        }
         pairs.push((config.name, value));
     }
     check_topic_configs(pairs).map_err(|error| Refusal::new(ErrorCode::INVALID_CONFIG, error.to_string()))

@@ -1,4 +1,4 @@
-//! DeleteGroups (42): groups without members go, with their offsets.
+//! DeleteGroups (42): groups without members go, with their offsets. One that is named more than once goes once.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use anabranch_protocol::messages::delete_groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
 };
 
+use super::repeated::distinct;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -15,8 +16,9 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DeleteGroupsRequest<'_>,
 ) -> Reply {
-    let mut durables = Vec::with_capacity(message.groups_names.len());
-    let results = message.groups_names.iter().map(|group_id| {
+    let named = distinct(message.groups_names);
+    let mut durables = Vec::with_capacity(named.len());
+    let results = named.iter().map(|group_id| {
         let outcome = node
             .groups
             .call(group_id, |coordinator, now, effects| coordinator.delete_group(now, group_id, effects));
@@ -31,7 +33,7 @@ pub(super) fn handle(
     });
     let response = DeleteGroupsResponse { throttle_time_ms: 0, results: results.collect() };
     let unsure = || {
-        let results = message.groups_names.iter();
+        let results = named.iter();
         let results =
             results.map(|group_id| DeletableGroupResult { group_id, error_code: ErrorCode::NOT_COORDINATOR });
         DeleteGroupsResponse { throttle_time_ms: 0, results: results.collect() }

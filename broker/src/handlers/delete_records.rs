@@ -13,6 +13,7 @@ use anabranch_protocol::messages::delete_records::{
     DeleteRecordsTopicResult,
 };
 
+use super::repeated::{last_of_each, merged};
 use crate::metadata::creation::is_internal;
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
@@ -33,9 +34,10 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DeleteRecordsRequest<'_>,
 ) -> Reply {
-    let mut outcomes: Vec<(String, Vec<Outcome>)> = message
-        .topics
-        .iter()
+    // What is asked of a partition last counts.
+    let asked = merged(message.topics, |topic| topic.name, |topic| &mut topic.partitions);
+    let mut outcomes: Vec<(String, Vec<Outcome>)> = asked
+        .into_iter()
         .map(|asked| {
             let topic = node.topics.by_name(asked.name);
             let delete = |partition: &DeleteRecordsPartition| match topic.as_deref() {
@@ -43,7 +45,8 @@ pub(super) fn handle(
                 Some(_) if is_internal(asked.name) => failed(partition, ErrorCode::INVALID_TOPIC_EXCEPTION),
                 topic => delete(topic, partition),
             };
-            (asked.name.to_string(), asked.partitions.iter().map(delete).collect())
+            let partitions = last_of_each(asked.partitions, |partition| partition.partition_index);
+            (asked.name.to_string(), partitions.iter().map(delete).collect())
         })
         .collect();
     let answering = request.answering;

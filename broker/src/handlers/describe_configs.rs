@@ -14,7 +14,7 @@ use anabranch_protocol::messages::describe_configs::{
 };
 
 use super::broker_loggers;
-use super::repeated::Repeated;
+use super::repeated::Told;
 use crate::config::key::ConfigKind;
 use crate::config::topic::{ConfigSource, ConfigSynonym};
 use crate::config::{
@@ -114,21 +114,21 @@ pub(super) fn handle(
     message: DescribeConfigsRequest<'_>,
 ) -> Reply {
     let image = node.metadata.image();
-    let named =
-        |resource: &DescribeConfigsResource<'_>| (resource.resource_type, resource.resource_name.to_owned());
-    let mut resources = Repeated::among(message.resources.iter().map(named));
     let mut entries_left = MAX_ENTRIES;
+    let mut told = Told::new();
     let found: Vec<Result<Vec<Entry>, Refused>> = message
         .resources
         .iter()
-        .map(|resource| match resources.take(&named(resource)) {
-            None => Err((ErrorCode::INVALID_REQUEST, "Each resource must appear at most once.".to_string())),
-            Some(_) if entries_left == 0 => {
-                Err((ErrorCode::INVALID_REQUEST, "The request asks for too many resources.".to_string()))
+        .map(|resource| {
+            let asked = (resource.resource_type, resource.resource_name);
+            if entries_left == 0 || !told.may_tell(&asked) {
+                let message = "The request asks for too many resources.";
+                return Err((ErrorCode::INVALID_REQUEST, message.to_string()));
             }
-            Some(_) => find(node, &image, resource).inspect(|entries| {
-                entries_left = entries_left.saturating_sub(entries.len());
-            }),
+            let entries = find(node, &image, resource)?;
+            entries_left = entries_left.saturating_sub(entries.len());
+            told.tell(asked, size_of_val(&*entries));
+            Ok(entries)
         })
         .collect();
     let results = message.resources.iter().zip(&found).map(|(resource, found)| {

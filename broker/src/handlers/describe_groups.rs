@@ -1,7 +1,7 @@
 //! DescribeGroups (15): classic groups with their members, as an administrator sees them.
 //!
-//! A group that is named more than once is answered once: who asks a million times is not told a million times of all its
-//! members. A group that does not exist is *Dead* without an error, up to version 5; from version 6 on it also is an error.
+//! A group is told as often as it is named, but [not for ever](Told): who asks a million times is not told a million times of
+//! all its members. A group that does not exist is *Dead* without an error, up to version 5; from version 6 on it also is an error.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use anabranch_protocol::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
 
-use super::repeated::distinct;
+use super::repeated::Told;
 use crate::authorization;
 use crate::coordinator::group::admin;
 use crate::coordinator::group::classic::GroupState;
@@ -28,11 +28,15 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DescribeGroupsRequest<'_>,
 ) -> Reply {
-    let asked = distinct(message.groups);
+    let asked = message.groups;
     let mut durables = Vec::with_capacity(asked.len());
+    let mut told = Told::new();
     let found: Vec<(&str, Found)> = asked
         .iter()
-        .map(|group_id| {
+        .filter_map(|group_id| {
+            if !told.may_tell(group_id) {
+                return None;
+            }
             let seen = node.groups.call(group_id, |coordinator, _, _| coordinator.describe_group(group_id));
             let found = match seen {
                 Ok((group, durable)) => {
@@ -43,7 +47,8 @@ pub(super) fn handle(
                 }
                 Err(error_code) => Err((error_code, String::new())),
             };
-            (*group_id, found)
+            told.tell(*group_id, found.as_ref().map_or(0, admin::DescribedGroup::bytes));
+            Some((*group_id, found))
         })
         .collect();
     let version = request.api_version();

@@ -1,7 +1,6 @@
 //! DescribeProducers (61): the producers that have written to partitions lately, and their open transactions. A partition
-//! may have thousands of them; one that is named more than once is answered once.
+//! may have thousands of them; it is answered as often as it is named, but [not for ever](Told).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::ErrorCode;
@@ -9,6 +8,7 @@ use anabranch_protocol::messages::describe_producers::{
     DescribeProducersRequest, DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
 };
 
+use super::repeated::Told;
 use crate::log;
 use crate::metadata::creation::check_name;
 use crate::node::Node;
@@ -22,17 +22,20 @@ pub(super) fn handle(
     message: DescribeProducersRequest<'_>,
 ) -> Reply {
     let mut durables = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut told = Told::new();
     let topics = message.topics.iter().map(|topic| {
         let found = node.topics.by_name(topic.name);
-        let asked = topic.partition_indexes.iter().filter(|index| seen.insert((topic.name, **index)));
-        let partitions = asked.map(|partition_index| {
+        let partitions = topic.partition_indexes.iter().filter_map(|partition_index| {
+            let asked = (topic.name, *partition_index);
+            if !told.may_tell(&asked) {
+                return None;
+            }
             let refused = |error_code| PartitionResponse {
                 partition_index: *partition_index,
                 error_code,
                 ..Default::default()
             };
-            match found.as_ref().and_then(|topic| topic.partition(*partition_index)) {
+            let response = match found.as_ref().and_then(|topic| topic.partition(*partition_index)) {
                 None if check_name(topic.name).is_err() => refused(ErrorCode::INVALID_TOPIC_EXCEPTION),
                 None => refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 Some(partition) => match describe(&partition) {
@@ -42,7 +45,9 @@ pub(super) fn handle(
                     }
                     Err(error_code) => refused(error_code),
                 },
-            }
+            };
+            told.tell(asked, size_of_val(&*response.active_producers));
+            Some(response)
         });
         TopicResponse { name: topic.name, partitions: partitions.collect() }
     });

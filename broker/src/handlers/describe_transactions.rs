@@ -1,4 +1,5 @@
-//! DescribeTransactions (65): how transactions stand. One that is named more than once is told once, as it may be large.
+//! DescribeTransactions (65): how transactions stand. One is told as often as it is named, but
+//! [not for ever](Told), as it may be large.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use anabranch_protocol::messages::describe_transactions::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, TopicData, TransactionState,
 };
 
-use super::repeated::distinct;
+use super::repeated::Told;
 use crate::coordinator::transaction::metadata::TransactionMetadata;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -17,11 +18,15 @@ pub(super) fn handle(
     request: &RequestContext<'_>,
     message: DescribeTransactionsRequest<'_>,
 ) -> Reply {
-    let asked = distinct(message.transactional_ids);
+    let asked = message.transactional_ids;
+    let mut told = Told::new();
     let mut durables = Vec::new();
     let found: Vec<(&str, Result<TransactionMetadata, ErrorCode>)> = asked
         .iter()
-        .map(|transactional_id| {
+        .filter_map(|transactional_id| {
+            if !told.may_tell(transactional_id) {
+                return None;
+            }
             let called = node.transactions.call(transactional_id, |coordinator, _, _| {
                 coordinator.describe_transaction(transactional_id)
             });
@@ -29,7 +34,10 @@ pub(super) fn handle(
                 durables.push(called.durable);
                 called.outcome
             });
-            (*transactional_id, outcome)
+            let partitions = outcome.iter().flat_map(|metadata| &metadata.partitions);
+            let bytes = partitions.map(|(topic, index)| topic.len() + size_of_val(index)).sum();
+            told.tell(*transactional_id, bytes);
+            Some((*transactional_id, outcome))
         })
         .collect();
     let refused = |transactional_id, error_code| TransactionState {

@@ -18,6 +18,7 @@ use anabranch_protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
+use super::repeated::merged;
 use crate::node::Node;
 use crate::partition::{Isolation, Partition};
 use crate::reply::{Reply, RequestContext};
@@ -64,7 +65,8 @@ pub(super) fn handle(
         });
         ListOffsetsTopicResponse { name: topic.name, partitions: partitions.collect() }
     });
-    request.answer(&ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
+    let topics = merged(topics, |topic| topic.name, |topic| &mut topic.partitions);
+    request.answer(&ListOffsetsResponse { topics, ..Default::default() })
 }
 
 /// How often a request asks for a partition. More than once is refused, and told once: two answers could not be told apart.

@@ -11,6 +11,7 @@ use anabranch_protocol::messages::offset_commit::{
 };
 use anabranch_protocol::{ErrorCode, Uuid};
 
+use super::repeated::merged;
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
 use crate::metadata::image::MetadataImage;
 use crate::node::Node;
@@ -119,5 +120,6 @@ fn response<'a>(topics: &[Topic<'a>], error_of: impl Fn(usize) -> ErrorCode) -> 
         let partitions = partitions.collect();
         OffsetCommitResponseTopic { name: topic.asked.name, topic_id: topic.asked.topic_id, partitions }
     });
-    OffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+    let topics = merged(topics, |topic| (topic.name, topic.topic_id), |topic| &mut topic.partitions);
+    OffsetCommitResponse { throttle_time_ms: 0, topics }
 }

@@ -7,6 +7,7 @@ use anabranch_protocol::messages::offset_delete::{
     OffsetDeleteRequest, OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
+use super::repeated::merged;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
 
@@ -47,7 +48,8 @@ pub(super) fn handle(
                 });
                 OffsetDeleteResponseTopic { name: topic.name, partitions: partitions.collect() }
             });
-            let response = OffsetDeleteResponse { topics: topics.collect(), ..Default::default() };
+            let topics = merged(topics, |topic| topic.name, |topic| &mut topic.partitions);
+            let response = OffsetDeleteResponse { topics, ..Default::default() };
             node.groups.answer(request, [durable], &response, || refused(ErrorCode::NOT_COORDINATOR))
         }
         Ok((Err(error_code), _)) | Err(error_code) => request.answer(&refused(error_code)),

@@ -3,11 +3,11 @@
 //!
 //! A partition without an offset is no error: its offset is -1, whether or not the partition, or the group, exists.
 //!
-//! Metadata of kilobytes may stand beside an offset, and a request may name a partition a million times: it is told once of
-//! all offsets of a group and of each partition that has metadata; who asks again in the same request is refused.
+//! What is named again is told again, at each place where it is named. But metadata of kilobytes may stand beside an offset,
+//! and a request may name a partition a million times: who asks again is refused when a mebibyte of metadata, and of all
+//! offsets of groups, has been told again.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_protocol::messages::offset_fetch::{
@@ -17,6 +17,7 @@ use anabranch_protocol::messages::offset_fetch::{
 };
 use anabranch_protocol::{ErrorCode, Uuid};
 
+use super::repeated::Told;
 use crate::coordinator::group::offset_fetch::FetchedOffset;
 use crate::node::Node;
 use crate::reply::{Reply, RequestContext};
@@ -42,21 +43,30 @@ struct FetchedTopic {
     partitions: Vec<FetchedOffset>,
 }
 
-/// Of which offsets of a group metadata is told.
+/// What was told of a group.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Offsets {
     All,
     Of(Arc<str>, i32),
 }
 
 impl FetchedTopic {
-    /// Refuses the partitions whose metadata is `told` already.
-    fn refuse_again<'a>(&mut self, group_id: &'a str, told: &mut BTreeSet<(&'a str, Told)>) {
+    /// Refuses the partitions whose metadata was told too often.
+    fn refuse_again<'a>(&mut self, group_id: &'a str, told: &mut Told<(&'a str, Offsets)>) {
         for fetched in self.partitions.iter_mut().filter(|fetched| !fetched.metadata.is_empty()) {
-            if !told.insert((group_id, Told::Of(self.name.clone(), fetched.partition))) {
+            let asked = (group_id, Offsets::Of(self.name.clone(), fetched.partition));
+            if told.may_tell(&asked) {
+                told.tell(asked, fetched.metadata.len());
+            } else {
                 *fetched = FetchedOffset::refused(fetched.partition, ErrorCode::INVALID_REQUEST);
             }
         }
+    }
+
+    /// About as many bytes as it takes in an answer.
+    fn bytes(&self) -> usize {
+        let partition = |fetched: &FetchedOffset| size_of::<FetchedOffset>() + fetched.metadata.len();
+        self.name.len() + self.partitions.iter().map(partition).sum::<usize>()
     }
 }
 
@@ -72,16 +82,20 @@ pub(super) fn handle(
     };
     let mut groups = Vec::with_capacity(asked.len());
     let mut durables = Vec::with_capacity(asked.len());
-    let mut told = BTreeSet::new();
+    let mut told = Told::new();
     for group in &asked {
-        if group.topics.is_none() && !told.insert((group.group_id, Told::All)) {
+        let all = (group.group_id, Offsets::All);
+        if group.topics.is_none() && !told.may_tell(&all) {
             groups.push(refused(group, ErrorCode::INVALID_REQUEST));
             continue;
         }
         match fetch_group(node, group, message.require_stable, version) {
             Ok((mut topics, durable)) => {
-                if group.topics.is_some() {
-                    topics.iter_mut().for_each(|topic| topic.refuse_again(group.group_id, &mut told));
+                match group.topics {
+                    Some(_) => {
+                        topics.iter_mut().for_each(|topic| topic.refuse_again(group.group_id, &mut told));
+                    }
+                    None => told.tell(all, topics.iter().map(FetchedTopic::bytes).sum()),
                 }
                 durables.push(durable);
                 groups.push(FetchedGroup { group_id: group.group_id, error_code: ErrorCode::NONE, topics });
@@ -124,7 +138,7 @@ fn fetch_group(
         let (topics, durable) = node
             .groups
             .call(group_id, |coordinator, _, _| coordinator.fetch_all_offsets(group_id, require_stable))
-            .map_err(told)?;
+            .map_err(as_told)?;
         let image = node.metadata.image();
         let topics = topics.into_iter().filter_map(|(name, partitions)| {
             let id = match image.topic(&name) {
@@ -148,10 +162,13 @@ fn fetch_group(
         });
         named.collect()
     };
+    // As with Kafka, what is not known stands behind what is.
+    let mut named: Vec<_> = topics.iter().zip(named).collect();
+    named.sort_by_key(|(_, named)| named.is_none());
     let (fetched, durable) = node
         .groups
         .call(group_id, |coordinator, _, _| {
-            let topics = topics.iter().zip(named).map(|(topic, named)| {
+            let topics = named.into_iter().map(|(topic, named)| {
                 let partitions = topic.partition_indexes.iter().map(|partition| match &named {
                     Some((name, id)) => {
                         coordinator.fetch_offset(group_id, (name, *id), *partition, require_stable)
@@ -164,12 +181,12 @@ fn fetch_group(
             });
             topics.collect()
         })
-        .map_err(told)?;
+        .map_err(as_told)?;
     Ok((fetched, durable))
 }
 
 /// Consumers before 3.9 give up at COORDINATOR_NOT_AVAILABLE here; NOT_COORDINATOR lets all of them try again.
-fn told(error_code: ErrorCode) -> ErrorCode {
+fn as_told(error_code: ErrorCode) -> ErrorCode {
     if error_code == ErrorCode::COORDINATOR_NOT_AVAILABLE { ErrorCode::NOT_COORDINATOR } else { error_code }
 }
 

@@ -129,7 +129,7 @@ fn requests_made_by_chance_are_answered_in_their_version_or_refused() {
 }
 
 #[test]
-fn what_is_named_again_is_not_told_again() {
+fn what_is_named_again_is_told_again_within_bounds() {
     let sim = Sim::new(1, SimOptions::default());
     sim.block_on(async {
         let config = BrokerConfig::from_pairs([("offsets.topic.num.partitions", "1")]).unwrap();
@@ -169,26 +169,35 @@ fn what_is_named_again_is_not_told_again() {
         };
         let (none, again) = (ErrorCode::NONE, ErrorCode::INVALID_REQUEST);
         let expected = [
-            (none, vec![(none, 4000), (none, 0), (again, 0), (none, 0)]),
+            (none, vec![(none, 4000), (none, 0), (none, 4000), (none, 0)]),
             (none, vec![(none, 4000)]),
-            (none, vec![(again, 0)]),
-            (again, vec![]),
+            (none, vec![(none, 4000)]),
+            (none, vec![(none, 4000)]),
         ];
         let request = OffsetFetchRequest { groups, ..Default::default() };
         assert_eq!(ask(&broker, 8, &request, look).await, expected);
+
+        // A mebibyte again, and no more; what is small is told always.
+        let often = (1 << 20) / 4000 + 1;
+        let groups = vec![named(vec![0; often + 3]), all(), all(), named(vec![1, 1])];
+        let request = OffsetFetchRequest { groups, ..Default::default() };
+        let told = ask(&broker, 8, &request, look).await;
+        let lengths: Vec<_> = [vec![(none, 4000); often + 1], vec![(again, 0); 2]].concat();
+        assert_eq!(told[0], (none, lengths));
+        assert_eq!(told[1..], [(none, vec![(none, 4000)]), (again, vec![]), (none, vec![(none, 0); 2])]);
 
         let request = DescribeGroupsRequest { groups: vec!["g", "other", "g"], ..Default::default() };
         let look = |response: DescribeGroupsResponse<'_>| {
             response.groups.iter().map(|group| group.group_id.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(ask(&broker, 5, &request, look).await, ["g", "other"]);
+        assert_eq!(ask(&broker, 5, &request, look).await, ["g", "other", "g"]);
 
         let request = DescribeTransactionsRequest { transactional_ids: vec!["a", "b", "a"] };
         let look = |response: DescribeTransactionsResponse<'_>| {
             let states = response.transaction_states.iter();
             states.map(|state| state.transactional_id.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(ask(&broker, 0, &request, look).await, ["a", "b"]);
+        assert_eq!(ask(&broker, 0, &request, look).await, ["a", "b", "a"]);
 
         let topic = |partition_indexes| TopicRequest { name: "t", partition_indexes };
         let request = DescribeProducersRequest { topics: vec![topic(vec![0, 5, 0]), topic(vec![5, 6])] };
@@ -196,7 +205,7 @@ fn what_is_named_again_is_not_told_again() {
             let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.map(|partition| partition.partition_index).collect::<Vec<_>>()
         };
-        assert_eq!(ask(&broker, 0, &request, look).await, [0, 5, 6]);
+        assert_eq!(ask(&broker, 0, &request, look).await, [0, 5, 0, 5, 6]);
         broker.shutdown().await;
     });
 }

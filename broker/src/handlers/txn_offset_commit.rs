@@ -12,6 +12,7 @@ use anabranch_protocol::messages::txn_offset_commit::{
     TxnOffsetCommitResponseTopic,
 };
 
+use super::repeated::merged;
 use crate::coordinator::group::offset_commit::{CommitOffsets, PartitionCommit};
 use crate::coordinator::transaction::{Caller, ProducerIdAndEpoch};
 use crate::metadata::creation::GROUP_METADATA_TOPIC;
@@ -67,7 +68,8 @@ pub(super) fn handle(
             });
             TxnOffsetCommitResponseTopic { name: topic.name, partitions: partitions.collect() }
         });
-        TxnOffsetCommitResponse { throttle_time_ms: 0, topics: topics.collect() }
+        let topics = merged(topics, |topic| topic.name, |topic| &mut topic.partitions);
+        TxnOffsetCommitResponse { throttle_time_ms: 0, topics }
     };
     let refused = |error_code: ErrorCode| {
         let error_code = match error_code {

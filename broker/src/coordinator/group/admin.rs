@@ -37,6 +37,17 @@ pub(crate) struct DescribedMember {
     pub(crate) assignment: Bytes,
 }
 
+impl DescribedGroup {
+    /// About as many bytes as it takes in an answer.
+    pub(crate) fn bytes(&self) -> usize {
+        let member = |member: &DescribedMember| {
+            let names = member.member_id.len() + member.client_id.len() + member.client_host.len();
+            names + member.metadata.len() + member.assignment.len()
+        };
+        self.members.iter().map(member).sum()
+    }
+}
+
 /// A group as ListGroups shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedGroup {

@@ -19,12 +19,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use anabranch_host::HashMap;
 use anabranch_protocol::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
 use anabranch_protocol::{Segments, Uuid};
 
+use super::repeated::last_of_each;
 use crate::fetch_session::{Context, Told, TopicKey, Wanted};
 use crate::node::Node;
 use crate::partition::Isolation;
@@ -71,7 +71,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Fe
         Err(error_code) => return request.answer(&FetchResponse { error_code, ..Default::default() }),
     };
     let wanted = match &context {
-        Context::Whole { .. } => last_of_each(wanted),
+        Context::Whole { .. } => last_of_each(wanted, |wanted| (wanted.topic.clone(), wanted.partition)),
         Context::Incremental { session, .. } => session.lock().wanted().cloned().collect(),
     };
     let is_follower = message.replica_id >= 0 || message.replica_state.replica_id >= 0;
@@ -119,23 +119,6 @@ fn key(node: &Node, by_id: bool, name: &str, id: Uuid) -> TopicKey {
     }
     // The name of a topic that is there is shared, not copied.
     TopicKey::Name(node.topics.by_name(name).map_or_else(|| name.into(), |topic| topic.name.clone()))
-}
-
-/// Each partition once: what is wanted of it last, at the place where it is named first, as Kafka has it.
-fn last_of_each(named: Vec<Wanted>) -> Vec<Wanted> {
-    let mut places: HashMap<(TopicKey, i32), usize> = HashMap::default();
-    let mut distinct: Vec<Wanted> = Vec::with_capacity(named.len());
-    for wanted in named {
-        let key = (wanted.topic.clone(), wanted.partition);
-        match places.get(&key) {
-            Some(place) => distinct[*place] = wanted,
-            None => {
-                places.insert(key, distinct.len());
-                distinct.push(wanted);
-            }
-        }
-    }
-    distinct
 }
 
 impl Fetch {
