@@ -22,7 +22,8 @@ use crate::memory::Memory;
 use crate::metadata::creation::{CLUSTER_METADATA_TOPIC, GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::quorum::LocalQuorum;
-use crate::metadata::snapshot::{self, Snapshots};
+use crate::metadata::snapshot::Snapshots;
+use crate::metadata::snapshot::generator::{Growth, SnapshotGenerator};
 use crate::metadata::{FINALIZED_FEATURES, Metadata, MetadataListener};
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -45,6 +46,8 @@ pub struct Broker {
     directory: LogDirectory,
     data_dir: DataDir,
     cleaner: JoinHandle<()>,
+    /// Takes snapshots of the metadata, if any are taken.
+    snapshots: Option<JoinHandle<()>>,
 }
 
 impl Broker {
@@ -79,21 +82,27 @@ impl Broker {
         let listener =
             Listeners { topics: topics.clone(), groups: groups.clone(), transactions: transactions.clone() };
         let snapshots = Snapshots::new(host.disk(), data_dir.path().join(metadata_log.name().to_string()));
-        let quorum = LocalQuorum::new(metadata_log.clone(), snapshots.clone());
+        let growth = Arc::new(Growth::default());
+        let quorum = LocalQuorum::new(metadata_log.clone(), snapshots.clone(), growth.clone());
         let metadata = Metadata::load(Box::new(quorum), Box::new(listener))
             .map_err(|error| Error::new(ErrorKind::Corrupt, error.to_string()))?;
+        let metadata = Arc::new(metadata);
         topics.adopt(&metadata.image(), found);
         elect_coordinators(&groups, &topics);
         elect_transaction_coordinators(&transactions, &topics);
         transactions.abort_hanging();
         finalize_features(&metadata, host.wall_clock_ms())?;
-        if config.flush == Flush::Commit
-            && metadata_log.size_bytes() > config.metadata_log_max_record_bytes_between_snapshots
-            && let Err(error) =
-                shorten(&metadata, &metadata_log, &directory, &snapshots, host.wall_clock_ms()).await
-        {
-            // Whatever step it was, log and snapshots still tell all.
-            tracing::error!(%error, "the metadata log could not be shortened");
+        let generator = SnapshotGenerator {
+            host: host.clone(),
+            log: metadata_log.clone(),
+            directory: directory.clone(),
+            snapshots,
+            growth,
+            config: config.metadata_log,
+        };
+        let generator = (config.flush == Flush::Commit).then_some(generator);
+        if let Some(generator) = &generator {
+            generator.take_if_due(&metadata).await;
         }
         let node = Arc::new(Node {
             name: config.node_id.to_string(),
@@ -113,12 +122,14 @@ impl Broker {
             config,
         });
         host.spawn(tidy_regularly(node.clone()));
+        let snapshots = generator
+            .map(|generator| host.spawn(generator.run(node.metadata.clone(), node.stopping.subscribe())));
         let cleaner = cleaner::start(node.clone(), data_dir.path());
         let cleaner = cleaner.map_err(|error| Error::disk(data_dir.path(), error))?;
         let took = host.now().saturating_duration_since(started);
         tracing::info!(directory = %data_dir.path().display(), took_ms = took.as_millis(), "opened");
         let server = Server::new(node.clone(), descriptors.connections);
-        Ok(Broker { node, server, metadata_log, directory, data_dir, cleaner })
+        Ok(Broker { node, server, metadata_log, directory, data_dir, cleaner, snapshots })
     }
 
     /// Lets clients see and change what this process says, as broker loggers; the first that are set stay.
@@ -194,6 +205,11 @@ impl Broker {
         self.server.stop().await;
         if self.cleaner.await.is_err() {
             tracing::error!("the log cleaner had ended before; the log says why");
+        }
+        if let Some(snapshots) = self.snapshots
+            && snapshots.await.is_err()
+        {
+            tracing::error!("snapshots of the metadata were not taken any more; the log says why");
         }
         let partitions = self.node.topics.all().into_iter().flat_map(|topic| topic.partitions());
         for partition in partitions.chain([self.metadata_log]) {
@@ -290,28 +306,6 @@ fn finalize_features(metadata: &Metadata, now_ms: i64) -> Result<()> {
         })
         .collect();
     change.commit(now_ms, &records).map_err(|error| Error::new(ErrorKind::System, error.to_string()))
-}
-
-/// Takes a snapshot of the metadata, and lets go of the records that it stands for. Each step begins when the one before it
-/// is on the disk, so that whatever comes between finds a whole story.
-async fn shorten(
-    metadata: &Metadata,
-    log: &Partition,
-    directory: &LogDirectory,
-    snapshots: &Snapshots,
-    now_ms: i64,
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    metadata.settled().await?;
-    // Until then all there is of a new log may be in the journal; recovery would make its directory anew, without snapshots.
-    directory.checkpoint().await?;
-    let (end_offset, epoch) = (log.log_end_offset(), log.leader_epoch());
-    let bytes = snapshot::encode(&metadata.image(), epoch, now_ms)?;
-    snapshots.write(end_offset, epoch, &bytes).await?;
-    log.begin_at_end()?.await?;
-    log.tidy(now_ms, i64::MAX)?;
-    snapshots.remove_before(end_offset)?;
-    tracing::info!(end_offset, bytes = bytes.len(), "took a snapshot of the metadata");
-    Ok(())
 }
 
 async fn open_logs(

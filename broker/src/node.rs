@@ -39,7 +39,7 @@ pub(crate) struct Node {
     /// Its data directory.
     pub(crate) directory_id: Uuid,
     /// Topics, partitions, configurations.
-    pub(crate) metadata: Metadata,
+    pub(crate) metadata: Arc<Metadata>,
     /// The same, with logs.
     pub(crate) topics: Arc<Topics>,
     /// For idempotent producers.

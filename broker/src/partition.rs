@@ -180,6 +180,11 @@ impl Partition {
         self.log().map_or(0, |log| log.read().size_bytes())
     }
 
+    /// Bytes of records in segments that end before `offset`.
+    pub(crate) fn bytes_before(&self, offset: i64) -> u64 {
+        self.log().map_or(0, |log| log.read().bytes_before(offset))
+    }
+
     /// Where the log ends; none if it is offline.
     pub(crate) fn log_end_position(&self) -> Option<EndPosition> {
         self.log().ok().map(|log| log.read().end_position())
@@ -324,17 +329,12 @@ impl Partition {
         Ok((log.log_start_offset(), self.directory.settled()))
     }
 
-    /// Begins a new segment at the end of the log, and the log with it: the records before it go with [`Partition::tidy`]
-    /// once this is durable.
+    /// Begins a new segment at the end of the log.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub(crate) fn begin_at_end(&self) -> Result<Durable, LogError> {
-        let mut log = self.log()?.write();
-        log.begin_segment(self.host.wall_clock_ms())?;
-        let end_offset = log.log_end_offset();
-        log.advance_log_start(end_offset, self.high_watermark())?;
-        Ok(self.directory.settled())
+    pub(crate) fn begin_segment(&self) -> Result<(), LogError> {
+        self.log()?.write().begin_segment(self.host.wall_clock_ms())
     }
 
     /// Takes a new configuration, from the next append on.

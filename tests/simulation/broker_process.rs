@@ -12,6 +12,17 @@ pub(crate) const NODE: &str = "broker";
 /// Where clients find it.
 pub(crate) const ADDRESS: &str = "broker:9092";
 
+/// Of every four brokers two take a snapshot of the metadata whenever it has changed, and one of them keeps the newest alone.
+pub(crate) fn snapshots_of_metadata(seed: u64) -> &'static [(&'static str, &'static str)] {
+    const KEYS: [(&str, &str); 2] =
+        [("metadata.log.max.record.bytes.between.snapshots", "1"), ("metadata.max.retention.bytes", "0")];
+    match seed % 4 {
+        1 => &KEYS,
+        3 => &KEYS[..1],
+        _ => &[],
+    }
+}
+
 /// What runs the broker as an operator would: when it ends, it is started again.
 pub(crate) struct BrokerProcess<'a> {
     sim: &'a Sim,

@@ -15,7 +15,7 @@ use anabranch::prelude::*;
 use anabranch_client::{Admin, NewTopic, Producer, ProducerConfig, ProducerRecord};
 use anabranch_host::{Host, Sim, SimOptions};
 
-use crate::broker_process::BrokerProcess;
+use crate::broker_process::{BrokerProcess, snapshots_of_metadata};
 use crate::committed::{Seen, all, number};
 use crate::instances::{Instances, end_instances, process_the_rest, while_they_run};
 use crate::nemesis::{FAULTS, Nemesis};
@@ -233,7 +233,8 @@ fn run(sim: &Sim, options: &SimOptions, witness: &RefCell<Witness>) -> usize {
     let setting = Setting::draw(&sim.node("setting"));
     println!("seed {}: {setting:?}", sim.seed());
     let work = async {
-        let broker = BrokerProcess::start(sim, &[("auto.create.topics.enable", "false")]);
+        let keys = [&[("auto.create.topics.enable", "false")], snapshots_of_metadata(sim.seed())].concat();
+        let broker = BrokerProcess::start(sim, &keys);
         let trouble = async {
             let operator = sim.node("last");
             for topic in [TOPICS[0], "out", "counts"] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anabranch_host::sim::assert_same_trace;
 use anabranch_host::{Sim, SimOptions};
 
-use crate::broker_process::{BrokerProcess, NODE};
+use crate::broker_process::{BrokerProcess, NODE, snapshots_of_metadata};
 use crate::checker::{Summary, check};
 use crate::consumers::{consume, final_offsets};
 use crate::history::{History, Recorder};
@@ -28,9 +28,7 @@ fn run(sim: &Sim, options: &SimOptions) -> History {
     let load = Load::draw(&sim.node("load"), "events");
     println!("seed {}: {load:?}", sim.seed());
     let work = async {
-        // Every other one takes a snapshot of the metadata at each start.
-        let snapshots = [("metadata.log.max.record.bytes.between.snapshots", "1")];
-        let broker = BrokerProcess::start(sim, &snapshots[..(sim.seed() % 2) as usize]);
+        let broker = BrokerProcess::start(sim, snapshots_of_metadata(sim.seed()));
         let nemesis = Nemesis::new(sim, &broker, &nodes, &FAULTS, options.disk.clone());
         let clients = async {
             create_topic(&sim.node("client0"), &load.topic, load.partitions).await;

@@ -261,16 +261,17 @@ pub const BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey::new("metadata.log.dir", String, None),
     ConfigKey::new("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520"))
         .at_least(1)
-        .doc(
-            "Size of the metadata log above which a start takes a snapshot and lets go of it (with \
-             flush=commit).",
-        ),
-    ConfigKey::new("metadata.log.max.snapshot.interval.ms", Long, Some("3600000")).at_least(0),
+        .doc("Bytes of the metadata log after which a snapshot is taken (with flush=commit)."),
+    ConfigKey::new("metadata.log.max.snapshot.interval.ms", Long, Some("3600000"))
+        .at_least(0)
+        .doc("How long after a snapshot of the metadata the next is taken, if anything has changed; 0: however long."),
     ConfigKey::new("metadata.log.segment.bytes", Int, Some("1073741824")).at_least(8_388_608),
     ConfigKey::new("metadata.log.segment.ms", Long, Some("604800000")),
     ConfigKey::new("metadata.max.idle.interval.ms", Int, Some("500")).at_least(0),
-    ConfigKey::new("metadata.max.retention.bytes", Long, Some("104857600")),
-    ConfigKey::new("metadata.max.retention.ms", Long, Some("604800000")),
+    ConfigKey::new("metadata.max.retention.bytes", Long, Some("104857600"))
+        .doc("Bytes of metadata log and snapshots that are kept; the newest snapshot always is."),
+    ConfigKey::new("metadata.max.retention.ms", Long, Some("604800000"))
+        .doc("How long snapshots of the metadata are kept, and the log behind them; the newest always is."),
     ConfigKey::new("min.insync.replicas", Int, Some("1"))
         .at_least(1)
         .dynamic()

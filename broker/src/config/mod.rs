@@ -5,7 +5,7 @@
 //! an unknown key or a bad value is an error that names it. [`TopicConfig`] is what results for one topic.
 //!
 //! Reading order: [`key`] (what is known of a key), the three tables, [`properties`] (the text), [`connections`], [`listeners`],
-//! [`topic`], `cleaner`, `dynamic` (what may change while the broker runs), `synonyms`, `without_effect`.
+//! [`topic`], `cleaner`, `metadata_log`, `dynamic` (what may change while the broker runs), `synonyms`, `without_effect`.
 
 pub mod key;
 
@@ -20,6 +20,7 @@ pub mod topic;
 
 mod cleaner;
 mod dynamic;
+mod metadata_log;
 mod synonyms;
 mod without_effect;
 
@@ -35,6 +36,7 @@ pub use group_keys::{CLIENT_METRICS_KEYS, GROUP_KEYS};
 pub(crate) use group_keys::{check_client_metrics, check_group};
 pub use key::ConfigKey;
 pub use listeners::Endpoint;
+pub use metadata_log::MetadataLogConfig;
 pub use topic::TopicConfig;
 pub use topic_keys::TOPIC_KEYS;
 pub(crate) use without_effect::reason as reason_without_effect;
@@ -120,8 +122,8 @@ pub struct BrokerConfig {
     pub log_retention_check_interval_ms: u64,
     /// How often it is written down how far each log is on the disk.
     pub log_flush_offset_checkpoint_interval_ms: u64,
-    /// Bytes of the metadata log above which a start takes a snapshot.
-    pub metadata_log_max_record_bytes_between_snapshots: u64,
+    /// The log of the metadata, and its snapshots.
+    pub metadata_log: MetadataLogConfig,
     /// When the state of an idle producer expires.
     pub producer_id_expiration_ms: i64,
     /// Worker threads.
@@ -342,9 +344,7 @@ impl BrokerConfig {
             log_retention_check_interval_ms: read.number("log.retention.check.interval.ms") as u64,
             log_flush_offset_checkpoint_interval_ms: read.number("log.flush.offset.checkpoint.interval.ms")
                 as u64,
-            metadata_log_max_record_bytes_between_snapshots: read
-                .number("metadata.log.max.record.bytes.between.snapshots")
-                as u64,
+            metadata_log: MetadataLogConfig::read(&read),
             producer_id_expiration_ms: read.number("producer.id.expiration.ms"),
             num_io_threads: size("num.io.threads"),
             group,

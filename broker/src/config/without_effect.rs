@@ -52,7 +52,7 @@ const REASONS: &[(&str, &str)] = &[
     ("max.request.partition.", "Without effect: the client's own limit counts."),
     (
         "metadata.",
-        "Without effect: the metadata log lies in the data directory, and snapshots are taken at a start.",
+        "Without effect: the metadata log lies in the data directory, and its segments end where snapshots are taken.",
     ),
     ("metric", METRICS),
     ("metrics", METRICS),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anabranch_host::{Disk, Host, Sim, SimOptions};
 use anabranch_protocol::ErrorCode;
@@ -31,6 +32,8 @@ pub(super) const TRANSACTIONS: usize = 24;
 /// Groups, and transactional ids; they lie in all partitions of the internal topics.
 pub(super) const NAMES: [&str; 4] = ["one", "two", "seven", "eight"];
 
+const SNAPSHOT_BYTES: &str = "metadata.log.max.record.bytes.between.snapshots";
+
 pub(super) fn config() -> BrokerConfig {
     // Segments roll by the records' own time, and each batch has its entry in the indexes.
     let keys = [
@@ -41,8 +44,9 @@ pub(super) fn config() -> BrokerConfig {
         ("log.retention.ms", "-1"),
         ("offsets.topic.num.partitions", "2"),
         ("transaction.state.log.num.partitions", "2"),
-        // Each start takes a snapshot of the metadata.
-        ("metadata.log.max.record.bytes.between.snapshots", "1"),
+        // A snapshot of the metadata is taken whenever it has changed, and what is before it goes.
+        (SNAPSHOT_BYTES, "1"),
+        ("metadata.max.retention.bytes", "0"),
     ];
     BrokerConfig::from_pairs(keys).unwrap()
 }
@@ -175,7 +179,7 @@ async fn run_transactions(broker: &Broker, host: &Host) {
         let end = |response: EndTxnResponse| assert_eq!(response.error_code, ErrorCode::NONE);
         ask(broker, 3, &request, end).await;
         while !partition.open_transactions().is_empty() {
-            host.sleep(std::time::Duration::from_millis(1)).await;
+            host.sleep(Duration::from_millis(1)).await;
         }
         partition.settled().await.unwrap();
         if number == TRANSACTIONS / 2 {
@@ -183,7 +187,7 @@ async fn run_transactions(broker: &Broker, host: &Host) {
         }
     }
     // The last markers are known to their coordinators.
-    host.sleep(std::time::Duration::from_secs(1)).await;
+    host.sleep(Duration::from_secs(1)).await;
 }
 
 pub(super) fn read_all(partition: &Partition) -> Vec<(i64, Bytes)> {
@@ -223,8 +227,10 @@ impl Original {
             // Some of the metadata is in a snapshot, some in the log behind it.
             let broker = Broker::open(host.clone(), config()).await.unwrap();
             broker.node().create_missing_topic("a").unwrap();
+            host.sleep(Duration::from_secs(1)).await;
             broker.shutdown().await;
-            let broker = Broker::open(host.clone(), config()).await.unwrap();
+            let without_snapshots = config().with([(SNAPSHOT_BYTES, "1000000")]).unwrap();
+            let broker = Broker::open(host.clone(), without_snapshots).await.unwrap();
             for topic in ["b", "t", "__consumer_offsets", "__transaction_state"] {
                 broker.node().create_missing_topic(topic).unwrap();
             }

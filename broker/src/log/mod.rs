@@ -160,6 +160,12 @@ impl Log {
         self.segments.iter().map(|segment| u64::from(segment.bytes())).sum()
     }
 
+    /// Bytes of records in segments that end before `offset`.
+    pub(crate) fn bytes_before(&self, offset: i64) -> u64 {
+        let ended = self.segments.windows(2).take_while(|pair| pair[1].base_offset() <= offset);
+        ended.map(|pair| u64::from(pair[0].bytes())).sum()
+    }
+
     /// How many segments there are.
     #[must_use]
     pub fn segment_count(&self) -> usize {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::image::ImpossibleRecord;
 use super::snapshot::Snapshots;
+use super::snapshot::generator::Growth;
 use crate::internal_log::{InternalLog, InternalLogError};
 use crate::watermark::Durable;
 
@@ -74,11 +75,13 @@ pub(crate) trait MetadataQuorum: Send + Sync + fmt::Debug {
 pub(crate) struct LocalQuorum {
     log: Arc<dyn InternalLog>,
     snapshots: Snapshots,
+    /// Since the last of the snapshots.
+    growth: Arc<Growth>,
 }
 
 impl LocalQuorum {
-    pub(crate) fn new(log: Arc<dyn InternalLog>, snapshots: Snapshots) -> LocalQuorum {
-        LocalQuorum { log, snapshots }
+    pub(crate) fn new(log: Arc<dyn InternalLog>, snapshots: Snapshots, growth: Arc<Growth>) -> LocalQuorum {
+        LocalQuorum { log, snapshots, growth }
     }
 }
 
@@ -107,6 +110,7 @@ impl MetadataQuorum for LocalQuorum {
             if chunk.is_empty() {
                 return Ok(());
             }
+            self.growth.add(chunk.len());
             for batch in batches(&chunk) {
                 let batch = batch?;
                 batch.check_crc()?;
@@ -125,7 +129,10 @@ impl MetadataQuorum for LocalQuorum {
             let value = record.encode(record.newest_version());
             builder.append(now_ms, None, Some(&value), [])?;
         }
-        self.log.append(builder.finish())?;
+        let batch = builder.finish();
+        let bytes = batch.len();
+        self.log.append(batch)?;
+        self.growth.add(bytes);
         Ok(())
     }
 

@@ -4,17 +4,21 @@
 //! ```text
 //! <end offset>-<epoch>.checkpoint:   control batch (header) | batches of metadata records | control batch (footer)
 //! ```
-//! One is written when the broker starts and the log has grown; the order is what makes it safe. The snapshot holds what
-//! is decided, is written beside and put in place when it is on the disk; then the log begins at its end offset, by the
-//! journal; then the segments before that go. A start takes the newest snapshot that is whole and lies within the log,
-//! and the log from there on. With `flush=os` there is no such order on the disk, and the log stays whole.
+//! One is written when the log has grown ([`generator`] says when); the order is what makes it safe. The snapshot holds what
+//! is decided, is written beside and put in place when it is on the disk. If the log is to begin later, at the end offset of
+//! a snapshot, it does so by the journal; then the segments before that go, and then the snapshots. A start takes the newest
+//! snapshot that is whole and lies within the log, and the log from there on. With `flush=os` there is no such order on the
+//! disk, and the log stays whole.
+
+pub(crate) mod generator;
 
 use std::path::{Path, PathBuf};
 
-use anabranch_host::Disk;
+use anabranch_host::{Disk, OpenOptions};
 use anabranch_protocol::records::{
-    Batch, BatchBuilder, Compression, ControlRecord, ControlType, RecordsError, batches, seal,
-    set_base_offset, set_partition_leader_epoch, snapshot_footer, snapshot_header,
+    BATCH_HEADER_BYTES, Batch, BatchBuilder, BatchHeader, Compression, ControlRecord, ControlType,
+    RecordsError, batches, seal, set_base_offset, set_partition_leader_epoch, snapshot_footer,
+    snapshot_header,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -91,6 +95,15 @@ impl Snapshots {
     /// If the disk fails; there is no new snapshot then.
     pub(crate) async fn write(&self, end_offset: i64, epoch: i32, bytes: &[u8]) -> std::io::Result<()> {
         self.disk.write_atomically(&self.path(end_offset, epoch), bytes).await
+    }
+
+    /// How large a snapshot is, and when it was taken; -1 if it does not say.
+    fn size_and_time(&self, end_offset: i64, epoch: i32) -> std::io::Result<(u64, i64)> {
+        let file = self.disk.open(&self.path(end_offset, epoch), OpenOptions::read())?;
+        let mut header = [0; BATCH_HEADER_BYTES];
+        let read = file.read_at(&mut header, 0)?;
+        let taken_ms = BatchHeader::parse(&header[..read]).map_or(-1, |header| header.base_timestamp);
+        Ok((file.len()?, taken_ms))
     }
 
     /// Removes those that a newer one, at `end_offset`, stands for.

@@ -119,15 +119,15 @@ fn the_newest_whole_one_within_the_log_is_taken() {
     });
 }
 
-/// A broker that takes a snapshot at every start.
-fn config(flush: &str) -> BrokerConfig {
-    let keys = [
+/// A broker that takes a snapshot whenever anything has changed, and keeps the newest alone; with other keys besides.
+fn config(keys: &[(&str, &str)]) -> BrokerConfig {
+    let always = [
         ("log.dirs", "/data"),
         ("num.partitions", "2"),
         ("metadata.log.max.record.bytes.between.snapshots", "1"),
-        ("flush", flush),
+        ("metadata.max.retention.bytes", "0"),
     ];
-    BrokerConfig::from_pairs(keys).unwrap()
+    BrokerConfig::from_pairs(always.into_iter().chain(keys.iter().copied())).unwrap()
 }
 
 /// The topics there are, with their ids and partitions.
@@ -145,7 +145,7 @@ fn a_start_takes_a_snapshot_and_the_log_before_it_goes() {
         let directory = PathBuf::from("/data/__cluster_metadata-0");
         let mut expected = Vec::new();
         for round in 0..4 {
-            let broker = Broker::open(host.clone(), config("commit")).await.unwrap();
+            let broker = Broker::open(host.clone(), config(&[])).await.unwrap();
             assert_eq!(topics(&broker), expected, "round {round}");
             broker.node().create_missing_topic(&format!("t{round}")).unwrap();
             broker.node().metadata.settled().await.unwrap();
@@ -158,25 +158,89 @@ fn a_start_takes_a_snapshot_and_the_log_before_it_goes() {
             let of = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).count();
             assert_eq!((of(SUFFIX), of(".log")), (1, 1), "{names:?}");
             let snapshots = Snapshots::new(host.disk(), directory.clone()).list().unwrap();
-            assert!(snapshots[0].0 < end_offset && snapshots[0].0 > 0, "{snapshots:?} of {end_offset}");
+            assert!(snapshots[0].0 <= end_offset && snapshots[0].0 > 0, "{snapshots:?} of {end_offset}");
         }
         // With flush=os nothing is taken.
-        let broker = Broker::open(host.clone(), config("os")).await.unwrap();
+        let before = Snapshots::new(host.disk(), directory.clone()).list().unwrap();
+        let broker = Broker::open(host.clone(), config(&[("flush", "os")])).await.unwrap();
         assert_eq!(topics(&broker), expected);
+        broker.node().create_missing_topic("last").unwrap();
+        host.sleep(Duration::from_secs(10)).await;
         broker.shutdown().await;
-        let left = Snapshots::new(host.disk(), directory.clone()).list().unwrap();
-        assert_eq!(left.len(), 1);
+        assert_eq!(Snapshots::new(host.disk(), directory.clone()).list().unwrap(), before);
         // Without the snapshot the log is of no use, and that is told.
         let snapshots = Snapshots::new(host.disk(), directory);
         snapshots.remove_before(i64::MAX).unwrap();
-        let error = Broker::open(host, config("commit")).await.err().unwrap().to_string();
+        let error = Broker::open(host, config(&[])).await.err().unwrap().to_string();
         assert!(error.contains("no snapshot leads there"), "{error}");
     });
 }
 
+/// What a broker that runs has taken, when it had this long for it after each of `count` new topics; how many segments its log
+/// has in the end.
+async fn taken(host: &Host, keys: &[(&str, &str)], count: usize, wait: Duration) -> (Vec<i64>, usize) {
+    let broker = Broker::open(host.clone(), config(keys)).await.unwrap();
+    let directory = PathBuf::from("/data/__cluster_metadata-0");
+    let (first, snapshots) = (topics(&broker).len(), Snapshots::new(host.disk(), directory.clone()));
+    for number in first..first + count {
+        broker.node().create_missing_topic(&format!("t{number}")).unwrap();
+        host.sleep(wait).await;
+    }
+    let expected = topics(&broker);
+    let entries = host.disk().read_dir(&directory).unwrap();
+    let segments = entries.iter().filter(|entry| entry.name.ends_with(".log")).count();
+    let found = snapshots.list().unwrap().into_iter().map(|(end_offset, _)| end_offset).collect();
+    broker.shutdown().await;
+    let broker = Broker::open(host.clone(), config(keys)).await.unwrap();
+    assert_eq!(topics(&broker), expected);
+    broker.shutdown().await;
+    (found, segments)
+}
+
+#[test]
+fn a_broker_that_runs_takes_them_by_bytes_and_by_time_and_keeps_what_retention_says() {
+    const BYTES: &str = "metadata.log.max.record.bytes.between.snapshots";
+    const INTERVAL: &str = "metadata.log.max.snapshot.interval.ms";
+    const KEPT: &str = "metadata.max.retention.bytes";
+    let check = |keys: &[(&str, &str)], wait_s: u64, expected: (Vec<i64>, usize)| {
+        let sim = Sim::new(7, SimOptions::default());
+        let host = sim.node("broker");
+        let found = sim.block_on(taken(&host, keys, 4, Duration::from_secs(wait_s)));
+        assert_eq!(found, expected, "{keys:?}");
+        assert_eq!(sim.panics(), []);
+    };
+    // Two records of features, then three for each topic: itself and its partitions.
+    check(&[], 1, (vec![14], 1));
+    check(&[(KEPT, "-1")], 1, (vec![2, 5, 8, 11, 14], 6));
+    check(&[(KEPT, "-1"), ("metadata.max.retention.ms", "2500")], 1, (vec![8, 11, 14], 3));
+    // What the features and three topics take.
+    check(&[(KEPT, "-1"), (BYTES, "700")], 1, (vec![11], 2));
+    // By time alone; nothing is taken where nothing is new.
+    check(&[(KEPT, "-1"), (BYTES, "100000"), (INTERVAL, "2000")], 1, (vec![11], 2));
+    check(&[(KEPT, "-1"), (BYTES, "100000"), (INTERVAL, "2000")], 100, (vec![5, 8, 11, 14], 5));
+    check(&[(KEPT, "-1"), (BYTES, "100000"), (INTERVAL, "0")], 10_000, (vec![], 1));
+}
+
+#[test]
+fn if_the_newest_cannot_be_read_an_older_one_and_the_log_behind_it_tell_all() {
+    let sim = Sim::new(7, SimOptions::default());
+    let host = sim.node("broker");
+    sim.block_on(async {
+        let keys = [("metadata.max.retention.bytes", "-1")];
+        let (found, _) = taken(&host, &keys, 4, Duration::from_secs(1)).await;
+        let directory = PathBuf::from("/data/__cluster_metadata-0");
+        for end_offset in &found[2..] {
+            host.disk().write_atomically(&directory.join(name(*end_offset, 0)), b"damaged").await.unwrap();
+        }
+        let broker = Broker::open(host.clone(), config(&keys)).await.unwrap();
+        assert_eq!(topics(&broker).len(), 4);
+        broker.shutdown().await;
+    });
+}
+
 /// Opens a broker, makes some topics, and stops it; what is acknowledged goes into `acknowledged`.
-async fn live(host: Host, round: u64, acknowledged: Arc<Mutex<Vec<String>>>) {
-    let Ok(broker) = Broker::open(host.clone(), config("commit")).await else { return };
+async fn live(host: Host, config: BrokerConfig, round: u64, acknowledged: Arc<Mutex<Vec<String>>>) {
+    let Ok(broker) = Broker::open(host.clone(), config).await else { return };
     for number in 0..3 {
         let name = format!("t.{round}.{number}");
         if broker.node().create_missing_topic(&name).is_err() {
@@ -193,12 +257,19 @@ async fn live(host: Host, round: u64, acknowledged: Arc<Mutex<Vec<String>>>) {
 
 fn run(seed: u64) {
     let sim = Sim::new(seed, SimOptions::chaos(seed));
+    // What goes, and when.
+    let keys: &[(&str, &str)] = match seed % 4 {
+        0 => &[("metadata.log.max.record.bytes.between.snapshots", "1000")],
+        1 => &[("metadata.max.retention.bytes", "2000")],
+        2 => &[("metadata.max.retention.bytes", "-1"), ("metadata.max.retention.ms", "100")],
+        _ => &[],
+    };
     sim.block_on(async {
         let dice = sim.node("dice");
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         for round in 0..12 {
             let host = sim.node("broker");
-            let life = host.spawn(live(host.clone(), round, acknowledged.clone()));
+            let life = host.spawn(live(host.clone(), config(keys), round, acknowledged.clone()));
             if dice.random_u64().is_multiple_of(3) {
                 let _ = life.await;
             } else {
@@ -212,7 +283,7 @@ fn run(seed: u64) {
         }
         let mut tries = 0;
         let broker = loop {
-            match Broker::open(sim.node("broker"), config("commit")).await {
+            match Broker::open(sim.node("broker"), config(keys)).await {
                 Ok(broker) => break broker,
                 Err(error) => {
                     tries += 1;
