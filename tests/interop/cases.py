@@ -177,7 +177,8 @@ CASES = [
     ] + [step("CreatePartitions", {"Topics": [{"Name": TOPIC, "Count": 5, "Assignments": None}] * 2, "TimeoutMs": 5000, "ValidateOnly": True}),
          step("CreatePartitions", {"Topics": [{"Name": TOPIC, "Count": 3, "Assignments": None}], "TimeoutMs": 5000}, newest=True)]),
     ("metadata", [
-        step("Metadata", {"Topics": [{"Name": TOPIC}], "AllowAutoTopicCreation": False}, until=settled()),
+        step("Metadata", {"Topics": [{"Name": TOPIC}], "AllowAutoTopicCreation": False},
+             until=lambda answer: settled()(answer) and len(answer["Topics"][0]["Partitions"]) == 3),
         step("Metadata", {"Topics": [{"Name": topic("no")}], "AllowAutoTopicCreation": False}, versions="4+"),
         step("Metadata", {"Topics": [{"Name": "no good"}], "AllowAutoTopicCreation": False}, versions="4+"),
         step("Metadata", {"Topics": [{"Name": ""}], "AllowAutoTopicCreation": False}, versions="4-9"),
@@ -495,7 +496,7 @@ CASES = [
     # What a request names more than once. Not asked are those that Kafka never answers then: of AlterConfigs and
     # WriteTxnMarkers; and Produce, of which Kafka appends the last batch of a partition and says nothing of the others.
     ("named_again", [
-        create(AGAIN, 2), produce(AGAIN, batch([b"a", b"b"]), newest=True, until=lambda answer: answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] != 3),
+        create(AGAIN, 2), produce(AGAIN, batch([b"a", b"b"]), newest=True, until=lambda answer: answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] not in (3, 6)),
         step("Metadata", {"Topics": [{"Name": AGAIN}], "AllowAutoTopicCreation": False}, newest=True, until=settled(),
              keep=lambda values, answer: values.update(again=answer["Topics"][0]["TopicId"])),
         step("Metadata", {"Topics": [{"Name": topic("no")}, {"Name": AGAIN}, {"Name": topic("no")}, {"Name": AGAIN}], "AllowAutoTopicCreation": False}, versions="4+"),
@@ -557,6 +558,11 @@ CASES = [
         step("DescribeClientQuotas", {"Components": [{"EntityType": "user", "MatchType": 0, "Match": "a"}] * 2, "Strict": True}),
         step("DeleteTopics", {"TopicNames": [topic("no"), AGAIN, topic("no"), AGAIN], "TimeoutMs": 5000}, versions="1-5"),
     ]),
+    # The second is more than a batch of the offsets' topic may hold.
+    ("a_large_commit", [asked for count in (200, 300) for asked in (
+        step("OffsetCommit", {"GroupId": f"large-{RUN}-{count}", "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": [{"Name": TOPIC, "Partitions": [
+            {"PartitionIndex": 0, "CommittedOffset": 5, "CommittedLeaderEpoch": -1, "CommittedMetadata": "x" * 4096}] * count}]}, versions="8"),
+        step("OffsetFetch", {"GroupId": f"large-{RUN}-{count}", "Topics": None}, versions="7"))]),
     ("delete_topics", [step("DeleteTopics", {"TopicNames": [topic("no")], "TimeoutMs": 5000}, versions="1-5"),
                        step("DeleteTopics", {"Topics": [{"Name": topic("no")}, {"Name": None, "TopicId": uuid.UUID(int=9)}], "TimeoutMs": 5000}, versions="6+"),
                        step("DeleteTopics", {"Topics": [{"Name": TOPIC}, {"Name": TOPIC}], "TimeoutMs": 5000}, versions="6+"),

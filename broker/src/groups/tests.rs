@@ -266,12 +266,14 @@ fn a_record_that_is_too_large_fails_its_request_and_nobody_else_hears_of_it() {
 }
 
 #[test]
-fn many_records_go_into_several_batches() {
+fn records_go_into_one_batch_or_if_that_is_too_large_into_several() {
     in_world(|host, groups| async move {
-        for (most_bytes, says) in [(300 * 1024, usize::MAX), (5_000, 5_000)] {
-            let log = Arc::new(NarrowLog(MemoryLog::new(), most_bytes, says));
+        for (most_bytes, is_one) in [(4_000_000, true), (5_000, false)] {
+            let log = Arc::new(NarrowLog(MemoryLog::new(), most_bytes, most_bytes));
             groups.elected(groups.partition_for("g"), log.clone());
             commit(&groups, 20_000).unwrap().1.await.unwrap();
+            let written = log.read(0, usize::MAX).unwrap();
+            assert_eq!(anabranch_protocol::records::batches(&written).count() == 1, is_one, "{most_bytes}");
             groups.elected(groups.partition_for("g"), log);
             host.sleep(Duration::from_millis(1)).await;
             assert_eq!(offsets(&groups).unwrap().0, 20_000);

@@ -1,4 +1,8 @@
 //! Appending a coordinator's records, in batches of a size that the topic takes.
+//!
+//! What fits into one batch is there as a whole after a crash, or not at all. What does not (a commit of offsets with much
+//! metadata) goes into several, of which a crash may leave the first ones: each record stands for itself, and who was not
+//! answered knows of none of them. Kafka answers such a commit with an unknown error.
 
 use std::sync::Arc;
 
@@ -9,8 +13,6 @@ use bytes::Bytes;
 
 use super::{InternalLog, InternalLogError};
 
-/// A batch is closed when it has grown to this, or to what the log takes: only a single record can be too large.
-const BATCH_BYTES: usize = 256 * 1024;
 /// More than a record adds to its key and value: six numbers.
 const RECORD_OVERHEAD_BYTES: usize = 32;
 
@@ -26,7 +28,8 @@ impl RecordWriter {
         RecordWriter { log, batch: BatchBuilder::new(Compression::None) }
     }
 
-    /// Appends records, as keys and values. With a producer (id and epoch) they are part of its transaction.
+    /// Appends records, as keys and values; only a single one can be too large. With a producer (id and epoch) they are part
+    /// of its transaction.
     ///
     /// # Errors
     /// If the log does not take one of them; those before it are appended.
@@ -36,7 +39,7 @@ impl RecordWriter {
         records: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
         producer: Option<(i64, i16)>,
     ) -> Result<(), InternalLogError> {
-        let most_bytes = BATCH_BYTES.min(self.log.max_batch_bytes());
+        let most_bytes = self.log.max_batch_bytes();
         for (key, value) in records {
             let batch_bytes =
                 key.len() + value.as_ref().map_or(0, |value| value.len()) + RECORD_OVERHEAD_BYTES;
