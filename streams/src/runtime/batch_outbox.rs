@@ -87,6 +87,12 @@ struct TopicBatches {
     sticky: usize,
 }
 
+impl TopicBatches {
+    fn resize(&mut self, partitions: usize, compression: Compression) {
+        self.builders.resize_with(partitions, || BatchBuilder::new(compression));
+    }
+}
+
 impl BatchOutbox {
     pub(crate) fn new(client: Client, limits: BatchLimits) -> Self {
         BatchOutbox {
@@ -139,13 +145,21 @@ impl BatchOutbox {
         self.waiting.clear();
     }
 
-    /// Finishes every batch that holds a record.
+    /// Finishes every batch that holds a record. What comes next may go to partitions that topics have got meanwhile.
     pub(crate) fn finish_all(&mut self) {
         let mut begun = std::mem::take(&mut self.begun);
         for (topic, partition) in begun.drain(..) {
             self.finish(topic, partition);
         }
         self.begun = begun;
+        let metadata = self.client.metadata();
+        for topic in &mut self.topics {
+            let Some(name) = &topic.name else { continue };
+            let count = metadata.partition_count(name).and_then(|count| usize::try_from(count).ok());
+            if let Some(count) = count.filter(|count| *count > topic.builders.len()) {
+                topic.resize(count, self.limits.compression);
+            }
+        }
     }
 
     /// Finishes a batch, if it holds a record, and puts it aside.
@@ -226,9 +240,7 @@ impl BatchOutbox {
                 .partition_count(&topic.name)
                 .ok_or_else(|| unknown_topic(&topic.name))?;
             batches.name = Some(Arc::clone(&topic.name));
-            batches.builders.resize_with(usize::try_from(count).unwrap_or(0), || {
-                BatchBuilder::new(self.limits.compression)
-            });
+            batches.resize(usize::try_from(count).unwrap_or(0), self.limits.compression);
         }
         Ok(batches)
     }

@@ -69,7 +69,7 @@ pub struct StreamsConfig {
     /// `max.task.idle.ms`: how long a task that reads several partitions waits for one that is empty, on the broker too,
     /// before it processes records of the others; 0: only for what is still to be fetched; -1: not at all.
     pub max_task_idle_ms: i64,
-    /// `repartition.purge.interval.ms`: how often processed records of repartition topics are deleted.
+    /// `repartition.purge.interval.ms`: how often processed records of repartition topics are deleted; 0 is after each commit.
     pub repartition_purge_interval_ms: u64,
     /// `task.timeout.ms`: how long a task tries again what fails for the moment, from its first failure on; 0: not at all.
     pub task_timeout_ms: u64,

@@ -13,7 +13,7 @@ use anabranch_host::Host;
 use super::assignment::holdings::{Holdings, Role};
 use super::shared::Shared;
 
-/// Deletes every so often, until the instance is gone. A failure is tried again the next time.
+/// Deletes after a commit, and every so often at most, until the instance is gone. A failure is tried again the next time.
 pub(crate) async fn purge_regularly(
     host: Host,
     instance: Weak<Shared>,
@@ -21,8 +21,11 @@ pub(crate) async fn purge_regularly(
     interval: Duration,
 ) {
     let mut purged = BTreeMap::new();
+    let Some(mut committed) = instance.upgrade().map(|shared| shared.committed.subscribe()) else { return };
     loop {
         host.sleep(interval).await;
+        // It is an error when the instance is gone.
+        let _ = committed.changed().await;
         let Some(shared) = instance.upgrade() else { return };
         if let Err(error) = purge(&shared, &holdings, &mut purged).await {
             tracing::warn!(%error, "processed records of repartition topics are not deleted");

@@ -126,7 +126,7 @@ impl Starting {
             placed: Mutex::new(BTreeMap::new()),
             workers: workers.senders(),
         });
-        let purge_interval = Duration::from_millis(self.config.repartition_purge_interval_ms.max(1));
+        let purge_interval = Duration::from_millis(self.config.repartition_purge_interval_ms);
         self.host.spawn(purge_regularly(
             self.host.clone(),
             Arc::downgrade(&shared),

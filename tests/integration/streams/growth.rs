@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anabranch::prelude::*;
+use anabranch_client::{IsolationLevel, OffsetSpec, TopicPartition};
 
 use super::place::Place;
 use super::{COUNTS, expected};
@@ -160,6 +161,39 @@ async fn topics_read_together_may_be_of_different_widths() -> Result<()> {
     assert_eq!(written.next().await?.value, "a1");
     place.write("b", 1, "b1 again").await;
     assert_eq!(written.next().await?.value, "b1 again");
+    running.close().await?;
+    place.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_written_goes_to_all_partitions_that_a_sink_has_got() -> Result<()> {
+    let place = Place::start("growth-sink").await;
+    place.create("a", 1).await;
+    place.create("out", 1).await;
+    let builder = StreamsBuilder::new();
+    let lines = builder.stream(place.topic("a"));
+    lines.select_key(|_, line| Some(line.clone())).to(place.topic("out"));
+    let running = place.run(builder.build()?, AtLeastOnce).await?;
+    place.write("a", 0, "a").await;
+    running.drain().await?;
+    place.grow("out", 4).await;
+    let name = place.topic("out").name().to_owned();
+    let ends = async || {
+        let wanted = (0..4).map(|n| (TopicPartition::new(&*name, n), OffsetSpec::Latest)).collect();
+        let listed = place.client.admin().list_offsets(&wanted, IsolationLevel::ReadUncommitted).await;
+        listed.into_values().map(|end| end.expect("an offset").offset).collect::<Vec<_>>()
+    };
+    let spread = async {
+        while ends().await[1..].iter().all(|end| *end == 0) {
+            for word in ["a", "b", "c", "d", "e", "f"] {
+                place.write("a", 0, word).await;
+            }
+            running.drain().await?;
+        }
+        Ok::<(), Error>(())
+    };
+    place.host.timeout(Duration::from_secs(60), spread).await.expect("some words go elsewhere")?;
     running.close().await?;
     place.end().await;
     Ok(())
