@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use anabranch::prelude::*;
 use anabranch_client::{ConfigResource, ProducerRecord};
 use anabranch_host::Host;
+use tokio::sync::watch;
 
 use super::outside::Outside;
 use super::place::Place;
@@ -153,6 +154,55 @@ async fn a_worker_that_does_not_come_back_cannot_be_removed_but_is_given_up() ->
         write(1, "wait").await;
         running.drain().await?;
         assert_eq!(counted(&running).await?.get("wait"), Some(&2), "{guarantee:?}");
+        running.close().await?;
+        place.end().await;
+    }
+    Ok(())
+}
+
+/// At the end, while the first worker is in user code, the second one fails. The first one's last commit is heard all the same.
+#[tokio::test]
+async fn a_worker_that_fails_at_the_end_does_not_keep_another_from_its_last_commit() -> Result<()> {
+    for guarantee in [AtLeastOnce, ExactlyOnce] {
+        let place = Place::start("fails-at-the-end").await;
+        let (of_first, first) = Gate::new(true);
+        let (of_second, second) = Gate::new(true);
+        let topology = watched(&place.app, move |line| match line {
+            "first" => of_first.wait(),
+            "second" => {
+                of_second.wait();
+                panic!("it fails")
+            }
+            _ => {}
+        })?;
+        let streams = place.streams(topology.clone(), guarantee).create_topics(2).threads(2);
+        let (states, mut state) = watch::channel(State::Created);
+        let streams = streams.on_processing_error(fail()).on_state_change(move |new, _| {
+            states.send_replace(new);
+        });
+        let running = streams.config("commit.interval.ms", 5000).start().await?;
+        for (partition, line) in [(0, "first"), (1, "second")] {
+            let lines = place.app.lines();
+            let record = ProducerRecord::new(lines.name()).partition(partition);
+            place.write_record(record.value(line)).await;
+        }
+        first.is_wanted(&place.host).await;
+        second.is_wanted(&place.host).await;
+        let in_turn = async {
+            state.wait_for(|state| *state == State::PendingShutdown).await.expect("it is there");
+            drop(second);
+            // Time for the failure to be heard; it does not matter if it is not.
+            place.host.sleep(millis(200)).await;
+            drop(first);
+        };
+        let ended = async { tokio::join!(running.close(), in_turn).0 };
+        let ended = place.host.timeout(seconds(60), ended).await.expect("it ends");
+        assert!(ended.expect_err("a worker has failed").to_string().contains("it fails"), "{guarantee:?}");
+        // What the first one has counted is committed: it is not counted again.
+        let passes = watched(&place.app, |_| {})?;
+        let running = place.streams(passes, guarantee).start().await?;
+        running.drain().await?;
+        assert_eq!(counted(&running).await?, expected(&[("first", 1), ("second", 1)]), "{guarantee:?}");
         running.close().await?;
         place.end().await;
     }

@@ -61,7 +61,19 @@ impl Member {
         if stopped.is_none() {
             self.workers.abandon();
         }
-        let Member { consumer, directory, listener, task_config, workers, global, .. } = self;
+        let Member {
+            consumer,
+            directory,
+            listener,
+            task_config,
+            workers,
+            global,
+            from_workers,
+            deferred,
+            ..
+        } = self;
+        // Whoever still waits for an answer hears that there is none.
+        drop((from_workers, deferred));
         let is_clean = !failed && stopped.is_some();
         let mut left = Box::pin(async {
             workers.ended().await;
@@ -112,13 +124,18 @@ impl Member {
         self.stopping = true;
         let mut stopped = Ok(());
         for worker in self.workers.numbers() {
-            let (reply, answer) = oneshot::channel();
+            let (reply, mut answer) = oneshot::channel();
             self.tell(worker, ToWorker::Stop { reply });
-            match self.hear_until(answer, worker, false).await {
-                Ok(Some(result)) => stopped = stopped.and(result),
-                // It has failed before and is gone.
-                Ok(None) => {}
-                Err(error) => stopped = stopped.and(Err(error)),
+            loop {
+                match self.hear_until(&mut answer, worker, false).await {
+                    // None if it has failed and is gone.
+                    Ok(result) => {
+                        stopped = stopped.and(result.unwrap_or(Ok(())));
+                        break;
+                    }
+                    // Of whichever worker: this one may have to be heard yet, for its last commit.
+                    Err(error) => stopped = stopped.and(Err(error)),
+                }
             }
         }
         self.shared.placed.lock().clear();

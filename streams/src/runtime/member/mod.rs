@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use anabranch_client::{ClientError, Consumer, ErrorCode, FetchedBatches, Polled, TopicPartition, Uuid};
 use anabranch_host::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::RecvError;
 use tracing::Instrument;
 
 pub(crate) use self::lags::ToldLags;
@@ -344,7 +345,7 @@ impl Member {
     /// elsewhere. None if it has failed; or, if it `may_give_up`, when it does not come back from user code.
     async fn hear_until<R>(
         &mut self,
-        mut answer: oneshot::Receiver<R>,
+        mut answer: impl Future<Output = Result<R, RecvError>> + Unpin,
         worker: usize,
         may_give_up: bool,
     ) -> Result<Option<R>> {
