@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_host::Instant;
+use anabranch_host::{Instant, JoinError, JoinHandle};
 use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use anabranch_protocol::messages::join_group::{
@@ -27,6 +27,7 @@ use crate::connection::{CallOptions, Connection};
 use crate::connections::Lane;
 use crate::error::{ClientError, Result};
 use crate::group_offsets::Committer;
+use crate::metadata::Metadata;
 
 /// What kind of members these are.
 const PROTOCOL_TYPE: &str = "consumer";
@@ -105,6 +106,18 @@ struct Driver {
     look_at_topics_at: Instant,
     /// When to choose topics anew, if they are not chosen by name.
     choose_at: Instant,
+    /// Metadata that is on its way, asked for by a task of its own: heartbeats do not wait for it.
+    asking: Option<Asking>,
+}
+
+type Asking = JoinHandle<(Question, Result<()>)>;
+
+/// What metadata is asked for.
+enum Question {
+    /// Which topics there are, to choose among them.
+    Choice,
+    /// Whether the topics that this leader has assigned have changed.
+    Change,
 }
 
 /// Runs until the membership is done.
@@ -118,8 +131,12 @@ pub(super) async fn run(client: Client, group: Arc<Group>, changed: Arc<Notify>,
         assigned_with: BTreeMap::new(),
         look_at_topics_at: Instant::default(),
         choose_at: Instant::default(),
+        asking: None,
     };
     driver.run().await;
+    if let Some(asking) = driver.asking {
+        asking.abort();
+    }
     group.ended.send_replace(true);
 }
 
@@ -187,65 +204,119 @@ impl Driver {
     async fn wait_until(&mut self, time: Instant) {
         let host = self.client.host().clone();
         let watches = self.group.membership.lock().watches_topics();
-        let mut until = if watches { time.min(self.look_at_topics_at) } else { time };
-        if self.group.wanted.lock().0.is_some() {
-            until = until.min(self.choose_at);
+        let mut until = time;
+        if self.asking.is_none() {
+            if watches {
+                until = until.min(self.look_at_topics_at);
+            }
+            if self.group.wanted.lock().0.is_some() {
+                until = until.min(self.choose_at);
+            }
         }
-        tokio::select! {
+        let asked = async {
+            match &mut self.asking {
+                Some(asking) => asking.await,
+                None => std::future::pending().await,
+            }
+        };
+        let answered = tokio::select! {
             biased;
-            () = self.group.wake.notified() => {}
-            () = host.sleep_until(until) => {}
+            () = self.group.wake.notified() => None,
+            answered = asked => Some(answered),
+            () = host.sleep_until(until) => None,
+        };
+        if let Some(answered) = answered {
+            self.asking = None;
+            self.hear(answered);
         }
-        if watches && host.now() >= self.look_at_topics_at {
-            self.look_at_topics().await;
+        if watches && self.asking.is_none() && host.now() >= self.look_at_topics_at {
+            self.ask(Question::Change);
         }
     }
 
-    /// Where topics are not chosen by name: looks which there are, when it is time.
+    /// Where topics are not chosen by name: looks which there are, when it is time. Who is no member yet waits for the answer.
     async fn choose_topics(&mut self) {
         let host = self.client.host().clone();
-        let wanted = {
+        {
             let mut wanted = self.group.wanted.lock();
             if std::mem::take(&mut wanted.1) {
                 self.choose_at = host.now();
+                // Its answer may be older than the wish.
+                if let Some(asking) = self.asking.take() {
+                    asking.abort();
+                }
             }
-            wanted.0.clone()
-        };
-        let Some(wanted) = wanted.filter(|_| host.now() >= self.choose_at) else { return };
-        match host.timeout(self.timeout(), self.client.refresh_all()).await {
-            Ok(Ok(metadata)) => {
-                let Wanted { named, matches } = wanted;
-                let matched = metadata.topics().filter(|topic| !topic.is_internal && matches(&topic.name));
-                let mut chosen = named;
-                chosen.extend(matched.map(|topic| Arc::clone(&topic.name)));
-                self.group.membership.lock().subscribe_for_now(chosen.into_iter().collect());
-                let age = Duration::from_millis(self.client.config().metadata_max_age_ms);
-                self.choose_at = host.now() + age;
+            if wanted.0.is_none() || host.now() < self.choose_at {
+                return;
             }
-            failed => {
-                tracing::debug!(error = ?failed.map(|asked| asked.err()), "topics cannot be chosen yet");
+        }
+        let is_member = self.group.membership.lock().is_member();
+        if self.asking.is_none() {
+            self.ask(Question::Choice);
+        }
+        if let Some(asking) = self.asking.take_if(|_| !is_member) {
+            self.hear(asking.await);
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        let (client, timeout, create) = (self.client.clone(), self.timeout(), self.create_topics);
+        let topics: Vec<_> = self.assigned_with.keys().cloned().collect();
+        self.asking = Some(self.client.host().spawn(async move {
+            let host = client.host();
+            let asked = async {
+                match question {
+                    Question::Choice => client.refresh_all().await,
+                    Question::Change => client.refresh_topics(&topics, host.now(), create).await,
+                }
+            };
+            let answered = host.timeout(timeout, asked).await;
+            let answered =
+                answered.unwrap_or_else(|_| Err(ClientError::timed_out("asking for metadata", timeout)));
+            (question, answered.map(drop))
+        }));
+    }
+
+    /// The client knows what was answered, and may know what is newer.
+    fn hear(&mut self, answered: Result<(Question, Result<()>), JoinError>) {
+        // Else it has panicked, or everything ends; it is asked again when it is time.
+        let Ok(answered) = answered else { return };
+        match answered {
+            (Question::Choice, Ok(())) => self.choose(&self.client.metadata()),
+            (Question::Choice, Err(error)) => {
+                tracing::debug!(%error, "topics cannot be chosen yet");
                 self.choose_at = self.retry_at();
+            }
+            (Question::Change, answered) => {
+                if answered.is_ok() {
+                    self.look_at_topics(&self.client.metadata());
+                }
+                self.schedule_look();
             }
         }
     }
 
+    fn choose(&mut self, metadata: &Metadata) {
+        let Some(Wanted { named, matches }) = self.group.wanted.lock().0.clone() else { return };
+        let matched = metadata.topics().filter(|topic| !topic.is_internal && matches(&topic.name));
+        let mut chosen = named;
+        chosen.extend(matched.map(|topic| Arc::clone(&topic.name)));
+        self.group.membership.lock().subscribe_for_now(chosen.into_iter().collect());
+        let age = Duration::from_millis(self.client.config().metadata_max_age_ms);
+        self.choose_at = self.client.host().now() + age;
+    }
+
     /// Rebalances if a topic has come, gone, or grown.
-    async fn look_at_topics(&mut self) {
-        let host = self.client.host();
-        let topics: Vec<_> = self.assigned_with.keys().cloned().collect();
-        let asked = self.client.refresh_topics(&topics, host.now(), self.create_topics);
-        if let Ok(Ok(metadata)) = host.timeout(self.timeout(), asked).await {
-            let changed = self.assigned_with.iter().any(|(topic, before)| {
-                // A topic that cannot be described right now has not changed for that.
-                let gone = metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-                let now = metadata.partition_count(topic);
-                now != *before && (now.is_some() || gone)
-            });
-            if changed {
-                self.group.membership.lock().request_rejoin("topics have changed");
-            }
+    fn look_at_topics(&self, metadata: &Metadata) {
+        let changed = self.assigned_with.iter().any(|(topic, before)| {
+            // A topic that cannot be described right now has not changed for that.
+            let gone = metadata.refusal(topic) == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let now = metadata.partition_count(topic);
+            now != *before && (now.is_some() || gone)
+        });
+        if changed {
+            self.group.membership.lock().request_rejoin("topics have changed");
         }
-        self.schedule_look();
     }
 
     fn schedule_look(&mut self) {

@@ -35,6 +35,8 @@ struct Coordination {
     refusals: BTreeMap<ApiKey, Vec<ErrorCode>>,
     /// Whether joins wait for others who never come.
     joins_wait: bool,
+    /// Whether nobody answers for metadata.
+    metadata_waits: bool,
     /// What was asked, in order, fetches and metadata left out.
     seen: Vec<ApiKey>,
 }
@@ -49,6 +51,7 @@ fn answer(coordination: &Shared, call: &Call) -> Reply {
     let code = group.refusals.get_mut(&call.key).and_then(Vec::pop).unwrap_or(ErrorCode::NONE);
     match call.key {
         ApiKey::ApiVersions => call.versions(),
+        ApiKey::Metadata if group.metadata_waits => Reply::Silence,
         ApiKey::Metadata => call.metadata(&[("t", 2)]),
         ApiKey::FindCoordinator => {
             let found =
@@ -136,13 +139,15 @@ fn with_member(keys: &[(&str, &str)], test: impl AsyncFnOnce(Host, Shared, Consu
         assignment: Bytes::new(),
         refusals: BTreeMap::new(),
         joins_wait: false,
+        metadata_waits: false,
         seen: Vec::new(),
     }));
     let scripted = Arc::clone(&coordination);
     let dialer = start(&host, move |call| answer(&scripted, call));
     let config = ConsumerConfig::from_pairs([KEYS, keys].concat()).unwrap();
     sim.block_on(async {
-        let settings = ClientConfig { request_timeout_ms: 5000, ..Default::default() };
+        let settings =
+            ClientConfig { request_timeout_ms: 5000, metadata_max_age_ms: 10_000, ..Default::default() };
         let client = Client::connect(&host, dialer, settings).await.unwrap();
         let mut consumer = Consumer::new(&client, config).unwrap();
         consumer.subscribe(["t"]).unwrap();
@@ -180,6 +185,24 @@ fn heartbeats_go_on_while_the_user_works() {
         host.sleep(Duration::from_secs(10)).await;
         assert_eq!(group.lock().seen.len(), seen, "nothing after the end");
     });
+}
+
+/// A leader looks at its topics every ten seconds, and whoever chooses topics by a rule does.
+#[test]
+fn heartbeats_go_on_while_metadata_is_awaited() {
+    for by_name in [true, false] {
+        with_member(&[], async |host, group, mut consumer| {
+            if !by_name {
+                consumer.subscribe_matching(|topic| topic == "t").unwrap();
+            }
+            assigned(&mut consumer).await;
+            group.lock().metadata_waits = true;
+            let before = group.lock().seen.len();
+            host.sleep(Duration::from_secs(50)).await;
+            let beats = group.lock().seen[before..].iter().filter(|key| **key == ApiKey::Heartbeat).count();
+            assert!((48..=51).contains(&beats), "{beats}");
+        });
+    }
 }
 
 #[test]

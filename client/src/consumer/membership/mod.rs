@@ -210,6 +210,11 @@ impl Membership {
         self.is_leader && matches!(self.state, State::Member) && self.rejoin.is_none()
     }
 
+    /// Whether the coordinator waits for heartbeats.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.state, State::Member | State::Revoking)
+    }
+
     /// The coordinator's address, if known.
     pub(super) fn coordinator(&self) -> Option<&str> {
         self.coordinator.as_deref()
