@@ -3,8 +3,8 @@
 //! A handler is a plain function `handle(node, request, message) -> Reply`. What it must do in the order of the
 //! connection (append, change state) it does before it returns; what it must wait for (a sync of the disk, bytes to
 //! read, other members) goes into the future of [`Reply::Later`]. The connection hands answers out in the order of the
-//! requests, and takes the next request while earlier ones wait, but for one that reads logs. It drops a future whose client is gone, and with it
-//! everything the future holds: a parked request needs no other end.
+//! requests, and takes the next request while earlier ones wait, but for one that reads logs. It drops a future whose client
+//! is gone, and with it everything the future holds: a parked request needs no other end.
 //!
 //! ```text
 //! fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: FindCoordinatorRequest<'_>) -> Reply {

@@ -1,11 +1,11 @@
 //! A table, and what is counted of it, while everything fails: with a changelog of its own, and with its source topic as one
 //! (`Optimization::ALL`), which holds more than is processed.
 //!
-//! The newest row of each key is passed on in the end. At least once a deletion may not be: a cache tells of it if there was a row,
-//! and after a failure one may have been passed on that was not committed, and comes and goes at once when it is read again; or
-//! the changelog is ahead of what is committed, and has it no more. Exactly once, each
-//! group has as many rows as the topic says: a row that moves is taken from the group that it was in, which only a store knows
-//! that came back as it was committed.
+//! The newest row of each key is passed on in the end, and is the last one. At least once an older one may come behind it, from an
+//! instance that the group has given up; and a deletion may be missing: a cache tells of it if there was a row, and after a
+//! failure one may have been passed on that was not committed, and comes and goes at once when it is read again; or the changelog
+//! is ahead of what is committed, and has it no more. Exactly once, each group has as many rows as the topic says: a row that
+//! moves is taken from the group that it was in, which only a store knows that came back as it was committed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

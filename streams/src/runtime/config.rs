@@ -2,9 +2,9 @@
 //!
 //! A key means what it means in Kafka Streams 4.3; one is ours, `statestore.memory.max.bytes`, and two are
 //! from proposals that are not in it yet, `statestore.uncommitted.max.bytes` (KIP-892) and `input.buffer.max.bytes` (KIP-770).
-//! One that does not apply here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest known name. Client
-//! settings pass through by their own names or by Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...); the later,
-//! narrower prefix wins. `topic.` settings go to internal topics.
+//! One that does not apply here (Java classes, RocksDB) is refused with what to use instead, an unknown one with the nearest
+//! known name. Client settings pass through by their own names or by Kafka's prefixes (`consumer.`, `producer.`, `admin.`, ...);
+//! the later, narrower prefix wins. `topic.` settings go to internal topics.
 
 use std::collections::BTreeMap;
 use std::fmt;

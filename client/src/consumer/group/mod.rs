@@ -1,5 +1,5 @@
 //! Carries out what [`Membership`] decides: one task per consumer talks to the coordinator, so that heartbeats go on
-//! while the user works.
+//! while the user works. Metadata that a member waits for is another's task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

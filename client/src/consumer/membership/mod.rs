@@ -11,6 +11,7 @@
 //! then does the member go on. Under an eager protocol it lets go of everything before it joins; under a cooperative one
 //! (KIP-429) it keeps what it has, lets go of what the new assignment takes away, and joins once more.
 
+mod committing;
 mod fences;
 mod step;
 
@@ -28,7 +29,6 @@ pub(super) use step::{Joined, MemberOptions, Step};
 use self::fences::Fences;
 use super::assignor::{Assignor, MemberAssignment, MemberSubscription, RebalanceProtocol};
 use crate::error::{ClientError, Result};
-use crate::group_offsets::Committer;
 use crate::topic_partition::TopicPartition;
 
 #[derive(Debug)]
@@ -187,16 +187,6 @@ impl Membership {
     /// The assignor that the group has chosen.
     pub(super) fn assignor(&self) -> Option<Arc<dyn Assignor>> {
         self.assignor.clone()
-    }
-
-    /// As whom to commit.
-    pub(super) fn committer(&self) -> Committer {
-        Committer {
-            group: Arc::clone(&self.options.group),
-            generation: self.generation_id,
-            member_id: Arc::clone(&self.member_id),
-            instance_id: self.options.instance_id.clone(),
-        }
     }
 
     /// Whether a commit that is refused for a rebalance under way may be tried again without the user's doing.
@@ -546,35 +536,6 @@ impl Membership {
     pub(super) fn heartbeat_answered(&mut self, code: ErrorCode, now: Instant, retry_at: Instant) {
         self.heartbeat_at = now + self.options.heartbeat_interval;
         self.accept("a heartbeat", code, retry_at);
-    }
-
-    /// The answer to a commit, as far as it concerns the membership of those who committed.
-    pub(super) fn commit_answered(&mut self, committer: &Committer, code: ErrorCode, retry_at: Instant) {
-        let mine = committer.generation == self.generation_id && committer.member_id == self.member_id;
-        let about_membership = matches!(
-            code,
-            ErrorCode::UNKNOWN_MEMBER_ID
-                | ErrorCode::ILLEGAL_GENERATION
-                | ErrorCode::FENCED_INSTANCE_ID
-                | ErrorCode::REBALANCE_IN_PROGRESS
-        );
-        if mine && about_membership && matches!(self.state, State::Member | State::Revoking) {
-            self.accept("a commit", code, retry_at);
-        }
-    }
-
-    /// Whether a commit was only overtaken by a rebalance: it came with a generation that has passed, or passes just now,
-    /// and the member still has all these partitions. It may be tried again with the next generation.
-    pub(super) fn has_overtaken<'a>(
-        &self,
-        committer: &Committer,
-        mut partitions: impl Iterator<Item = &'a TopicPartition>,
-    ) -> bool {
-        let passing = matches!(self.state, State::Joining | State::Assigning(_) | State::Syncing(_));
-        let passed = committer.generation != self.generation_id;
-        committer.member_id == self.member_id
-            && (passing || passed)
-            && partitions.all(|name| self.owned.contains(name))
     }
 
     /// The coordinator is elsewhere.

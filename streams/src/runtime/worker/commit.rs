@@ -157,8 +157,8 @@ impl Worker {
         }
     }
 
-    /// Ends the transaction without effect, where there is one: all tasks go back to their last commit, and what they had read since then is
-    /// read again.
+    /// Ends the transaction without effect, where there is one: all tasks go back to their last commit, and what they had read
+    /// since then is read again.
     pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
         tracing::warn!(error = %why, "what is not committed is undone");
         if let Some(commit) = self.commit.take() {

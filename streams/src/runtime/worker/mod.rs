@@ -7,7 +7,8 @@
 //! sees before its end, they gather as long as something is on its way.
 //!
 //! What it hears and says is in `messages`. How it commits, and how it goes back, is told in `commit`, how tasks leave it
-//! in `handover`, how often it commits in `pace`, what it owes after failures in `owing`, how its stores keep within their memory in `memory`.
+//! in `handover`, how often it commits in `pace`, what it owes after failures in `owing`, how its stores keep within their memory
+//! in `memory`.
 
 mod commit;
 mod handover;
