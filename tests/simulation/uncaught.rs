@@ -110,6 +110,32 @@ fn a_state_that_cannot_be_opened_for_long_ends_nothing() {
 }
 
 #[test]
+fn an_engine_that_fails_is_one_failure_however_many_workers_use_it() {
+    for_each_seed("an_engine_that_fails_is_one_failure_however_many_workers_use_it", |seed| {
+        let asked = Arc::new(AtomicU64::new(0));
+        in_a_calm_world(seed, async |sim, operator| {
+            let host = sim.node("app0");
+            let guarantee = one_of(&host, &[AtLeastOnce, ExactlyOnce]);
+            let streams = streams(&host, guarantee, ReplaceThread, &asked).state_dir(STATE);
+            let running = streams.threads(PARTITIONS as usize).start().await.expect("nothing fails");
+            let lines = || (0..40).map(|number| (number % 20).to_string());
+            write(&operator, lines()).await;
+            running.drain().await.expect("nothing fails");
+            let broken = DiskOptions { write_failure_probability: 1.0, ..DiskOptions::default() };
+            sim.set_disk("app0", broken);
+            write(&operator, lines()).await;
+            while asked.load(Ordering::Relaxed) == 0 {
+                operator.sleep(Duration::from_millis(1)).await;
+            }
+            sim.set_disk("app0", DiskOptions::default());
+            running.drain().await.expect("it goes on");
+            running.close().await.expect("nothing fails");
+        });
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
 fn a_failure_while_workers_are_added_ends_the_instance() {
     for_each_seed("a_failure_while_workers_are_added_ends_the_instance", |seed| {
         in_a_calm_world(seed, async |sim, operator| {

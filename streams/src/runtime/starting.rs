@@ -36,7 +36,7 @@ use super::task_timeout::TaskTimeout;
 use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
-use super::worker::{CommitIntervals, FromWorker, ToInstance, client_error};
+use super::worker::{CommitIntervals, FromWorker, Teller, ToInstance, client_error};
 use super::workers::{WorkerParts, Workers};
 use crate::error::{Error, Result};
 use crate::processor::Policies;
@@ -101,7 +101,7 @@ impl Starting {
         let mut task_config = self.task_config(opened.engine.clone(), kept.clone());
         let parts = self.reader_parts(&connected, &opened.staleness, &task_config, &changelogs)?;
         // All of them, before the first record of any stream.
-        let to_instance = ToInstance::new(0, to_instance);
+        let to_instance = ToInstance::new(Teller::GlobalReader, to_instance);
         let (globals, global) = global::start(parts, &planned.global_topics, to_instance).await?;
         task_config.globals = globals;
         let (consumer, offset_resets, max_poll_interval) =
@@ -279,7 +279,7 @@ impl Starting {
         connected: &Connected,
         holdings: &Arc<Holdings>,
         kept: &KeptBytes,
-        to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
+        to_instance: mpsc::UnboundedSender<(Teller, FromWorker)>,
     ) -> Result<Workers> {
         let mut workers = Workers::new(WorkerParts {
             client: connected.client.clone(),

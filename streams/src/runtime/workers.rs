@@ -18,7 +18,9 @@ use super::config::Guarantee;
 use super::metrics::Metrics;
 use super::state_directory::hex;
 use super::transaction::WorkerTransaction;
-use super::worker::{self, CommitIntervals, FromWorker, ToInstance, ToWorker, WorkerContext, client_error};
+use super::worker::{
+    self, CommitIntervals, FromWorker, Teller, ToInstance, ToWorker, WorkerContext, client_error,
+};
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 
@@ -48,7 +50,7 @@ pub(crate) struct WorkerParts {
     pub(crate) buffered_records: usize,
     /// `input.buffer.max.bytes`, of all workers together.
     pub(crate) buffered_max_bytes: usize,
-    pub(crate) to_instance: mpsc::UnboundedSender<(usize, FromWorker)>,
+    pub(crate) to_instance: mpsc::UnboundedSender<(Teller, FromWorker)>,
     pub(crate) holdings: Arc<Holdings>,
     /// What iterators keep of stores.
     pub(crate) kept: KeptBytes,
@@ -69,6 +71,8 @@ pub(crate) struct Workers {
     senders: WorkerSenders,
     /// How many there are to be.
     wanted: usize,
+    /// How many threads were started.
+    started: u64,
     threads: BTreeMap<usize, Thread>,
     /// Threads that did not come back from user code, by the numbers that they had: these are not given again.
     retired: BTreeMap<usize, Thread>,
@@ -77,6 +81,8 @@ pub(crate) struct Workers {
 }
 
 struct Thread {
+    /// No other has it, whatever numbers workers have.
+    serial: u64,
     abandoned: Arc<Notify>,
     busy: Busy,
     backlog: Backlog,
@@ -100,6 +106,7 @@ impl Workers {
             shared_bytes: 0,
             senders: WorkerSenders::default(),
             wanted: 0,
+            started: 0,
             threads: BTreeMap::new(),
             retired: BTreeMap::new(),
             closing: BTreeSet::new(),
@@ -158,7 +165,9 @@ impl Workers {
             None => Producer::new(client, self.parts.producer.clone())
                 .map_err(|error| client_error("making a producer", error))?,
         };
-        let to_instance = ToInstance::new(number, to_instance.clone());
+        self.started += 1;
+        let serial = self.started;
+        let to_instance = ToInstance::new(Teller::Worker { number, thread: serial }, to_instance.clone());
         let metrics = self.parts.metrics.of_thread(number, client.host().wall_clock_ms());
         let backlog = Backlog::new(Arc::clone(&self.buffered_bytes), metrics.waiting.clone());
         let abandoned = Arc::new(Notify::new());
@@ -192,7 +201,7 @@ impl Workers {
                 to_instance.send(FromWorker::Failed(Error::fatal(&name).with_source(error)));
             }
         });
-        self.threads.insert(number, Thread { abandoned, busy, backlog, ended, handle });
+        self.threads.insert(number, Thread { serial, abandoned, busy, backlog, ended, handle });
         self.senders.lock().insert(number, sender);
         self.counted();
         Ok(number)
@@ -255,12 +264,6 @@ impl Workers {
         self.forget(number).await;
     }
 
-    /// Says to the instance what was heard of a worker, once more.
-    pub(crate) fn say(&self, number: usize, word: FromWorker) {
-        // It is the instance that asks for it.
-        let _ = self.parts.to_instance.send((number, word));
-    }
-
     /// Lets every worker end at once, so that nothing more is committed.
     pub(crate) fn abandon(&self) {
         self.threads.values().for_each(|thread| thread.abandoned.notify_one());
@@ -301,6 +304,11 @@ impl Workers {
             self.retired.insert(number, thread);
         }
         self.counted();
+    }
+
+    /// Whether it has this thread: none that was replaced, or given up.
+    pub(crate) fn has(&self, number: usize, thread: u64) -> bool {
+        self.threads.get(&number).is_some_and(|known| known.serial == thread)
     }
 
     /// Whether a worker runs: it has not failed, nor is it given up.

@@ -128,24 +128,15 @@ impl Member {
             return if is_migrated { Ok(()) } else { Err(error) };
         }
         let damage = local_state::damage(&error);
-        if let Some(damage @ (Damage::Task(_) | Damage::All)) = damage
-            && self.workers.numbers().contains(&worker)
-        {
+        if let Some(damage @ (Damage::Task(_) | Damage::All)) = damage {
             tracing::warn!(worker, %error, "local state is damaged: it is removed and restored");
             return self.replace_damaged(worker, damage, error).await;
         }
-        if has_lost_transactions && self.workers.numbers().contains(&worker) {
+        if has_lost_transactions {
             tracing::warn!(worker, %error, "a worker has lost its transactions: its tasks are opened anew");
             return self.replace(worker).await;
         }
-        let answer = match self.what_follows(&error) {
-            UncaughtErrorAnswer::ReplaceThread if !self.workers.numbers().contains(&worker) => {
-                tracing::warn!("the reader of global stores cannot be replaced: the instance ends");
-                self.is_to_end = true;
-                UncaughtErrorAnswer::ShutdownClient
-            }
-            answer => answer,
-        };
+        let answer = self.what_follows(&error);
         tracing::error!(worker, %error, ?answer, "a worker has failed");
         self.shared.metrics.thread_failed();
         match answer {
@@ -159,6 +150,29 @@ impl Member {
                 Ok(())
             }
         }
+    }
+
+    /// The reader of global stores has ended with an error. Nobody can take its place.
+    pub(super) fn reader_failed(&mut self, error: Error) -> Result<()> {
+        if self.stopping {
+            tracing::warn!(%error, "the reader of global stores has failed at the end");
+            return Err(error);
+        }
+        let answer = self.what_follows(&error);
+        tracing::error!(%error, ?answer, "the reader of global stores has failed");
+        self.shared.metrics.thread_failed();
+        match answer {
+            UncaughtErrorAnswer::ShutdownClient => {}
+            UncaughtErrorAnswer::ReplaceThread => {
+                tracing::warn!("it cannot be replaced: the instance ends");
+                self.is_to_end = true;
+            }
+            UncaughtErrorAnswer::ShutdownApplication => {
+                self.end_everywhere(error);
+                return Ok(());
+            }
+        }
+        Err(error)
     }
 
     /// What the handler says to an error that no policy has answered.

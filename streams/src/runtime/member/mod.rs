@@ -41,7 +41,7 @@ use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
 use super::task_timeout::TaskTimeout;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
-use super::worker::{FromWorker, ToWorker};
+use super::worker::{FromWorker, Teller, ToWorker};
 use super::workers::Workers;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
@@ -62,7 +62,7 @@ pub(crate) struct Member {
     pub(crate) planner: Arc<Planner>,
     pub(crate) consumer: Consumer,
     pub(crate) workers: Workers,
-    pub(crate) from_workers: mpsc::UnboundedReceiver<(usize, FromWorker)>,
+    pub(crate) from_workers: mpsc::UnboundedReceiver<(Teller, FromWorker)>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) task_config: TaskConfig,
     /// Where topics begin that nobody has read.
@@ -146,7 +146,7 @@ impl Member {
     async fn turn_until_stopped(&mut self) -> Result<Stop> {
         enum Woken {
             Command(Option<Command>),
-            Worker(Option<(usize, FromWorker)>),
+            Worker(Option<(Teller, FromWorker)>),
             Polled(Result<Polled<FetchedBatches>, ClientError>),
         }
         loop {
@@ -179,7 +179,7 @@ impl Member {
                     self.abandoned = true;
                     return Err(Error::fatal("the application was dropped"));
                 }
-                Woken::Worker(Some((worker, word))) => self.hear(worker, word).await?,
+                Woken::Worker(Some((teller, word))) => self.hear(teller, word).await?,
                 Woken::Worker(None) => return Err(Error::fatal("the workers have ended")),
                 Woken::Polled(Err(error)) => self.not_polled(error)?,
                 Woken::Polled(Ok(polled)) => {
@@ -222,9 +222,12 @@ impl Member {
         self.tell(worker, ToWorker::Records { fetched, rests });
     }
 
-    async fn hear(&mut self, worker: usize, word: FromWorker) -> Result<()> {
-        if worker > 0 && !self.workers.numbers().contains(&worker) {
-            // It was given up; a question that it asks is answered by silence.
+    /// Does what somebody asks for. Nothing of it waits for a worker's answer: whoever waits for one hears others meanwhile.
+    async fn hear(&mut self, teller: Teller, word: FromWorker) -> Result<()> {
+        if let Teller::Worker { number, thread } = teller
+            && !self.workers.has(number, thread)
+        {
+            // It was given up or replaced; a question that it asks is answered by silence.
             return Ok(());
         }
         match word {
@@ -249,7 +252,10 @@ impl Member {
             }
             FromWorker::Committed => self.shared.committed.send_modify(|count| *count += 1),
             FromWorker::Rewind(asked) => self.rewind(asked),
-            FromWorker::Failed(error) => self.worker_failed(worker, error).await?,
+            FromWorker::Failed(error) => match teller {
+                Teller::Worker { number, .. } => self.worker_failed(number, error).await?,
+                Teller::GlobalReader => self.reader_failed(error)?,
+            },
         }
         Ok(())
     }
@@ -355,7 +361,7 @@ impl Member {
         loop {
             enum Woken {
                 Look,
-                Word(Option<(usize, FromWorker)>),
+                Word(Option<(Teller, FromWorker)>),
                 Again,
             }
             let again = async {
@@ -372,13 +378,13 @@ impl Member {
                 () = host.sleep_until(look_at) => Woken::Look,
             };
             match woken {
-                Woken::Word(Some((worker, word))) => Box::pin(self.hear(worker, word)).await?,
+                Woken::Word(Some((teller, word))) => self.hear(teller, word).await?,
                 Woken::Word(None) => return Ok(None),
                 Woken::Again => self.commit_deferred().await,
                 Woken::Look => {
                     look_at = host.now() + look;
                     if may_give_up {
-                        Box::pin(self.look_for_stuck_workers()).await?;
+                        self.look_for_stuck_workers().await?;
                     }
                     // A question that came while its channel was taken down may lie there, and its answer never be dropped.
                     if !self.workers.is_there(worker) {

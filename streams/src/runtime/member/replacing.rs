@@ -101,15 +101,8 @@ impl Member {
                 }
             }
         }
-        // What they have said is of no worker that there is now.
+        // Nobody waits for them any more; what else they have said is not heard.
         self.deferred.clear();
-        let mut of_others = Vec::new();
-        while let Ok((worker, word)) = self.from_workers.try_recv() {
-            if worker == 0 {
-                of_others.push(word);
-            }
-        }
-        of_others.into_iter().for_each(|word| self.workers.say(0, word));
     }
 
     /// Opens the local state again after it has failed: all of it, or, if it `is_damaged`, nothing.

@@ -83,20 +83,29 @@ pub(crate) enum FromWorker {
     Failed(Error),
 }
 
+/// Who tells the instance something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// A worker, by its number, and by which of the threads it is that have had that number.
+    Worker { number: usize, thread: u64 },
+    /// The reader of global stores.
+    GlobalReader,
+}
+
 /// The way from a worker to its instance.
 #[derive(Clone)]
 pub(crate) struct ToInstance {
-    worker: usize,
-    sender: mpsc::UnboundedSender<(usize, FromWorker)>,
+    teller: Teller,
+    sender: mpsc::UnboundedSender<(Teller, FromWorker)>,
 }
 
 impl ToInstance {
-    pub(crate) fn new(worker: usize, sender: mpsc::UnboundedSender<(usize, FromWorker)>) -> Self {
-        ToInstance { worker, sender }
+    pub(crate) fn new(teller: Teller, sender: mpsc::UnboundedSender<(Teller, FromWorker)>) -> Self {
+        ToInstance { teller, sender }
     }
 
     /// Tells it; false if it is gone, which happens only while a process is torn down.
     pub(crate) fn send(&self, word: FromWorker) -> bool {
-        self.sender.send((self.worker, word)).is_ok()
+        self.sender.send((self.teller, word)).is_ok()
     }
 }

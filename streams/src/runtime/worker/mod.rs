@@ -29,7 +29,7 @@ use anabranch_host::{Host, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::commit::CommitInFlight;
-pub(crate) use self::messages::{FromWorker, Question, ToInstance, ToWorker};
+pub(crate) use self::messages::{FromWorker, Question, Teller, ToInstance, ToWorker};
 use self::owing::Owing;
 pub(crate) use self::pace::CommitIntervals;
 use self::pace::Pace;
