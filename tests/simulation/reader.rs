@@ -20,8 +20,8 @@ use crate::history::{Log, Recorder, Value, value_of};
 const FETCH_VERSION: i16 = 12;
 /// A broker that has not answered by then is asked anew.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest answer.
-const MAX_BYTES: i32 = 1 << 20;
+/// The largest answer: on the slowest network it is there in half of that.
+const MAX_BYTES: i32 = 1 << 18;
 
 /// A connection to the broker, made when needed.
 pub(crate) struct Reader {
