@@ -1,5 +1,7 @@
 //! Carries out what [`Membership`] decides: one task per consumer talks to the coordinator, so that heartbeats go on
-//! while the user works. Metadata that a member waits for is another's task.
+//! while the user works. What takes long, metadata that is waited for and a leader's choice, is another's task.
+
+mod assigning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +22,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::assignor::{Assignor, GroupView, MemberAssignment, MemberSubscription};
+use self::assigning::{Assigned, assign};
+use super::assignor::MemberAssignment;
 use super::membership::{Joined, Membership, Step};
 use crate::cluster::{Client, CoordinatorKind};
 use crate::connection::{CallOptions, Connection};
@@ -108,6 +111,8 @@ struct Driver {
     choose_at: Instant,
     /// Metadata that is on its way, asked for by a task of its own: heartbeats do not wait for it.
     asking: Option<Asking>,
+    /// The leader's choice, while it is made.
+    assigning: Option<JoinHandle<Result<Assigned>>>,
 }
 
 type Asking = JoinHandle<(Question, Result<()>)>;
@@ -132,10 +137,14 @@ pub(super) async fn run(client: Client, group: Arc<Group>, changed: Arc<Notify>,
         look_at_topics_at: Instant::default(),
         choose_at: Instant::default(),
         asking: None,
+        assigning: None,
     };
     driver.run().await;
     if let Some(asking) = driver.asking {
         asking.abort();
+    }
+    if let Some(assigning) = driver.assigning {
+        assigning.abort();
     }
     group.ended.send_replace(true);
 }
@@ -145,7 +154,14 @@ impl Driver {
         let host = self.client.host().clone();
         loop {
             self.choose_topics().await;
-            let step = self.group.membership.lock().next(host.now());
+            let (step, is_assigning) = {
+                let mut membership = self.group.membership.lock();
+                (membership.next(host.now()), membership.is_assigning())
+            };
+            // Nobody waits for a choice of a generation that is over.
+            if let Some(assigning) = self.assigning.take_if(|_| !is_assigning) {
+                assigning.abort();
+            }
             // What the step before has led to, and this one may have, is for the user to hear.
             self.changed.notify_waiters();
             match step {
@@ -165,9 +181,9 @@ impl Driver {
                     self.join(&member_id, &protocols, &reason).await;
                 }
                 Step::Assign { assignor, members } => {
-                    let assigned = self.assign(assignor.as_ref(), &members).await;
-                    let retry_at = self.retry_at();
-                    self.group.membership.lock().assigned(assigned, retry_at);
+                    let (client, create) = (self.client.clone(), self.create_topics);
+                    let task = host.spawn(async move { assign(&client, create, &*assignor, &members).await });
+                    self.assigning = Some(task);
                 }
                 Step::Sync { committer, protocol, assignments } => {
                     self.sync(&committer, &protocol, &assignments).await;
@@ -213,21 +229,12 @@ impl Driver {
                 until = until.min(self.choose_at);
             }
         }
-        let asked = async {
-            match &mut self.asking {
-                Some(asking) => asking.await,
-                None => std::future::pending().await,
-            }
-        };
-        let answered = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.group.wake.notified() => None,
-            answered = asked => Some(answered),
-            () = host.sleep_until(until) => None,
-        };
-        if let Some(answered) = answered {
-            self.asking = None;
-            self.hear(answered);
+            () = self.group.wake.notified() => {}
+            answered = result_of(&mut self.asking) => self.hear(answered),
+            assigned = result_of(&mut self.assigning) => self.take_assignment(assigned),
+            () = host.sleep_until(until) => {}
         }
         if watches && self.asking.is_none() && host.now() >= self.look_at_topics_at {
             self.ask(Question::Change);
@@ -294,6 +301,18 @@ impl Driver {
                 self.schedule_look();
             }
         }
+    }
+
+    fn take_assignment(&mut self, assigned: Result<Result<Assigned>, JoinError>) {
+        let assigned =
+            assigned.unwrap_or_else(|error| Err(ClientError::invalid(format!("assigning: {error}"))));
+        let assignments = assigned.map(|Assigned { topics, assignments }| {
+            self.assigned_with = topics;
+            self.schedule_look();
+            assignments
+        });
+        let retry_at = self.retry_at();
+        self.group.membership.lock().assigned(assignments, retry_at);
     }
 
     fn choose(&mut self, metadata: &Metadata) {
@@ -390,34 +409,12 @@ impl Driver {
             }
             joined = call => joined,
         };
-        let retry_at = self.retry_at();
+        let (now, retry_at) = (self.client.host().now(), self.retry_at());
         let mut membership = self.group.membership.lock();
         match joined {
-            Ok(joined) => membership.joined(joined, retry_at),
+            Ok(joined) => membership.joined(joined, now, retry_at),
             Err(error) => membership.went_wrong(error, retry_at),
         }
-    }
-
-    /// The leader's choice, over fresh metadata of all topics that members want.
-    async fn assign(
-        &mut self,
-        assignor: &dyn Assignor,
-        members: &BTreeMap<String, MemberSubscription>,
-    ) -> Result<BTreeMap<String, MemberAssignment>> {
-        let host = self.client.host();
-        let topics: BTreeSet<_> = members.values().flat_map(|member| member.topics.iter().cloned()).collect();
-        let topics: Vec<_> = topics.into_iter().collect();
-        let timeout = self.timeout();
-        let asked = self.client.refresh_topics(&topics, host.now(), self.create_topics);
-        let metadata = host.timeout(timeout, asked).await;
-        let metadata =
-            metadata.unwrap_or_else(|_| Err(ClientError::timed_out("asking for metadata", timeout)))?;
-        let seen = |topic: &Arc<str>| (Arc::clone(topic), metadata.partition_count(topic));
-        self.assigned_with = topics.iter().map(seen).collect();
-        self.schedule_look();
-        assignor.prepare(GroupView { metadata: &metadata, members }).await?;
-        // What was prepared may have made topics.
-        assignor.assign(GroupView { metadata: &self.client.metadata(), members })
     }
 
     async fn sync(&self, committer: &Committer, protocol: &str, assignments: &BTreeMap<String, Bytes>) {
@@ -499,6 +496,14 @@ impl Driver {
         let response: LeaveGroupResponse<'_> = answer.decode()?;
         Ok(response.error_code)
     }
+}
+
+/// What a task has led to, once there is one and it has ended.
+async fn result_of<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    let Some(handle) = task else { return std::future::pending().await };
+    let result = handle.await;
+    *task = None;
+    result
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! waits or refuses.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::config::{ClientConfig, ConsumerConfig};
+use crate::consumer::assignor::{Assignor, GroupView, RangeAssignor};
 use crate::consumer::{Consumer, RebalanceEvent};
 use crate::error::ErrorKind;
 use crate::fake_broker::{Call, Reply, start};
@@ -131,7 +133,36 @@ const KEYS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
 ];
 
+/// Takes half a minute.
+#[derive(Debug)]
+struct Slow(Host);
+
+impl Assignor for Slow {
+    fn name(&self) -> &str {
+        "range"
+    }
+
+    fn prepare<'a>(&'a self, _group: GroupView<'a>) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>> {
+        Box::pin(async {
+            self.0.sleep(Duration::from_secs(30)).await;
+            Ok(())
+        })
+    }
+
+    fn assign(&self, group: GroupView<'_>) -> Result<BTreeMap<String, MemberAssignment>> {
+        RangeAssignor.assign(group)
+    }
+}
+
 fn with_member(keys: &[(&str, &str)], test: impl AsyncFnOnce(Host, Shared, Consumer)) {
+    with_client(keys, async |host, client, config, group| {
+        let mut consumer = Consumer::new(&client, config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        test(host, group, consumer).await;
+    });
+}
+
+fn with_client(keys: &[(&str, &str)], test: impl AsyncFnOnce(Host, Client, ConsumerConfig, Shared)) {
     let sim = Sim::new(1, SimOptions::default());
     let host = sim.node("client");
     let coordination = Arc::new(Mutex::new(Coordination {
@@ -149,9 +180,7 @@ fn with_member(keys: &[(&str, &str)], test: impl AsyncFnOnce(Host, Shared, Consu
         let settings =
             ClientConfig { request_timeout_ms: 5000, metadata_max_age_ms: 10_000, ..Default::default() };
         let client = Client::connect(&host, dialer, settings).await.unwrap();
-        let mut consumer = Consumer::new(&client, config).unwrap();
-        consumer.subscribe(["t"]).unwrap();
-        test(host.clone(), coordination, consumer).await;
+        test(host.clone(), client, config, coordination).await;
     });
 }
 
@@ -203,6 +232,29 @@ fn heartbeats_go_on_while_metadata_is_awaited() {
             assert!((48..=51).contains(&beats), "{beats}");
         });
     }
+}
+
+#[test]
+fn heartbeats_go_on_while_the_leader_assigns() {
+    with_client(&[], async |host, client, config, group| {
+        let mut consumer =
+            Consumer::with_assignors(&client, config, vec![Arc::new(Slow(host.clone()))]).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        assigned(&mut consumer).await;
+        let between = group.lock().seen.clone();
+        let mut between = between.rsplit(|key| *key == ApiKey::JoinGroup).next().unwrap().iter();
+        let beats = between.by_ref().take_while(|key| **key == ApiKey::Heartbeat).count();
+        assert!((28..=31).contains(&beats), "{beats}");
+        // Who ends waits for no choice.
+        group.lock().refusals.insert(ApiKey::Heartbeat, vec![ErrorCode::UNKNOWN_MEMBER_ID]);
+        host.sleep(Duration::from_secs(2)).await;
+        assert!(matches!(event(&mut consumer).await, RebalanceEvent::Lost(_)));
+        assert!(consumer.poll(Duration::from_secs(5)).await.unwrap().events.is_empty());
+        let started = host.now();
+        consumer.close().await.unwrap();
+        assert!(host.now() - started < Duration::from_secs(1));
+        assert_eq!(group.lock().seen.last(), Some(&ApiKey::LeaveGroup));
+    });
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Membership {
         committer: &Committer,
         mut partitions: impl Iterator<Item = &'a TopicPartition>,
     ) -> bool {
-        let passing = matches!(self.state, State::Joining | State::Assigning(_) | State::Syncing(_));
+        let passing = matches!(self.state, State::Joining | State::Assigning { .. } | State::Syncing(_));
         let passed = committer.generation != self.generation_id;
         committer.member_id == self.member_id
             && (passing || passed)

@@ -2,7 +2,7 @@
 //! the time and every answer, and names the next [`Step`]; `group` carries the steps out.
 //!
 //! ```text
-//!   Outside --Join--> Joining --(leader: Assign)--> Syncing --> Member --heartbeats-->
+//!   Outside --Join--> Joining --(leader: Assign, heartbeats)--> Syncing --> Member --heartbeats-->
 //!      ^                 ^                                         |  rebalance
 //!      |                 +---- the user has let go <-- Revoking <--+
 //!      +-- unknown member, fenced, too long without a poll: what was owned is lost
@@ -36,8 +36,11 @@ enum State {
     /// Not in the group.
     Outside,
     Joining,
-    /// As the leader, about to assign.
-    Assigning(BTreeMap<String, MemberSubscription>),
+    /// As the leader, about to assign, or at it.
+    Assigning {
+        members: BTreeMap<String, MemberSubscription>,
+        under_way: bool,
+    },
     /// About to ask for the assignment.
     Syncing(BTreeMap<String, Bytes>),
     Member,
@@ -192,7 +195,10 @@ impl Membership {
     /// Whether a commit that is refused for a rebalance under way may be tried again without the user's doing.
     pub(super) fn goes_on_by_itself(&self) -> bool {
         !self.user_is_awaited()
-            && matches!(self.state, State::Joining | State::Assigning(_) | State::Syncing(_) | State::Member)
+            && matches!(
+                self.state,
+                State::Joining | State::Assigning { .. } | State::Syncing(_) | State::Member
+            )
     }
 
     /// Whether this member leads the group and waits for nothing: then it watches the topics.
@@ -202,7 +208,12 @@ impl Membership {
 
     /// Whether the coordinator waits for heartbeats.
     pub(super) fn is_member(&self) -> bool {
-        matches!(self.state, State::Member | State::Revoking)
+        matches!(self.state, State::Assigning { .. } | State::Member | State::Revoking)
+    }
+
+    /// Whether it waits for the leader's choice that it has asked for.
+    pub(super) fn is_assigning(&self) -> bool {
+        matches!(self.state, State::Assigning { under_way: true, .. })
     }
 
     /// The coordinator's address, if known.
@@ -262,7 +273,11 @@ impl Membership {
                 self.join()
             }
             State::Joining => self.join(),
-            State::Assigning(members) => {
+            // However long that takes: the group waits for this member alone, which must not be missed meanwhile.
+            State::Assigning { .. } if now >= self.heartbeat_at => Step::Heartbeat(self.committer()),
+            State::Assigning { under_way: true, .. } => Step::WaitUntil(self.heartbeat_at.min(poll_due)),
+            State::Assigning { members, under_way } => {
+                *under_way = true;
                 let members = members.clone();
                 match &self.assignor {
                     Some(assignor) => Step::Assign { assignor: Arc::clone(assignor), members },
@@ -439,7 +454,7 @@ impl Membership {
     }
 
     /// The answer to a join.
-    pub(super) fn joined(&mut self, answer: Joined, retry_at: Instant) {
+    pub(super) fn joined(&mut self, answer: Joined, now: Instant, retry_at: Instant) {
         if answer.code == ErrorCode::MEMBER_ID_REQUIRED {
             self.member_id = answer.member_id.into();
             return;
@@ -449,6 +464,7 @@ impl Membership {
         }
         self.member_id = answer.member_id.into();
         self.generation_id = answer.generation_id;
+        self.heartbeat_at = now + self.options.heartbeat_interval;
         self.is_leader = *answer.leader == *self.member_id;
         let assignor = self.assignors.iter().find(|assignor| assignor.name() == answer.protocol);
         let Some(assignor) = assignor else {
@@ -467,7 +483,7 @@ impl Membership {
                 Err(error) => return self.fail(error.context(&format!("member {id}"))),
             }
         }
-        self.state = State::Assigning(members);
+        self.state = State::Assigning { members, under_way: false };
     }
 
     /// The leader has assigned, or cannot.
@@ -476,6 +492,8 @@ impl Membership {
         assignments: Result<BTreeMap<String, MemberAssignment>>,
         retry_at: Instant,
     ) {
+        let State::Assigning { under_way, .. } = &mut self.state else { return };
+        *under_way = false;
         match assignments {
             Ok(assignments) => {
                 let encoded = assignments.into_iter().map(|(id, assignment)| (id, assignment.encode()));

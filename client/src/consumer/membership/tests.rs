@@ -99,12 +99,12 @@ impl Test {
             members,
             ..Default::default()
         };
-        self.member.joined(answer, self.retry_at());
+        self.member.joined(answer, at(self.now), self.retry_at());
     }
 
     fn refused(&mut self, code: ErrorCode) {
         let joined = Joined { code, member_id: "m".to_string(), ..Default::default() };
-        self.member.joined(joined, self.retry_at());
+        self.member.joined(joined, at(self.now), self.retry_at());
     }
 
     fn synced(&mut self, partitions: &[i32]) {
@@ -179,6 +179,50 @@ fn the_leader_assigns() {
     assert!(test.member.watches_topics());
     test.member.request_rejoin("partitions were added");
     assert!(!test.member.watches_topics());
+}
+
+#[test]
+fn a_leader_lives_while_it_assigns() {
+    let assigning = || {
+        let mut test = Test::eager();
+        test.found();
+        test.check("join  []");
+        test.joined(1, "m", &["m", "n"]);
+        test.check(r#"assign ["m", "n"]"#);
+        test.check("wait 3000");
+        test
+    };
+    // A rebalance that begins meanwhile is the sync's to tell.
+    for code in [ErrorCode::NONE, ErrorCode::REBALANCE_IN_PROGRESS] {
+        let mut test = assigning();
+        test.heartbeat(code);
+        test.check("wait 6000");
+        test.heartbeat(code);
+        test.member.assigned(Ok(BTreeMap::new()), test.retry_at());
+        test.check("sync 1 []");
+        test.member.synced(code, &MemberAssignment::default().encode(), at(test.now), test.retry_at());
+        test.check(if code == ErrorCode::NONE { "wait 9000" } else { "join m []" });
+    }
+    // A coordinator that has moved is found, and what was begun goes on.
+    let mut test = assigning();
+    test.heartbeat(ErrorCode::NOT_COORDINATOR);
+    test.now += 100;
+    test.found();
+    test.check("wait 6000");
+    test.member.assigned(Ok(BTreeMap::new()), test.retry_at());
+    test.check("sync 1 []");
+    // Missed all the same, it has nothing to assign, whatever comes of it.
+    let mut test = assigning();
+    test.heartbeat(ErrorCode::UNKNOWN_MEMBER_ID);
+    test.now += 100;
+    assert!(!test.member.is_assigning());
+    test.member.assigned(Err(ClientError::invalid("too late")), test.retry_at());
+    test.check("join  []");
+    // So does who does not poll.
+    let mut test = assigning();
+    test.now = 300_000;
+    test.check("leave m");
+    assert!(!test.member.is_assigning());
 }
 
 #[test]
