@@ -24,6 +24,15 @@ pub(crate) trait Outbox {
     /// If the record can never be written (too large, no such topic), or the producer has failed.
     fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()>;
 
+    /// Takes a record of a store's changelog: what came of the same input is to be written before it, where nothing else
+    /// makes them count together.
+    ///
+    /// # Errors
+    /// As [`Outbox::append`].
+    fn log(&mut self, changelog: &OutTopic, partition: i32, record: OutRecord<'_>) -> Result<()> {
+        self.append(changelog, Some(partition), record)
+    }
+
     /// The largest record that can be written: its key, value and headers.
     fn record_max_bytes(&self) -> usize {
         usize::MAX

@@ -33,6 +33,7 @@ mod poison;
 mod producers;
 mod quiet;
 mod reader;
+mod results_first;
 mod runs;
 mod seeds;
 mod state_directory;

@@ -4,6 +4,9 @@
 //! (compressed, on the worker's thread) and put aside; [`BatchOutbox::finish_all`] finishes the rest, when the worker has
 //! no more input at hand or commits. Records for a topic that nobody has asked for yet (a dead letter topic, a topic
 //! chosen per record) wait until the worker has looked it up.
+//!
+//! Batches of changelogs lie apart: at least once they are sent behind all that came of the same input. That is known of
+//! those that are there when the task has been flushed ([`BatchOutbox::finish_flushed`]), when no cache holds anything back.
 
 use std::sync::Arc;
 
@@ -71,7 +74,14 @@ pub(crate) struct BatchOutbox {
     topics: Vec<TopicBatches>,
     /// Builders that got their first record since all were finished, by topic and partition; some are finished already.
     begun: Vec<(usize, usize)>,
-    ready: Vec<ReadyBatch>,
+    /// Finished batches, but for those of changelogs.
+    outputs: Vec<ReadyBatch>,
+    /// Finished batches of changelogs...
+    changelogs: Vec<ReadyBatch>,
+    /// ...and how many of them were there when the task was last flushed.
+    flushed: usize,
+    /// Nothing has come since then.
+    is_flushed: bool,
     ready_bytes: usize,
     /// A batch was finished since [`BatchOutbox::take_written`].
     written: bool,
@@ -83,6 +93,7 @@ pub(crate) struct BatchOutbox {
 struct TopicBatches {
     name: Option<Arc<str>>,
     builders: Vec<BatchBuilder>,
+    is_changelog: bool,
     /// Where records without a key go until that batch is full.
     sticky: usize,
 }
@@ -101,7 +112,10 @@ impl BatchOutbox {
             wall_clock_ms: 0,
             topics: Vec::new(),
             begun: Vec::new(),
-            ready: Vec::new(),
+            outputs: Vec::new(),
+            changelogs: Vec::new(),
+            flushed: 0,
+            is_flushed: false,
             ready_bytes: 0,
             written: false,
             waiting: Vec::new(),
@@ -139,8 +153,7 @@ impl BatchOutbox {
     /// Forgets everything that has not been taken.
     pub(crate) fn clear(&mut self) {
         self.finish_all();
-        self.ready.clear();
-        self.ready_bytes = 0;
+        self.take_ready();
         self.written = false;
         self.waiting.clear();
     }
@@ -152,6 +165,10 @@ impl BatchOutbox {
             self.finish(topic, partition);
         }
         self.begun = begun;
+        if self.is_flushed {
+            // Also what has waited for its topic meanwhile.
+            self.flushed = self.changelogs.len();
+        }
         let metadata = self.client.metadata();
         for topic in &mut self.topics {
             let Some(name) = &topic.name else { continue };
@@ -162,9 +179,17 @@ impl BatchOutbox {
         }
     }
 
+    /// The task has been flushed: finishes every batch, and those of changelogs may follow the others.
+    pub(crate) fn finish_flushed(&mut self) {
+        self.is_flushed = true;
+        self.finish_all();
+    }
+
     /// Finishes a batch, if it holds a record, and puts it aside.
     fn finish(&mut self, topic: usize, partition: usize) {
-        let TopicBatches { name: Some(name), builders, .. } = &mut self.topics[topic] else { return };
+        let TopicBatches { name: Some(name), builders, is_changelog, .. } = &mut self.topics[topic] else {
+            return;
+        };
         let builder = &mut builders[partition];
         if builder.is_empty() {
             return;
@@ -173,14 +198,36 @@ impl BatchOutbox {
         let record_count = builder.record_count();
         let batch = builder.finish();
         self.ready_bytes += batch.len();
-        self.ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
+        let ready = if *is_changelog { &mut self.changelogs } else { &mut self.outputs };
+        ready.push(ReadyBatch { topic: Arc::clone(name), partition, record_count, batch });
         self.written = true;
     }
 
-    /// Takes the finished batches, in the order of each partition.
+    /// Takes all finished batches, in the order of each partition.
     pub(crate) fn take_ready(&mut self) -> Vec<ReadyBatch> {
         self.ready_bytes = 0;
-        std::mem::take(&mut self.ready)
+        self.flushed = 0;
+        let mut ready = std::mem::take(&mut self.outputs);
+        ready.append(&mut self.changelogs);
+        ready
+    }
+
+    /// Takes the finished batches that are none of changelogs, in the order of each partition.
+    pub(crate) fn take_outputs(&mut self) -> Vec<ReadyBatch> {
+        self.ready_bytes = self.changelog_bytes();
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// Takes the batches of changelogs that may follow the outputs taken so far.
+    pub(crate) fn take_flushed_changelogs(&mut self) -> Vec<ReadyBatch> {
+        let flushed: Vec<ReadyBatch> = self.changelogs.drain(..std::mem::take(&mut self.flushed)).collect();
+        self.ready_bytes -= flushed.iter().map(|ready| ready.batch.len()).sum::<usize>();
+        flushed
+    }
+
+    /// Bytes of the finished batches of changelogs.
+    pub(crate) fn changelog_bytes(&self) -> usize {
+        self.changelogs.iter().map(|ready| ready.batch.len()).sum()
     }
 
     /// Whether a batch was finished since this was last asked.
@@ -206,7 +253,7 @@ impl BatchOutbox {
         for record in std::mem::take(&mut self.waiting) {
             let (key, value) = (record.key.as_deref(), record.value.as_deref());
             let out = OutRecord { key, value, timestamp: record.timestamp, headers: &record.headers };
-            self.append(&record.topic, record.partition, out)?;
+            self.put(&record.topic, record.partition, out)?;
         }
         match self.waiting.iter().any(|record| *record.topic.name == *looked_up) {
             true => Err(unknown_topic(looked_up)),
@@ -226,13 +273,19 @@ impl BatchOutbox {
         });
     }
 
-    /// The batches of a topic, one a partition.
-    fn batches(&mut self, topic: &OutTopic) -> Result<&mut TopicBatches> {
+    /// What is written to a topic, which need not be known.
+    fn topic(&mut self, topic: &OutTopic) -> &mut TopicBatches {
         let index = topic.index as usize;
         if self.topics.len() <= index {
             self.topics.resize_with(index + 1, TopicBatches::default);
         }
-        let batches = &mut self.topics[index];
+        &mut self.topics[index]
+    }
+
+    /// The batches of a topic, one a partition.
+    fn batches(&mut self, topic: &OutTopic) -> Result<&mut TopicBatches> {
+        self.topic(topic);
+        let batches = &mut self.topics[topic.index as usize];
         if batches.name.is_none() {
             let count = self
                 .client
@@ -244,19 +297,9 @@ impl BatchOutbox {
         }
         Ok(batches)
     }
-}
 
-#[cold]
-fn unknown_topic(name: &str) -> Error {
-    Error::record(format_args!("the topic `{name}` is not there: create it before records are written to it"))
-}
-
-impl Outbox for BatchOutbox {
-    fn partition_count(&mut self, topic: &OutTopic) -> Result<i32> {
-        Ok(i32::try_from(self.batches(topic)?.builders.len()).unwrap_or(i32::MAX))
-    }
-
-    fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()> {
+    /// As [`Outbox::append`], also for what was appended before and has waited.
+    fn put(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()> {
         let timestamp = record.timestamp.unwrap_or(self.wall_clock_ms);
         if !self.refusals.is_empty()
             && let Some(why) = self.refusals.why(&topic.name, timestamp, &record)
@@ -306,6 +349,27 @@ impl Outbox for BatchOutbox {
             self.begun.push((topic.index as usize, at));
         }
         Ok(())
+    }
+}
+
+#[cold]
+fn unknown_topic(name: &str) -> Error {
+    Error::record(format_args!("the topic `{name}` is not there: create it before records are written to it"))
+}
+
+impl Outbox for BatchOutbox {
+    fn partition_count(&mut self, topic: &OutTopic) -> Result<i32> {
+        Ok(i32::try_from(self.batches(topic)?.builders.len()).unwrap_or(i32::MAX))
+    }
+
+    fn append(&mut self, topic: &OutTopic, partition: Option<i32>, record: OutRecord<'_>) -> Result<()> {
+        self.is_flushed = false;
+        self.put(topic, partition, record)
+    }
+
+    fn log(&mut self, changelog: &OutTopic, partition: i32, record: OutRecord<'_>) -> Result<()> {
+        self.topic(changelog).is_changelog = true;
+        self.append(changelog, Some(partition), record)
     }
 
     fn record_max_bytes(&self) -> usize {

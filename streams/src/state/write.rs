@@ -49,7 +49,7 @@ impl WriteContext<'_> {
         headers: &[u8],
     ) -> Result<()> {
         let record = OutRecord { key: Some(key), value, timestamp, headers };
-        let logged = self.outbox.append(changelog, Some(self.task_partition), record);
+        let logged = self.outbox.log(changelog, self.task_partition, record);
         // The store has the row already, so to go on without is no choice.
         logged.map_err(|error| match error.kind() {
             ErrorKind::Record => error.reworded(ErrorKind::Fatal, "a changelog cannot keep a row"),

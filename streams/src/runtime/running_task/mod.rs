@@ -338,7 +338,7 @@ impl RunningTask {
         self.outbox.wall_clock_ms = wall_clock_ms;
         self.task.note_wall_clock(wall_clock_ms);
         self.task.flush(&mut self.outbox)?;
-        self.outbox.finish_all();
+        self.outbox.finish_flushed();
         Ok(())
     }
 
@@ -354,7 +354,7 @@ impl RunningTask {
         self.outbox.wall_clock_ms = wall_clock_ms;
         self.look_for_changelogs()?;
         let sealed = self.task.seal(&mut self.outbox)?;
-        self.outbox.finish_all();
+        self.outbox.finish_flushed();
         // Also of what punctuations and caches have forwarded.
         self.tell_node_metrics();
         self.begins = false;
@@ -525,6 +525,11 @@ impl RunningTask {
 
     pub(crate) fn pending_bytes(&self) -> usize {
         self.task.pending_bytes()
+    }
+
+    /// Bytes of changelogs that wait for a flush.
+    pub(crate) fn unflushed_bytes(&self) -> usize {
+        self.outbox.changelog_bytes()
     }
 
     /// Ends it after a commit: the engine gets what it does not have yet. What it does not take comes back from the

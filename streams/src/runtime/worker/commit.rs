@@ -1,6 +1,6 @@
 //! How a worker commits, and how it goes back.
 //!
-//! The commit, in one order: flush, outputs and changelogs acknowledged, offsets, then the undo lists are forgotten. Work
+//! The commit, in one order: flush, outputs and then changelogs acknowledged (`sending`), offsets, then the undo lists are forgotten. Work
 //! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
 //! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. How
 //! often is told in `pace`.
@@ -14,6 +14,7 @@ use anabranch_client::{ClientError, TopicPartition};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
+use super::sending::HeldChangelogs;
 use super::{FromWorker, ToInstance, Worker, client_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
@@ -161,8 +162,9 @@ impl Worker {
     /// since then is read again.
     pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
         tracing::warn!(error = %why, "what is not committed is undone");
-        if let Some(commit) = self.commit.take() {
-            match self.apply(commit.await) {
+        if let Some(done) = self.commit_ended().await {
+            self.commit = None;
+            match self.apply(done) {
                 Err(error) if !self.may_undo(&error) => return Err(error),
                 // It was committed after all, or is undone with the rest.
                 _ => {}
@@ -178,6 +180,7 @@ impl Worker {
         self.settled();
         self.note_refused(why)?;
         self.acknowledgements = Acknowledgements::default();
+        self.held = HeldChangelogs::default();
         self.epoch += 1;
         let mut again = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
@@ -205,8 +208,7 @@ impl Worker {
         if self.context.transaction.is_some() {
             let lost = Error::new(ErrorKind::Aborted, format_args!("{partition} was deleted and made anew"));
             self.undo(&lost).await?;
-        } else if let Some(commit) = self.commit.as_mut() {
-            let done = commit.await;
+        } else if let Some(done) = self.commit_ended().await {
             match self.committed(done) {
                 // Here, since it would else go back to an offset of the topic that is gone.
                 Err(error) if self.may_undo(&error) => self.try_again(&error).await?,
@@ -259,6 +261,7 @@ impl Worker {
             Err(error) if error.kind() == anabranch_client::ErrorKind::Fenced => {
                 tracing::warn!(%error, "the tasks of this worker belong to others");
                 self.fenced = true;
+                self.held.forget(|_| true);
                 return Ok(());
             }
             Err(error) => return Err(self.not_written("committing", error)),
@@ -283,14 +286,12 @@ impl Worker {
     }
 
     async fn commit_and_wait(&mut self) -> Result<()> {
-        if let Some(commit) = self.commit.as_mut() {
-            let done = commit.await;
+        if let Some(done) = self.commit_ended().await {
             self.committed(done)?;
         }
         if !self.fenced && self.tasks.values().any(RunningTask::needs_commit) {
             self.begin_commit().await?;
-            if let Some(commit) = self.commit.as_mut() {
-                let done = commit.await;
+            if let Some(done) = self.commit_ended().await {
                 self.committed(done)?;
             }
         }

@@ -45,7 +45,7 @@ impl Worker {
     /// Whether what is not committed has reached its limit.
     pub(super) fn uncommitted_is_full(&self) -> bool {
         let uncommitted: usize = self.tasks.values().map(RunningTask::uncommitted_bytes).sum();
-        uncommitted > self.context.uncommitted_max_bytes.load(Ordering::Relaxed)
+        uncommitted + self.held.bytes() > self.context.uncommitted_max_bytes.load(Ordering::Relaxed)
     }
 
     /// Tells, now and then, that what cannot be forgotten fills the memory, and which store has most of it.

@@ -6,9 +6,9 @@
 //! out, so results come at once when it is quiet and are merged under load; within a transaction, whose results nobody
 //! sees before its end, they gather as long as something is on its way.
 //!
-//! What it hears and says is in `messages`. How it commits, and how it goes back, is told in `commit`, how tasks leave it
-//! in `handover`, how often it commits in `pace`, what it owes after failures in `owing`, how its stores keep within their memory
-//! in `memory`.
+//! What it hears and says is in `messages`, what it sends in `sending`. How it commits, and how it goes back, is told in
+//! `commit`, how tasks leave it in `handover`, how often it commits in `pace`, what it owes after failures in `owing`, how its
+//! stores keep within their memory in `memory`.
 
 mod commit;
 mod handover;
@@ -16,6 +16,7 @@ mod memory;
 mod messages;
 mod owing;
 mod pace;
+mod sending;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -33,6 +34,7 @@ pub(crate) use self::messages::{FromWorker, Question, Teller, ToInstance, ToWork
 use self::owing::Owing;
 pub(crate) use self::pace::CommitIntervals;
 use self::pace::Pace;
+use self::sending::HeldChangelogs;
 use super::acknowledgements::{AcknowledgedOffsets, Acknowledgements};
 use super::backlog::Backlog;
 use super::busy::Busy;
@@ -85,6 +87,7 @@ struct Worker {
     context: WorkerContext,
     tasks: BTreeMap<TaskId, RunningTask>,
     acknowledgements: Acknowledgements,
+    held: HeldChangelogs,
     /// The epoch being written; what is sent belongs to it.
     epoch: u64,
     commit: Option<CommitInFlight>,
@@ -124,6 +127,7 @@ pub(crate) async fn run(context: WorkerContext, mut messages: mpsc::UnboundedRec
         context,
         tasks: BTreeMap::new(),
         acknowledgements: Acknowledgements::default(),
+        held: HeldChangelogs::default(),
         epoch: 1,
         commit: None,
         commit_requested: false,
@@ -192,6 +196,7 @@ impl Worker {
         if self.commit.is_none() {
             self.check_outcome()?;
         }
+        self.send_held().await.map_err(|error| self.failure()("sending records", error))?;
         let worked = self.work().await?;
         if !worked && !self.gathers() {
             self.flush_all().await?;
@@ -286,6 +291,7 @@ impl Worker {
                     let lost = Error::new(ErrorKind::Migrated, "tasks belong to another instance");
                     self.undo(&lost).await?;
                 }
+                self.held.forget(|task| tasks.contains(task));
                 for task in tasks {
                     if let Some(task) = self.tasks.remove(&task) {
                         self.context.metrics.closed.inc();
@@ -392,12 +398,7 @@ impl Worker {
         }
         self.come_back()?;
         if worked {
-            self.send_ready().await?;
-            if self.tasks.values().map(RunningTask::pending_bytes).sum::<usize>()
-                > self.context.cache_max_bytes.load(Ordering::Relaxed)
-            {
-                self.flush_all().await?;
-            }
+            self.send_worked().await?;
         }
         Ok(worked)
     }
@@ -462,66 +463,6 @@ impl Worker {
         }
     }
 
-    /// Whether records may wait for others, though there is no input at hand: nobody sees before the commit what is written
-    /// in a transaction, so as long as something is on its way, larger batches serve better than earlier ones.
-    fn gathers(&self) -> bool {
-        self.context.transaction.is_some()
-            && (self.commit.is_some() || self.is_fresh() || self.acknowledgements.awaits(self.epoch))
-    }
-
-    /// Forwards what the caches hold and sends every batch that holds a record.
-    async fn flush_all(&mut self) -> Result<()> {
-        if self.fenced {
-            return Ok(());
-        }
-        let wall_clock_ms = self.context.host.wall_clock_ms();
-        for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
-            self.context.busy.begin(task.id(), self.context.host.now());
-            task.flush(wall_clock_ms)?;
-        }
-        self.come_back()?;
-        self.send_ready().await
-    }
-
-    async fn send_ready(&mut self) -> Result<()> {
-        if self.context.transaction.is_some() && self.commit.is_some() {
-            // It belongs to the next transaction, which begins when this one has ended.
-            return Ok(());
-        }
-        let began = self.context.host.now();
-        let sent = self.send_all().await;
-        self.context.metrics.blocked(self.context.host.now() - began);
-        sent
-    }
-
-    async fn send_all(&mut self) -> Result<()> {
-        let failed = self.failure();
-        for task in self.tasks.values_mut() {
-            while let Some(topic) = task.outbox().waits_for() {
-                let known = self.context.producer.partition_count(&topic).await;
-                known.map_err(|error| failed(&format!("looking up the topic `{topic}`"), error))?;
-                task.outbox().append_waiting(&topic)?;
-                // They have waited for long enough; and what a commit has made at last belongs to that.
-                task.outbox().finish_all();
-            }
-            let ready = task.outbox().take_ready();
-            if let Some(transaction) = self.context.transaction.as_mut().filter(|_| !ready.is_empty()) {
-                transaction.begin().map_err(|error| failed("beginning a transaction", error))?;
-            }
-            for ready in ready {
-                let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
-                self.context.metrics.produced(&ready.topic, ready.record_count, ready.batch.len());
-                let on_ack = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
-                self.context
-                    .producer
-                    .send_batch(ready.topic, ready.partition, ready.batch, on_ack)
-                    .await
-                    .map_err(|error| failed("sending records", error))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Writes committed rows to the engines, a chunk a turn: when there is nothing else to do, when many wait, or when
     /// memory is short.
     fn write_behind(&mut self, worked: bool) -> Result<bool> {
@@ -539,6 +480,7 @@ impl Worker {
 
     async fn wait(&mut self, messages: &mut mpsc::UnboundedReceiver<ToWorker>) -> Woken {
         let deadline = self.next_deadline();
+        let held = self.held_is_due();
         let host = self.context.host.clone();
         let sleep = async {
             match deadline {
@@ -566,6 +508,7 @@ impl Worker {
             done = commit => Woken::Committed(done),
             message = messages.recv() => Woken::Message(message),
             () = restored => Woken::Deadline,
+            () = held => Woken::Deadline,
             () = sleep => Woken::Deadline,
         }
     }
