@@ -1,9 +1,9 @@
 //! How a worker commits, and how it goes back.
 //!
-//! The commit, in one order: flush, outputs and then changelogs acknowledged (`sending`), offsets, then the undo lists are forgotten. Work
-//! goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch writes waits
-//! for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there. How
-//! often is told in `pace`.
+//! The commit, in one order: flush, outputs and then changelogs acknowledged (`sending`), offsets, then the undo lists are
+//! forgotten. Work goes on meanwhile in the next epoch. Under exactly-once all of it is a transaction: what the next epoch
+//! writes waits for its end, and if it is lost, all tasks of the worker go back to their last commit and read on from there.
+//! How often is told in `pace`.
 
 use std::collections::BTreeSet;
 use std::future::Future;
