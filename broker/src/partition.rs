@@ -216,13 +216,16 @@ impl Partition {
 
     /// Whether the coordinator must be asked about a batch of a transaction: it is not known to know that this producer has one open
     /// here, in this epoch.
-    pub(crate) fn begin_verification(&self, header: &BatchHeader, now_ms: i64) -> bool {
-        let Ok(log) = self.log() else { return true };
+    ///
+    /// # Errors
+    /// If the epoch has passed, or the partition is offline.
+    pub(crate) fn begin_verification(&self, header: &BatchHeader, now_ms: i64) -> Result<bool, AppendError> {
+        let log = self.log()?;
         if log.read().has_open_transaction(header.producer_id, header.producer_epoch) {
-            return false;
+            return Ok(false);
         }
-        log.write().begin_verification(header, now_ms);
-        true
+        log.write().begin_verification(header, now_ms)?;
+        Ok(true)
     }
 
     /// The transactions that no marker has ended yet.

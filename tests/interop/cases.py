@@ -494,13 +494,20 @@ CASES = [
         step("LeaveGroup", {"GroupId": f"jr-{RUN}", "MemberId": "", "Members": []}),
     ]),
     # What a request names more than once. Not asked are those that Kafka never answers then: of AlterConfigs and
-    # WriteTxnMarkers; and Produce, of which Kafka appends the last batch of a partition and says nothing of the others.
+    # WriteTxnMarkers.
     ("named_again", [
         create(AGAIN, 2), produce(AGAIN, batch([b"a", b"b"]), newest=True, until=lambda answer: answer["Responses"][0]["PartitionResponses"][0]["ErrorCode"] not in (3, 6)),
         step("Metadata", {"Topics": [{"Name": AGAIN}], "AllowAutoTopicCreation": False}, newest=True, until=settled(),
              keep=lambda values, answer: values.update(again=answer["Topics"][0]["TopicId"])),
         step("Metadata", {"Topics": [{"Name": topic("no")}, {"Name": AGAIN}, {"Name": topic("no")}, {"Name": AGAIN}], "AllowAutoTopicCreation": False}, versions="4+"),
         step("Metadata", {"Topics": [{"TopicId": kept("again"), "Name": None}] * 2, "AllowAutoTopicCreation": False}, versions="12+"),
+        *[asked for last in (batch([b"e", b"f"]), batch([b"g"]) * 2, batch([b"h"], crc=1)) for asked in (
+            *[step("Produce", {"Acks": -1, "TimeoutMs": 5000, "TransactionalId": None, "TopicData": [
+                {"Name": name, "TopicId": kept("again"), "PartitionData": [{"Index": index, "Records": records} for index, records in batches]} for name, batches in named]},
+                versions=versions) for versions, named in [
+                    ("3-12", [(AGAIN, [(0, batch([b"c"])), (9, batch([b"x"])), (0, last)]), (topic("no"), [(0, batch([b"x"]))] * 2), (AGAIN, [(1, batch([b"d"])), (1, last)]), (topic("no"), [])]),
+                    ("13", [(AGAIN, [(0, batch([b"c"])), (0, last), (9, last)]), (AGAIN, [(9, last), (0, last)])])]],
+            offsets(AGAIN, -1, versions="7"), offsets(AGAIN, -1, index=1, versions="7"))],
         step("ListOffsets", {"ReplicaId": -1, "IsolationLevel": 0, "Topics": [
             {"Name": name, "Partitions": [{"PartitionIndex": index, "Timestamp": -1, "CurrentLeaderEpoch": -1} for index in indexes]}
             for name, indexes in [(AGAIN, [0, 9, 0]), (topic("no"), [0, 0]), (AGAIN, [1, 0, 9])]]}),

@@ -92,7 +92,7 @@ impl Log {
                 self.producers.admit_marker(&batch.header, control, bumps_epoch)?
             }
             (AppendOrigin::Coordinator | AppendOrigin::EpochBump, None) => {
-                self.producers.admit_offsets(&batch.header)?
+                self.producers.admit_epoch(&batch.header)?
             }
         }
         let mut header = batch.header;

@@ -57,6 +57,7 @@ pub use read::EndPosition;
 pub use segment_read::ReadLimit;
 pub use segment_search::FoundRecord;
 pub use transaction_index::AbortedTransaction;
+pub(crate) use validate::one_batch;
 
 use crate::config::TopicConfig;
 use crate::journal::{Durability, Journal};
@@ -222,8 +223,13 @@ impl Log {
 
     /// The coordinator is asked whether this batch belongs to a transaction; until one of its producer is appended, none that
     /// comes after it is.
-    pub fn begin_verification(&mut self, header: &BatchHeader, now_ms: i64) {
+    ///
+    /// # Errors
+    /// If its epoch has passed: then nobody needs to be asked.
+    pub fn begin_verification(&mut self, header: &BatchHeader, now_ms: i64) -> Result<(), AppendError> {
+        self.producers.admit_epoch(header)?;
         self.verifications.asked(header, now_ms);
+        Ok(())
     }
 
     /// Forgets producers that have been silent for `expiration_ms`, unless they have a transaction open.

@@ -1,7 +1,8 @@
 //! Produce: what is taken, what is refused and how, and in which order.
 
 use anabranch_protocol::messages::api_versions::ApiVersionsRequest;
-use anabranch_protocol::messages::produce::ProduceResponse;
+use anabranch_protocol::messages::fetch::FetchResponse;
+use anabranch_protocol::messages::produce::{PartitionProduceData, ProduceResponse, TopicProduceData};
 use anabranch_protocol::records::{
     BatchBuilder, Compression, end_transaction_marker, seal, set_log_append_time, set_transactional,
 };
@@ -54,6 +55,55 @@ fn acks_0_has_no_answer_and_an_error_closes_the_connection() {
         assert_eq!(produce(&mut raw, "t", good()).await.base_offset, 1, "it was appended");
         raw.send(9, &produce_request("missing", 0, good().freeze())).await;
         assert!(raw.is_closed().await);
+    });
+}
+
+/// The last batch that is one is appended; one that is none is what the answer tells.
+#[test]
+fn a_partition_that_is_named_again_is_answered_once() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 2, &[]).await;
+        create(&mut raw, "u", 1, &[]).await;
+        let of = |value: &str| batch(Compression::None, &[value]).freeze();
+        let none = Bytes::from([&of("x")[..], &of("x")[..]].concat());
+        for (version, end) in [(3, 0), (9, 1), (12, 2)] {
+            let mut request = produce_request("t", -1, of("not appended"));
+            let topic = |name, batches: &[(i32, Bytes)]| {
+                let data = |(index, records): &(i32, Bytes)| PartitionProduceData {
+                    index: *index,
+                    records: Some(records.clone()),
+                };
+                let partition_data = batches.iter().map(data).collect();
+                TopicProduceData { name, topic_id: Uuid::ZERO, partition_data }
+            };
+            request.topic_data.extend([
+                topic("u", &[(0, none.clone()), (0, of("appended"))]),
+                topic("missing", &[(0, of("x")), (0, of("x"))]),
+                topic("t", &[(1, of("b")), (0, of("nor this")), (0, of("a"))]),
+                topic("u", &[]),
+                topic("v", &[]),
+            ]);
+            let answer = raw.call(version, &request).await;
+            let response: ProduceResponse<'_> = answer.decode();
+            let told = response.responses.iter().map(|topic| {
+                let partitions = topic.partition_responses.iter();
+                let told = partitions.map(|told| (told.index, told.error_code, told.base_offset));
+                (topic.name, told.collect::<Vec<_>>())
+            });
+            let expected = [
+                ("t", vec![(0, ErrorCode::NONE, end), (1, ErrorCode::NONE, end)]),
+                ("u", vec![(0, ErrorCode::INVALID_RECORD, -1)]),
+                ("missing", vec![(0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, -1)]),
+            ];
+            assert_eq!(told.collect::<Vec<_>>(), expected, "version {version}");
+        }
+        for (topic, value) in [("t", "a"), ("u", "appended")] {
+            let answer = raw.call(11, &fetch_request(topic, 0)).await;
+            let response: FetchResponse<'_> = answer.decode();
+            let found = values(response.responses[0].partitions[0].records.as_ref());
+            assert_eq!(found, [value; 3], "{topic}");
+        }
     });
 }
 

@@ -18,6 +18,7 @@ use anabranch_protocol::messages::describe_transactions::{
 };
 use anabranch_protocol::messages::find_coordinator::FindCoordinatorRequest;
 use anabranch_protocol::messages::list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
+use anabranch_protocol::messages::produce::{ProduceRequest, ProduceResponse};
 use anabranch_protocol::messages::write_txn_markers::{
     WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest, WriteTxnMarkersResponse,
 };
@@ -28,7 +29,8 @@ use super::transactional::{
     add, commit_offset, committed, end, find_coordinator, in_transaction, init, init_again, latest, offset,
     send, try_init,
 };
-use super::{Raw, batch, produce, with_broker};
+use super::{Raw, batch, produce, produce_request, with_broker};
+use bytes::BytesMut;
 
 #[test]
 fn in_the_newer_protocol_the_epoch_rises_with_every_transaction() {
@@ -66,6 +68,43 @@ fn in_the_newer_protocol_the_epoch_rises_with_every_transaction() {
         end(&mut raw, 5, "x", third, true).await.unwrap();
         let (values, ..) = committed(&mut raw, "t").await;
         assert_eq!(values, ["before", "a", "b", "c", "d"]);
+    });
+}
+
+/// Nobody is asked about it, and whatever else is wrong with it does not matter; but that it is one batch does.
+#[test]
+fn a_batch_of_an_epoch_that_has_passed_is_refused_before_anything_else() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        let first = init(&mut raw, "x").await;
+        let sent = send(&mut raw, 12, Some("x"), "t", in_transaction(first, 0, &["a"])).await;
+        assert_eq!(sent, ErrorCode::NONE);
+        end(&mut raw, 5, "x", first, true).await.unwrap();
+        let no_sequence = in_transaction(first, -1, &["late"]);
+        let mut damaged = in_transaction(first, 1, &["late"]);
+        damaged[66] ^= 1;
+        let late = in_transaction(first, 1, &["late"]);
+        let two = BytesMut::from(&[&late[..], &late[..]].concat()[..]);
+        for version in [3, 9, 11, 12] {
+            for (what, records, acks, expected) in [
+                ("late", &late, -1, ErrorCode::INVALID_PRODUCER_EPOCH),
+                ("late, with unknown acks", &late, 7, ErrorCode::INVALID_PRODUCER_EPOCH),
+                ("without a sequence number", &no_sequence, -1, ErrorCode::INVALID_PRODUCER_EPOCH),
+                ("damaged", &damaged, -1, ErrorCode::INVALID_PRODUCER_EPOCH),
+                ("two batches", &two, -1, ErrorCode::INVALID_RECORD),
+            ] {
+                let request = ProduceRequest {
+                    transactional_id: Some("x"),
+                    ..produce_request("t", acks, records.clone().freeze())
+                };
+                let answer = raw.call(version, &request).await;
+                let response: ProduceResponse<'_> = answer.decode();
+                let told = &response.responses[0].partition_responses[0];
+                let told = (told.error_code, told.base_offset, told.log_start_offset);
+                assert_eq!(told, (expected, -1, -1), "{what}, version {version}");
+            }
+        }
     });
 }
 

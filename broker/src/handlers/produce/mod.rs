@@ -5,8 +5,10 @@
 //! record that was acknowledged survives a power cut, and here there is nobody else to wait for. With acks=0 there is no
 //! answer at all, and an error closes the connection, which is the only way to tell.
 //!
-//! Reading order: [`transaction`], what is asked before a batch of a transaction is appended; then the request here.
+//! Reading order: [`batches`], what is to be appended; [`transaction`], what is asked before a batch of a transaction is; then
+//! the request here.
 
+mod batches;
 mod transaction;
 
 use std::future::Future;
@@ -16,12 +18,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anabranch_protocol::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
-    ProduceResponse, TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
 };
-use anabranch_protocol::records::{BatchHeader, Compression};
 use anabranch_protocol::{ErrorCode, Segments, Uuid};
 
+use self::batches::{CheckedBatch, PartitionBatch, Refusal, TopicBatches};
 use self::transaction::Answers;
 use crate::coordinator::transaction::Caller;
 use crate::log::{AppendError, AppendOrigin};
@@ -29,7 +31,6 @@ use crate::metadata::creation::is_internal;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::reply::{Answering, Reply, RequestContext};
-use crate::topics::Topic;
 use crate::watermark::{Durable, Gone};
 
 /// The first version that names topics by id.
@@ -59,7 +60,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn failed(index: i32, error_code: ErrorCode, message: Option<String>) -> Outcome {
+    fn failed(index: i32, Refusal { error_code, message }: Refusal) -> Outcome {
         Outcome {
             index,
             error_code,
@@ -73,31 +74,41 @@ impl Outcome {
     }
 
     fn fail(&mut self, error_code: ErrorCode) {
-        *self = Outcome::failed(self.index, error_code, None);
+        *self = Outcome::failed(self.index, error_code.into());
     }
 }
 
 pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: ProduceRequest<'_>) -> Reply {
     let now_ms = node.host.wall_clock_ms();
-    let acks = message.acks;
-    let (question, refused) = match transaction::question(node, &message, request.api_version(), now_ms) {
-        Ok(question) => (question.filter(|_| is_known(acks)), None),
-        Err(error_code) => (None, Some(error_code)),
+    let (acks, timeout_ms, version) = (message.acks, message.timeout_ms, request.api_version());
+    let transactional_id = message.transactional_id;
+    let lacks_id = transactional_id.is_none() && transaction::has_transactional_batches(&message);
+    let mut named = batches::named(node, version, message);
+    let question = match transactional_id {
+        None if lacks_id => Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        None => Ok(None),
+        Some(_) => transaction::question(&mut named, now_ms),
     };
-    let append_all = |answers: Option<&Answers<'_>>| -> Vec<TopicOutcome> {
-        let append = |data| append_topic(node, request, acks, data, answers, now_ms, refused);
-        message.topic_data.into_iter().map(append).collect()
+    let appending = Appending {
+        metrics: &node.metrics,
+        is_admin: request.client_id == Some(ADMIN_CLIENT_ID),
+        acks,
+        now_ms,
     };
-    let mut topics = match (&question, message.transactional_id) {
-        (Some(question), Some(transactional_id)) => {
+    let mut topics = match (&question, transactional_id) {
+        (Err(error_code), _) => refuse(named, *error_code),
+        (Ok(Some(question)), Some(transactional_id)) => {
             let caller = Caller { transactional_id, producer: question.producer };
-            let support = transaction::support(request.api_version());
+            let support = transaction::support(version);
             node.transactions.admit(&caller, &question.partitions, support, |admission| {
-                append_all(Some(&Answers::new(question, admission)))
+                appending.append_all(named, Some(&Answers::new(question, admission)))
             })
         }
-        _ => append_all(None),
+        _ => appending.append_all(named, None),
     };
+    let all = topics.iter().flat_map(|topic| &topic.partitions);
+    let failed = all.filter(|outcome| !outcome.error_code.is_none()).count();
+    node.metrics.failed_appends.add(failed as u64);
     if acks == 0 {
         let failed =
             topics.iter().flat_map(|topic| &topic.partitions).find(|outcome| !outcome.error_code.is_none());
@@ -111,7 +122,7 @@ pub(super) fn handle(node: &Arc<Node>, request: &RequestContext<'_>, message: Pr
     }
     // With acks=0 nobody is told, but the request counts as under way: else a producer could fill the memory with what
     // the disk has not taken yet.
-    let timeout = Duration::from_millis(u64::try_from(message.timeout_ms).unwrap_or(0));
+    let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     let node = node.clone();
     Reply::later(async move {
         let all = std::future::poll_fn(|context| {
@@ -158,109 +169,86 @@ fn finish(outcome: &mut Outcome, known: Result<(), Gone>) {
     }
 }
 
-fn is_known(acks: i16) -> bool {
-    (-1..=1).contains(&acks)
+/// Nothing of a request is appended.
+fn refuse(named: Vec<TopicBatches>, error_code: ErrorCode) -> Vec<TopicOutcome> {
+    let refuse = |TopicBatches { name, id, partitions }| {
+        let refuse = |named: PartitionBatch| Outcome::failed(named.index, error_code.into());
+        TopicOutcome { name, id, partitions: partitions.into_iter().map(refuse).collect() }
+    };
+    named.into_iter().map(refuse).collect()
 }
 
-fn append_topic(
-    node: &Node,
-    request: &RequestContext<'_>,
+/// How a request's batches are appended.
+struct Appending<'a> {
+    metrics: &'a Metrics,
+    /// It may write to internal topics.
+    is_admin: bool,
     acks: i16,
-    data: TopicProduceData<'_>,
-    answers: Option<&Answers<'_>>,
     now_ms: i64,
-    refused: Option<ErrorCode>,
-) -> TopicOutcome {
-    let by_id = request.api_version() >= TOPIC_ID_VERSION;
-    let topic = if by_id { node.topics.by_id(&data.topic_id) } else { node.topics.by_name(data.name) };
-    let name = topic.as_ref().map_or_else(|| data.name.into(), |topic| topic.name.clone());
-    let found = match (refused, topic) {
-        (Some(error_code), _) => Err(error_code),
-        (None, Some(topic)) if is_internal(&topic.name) && request.client_id != Some(ADMIN_CLIENT_ID) => {
-            Err(ErrorCode::INVALID_TOPIC_EXCEPTION)
-        }
-        (None, Some(topic)) => Ok(topic),
-        (None, None) if by_id => Err(ErrorCode::UNKNOWN_TOPIC_ID),
-        (None, None) => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-    };
-    let version = request.api_version();
-    let append = |data: PartitionProduceData| {
-        let outcome = match &found {
-            Ok(topic) => append(&node.metrics, topic, acks, data, answers, version, now_ms),
-            Err(error_code) => Outcome::failed(data.index, *error_code, None),
+}
+
+impl Appending<'_> {
+    fn append_all(&self, named: Vec<TopicBatches>, answers: Option<&Answers<'_>>) -> Vec<TopicOutcome> {
+        let append_topic = |TopicBatches { name, id, partitions }: TopicBatches| {
+            let append = |PartitionBatch { index, batch, refused }| {
+                let appended = batch.map(|batch| {
+                    let refused = |refused| Outcome::failed(index, refused);
+                    self.append(&name, index, &batch, answers).unwrap_or_else(refused)
+                });
+                let refused = refused.map(|refused| Outcome::failed(index, refused));
+                refused.or(appended).expect("there is a batch, or a reason why not")
+            };
+            let partitions = partitions.into_iter().map(append).collect();
+            TopicOutcome { name, id, partitions }
         };
-        if !outcome.error_code.is_none() {
-            node.metrics.failed_appends.increment();
-        }
-        outcome
-    };
-    TopicOutcome {
-        name,
-        id: data.topic_id,
-        partitions: data.partition_data.into_iter().map(append).collect(),
+        named.into_iter().map(append_topic).collect()
     }
-}
 
-fn append(
-    metrics: &Metrics,
-    topic: &Topic,
-    acks: i16,
-    data: PartitionProduceData,
-    answers: Option<&Answers<'_>>,
-    version: i16,
-    now_ms: i64,
-) -> Outcome {
-    let index = data.index;
-    let Some(partition) = topic.partition(index) else {
-        return Outcome::failed(index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None);
-    };
-    let Some(records) = data.records.filter(|records| !records.is_empty()) else {
-        let message = "Produce requests must have exactly one record batch";
-        return Outcome::failed(index, ErrorCode::INVALID_RECORD, Some(message.to_string()));
-    };
-    if version < ZSTD_VERSION
-        && BatchHeader::parse(&records).is_ok_and(|header| header.compression() == Ok(Compression::Zstd))
-    {
-        let message = "Produce requests below version 7 must not use zstd";
-        return Outcome::failed(index, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, Some(message.to_string()));
-    }
-    if !is_known(acks) {
-        return Outcome::failed(index, ErrorCode::INVALID_REQUIRED_ACKS, None);
-    }
-    let origin = match answers.map_or(Ok(AppendOrigin::Client), |answers| answers.origin(&topic.name, index))
-    {
-        Ok(origin) => origin,
-        Err((error_code, message)) => return Outcome::failed(index, error_code, Some(message)),
-    };
-    // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
-    match partition.append(&records, origin, now_ms) {
-        Ok((appended, durable)) => {
-            if !appended.is_duplicate {
-                metrics.appended(appended.last_offset - appended.base_offset + 1, records.len());
-            }
-            Outcome {
-                index,
-                error_code: ErrorCode::NONE,
-                message: None,
-                records: Vec::new(),
-                base_offset: appended.base_offset,
-                log_append_time_ms: appended.log_append_time_ms,
-                log_start_offset: appended.log_start_offset,
-                durable: Some(durable),
-            }
+    fn append(
+        &self,
+        topic: &str,
+        index: i32,
+        batch: &CheckedBatch,
+        answers: Option<&Answers<'_>>,
+    ) -> Result<Outcome, Refusal> {
+        let origin = answers.map_or(Ok(AppendOrigin::Client), |answers| answers.origin(topic, index))?;
+        if !(-1..=1).contains(&self.acks) {
+            return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
         }
-        Err(error) => {
-            tracing::debug!(topic = %topic.name, partition = index, %error, "a batch is refused");
-            let mut outcome = Outcome::failed(index, error.error_code(), Some(error.to_string()));
-            if tells_log_start(&error) {
-                outcome.log_start_offset = partition.log_start_offset();
+        if is_internal(topic) && !self.is_admin {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION.into());
+        }
+        // As many replicas as `min.insync.replicas` asks for, but no more than there are (KIP-966): this one is enough.
+        match batch.partition.append(&batch.records, origin, self.now_ms) {
+            Ok((appended, durable)) => {
+                if !appended.is_duplicate {
+                    let records = appended.last_offset - appended.base_offset + 1;
+                    self.metrics.appended(records, batch.records.len());
+                }
+                Ok(Outcome {
+                    index,
+                    error_code: ErrorCode::NONE,
+                    message: None,
+                    records: Vec::new(),
+                    base_offset: appended.base_offset,
+                    log_append_time_ms: appended.log_append_time_ms,
+                    log_start_offset: appended.log_start_offset,
+                    durable: Some(durable),
+                })
             }
-            if let AppendError::InvalidRecord { records, .. }
-            | AppendError::InvalidTimestamp { records, .. } = error
-            {
-                outcome.records = records;
+            Err(error) => {
+                tracing::debug!(%topic, partition = index, %error, "a batch is refused");
+                let log_start_offset =
+                    if tells_log_start(&error) { batch.partition.log_start_offset() } else { -1 };
+                let (error_code, message) = (error.error_code(), Some(error.to_string()));
+                let records = match error {
+                    AppendError::InvalidRecord { records, .. }
+                    | AppendError::InvalidTimestamp { records, .. } => records,
+                    _ => Vec::new(),
+                };
+                let failed = Outcome::failed(index, Refusal { error_code, message });
+                Ok(Outcome { log_start_offset, records, ..failed })
             }
-            outcome
         }
     }
 }

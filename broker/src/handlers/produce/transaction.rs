@@ -7,10 +7,9 @@ use anabranch_protocol::ErrorCode;
 use anabranch_protocol::messages::produce::ProduceRequest;
 use anabranch_protocol::records::BatchHeader;
 
-use super::TOPIC_ID_VERSION;
+use super::batches::{CheckedBatch, Refusal, TopicBatches};
 use crate::coordinator::transaction::ProducerIdAndEpoch;
 use crate::log::{AppendOrigin, Membership};
-use crate::node::Node;
 use crate::transactions::{Admission, Support};
 
 /// The first version that leaves adding partitions to the broker.
@@ -24,53 +23,51 @@ pub(super) struct Question {
     pub(super) partitions: Vec<(Arc<str>, i32)>,
 }
 
-/// What must be asked about the batches of a request; none if nothing.
+/// Whether a batch of the request says that it is part of a transaction.
+pub(super) fn has_transactional_batches(message: &ProduceRequest<'_>) -> bool {
+    let mut batches = message.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    batches.any(|data| {
+        let header = data.records.as_ref().map(|records| BatchHeader::parse(records));
+        header.is_some_and(|header| header.is_ok_and(|header| header.is_transactional()))
+    })
+}
+
+/// What must be asked about the batches of a request; none if nothing. Batches of an epoch that has passed are refused first,
+/// as in Kafka: nobody is asked about them, and whatever else is wrong with them does not matter any more.
 ///
 /// # Errors
-/// If they are of several producers, or of a transaction that the request does not name: nobody would ever end it.
-pub(super) fn question(
-    node: &Node,
-    message: &ProduceRequest<'_>,
-    version: i16,
-    now_ms: i64,
-) -> Result<Option<Question>, ErrorCode> {
-    let mut headers = message.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|data| {
-        let records = data.records.as_ref()?;
-        BatchHeader::parse(records).ok()
-    });
-    if message.transactional_id.is_none() {
-        return match headers.any(|header| header.is_transactional()) {
-            true => Err(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
-            false => Ok(None),
-        };
+/// If they are of several producers.
+pub(super) fn question(named: &mut [TopicBatches], now_ms: i64) -> Result<Option<Question>, ErrorCode> {
+    let batches =
+        || named.iter().flat_map(|topic| &topic.partitions).filter_map(|named| named.batch.as_ref());
+    let mut producers = batches().filter_map(producer_of);
+    let Some(producer) = producers.next() else { return Ok(None) };
+    if producers.any(|other| other != producer) {
+        return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
     }
-    let mut asked: Option<Question> = None;
-    for topic in &message.topic_data {
-        let mut found = None;
-        for data in &topic.partition_data {
-            let header = data.records.as_ref().map(|records| BatchHeader::parse(records));
-            let Some(Ok(header)) = header else { continue };
-            if !header.is_transactional() || !header.has_producer_id() {
-                continue;
-            }
-            let producer =
-                ProducerIdAndEpoch { producer_id: header.producer_id, epoch: header.producer_epoch };
-            let question = asked.get_or_insert(Question { producer, partitions: Vec::new() });
-            if question.producer != producer {
-                return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
-            }
-            let topic = found.get_or_insert_with(|| match version {
-                TOPIC_ID_VERSION.. => node.topics.by_id(&topic.topic_id),
-                _ => node.topics.by_name(topic.name),
-            });
-            let Some(topic) = topic else { continue };
-            let Some(partition) = topic.partition(data.index) else { continue };
-            if partition.begin_verification(&header, now_ms) {
-                question.partitions.push((topic.name.clone(), data.index));
+    let mut partitions = Vec::new();
+    for topic in named {
+        for named in &mut topic.partitions {
+            let Some(batch) = named.batch.take_if(|batch| producer_of(batch).is_some()) else { continue };
+            match batch.partition.begin_verification(&batch.header, now_ms) {
+                Ok(is_asked) => {
+                    if is_asked {
+                        partitions.push((topic.name.clone(), named.index));
+                    }
+                    named.batch = Some(batch);
+                }
+                Err(error) => drop(named.refused.get_or_insert(error.into())),
             }
         }
     }
-    Ok(asked.filter(|question| !question.partitions.is_empty()))
+    Ok((!partitions.is_empty()).then_some(Question { producer, partitions }))
+}
+
+/// Whose transaction a batch is part of, if it is part of one.
+fn producer_of(batch: &CheckedBatch) -> Option<ProducerIdAndEpoch> {
+    let header = &batch.header;
+    let is_part = header.is_transactional() && header.has_producer_id();
+    is_part.then_some(ProducerIdAndEpoch { producer_id: header.producer_id, epoch: header.producer_epoch })
 }
 
 /// What a version of Produce says about the client.
@@ -100,16 +97,14 @@ impl<'a> Answers<'a> {
     /// How a batch for a partition is to be appended.
     ///
     /// # Errors
-    /// Why it is not, for the client's program and for its user.
-    pub(super) fn origin(&self, topic: &str, index: i32) -> Result<AppendOrigin, (ErrorCode, String)> {
+    /// Why it is not.
+    pub(super) fn origin(&self, topic: &str, index: i32) -> Result<AppendOrigin, Refusal> {
         let Some(&error_code) = self.error_codes.get(&(topic, index)) else {
             return Ok(AppendOrigin::Client);
         };
-        match error_code {
-            ErrorCode::NONE => Ok(AppendOrigin::Transaction(self.membership)),
-            ErrorCode::INVALID_TXN_STATE => {
-                Err((error_code, "Partition was not added to the transaction".to_string()))
-            }
+        let message = match error_code {
+            ErrorCode::NONE => return Ok(AppendOrigin::Transaction(self.membership)),
+            ErrorCode::INVALID_TXN_STATE => "Partition was not added to the transaction".to_string(),
             // Passing troubles of the coordinator, which older clients would not try again. This one they do, and without
             // asking for metadata.
             ErrorCode::CONCURRENT_TRANSACTIONS
@@ -120,9 +115,10 @@ impl<'a> Answers<'a> {
                     "Unable to verify the partition has been added to the transaction. Underlying error: {}",
                     error_code.name()
                 );
-                Err((ErrorCode::NOT_ENOUGH_REPLICAS, message))
+                return Err(Refusal { error_code: ErrorCode::NOT_ENOUGH_REPLICAS, message: Some(message) });
             }
-            _ => Err((error_code, format!("The transaction coordinator answered {}", error_code.name()))),
-        }
+            _ => format!("The transaction coordinator answered {}", error_code.name()),
+        };
+        Err(Refusal { error_code, message: Some(message) })
     }
 }

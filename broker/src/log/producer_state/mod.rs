@@ -237,8 +237,9 @@ impl ProducerStates {
         }
     }
 
-    /// Checks a batch of a coordinator that is part of a transaction: such batches have no sequence numbers.
-    pub(super) fn admit_offsets(&self, header: &BatchHeader) -> Result<(), AppendError> {
+    /// Checks that the epoch of a batch has not passed. That is all for a coordinator's batch that is part of a transaction, as it
+    /// has no sequence numbers, and comes first for a client's.
+    pub(super) fn admit_epoch(&self, header: &BatchHeader) -> Result<(), AppendError> {
         match self.producers.get(&header.producer_id) {
             Some(known) => self.check_epoch(header, known),
             None => Ok(()),

@@ -123,7 +123,7 @@ fn check_size(batch: &Batch, config: &TopicConfig) -> Result<(), AppendError> {
 }
 
 /// The one batch in `records`.
-fn one_batch(records: &Bytes) -> Result<Batch, AppendError> {
+pub(crate) fn one_batch(records: &Bytes) -> Result<Batch, AppendError> {
     let batch = Batch::parse(records).map_err(|error| match error {
         RecordsError::UnsupportedMagic(magic) if (0..2).contains(&magic) => {
             AppendError::UnsupportedFormat(magic)
