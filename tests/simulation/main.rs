@@ -29,6 +29,7 @@ mod lost_topics;
 mod nemesis;
 mod openings;
 mod outages;
+mod pending_offsets;
 mod poison;
 mod producers;
 mod quiet;

@@ -6,12 +6,18 @@
 //! sends the batch again, the coordinator is asked anew, and it is known.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use anabranch_protocol::ErrorCode;
 
 use super::Transactions;
 use super::markers::Marker;
 use super::shard::State;
 use crate::log::OpenTransaction;
 use crate::partition_name::PartitionName;
+
+/// The groups of a partition of `__consumer_offsets` may still be loading: they are asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A transaction that was open in a partition at the start.
 #[derive(Clone, Debug)]
@@ -50,34 +56,53 @@ impl Transactions {
             // What a coordinator knows that cannot be read is not for us to say.
             return;
         }
-        for Found { name, open } in found {
-            // All locks: nobody may make the partition part of a transaction while it is looked at.
-            let shards: Vec<_> = self.shards().iter().map(|shard| shard.lock()).collect();
-            let is_known = shards.iter().any(|shard| match &shard.state {
-                State::Active(active) => {
-                    active.coordinator.is_under_way(open.producer_id, &name.topic, name.partition)
-                }
-                _ => true,
-            });
-            // One that has been ended meanwhile is not there any more.
-            let partition =
-                self.topics.by_name(&name.topic).and_then(|topic| topic.partition(name.partition));
-            let is_open = partition.is_some_and(|partition| partition.open_transactions().contains(&open));
-            if is_known || !is_open {
-                continue;
-            }
-            tracing::warn!(partition = %name, producer_id = open.producer_id, "aborting a transaction that no coordinator knows");
-            let marker = Marker {
-                producer_id: open.producer_id,
-                // Its producer may still be there and send the batch again: that must not pass for written.
-                producer_epoch: open.producer_epoch.saturating_add(1),
-                is_commit: false,
-                bumps_epoch: true,
-                coordinator_epoch: open.coordinator_epoch.max(0),
-            };
-            if let Err(error_code) = self.write_marker(&name.topic, name.partition, marker) {
-                tracing::error!(partition = %name, %error_code, "it cannot be aborted");
+        for found in found {
+            while self.abort_if_unknown(&found) == Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) {
+                self.host.sleep(ASK_AGAIN).await;
             }
         }
+    }
+
+    /// Aborts a transaction, unless its coordinator knows it.
+    ///
+    /// # Errors
+    /// Why it cannot be aborted, now or at all.
+    fn abort_if_unknown(&self, Found { name, open }: &Found) -> Result<(), ErrorCode> {
+        // All locks: nobody may make the partition part of a transaction while it is looked at.
+        let shards: Vec<_> = self.shards().iter().map(|shard| shard.lock()).collect();
+        let is_known = shards.iter().any(|shard| match &shard.state {
+            State::Active(active) => {
+                active.coordinator.is_under_way(open.producer_id, &name.topic, name.partition)
+            }
+            _ => true,
+        });
+        // One that has been ended meanwhile is not there any more.
+        let partition = self.topics.by_name(&name.topic).and_then(|topic| topic.partition(name.partition));
+        let is_open = partition.is_some_and(|partition| partition.open_transactions().contains(open));
+        if is_known || !is_open {
+            return Ok(());
+        }
+        let marker = Marker {
+            producer_id: open.producer_id,
+            // Its producer may still be there and send the batch again: that must not pass for written.
+            producer_epoch: open.producer_epoch.saturating_add(1),
+            is_commit: false,
+            bumps_epoch: true,
+            coordinator_epoch: open.coordinator_epoch.max(0),
+        };
+        let written = self.write_marker(&name.topic, name.partition, marker).map(|_| ());
+        match written {
+            Ok(()) => {
+                tracing::warn!(partition = %name, producer_id = open.producer_id, "aborted a transaction that no coordinator knows");
+            }
+            Err(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) => {}
+            Err(error_code) => {
+                tracing::error!(
+                    partition = %name, producer_id = open.producer_id, %error_code,
+                    "a transaction that no coordinator knows cannot be aborted"
+                );
+            }
+        }
+        written
     }
 }
