@@ -21,7 +21,7 @@ use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::global::{self, ReaderParts, Reading};
 use super::instance::InstanceHandle;
 use super::local_state;
-use super::member::{Member, Timing, ToldLags};
+use super::member::{Member, Timing, ToldLags, Waiting};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
@@ -32,7 +32,6 @@ use super::shared::{Shared, Told};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
-use super::task_timeout::TaskTimeout;
 use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
 use super::uncaught::{Pauses, UncaughtErrorHandler};
@@ -154,10 +153,8 @@ impl Starting {
             listeners: self.listeners,
             uncaught: self.uncaught,
             asleep: false,
-            given_up: BTreeSet::new(),
-            open_at: None,
+            waiting: Waiting::new(timing.task_timeout),
             pauses: Pauses::default(),
-            opening: TaskTimeout::new(Duration::from_millis(self.config.task_timeout_ms)),
             ending: None,
             lags: ToldLags::default(),
             timing,

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anabranch_client::TopicPartition;
-use anabranch_host::Instant;
 use tokio::sync::oneshot;
 
 use super::{Member, Shared};
@@ -209,39 +208,6 @@ impl Member {
         self.ending = Some((error, by.min(leave)));
     }
 
-    /// Tasks that are to run here are opened then, and read from their last commit.
-    pub(super) fn open_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
-        for id in tasks {
-            let inputs = self.inputs(*id);
-            self.pause(&inputs);
-            self.given_up.insert(*id);
-        }
-        // Who waits already is not passed by.
-        self.open_at = Some(self.open_at.map_or(at, |other| other.max(at)));
-    }
-
-    /// Opens tasks that waited after their worker had failed, if it is time: they are read from their last commit.
-    pub(super) async fn open_what_waits(&mut self) -> Result<()> {
-        let now = self.shared.client.host().now();
-        if self.open_at.take_if(|at| now >= *at).is_none() {
-            return Ok(());
-        }
-        // The group may have taken some away.
-        let owned = self.shared.plan().readers_of(&self.consumer.assignment());
-        self.given_up.retain(|task| owned.contains(task));
-        self.workers.start_missing(self.asleep)?;
-        self.open_what_is_left().await?;
-        self.follow_standbys().await?;
-        self.settle();
-        Ok(())
-    }
-
-    /// Reads a task's inputs from where the group has committed them, or from their start.
-    async fn read_again(&mut self, id: TaskId) -> Result<()> {
-        let inputs = self.inputs(id);
-        self.seek_to_committed(&inputs).await
-    }
-
     /// Reads partitions from where the group has committed them, or from their start.
     pub(super) async fn seek_to_committed(&mut self, inputs: &[TopicPartition]) -> Result<()> {
         let committed = self.committed(inputs).await?;
@@ -278,29 +244,12 @@ impl Member {
                 self.fence_workers([(process, number)]).await;
             }
             let active = self.taken_from_worker(&tasks, false);
-            self.given_up.extend(active.iter().copied());
+            self.waiting.give_up(&active);
             self.holdings.refuse(active);
             self.consumer.enforce_rebalance("a worker does not come back from user code");
             self.workers.start_missing(self.asleep)?;
         }
         Ok(())
-    }
-
-    /// Opens tasks that were given up and that the group has left here, since nobody else takes them. Those of a worker
-    /// that has failed wait for their time.
-    pub(super) async fn open_what_is_left(&mut self) -> Result<()> {
-        if self.open_at.is_some() {
-            return Ok(());
-        }
-        let left = std::mem::take(&mut self.given_up);
-        for id in &left {
-            if let Err(error) = self.read_again(*id).await {
-                return self.not_opened(left, error).await;
-            }
-            let inputs = self.inputs(*id);
-            self.resume(&inputs);
-        }
-        self.open(&left).await
     }
 
     /// Ends the transactions that processes have left open which are gone: they would hold up restoration and offsets

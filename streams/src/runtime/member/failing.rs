@@ -5,6 +5,7 @@
 //! failure all workers are replaced. What fails before the first assignment is an error of the start.
 
 use anabranch_client::ClientError;
+use anabranch_host::Instant;
 use tokio::sync::oneshot;
 
 use super::{Member, Stop};
@@ -56,7 +57,7 @@ impl Member {
     /// This one, if this instance is to end by it.
     pub(super) fn not_polled(&mut self, error: ClientError) -> Result<()> {
         self.failed(client_error("reading the source topics", error))?;
-        self.poll_at = Some(self.pauses.try_again_at(self.shared.client.host().now()));
+        self.poll_at = Some(self.try_again_at());
         self.consumer.join_anew().map_err(|error| client_error("joining the group again", error))
     }
 
@@ -67,8 +68,13 @@ impl Member {
     pub(super) fn refused(&mut self, error: Error) -> Result<()> {
         self.failed(error)?;
         self.is_refused = true;
-        self.probe_at = Some(self.pauses.try_again_at(self.shared.client.host().now()));
+        self.probe_at = Some(self.try_again_at());
         Ok(())
+    }
+
+    /// When that is tried again which has just failed.
+    pub(super) fn try_again_at(&mut self) -> Instant {
+        self.pauses.try_again_at(self.shared.client.host().now())
     }
 
     fn failed(&mut self, error: Error) -> Result<()> {

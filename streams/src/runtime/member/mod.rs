@@ -3,6 +3,7 @@
 //! It routes raw batches to the worker that owns the task, opens and closes tasks as the group says, and commits for the
 //! workers, all of whom are one member. It never looks into a record.
 
+mod commits;
 mod control;
 mod ending;
 mod failing;
@@ -17,14 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::{ClientError, Consumer, ErrorCode, FetchedBatches, Polled, TopicPartition, Uuid};
+use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, TopicPartition, Uuid};
 use anabranch_host::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::error::RecvError;
 use tracing::Instrument;
 
+use self::commits::DeferredCommit;
 pub(crate) use self::lags::ToldLags;
-use self::waiting::DeferredCommit;
+pub(crate) use self::waiting::Waiting;
 use super::assignment::holdings::Holdings;
 use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
@@ -39,7 +41,6 @@ use super::shared::{Command, Shared, Stop};
 use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
-use super::task_timeout::TaskTimeout;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
 use super::worker::{FromWorker, Teller, ToWorker};
 use super::workers::Workers;
@@ -79,13 +80,10 @@ pub(crate) struct Member {
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
-    /// Tasks that are assigned and that nobody here runs, since their worker does not come back, or has failed.
-    pub(crate) given_up: BTreeSet<TaskId>,
-    /// When those of a worker that has failed are tried again; and how long that takes the next time.
-    pub(crate) open_at: Option<Instant>,
+    /// Tasks that are assigned and that nobody here runs for now.
+    pub(crate) waiting: Waiting,
+    /// How long it takes until what has failed is tried again.
     pub(crate) pauses: Pauses,
-    /// With what keeps tasks from being opened and may pass.
-    pub(crate) opening: TaskTimeout,
     /// Why the application is to end everywhere, and until when the group's word for it is awaited.
     pub(crate) ending: Option<(Error, Instant)>,
     /// What workers know of records that are still to be fetched.
@@ -260,28 +258,6 @@ impl Member {
         Ok(())
     }
 
-    /// Commits. What the group does not take for the moment (it is being rebalanced, its coordinator moves) is deferred.
-    async fn commit(&mut self, mut commit: DeferredCommit) {
-        let committed = loop {
-            match self.consumer.commit_offsets(&commit.offsets).await {
-                Err(error) if error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
-                    if !self.leave_out_what_is_gone(&mut commit.offsets).await {
-                        break Err(error);
-                    }
-                }
-                committed => break committed,
-            }
-        };
-        match committed {
-            Err(error) => self.defer(commit, error),
-            Ok(()) => {
-                // A worker that has been closed meanwhile does not wait.
-                let _ = commit.reply.send(Ok(()));
-                self.shared.committed.send_modify(|count| *count += 1);
-            }
-        }
-    }
-
     /// Seeks back. Batches fetched before the seek are still in the worker's queue; `Rewound` is queued behind them and
     /// marks where re-read records begin.
     fn rewind(&mut self, asked: Vec<Rewind>) {
@@ -296,12 +272,6 @@ impl Member {
                 // It has been taken away, and its task with it.
                 Err(error) => tracing::debug!(%partition, %error, "not read again"),
             }
-        }
-    }
-
-    async fn commit_deferred(&mut self) {
-        for commit in std::mem::take(&mut self.deferred) {
-            self.commit(commit).await;
         }
     }
 

@@ -29,9 +29,9 @@ impl Member {
                 RebalanceEvent::Assigned { .. } if self.ending.is_some() || self.is_refused => {}
                 RebalanceEvent::Assigned { partitions, .. } => {
                     let mut opened = self.shared.plan().readers_of(&owned);
-                    opened.retain(|task| !self.given_up.contains(task));
+                    opened.retain(|task| !self.waiting.contains(*task));
                     self.read_more(&opened, &partitions).await?;
-                    opened.retain(|task| !self.given_up.contains(task));
+                    opened.retain(|task| !self.waiting.contains(*task));
                     if let Some(assignment) = assignment.as_ref().filter(|_| !opened.is_empty()) {
                         self.fence(&assignment.gone).await;
                     }
@@ -46,7 +46,7 @@ impl Member {
                     self.enter_rebalancing();
                     owned.retain(|partition| !partitions.contains(partition));
                     let gone = self.shared.plan().readers_of(&partitions);
-                    self.given_up.retain(|task| !gone.contains(task));
+                    self.waiting.forget(&gone);
                     let (kept, closed): (BTreeSet<_>, BTreeSet<_>) =
                         gone.into_iter().partition(|task| self.standing.contains(task));
                     self.demote(&kept).await?;
@@ -55,7 +55,7 @@ impl Member {
                 RebalanceEvent::Lost(partitions) => {
                     self.forget_topics_of(&partitions);
                     let tasks = self.shared.plan().readers_of(&partitions);
-                    self.given_up.retain(|task| !tasks.contains(task));
+                    self.waiting.forget(&tasks);
                     self.enter_rebalancing();
                     self.close(&tasks, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
                 }
@@ -116,7 +116,7 @@ impl Member {
 
     /// Running, once every task it has got is.
     pub(super) fn settle(&mut self) {
-        if self.joined && self.restoring.is_empty() && self.open_at.is_none() {
+        if self.joined && self.restoring.is_empty() && !self.waiting.is_pausing() {
             self.enter(State::Running);
         }
     }

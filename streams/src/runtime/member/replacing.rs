@@ -24,7 +24,7 @@ impl Member {
     pub(super) async fn replace(&mut self, worker: usize) -> Result<()> {
         let tasks = self.tasks_on(worker);
         self.workers.forget(worker).await;
-        let at = self.pauses.try_again_at(self.shared.client.host().now());
+        let at = self.try_again_at();
         self.replace_later(&tasks, at);
         self.workers.start_missing(self.asleep)
     }
@@ -40,13 +40,13 @@ impl Member {
         let Some(engine) = self.task_config.engine.clone() else { return Err(error) };
         let Damage::Task(task) = damage else {
             drop(engine);
-            let at = self.pauses.try_again_at(self.shared.client.host().now());
+            let at = self.try_again_at();
             return self.replace_all(Some(damage), at, error).await;
         };
         let tasks = self.tasks_on(worker);
         self.workers.forget(worker).await;
         drop_stores(&*engine, task)?;
-        let at = self.pauses.try_again_at(self.shared.client.host().now());
+        let at = self.try_again_at();
         self.replace_later(&tasks, at);
         self.workers.start_missing(self.asleep)
     }
@@ -59,7 +59,7 @@ impl Member {
     pub(super) async fn begin_again(&mut self, error: Error) -> Result<()> {
         tracing::warn!(%error, "all workers are replaced");
         let host = self.shared.client.host().clone();
-        let at = self.pauses.try_again_at(host.now());
+        let at = self.try_again_at();
         let replaced = self.replace_all(damage(&error), at, error).await;
         if replaced.is_err() && !self.is_to_end {
             host.sleep_until(at).await;

@@ -44,9 +44,7 @@ impl Member {
         match failed {
             Some(error) => self.not_opened(waiting, error).await,
             None => {
-                if self.given_up.is_empty() {
-                    self.opening.progressed();
-                }
+                self.waiting.opened();
                 Ok(())
             }
         }
@@ -56,7 +54,7 @@ impl Member {
     pub(super) async fn follow_standbys(&mut self) -> Result<()> {
         let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
         // Who waits to be promoted is still followed.
-        let is_left = |task: &&TaskId| !self.standing.contains(task) && !self.given_up.contains(task);
+        let is_left = |task: &&TaskId| !self.standing.contains(task) && !self.waiting.contains(**task);
         let closed = followed.iter().filter(is_left).copied().collect();
         self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
         let plan = self.shared.plan();
@@ -130,7 +128,7 @@ impl Member {
             // A failure is told as one of the worker.
             if self.hear_until(answer, worker, true).await?.is_none() {
                 // They are another instance's already.
-                self.given_up.retain(|task| !tasks.contains(task));
+                self.waiting.forget(&tasks);
             }
             for task in tasks {
                 // If its worker is known to have gone, it is not open any more, and will be followed anew.
