@@ -21,7 +21,7 @@ use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::global::{self, ReaderParts, Reading};
 use super::instance::InstanceHandle;
 use super::local_state;
-use super::member::{Member, Timing, ToldLags, Waiting};
+use super::member::{Member, TaskMaker, Timing, ToldLags, Waiting};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
@@ -132,6 +132,15 @@ impl Starting {
             Arc::clone(&opened.holdings),
             purge_interval,
         ));
+        let maker = TaskMaker {
+            client: shared.client.clone(),
+            metrics: Arc::clone(&shared.metrics),
+            task_config,
+            changelogs,
+            batches: BatchLimits::of(&connected.producer_config),
+            staleness: opened.staleness,
+            listeners: self.listeners.clone(),
+        };
         let timing = self.timing(max_poll_interval);
         let now = self.host.now();
         let member = Member {
@@ -141,16 +150,12 @@ impl Starting {
             workers,
             from_workers,
             commands: receiver,
-            task_config,
+            maker,
             global,
             offset_resets,
-            changelogs,
-            batches: BatchLimits::of(&connected.producer_config),
-            staleness: opened.staleness,
             holdings: opened.holdings,
             directory: opened.directory,
             listener: self.listener,
-            listeners: self.listeners,
             uncaught: self.uncaught,
             asleep: false,
             waiting: Waiting::new(timing.task_timeout),

@@ -61,17 +61,8 @@ impl Member {
         if stopped.is_none() {
             self.workers.abandon();
         }
-        let Member {
-            consumer,
-            directory,
-            listener,
-            task_config,
-            workers,
-            global,
-            from_workers,
-            deferred,
-            ..
-        } = self;
+        let Member { consumer, directory, listener, maker, workers, global, from_workers, deferred, .. } =
+            self;
         // Whoever still waits for an answer hears that there is none.
         drop((from_workers, deferred));
         let is_clean = !failed && stopped.is_some();
@@ -95,8 +86,7 @@ impl Member {
         drop(left);
         *shared.globals.lock() = Globals::default();
         shared.iterators.end();
-        let engine = task_config.engine.clone();
-        drop(task_config);
+        let engine = maker.into_engine();
         // Durable and unlocked before anybody is told.
         let is_closed = close_state(&shared, engine, directory).await;
         shared.enter(if failed { State::Error } else { State::NotRunning }, listener.as_ref());

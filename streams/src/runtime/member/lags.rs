@@ -28,7 +28,7 @@ impl Member {
     /// A task is opened: its worker is to be told.
     pub(super) fn watch_lags(&mut self, task: TaskId) {
         let inputs = self.inputs(task);
-        if inputs.len() > 1 && self.task_config.max_idle_ms >= 0 {
+        if inputs.len() > 1 && self.maker.waits_for_inputs() {
             self.lags.0.extend(inputs.into_iter().map(|input| (input, None)));
         }
     }

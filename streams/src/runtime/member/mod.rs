@@ -8,6 +8,7 @@ mod control;
 mod ending;
 mod failing;
 mod lags;
+mod making;
 mod rebalance;
 mod replacing;
 mod tasks;
@@ -26,19 +27,16 @@ use tracing::Instrument;
 
 use self::commits::DeferredCommit;
 pub(crate) use self::lags::ToldLags;
+pub(crate) use self::making::TaskMaker;
 pub(crate) use self::waiting::Waiting;
 use super::assignment::holdings::Holdings;
-use super::batch_outbox::BatchLimits;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
 use super::local_state;
 use super::offsets::Offsets;
 use super::plan::Planner;
-use super::restore::Changelogs;
-use super::restore_listener::Listeners;
 use super::running_task::Rewind;
 use super::shared::{Command, Shared, Stop};
-use super::staleness::Staleness;
 use super::state::{State, StateListener};
 use super::state_directory::StateDirectory;
 use super::uncaught::{Pauses, UncaughtErrorHandler};
@@ -46,7 +44,6 @@ use super::worker::{FromWorker, Teller, ToWorker};
 use super::workers::Workers;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
-use crate::task::TaskConfig;
 
 /// After which a commit is tried again while a worker's answer is awaited.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
@@ -65,18 +62,13 @@ pub(crate) struct Member {
     pub(crate) workers: Workers,
     pub(crate) from_workers: mpsc::UnboundedReceiver<(Teller, FromWorker)>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
-    pub(crate) task_config: TaskConfig,
+    pub(crate) maker: TaskMaker,
     /// Where topics begin that nobody has read.
     pub(crate) offset_resets: OffsetResets,
-    /// Reads the changelogs.
-    pub(crate) changelogs: Changelogs,
-    pub(crate) batches: BatchLimits,
-    pub(crate) staleness: Staleness,
     pub(crate) holdings: Arc<Holdings>,
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,
     pub(crate) listener: Option<StateListener>,
-    pub(crate) listeners: Listeners,
     pub(crate) uncaught: Option<UncaughtErrorHandler>,
     /// Nothing is processed for a while.
     pub(crate) asleep: bool,
@@ -278,8 +270,7 @@ impl Member {
     /// What the clock brings: another placement, state that nobody uses.
     async fn look_around(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
-        let globals = self.task_config.globals.rows().map(|(_, rows)| rows.resident_bytes()).sum();
-        self.workers.share_memory(globals);
+        self.workers.share_memory(self.maker.shared_bytes());
         let caught_up = |task: &TaskId| {
             let behind = self.holdings.progress(*task).and_then(|progress| progress.behind());
             behind.is_some_and(|behind| behind <= self.timing.acceptable_lag)
@@ -305,7 +296,7 @@ impl Member {
 
     /// Removes the state of tasks that have not been here for long.
     fn clean(&self, now: Instant) {
-        let Some(engine) = &self.task_config.engine else { return };
+        let Some(engine) = self.maker.engine() else { return };
         let age = now.since_start().checked_sub(self.timing.cleanup_delay);
         let Some(before) = age.map(Instant::from_start) else { return };
         for task in self.holdings.take_unused(before) {

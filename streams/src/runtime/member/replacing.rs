@@ -13,7 +13,7 @@ use super::Member;
 use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
-use crate::runtime::local_state::{self, Damage, damage, drop_stores};
+use crate::runtime::local_state::{self, Damage, damage};
 
 /// After which an engine that has failed is opened again, and for how long that is tried.
 const OPEN_AGAIN: Duration = Duration::from_millis(500);
@@ -37,15 +37,16 @@ impl Member {
         damage: Damage,
         error: Error,
     ) -> Result<()> {
-        let Some(engine) = self.task_config.engine.clone() else { return Err(error) };
+        if self.maker.engine().is_none() {
+            return Err(error);
+        }
         let Damage::Task(task) = damage else {
-            drop(engine);
             let at = self.try_again_at();
             return self.replace_all(Some(damage), at, error).await;
         };
         let tasks = self.tasks_on(worker);
         self.workers.forget(worker).await;
-        drop_stores(&*engine, task)?;
+        self.maker.drop_stores(task)?;
         let at = self.try_again_at();
         self.replace_later(&tasks, at);
         self.workers.start_missing(self.asleep)
@@ -70,7 +71,7 @@ impl Member {
     /// Starts others in the place of all workers; what is assigned here is opened `at` some time, from its last commit. The
     /// local state is opened again before if it has failed.
     async fn replace_all(&mut self, damage: Option<Damage>, at: Instant, error: Error) -> Result<()> {
-        let opens_state = self.directory.is_some() && (damage.is_some() || self.task_config.engine.is_none());
+        let opens_state = self.directory.is_some() && (damage.is_some() || self.maker.engine().is_none());
         if opens_state && self.global.is_some() {
             tracing::warn!(
                 "stores of global tables are open in a reader that cannot be replaced: the instance ends"
@@ -109,7 +110,7 @@ impl Member {
     async fn open_state_again(&mut self, is_damaged: bool) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let (host, disk) = (self.shared.client.host().clone(), self.shared.client.host().disk());
-        self.task_config.engine = None;
+        self.maker.set_engine(None);
         if is_damaged {
             let removed = directory.remove_stores(&disk);
             removed.map_err(|error| Error::fatal("the state cannot be removed").with_source(error))?;
@@ -124,13 +125,13 @@ impl Member {
                 Err(error) => tracing::warn!(%error, "it is tried again"),
             }
         };
-        self.task_config.engine = Some(engine);
+        self.maker.set_engine(Some(engine));
         Ok(())
     }
 
     /// Tasks whose worker is gone with all that it had not committed are opened anew then.
     fn replace_later(&mut self, tasks: &BTreeSet<TaskId>, at: Instant) {
-        let active = self.taken_from_worker(tasks, self.task_config.engine.is_some());
+        let active = self.taken_from_worker(tasks, self.maker.engine().is_some());
         self.open_later(&active, at);
     }
 

@@ -1,22 +1,18 @@
 //! How the member opens tasks on its workers, lets them follow, and closes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use anabranch_client::TopicPartition;
 use tokio::sync::oneshot;
 
 use super::{Member, Shared};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::processor::TaskId;
 use crate::runtime::assignment::holdings::Role;
-use crate::runtime::batch_outbox::BatchOutbox;
-use crate::runtime::local_state::drop_stores;
 use crate::runtime::offsets::Offsets;
-use crate::runtime::running_task::{Opening, RunningTask};
+use crate::runtime::running_task::RunningTask;
 use crate::runtime::task_timeout::may_pass;
 use crate::runtime::worker::{ToWorker, client_error};
-use crate::task::Task;
 
 impl Member {
     /// Runs tasks: those that are followed already go on from there, others are made.
@@ -150,9 +146,7 @@ impl Member {
         };
         self.shared.placed.lock().remove(&id);
         self.holdings.closed(id, false, self.shared.client.host().now());
-        if let Some(engine) = &self.task_config.engine {
-            drop_stores(&**engine, id)?;
-        }
+        self.maker.drop_stores(id)?;
         match (self.place(id, role).await, role) {
             (Ok(()), _) => Ok(()),
             (Err(error), Role::Active) => self.not_opened(BTreeSet::from([id]), error).await,
@@ -168,51 +162,18 @@ impl Member {
     }
 
     async fn make_task(&mut self, id: TaskId, role: Role) -> Result<RunningTask> {
-        let (plan, client) = (self.shared.plan(), self.shared.client.clone());
-        let topology = &plan.topology;
-        let subtopology = plan.subtopology(id.subtopology);
-        let nodes = subtopology.map(|subtopology| subtopology.nodes.clone());
-        let nodes = nodes.ok_or_else(|| {
-            Error::new(ErrorKind::Migrated, format_args!("task {id} is of another topology"))
-        })?;
-        let make = || Task::new(Arc::clone(topology), nodes.clone(), id, self.task_config.clone());
-        let mut task = match (make(), &self.task_config.engine) {
-            (Err(error), Some(engine)) if error.kind() == ErrorKind::Corrupted => {
-                tracing::warn!(task = %id, %error, "its state is restored from the start");
-                drop_stores(&**engine, id)?;
-                make()?
-            }
-            (made, _) => made?,
-        };
-        if let Some(engine) = &self.task_config.engine {
-            let (stores, now) = (task.restored_from(), client.host().wall_clock_ms());
-            let is_stale = self.staleness.is_stale(stores, id.partition, now).await;
-            if is_stale.map_err(|error| client_error("asking how old a task's state may be", error))? {
-                tracing::info!(task = %id, "its state is too old to be caught up with: it is restored from the start");
-                drop(task);
-                drop_stores(&**engine, id)?;
-                task = make()?;
-            }
-        }
+        let plan = self.shared.plan();
+        let mut task = self.maker.make(&plan, id).await?;
         let inputs = self.inputs(id);
-        task.read_topics(topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
-        let (mut committed, mut beginnings) = (Offsets::new(), Offsets::new());
+        task.read_topics(&plan.topology, |topic| inputs.iter().any(|input| *input.topic == *topic));
+        let mut offsets = (Offsets::new(), Offsets::new());
         if role == Role::Active {
-            (committed, beginnings) = self.where_to_read(&inputs).await?;
-            for (input, offset) in &committed {
+            offsets = self.where_to_read(&inputs).await?;
+            for (input, offset) in &offsets.0 {
                 task.resume(&input.topic, &offset.metadata);
             }
         }
-        Ok(RunningTask::new(Opening {
-            task,
-            outbox: BatchOutbox::new(client, self.batches),
-            role,
-            changelogs: self.changelogs.clone(),
-            listeners: self.listeners.clone(),
-            metrics: self.shared.metrics.of_task(&id.to_string()),
-            committed,
-            beginnings,
-        }))
+        Ok(self.maker.run(id, task, role, offsets))
     }
 
     /// What is committed for these inputs of a task, and where those begin of which nothing is: they are read from there,
@@ -266,7 +227,7 @@ impl Member {
             self.tell(worker, message(tasks, reply));
             self.hear_until(answer, worker, true).await?;
         }
-        let (now, on_disk) = (self.shared.client.host().now(), self.task_config.engine.is_some());
+        let (now, on_disk) = (self.shared.client.host().now(), self.maker.engine().is_some());
         tasks.iter().for_each(|task| self.holdings.closed(*task, on_disk, now));
         Ok(())
     }
