@@ -1,7 +1,7 @@
 //! How an instance starts, step by step: it connects, prepares its topics, opens its state, starts its workers, reads the
 //! global stores to their ends, and joins the group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::config::{ClientRole, Guarantee, StreamsConfig};
 use super::global::{self, ReaderParts, Reading};
 use super::instance::InstanceHandle;
 use super::local_state;
-use super::member::{Member, TaskMaker, Timing, ToldLags, Waiting};
+use super::member::{Member, MemberParts, TaskMaker, Timing};
 use super::metrics::Metrics;
 use super::plan::{Plan, Planner};
 use super::purge::purge_regularly;
@@ -34,7 +34,7 @@ use super::state::{State, StateListener};
 use super::state_directory::{StateDirectory, hex};
 use super::topic_settings;
 use super::topics::{self, InternalTopicSettings};
-use super::uncaught::{Pauses, UncaughtErrorHandler};
+use super::uncaught::UncaughtErrorHandler;
 use super::worker::{CommitIntervals, FromWorker, Teller, ToInstance, client_error};
 use super::workers::{WorkerParts, Workers};
 use crate::error::{Error, Result};
@@ -132,6 +132,7 @@ impl Starting {
             Arc::clone(&opened.holdings),
             purge_interval,
         ));
+        let timing = self.timing(max_poll_interval);
         let maker = TaskMaker {
             client: shared.client.clone(),
             metrics: Arc::clone(&shared.metrics),
@@ -139,46 +140,23 @@ impl Starting {
             changelogs,
             batches: BatchLimits::of(&connected.producer_config),
             staleness: opened.staleness,
-            listeners: self.listeners.clone(),
+            listeners: self.listeners,
         };
-        let timing = self.timing(max_poll_interval);
-        let now = self.host.now();
-        let member = Member {
+        let member = Member::new(MemberParts {
             shared: Arc::clone(&shared),
             planner: planned.planner,
             consumer,
+            offset_resets,
             workers,
             from_workers,
             commands: receiver,
             maker,
-            global,
-            offset_resets,
-            holdings: opened.holdings,
             directory: opened.directory,
+            global,
             listener: self.listener,
             uncaught: self.uncaught,
-            asleep: false,
-            waiting: Waiting::new(timing.task_timeout),
-            pauses: Pauses::default(),
-            ending: None,
-            lags: ToldLags::default(),
             timing,
-            standing: BTreeSet::new(),
-            warming: BTreeSet::new(),
-            probe_at: None,
-            last_probe: now,
-            clean_at: now,
-            stopping: false,
-            abandoned: false,
-            deferred: Vec::new(),
-            read_from: BTreeMap::new(),
-            begun: BTreeMap::new(),
-            restoring: BTreeSet::new(),
-            joined: false,
-            is_refused: false,
-            poll_at: None,
-            is_to_end: false,
-        };
+        });
         let told = Told(Arc::clone(&shared));
         self.host.spawn(async move {
             let _told = told;
@@ -301,7 +279,7 @@ impl Starting {
             metrics: Arc::clone(&connected.metrics),
         });
         for _ in 0..self.config.threads {
-            workers.start_one_more(false)?;
+            workers.start_one_more()?;
         }
         Ok(workers)
     }

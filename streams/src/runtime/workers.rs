@@ -71,6 +71,8 @@ pub(crate) struct Workers {
     senders: WorkerSenders,
     /// How many there are to be.
     wanted: usize,
+    /// They process nothing for a while.
+    asleep: bool,
     /// How many threads were started.
     started: u64,
     threads: BTreeMap<usize, Thread>,
@@ -106,6 +108,7 @@ impl Workers {
             shared_bytes: 0,
             senders: WorkerSenders::default(),
             wanted: 0,
+            asleep: false,
             started: 0,
             threads: BTreeMap::new(),
             retired: BTreeMap::new(),
@@ -123,12 +126,12 @@ impl Workers {
         self.senders.lock().keys().copied().collect()
     }
 
-    /// Starts one more; `asleep`, it processes nothing for now. Its number.
+    /// Starts one more. Its number.
     ///
     /// # Errors
     /// If its producer or its thread cannot be made.
-    pub(crate) fn start_one_more(&mut self, asleep: bool) -> Result<usize> {
-        let number = self.start(asleep)?;
+    pub(crate) fn start_one_more(&mut self) -> Result<usize> {
+        let number = self.start()?;
         self.wanted += 1;
         Ok(number)
     }
@@ -137,15 +140,15 @@ impl Workers {
     ///
     /// # Errors
     /// As [`Workers::start_one_more`].
-    pub(crate) fn start_missing(&mut self, asleep: bool) -> Result<()> {
+    pub(crate) fn start_missing(&mut self) -> Result<()> {
         while self.threads.len() < self.wanted {
-            self.start(asleep)?;
+            self.start()?;
         }
         Ok(())
     }
 
     /// Starts one under the lowest number that is free.
-    fn start(&mut self, asleep: bool) -> Result<usize> {
+    fn start(&mut self) -> Result<usize> {
         let is_free =
             |number: &usize| !self.threads.contains_key(number) && !self.retired.contains_key(number);
         let number = (1..).find(is_free).unwrap_or(1);
@@ -184,7 +187,7 @@ impl Workers {
             busy: Busy::default(),
             backlog: backlog.clone(),
             metrics,
-            asleep,
+            asleep: self.asleep,
             abandoned: Arc::clone(&abandoned),
             to_instance: to_instance.clone(),
         };
@@ -235,6 +238,13 @@ impl Workers {
     /// So many bytes are about to be sent to a worker. Whether that is more than is to wait for it.
     pub(crate) fn sends(&self, number: usize, bytes: usize) -> bool {
         self.threads.get(&number).is_some_and(|thread| thread.backlog.send(bytes))
+    }
+
+    /// Lets all of them stop processing, or go on with it.
+    pub(crate) fn set_asleep(&mut self, asleep: bool) {
+        self.asleep = asleep;
+        // One that has ended sleeps.
+        self.senders.lock().values().for_each(|worker| drop(worker.send(ToWorker::Sleep(asleep))));
     }
 
     /// Gives a worker no more tasks.

@@ -13,7 +13,7 @@ use crate::runtime::offsets::Offsets;
 use crate::runtime::task_timeout::TaskTimeout;
 
 /// A commit that the group has not taken yet.
-pub(crate) struct DeferredCommit {
+pub(super) struct DeferredCommit {
     pub(super) offsets: Offsets,
     reply: oneshot::Sender<Result<(), ClientError>>,
     timeout: TaskTimeout,

@@ -29,7 +29,7 @@ const LEAVE_AFTER: Duration = Duration::from_secs(1);
 impl Member {
     /// Starts one worker more and gives it a share of the tasks. Its number.
     pub(super) async fn add_thread(&mut self) -> Result<usize> {
-        let number = self.workers.start_one_more(self.asleep)?;
+        let number = self.workers.start_one_more()?;
         self.level().await?;
         // The group gives tasks by workers.
         self.consumer.enforce_rebalance("a worker was added");
@@ -56,14 +56,6 @@ impl Member {
         stopped.unwrap_or(Ok(())).map(|()| number)
     }
 
-    /// Stops processing, or goes on with it. The group is kept up meanwhile.
-    pub(super) fn set_asleep(&mut self, asleep: bool) {
-        self.asleep = asleep;
-        for worker in self.workers.numbers() {
-            self.tell(worker, ToWorker::Sleep(asleep));
-        }
-    }
-
     pub(super) fn tasks_on(&self, worker: usize) -> BTreeSet<TaskId> {
         let placed = self.shared.placed.lock();
         placed.iter().filter(|(_, at)| **at == worker).map(|(task, _)| *task).collect()
@@ -73,7 +65,7 @@ impl Member {
     async fn level(&mut self) -> Result<()> {
         for role in [Role::Active, Role::Standby] {
             loop {
-                let alike = self.holdings.open(role);
+                let alike = self.shared.holdings.open(role);
                 let loads = self.workers.open().into_iter().map(|worker| {
                     let tasks = self.tasks_on(worker);
                     (tasks.intersection(&alike).copied().collect::<Vec<_>>(), worker)
@@ -191,7 +183,7 @@ impl Member {
 
     /// Asks the leader that the application ends everywhere, and ends with this error.
     pub(super) fn end_everywhere(&mut self, error: Error) {
-        self.holdings.ask_to_shut_down();
+        self.shared.holdings.ask_to_shut_down();
         self.consumer.enforce_rebalance("the application is to end everywhere");
         let by = self.shared.client.host().now() + SHUT_DOWN_WITHIN;
         self.ending = Some((error, by));
@@ -200,8 +192,8 @@ impl Member {
     /// Ends soon, since the leader says that the application ends everywhere. Until then this instance asks for it too, so
     /// that one that has missed the word hears it in the next rebalance.
     pub(super) fn shut_down_with_all(&mut self) {
-        self.holdings.ask_to_shut_down();
-        self.set_asleep(true);
+        self.shared.holdings.ask_to_shut_down();
+        self.workers.set_asleep(true);
         let leave = self.shared.client.host().now() + LEAVE_AFTER;
         let asked = || Error::fatal("an instance has asked that the application ends everywhere");
         let (error, by) = self.ending.take().unwrap_or_else(|| (asked(), leave));
@@ -228,7 +220,7 @@ impl Member {
     pub(super) async fn look_for_stuck_workers(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
         if self.workers.retired_have_ended() {
-            self.holdings.refuse_nothing();
+            self.shared.holdings.refuse_nothing();
         }
         for (worker, task, time) in self.workers.stuck(self.timing.max_poll_interval, now) {
             let Shared { application_id, .. } = &*self.shared;
@@ -237,7 +229,7 @@ impl Member {
                  longer than max.poll.interval.ms: its tasks are given up"
             );
             let tasks = self.tasks_on(worker);
-            let process = self.holdings.process_id();
+            let process = self.shared.holdings.process_id();
             self.workers.retire(worker);
             // What it has begun must not end after others have gone on.
             if let Ok(number) = u16::try_from(worker) {
@@ -245,9 +237,9 @@ impl Member {
             }
             let active = self.taken_from_worker(&tasks, false);
             self.waiting.give_up(&active);
-            self.holdings.refuse(active);
+            self.shared.holdings.refuse(active);
             self.consumer.enforce_rebalance("a worker does not come back from user code");
-            self.workers.start_missing(self.asleep)?;
+            self.workers.start_missing()?;
         }
         Ok(())
     }

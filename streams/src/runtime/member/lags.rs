@@ -13,7 +13,7 @@ use crate::runtime::worker::ToWorker;
 
 /// What workers were told last, by partition; `None`: nothing since the task was opened, or sought.
 #[derive(Debug, Default)]
-pub(crate) struct ToldLags(BTreeMap<TopicPartition, Option<i64>>);
+pub(super) struct ToldLags(BTreeMap<TopicPartition, Option<i64>>);
 
 impl ToldLags {
     /// A partition is read from elsewhere: what was told of it means nothing any more.

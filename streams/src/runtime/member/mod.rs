@@ -26,10 +26,9 @@ use tokio::sync::oneshot::error::RecvError;
 use tracing::Instrument;
 
 use self::commits::DeferredCommit;
-pub(crate) use self::lags::ToldLags;
+use self::lags::ToldLags;
 pub(crate) use self::making::TaskMaker;
-pub(crate) use self::waiting::Waiting;
-use super::assignment::holdings::Holdings;
+use self::waiting::Waiting;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
 use super::local_state;
@@ -54,63 +53,77 @@ const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked for state that nobody uses any more.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
-/// What the loop needs and keeps.
-pub(crate) struct Member {
+/// What a member is made of.
+pub(crate) struct MemberParts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) planner: Arc<Planner>,
     pub(crate) consumer: Consumer,
+    /// Where topics begin that nobody has read.
+    pub(crate) offset_resets: OffsetResets,
     pub(crate) workers: Workers,
     pub(crate) from_workers: mpsc::UnboundedReceiver<(Teller, FromWorker)>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) maker: TaskMaker,
-    /// Where topics begin that nobody has read.
-    pub(crate) offset_resets: OffsetResets,
-    pub(crate) holdings: Arc<Holdings>,
     /// Held for its lock.
     pub(crate) directory: Option<StateDirectory>,
-    pub(crate) listener: Option<StateListener>,
-    pub(crate) uncaught: Option<UncaughtErrorHandler>,
-    /// Nothing is processed for a while.
-    pub(crate) asleep: bool,
-    /// Tasks that are assigned and that nobody here runs for now.
-    pub(crate) waiting: Waiting,
-    /// How long it takes until what has failed is tried again.
-    pub(crate) pauses: Pauses,
-    /// Why the application is to end everywhere, and until when the group's word for it is awaited.
-    pub(crate) ending: Option<(Error, Instant)>,
-    /// What workers know of records that are still to be fetched.
-    pub(crate) lags: ToldLags,
-    pub(crate) timing: Timing,
-    /// What is to be followed, and what of it is to run here once it has caught up.
-    pub(crate) standing: BTreeSet<TaskId>,
-    pub(crate) warming: BTreeSet<TaskId>,
-    /// When to ask for another placement, if something is still to move.
-    pub(crate) probe_at: Option<Instant>,
-    pub(crate) last_probe: Instant,
-    pub(crate) clean_at: Instant,
-    /// Commits that the group did not take yet.
-    pub(crate) deferred: Vec<DeferredCommit>,
-    /// The workers are told to end: nobody takes the place of one that fails.
-    pub(crate) stopping: bool,
-    /// Its user has let go of it: nothing is to be committed.
-    pub(crate) abandoned: bool,
     /// Reads the topics of global stores, if there are any.
     pub(crate) global: Option<Reading>,
+    pub(crate) listener: Option<StateListener>,
+    pub(crate) uncaught: Option<UncaughtErrorHandler>,
+    pub(crate) timing: Timing,
+}
+
+/// What the loop needs and keeps.
+pub(crate) struct Member {
+    shared: Arc<Shared>,
+    planner: Arc<Planner>,
+    consumer: Consumer,
+    offset_resets: OffsetResets,
+    workers: Workers,
+    from_workers: mpsc::UnboundedReceiver<(Teller, FromWorker)>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    maker: TaskMaker,
+    directory: Option<StateDirectory>,
+    global: Option<Reading>,
+    listener: Option<StateListener>,
+    uncaught: Option<UncaughtErrorHandler>,
+    timing: Timing,
+    /// The first assignment is there.
+    joined: bool,
+    /// The last assignment cannot be followed: another one is asked for.
+    is_refused: bool,
+    /// The uncaught error handler has said that this instance ends, or nothing else is left.
+    is_to_end: bool,
+    /// The workers are told to end: nobody takes the place of one that fails.
+    stopping: bool,
+    /// Its user has let go of it: nothing is to be committed.
+    abandoned: bool,
+    /// Why the application is to end everywhere, and until when the group's word for it is awaited.
+    ending: Option<(Error, Instant)>,
+    /// Tasks that are assigned and that nobody here runs for now.
+    waiting: Waiting,
+    /// Tasks whose state is coming back.
+    restoring: BTreeSet<TaskId>,
+    /// What is to be followed, and what of it is to run here once it has caught up.
+    standing: BTreeSet<TaskId>,
+    warming: BTreeSet<TaskId>,
+    /// When to ask for another placement, if something is still to move.
+    probe_at: Option<Instant>,
+    last_probe: Instant,
+    /// Commits that the group did not take yet.
+    deferred: Vec<DeferredCommit>,
     /// The topics that partitions are read from.
-    pub(crate) read_from: BTreeMap<TopicPartition, Uuid>,
+    read_from: BTreeMap<TopicPartition, Uuid>,
     /// Where partitions began of which nothing was committed: a task that is opened again before its first commit does not
     /// begin later.
-    pub(crate) begun: Offsets,
-    /// Tasks whose state is coming back.
-    pub(crate) restoring: BTreeSet<TaskId>,
-    /// The first assignment is there.
-    pub(crate) joined: bool,
-    /// The last assignment cannot be followed: another one is asked for.
-    pub(crate) is_refused: bool,
+    begun: Offsets,
+    /// What workers know of records that are still to be fetched.
+    lags: ToldLags,
+    /// How long it takes until what has failed is tried again.
+    pauses: Pauses,
     /// When to poll again, after that has failed.
-    pub(crate) poll_at: Option<Instant>,
-    /// The uncaught error handler has said that this instance ends, or nothing else is left.
-    pub(crate) is_to_end: bool,
+    poll_at: Option<Instant>,
+    clean_at: Instant,
 }
 
 /// Settings of the member's own.
@@ -133,6 +146,45 @@ pub(crate) struct Timing {
 }
 
 impl Member {
+    /// One that is about to join its group.
+    pub(crate) fn new(parts: MemberParts) -> Self {
+        let now = parts.shared.client.host().now();
+        Member {
+            shared: parts.shared,
+            planner: parts.planner,
+            consumer: parts.consumer,
+            offset_resets: parts.offset_resets,
+            workers: parts.workers,
+            from_workers: parts.from_workers,
+            commands: parts.commands,
+            maker: parts.maker,
+            directory: parts.directory,
+            global: parts.global,
+            listener: parts.listener,
+            uncaught: parts.uncaught,
+            timing: parts.timing,
+            joined: false,
+            is_refused: false,
+            is_to_end: false,
+            stopping: false,
+            abandoned: false,
+            ending: None,
+            waiting: Waiting::new(parts.timing.task_timeout),
+            restoring: BTreeSet::new(),
+            standing: BTreeSet::new(),
+            warming: BTreeSet::new(),
+            probe_at: None,
+            last_probe: now,
+            deferred: Vec::new(),
+            read_from: BTreeMap::new(),
+            begun: Offsets::new(),
+            lags: ToldLags::default(),
+            pauses: Pauses::default(),
+            poll_at: None,
+            clean_at: now,
+        }
+    }
+
     async fn turn_until_stopped(&mut self) -> Result<Stop> {
         enum Woken {
             Command(Option<Command>),
@@ -164,7 +216,7 @@ impl Member {
                     let removed = self.remove_thread().await;
                     self.answer(reply, removed)?;
                 }
-                Woken::Command(Some(Command::Sleep(asleep))) => self.set_asleep(asleep),
+                Woken::Command(Some(Command::Sleep(asleep))) => self.workers.set_asleep(asleep),
                 Woken::Command(Some(Command::Abandon) | None) => {
                     self.abandoned = true;
                     return Err(Error::fatal("the application was dropped"));
@@ -272,7 +324,7 @@ impl Member {
         let now = self.shared.client.host().now();
         self.workers.share_memory(self.maker.shared_bytes());
         let caught_up = |task: &TaskId| {
-            let behind = self.holdings.progress(*task).and_then(|progress| progress.behind());
+            let behind = self.shared.holdings.progress(*task).and_then(|progress| progress.behind());
             behind.is_some_and(|behind| behind <= self.timing.acceptable_lag)
         };
         if self.probe_at.is_some_and(|at| now >= at) {
@@ -299,7 +351,7 @@ impl Member {
         let Some(engine) = self.maker.engine() else { return };
         let age = now.since_start().checked_sub(self.timing.cleanup_delay);
         let Some(before) = age.map(Instant::from_start) else { return };
-        for task in self.holdings.take_unused(before) {
+        for task in self.shared.holdings.take_unused(before) {
             tracing::info!(%task, "nobody has used its state for long (state.cleanup.delay.ms): it is removed");
             if let Err(error) = local_state::drop_stores(&**engine, task) {
                 tracing::warn!(%task, %error, "its state is not removed");

@@ -101,8 +101,8 @@ impl Member {
         }
         self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
         self.warming = assignment.warmup.clone();
-        self.holdings.set_peers(assignment.peers.clone());
-        self.holdings.set_hosts(assignment.hosts.clone());
+        self.shared.holdings.set_peers(assignment.peers.clone());
+        self.shared.holdings.set_hosts(assignment.hosts.clone());
         let now = self.shared.client.host().now();
         self.probe_at = assignment.probe.then(|| now + self.timing.probing_interval);
         Ok(())

@@ -26,7 +26,7 @@ impl Member {
         self.workers.forget(worker).await;
         let at = self.try_again_at();
         self.replace_later(&tasks, at);
-        self.workers.start_missing(self.asleep)
+        self.workers.start_missing()
     }
 
     /// Removes what is damaged of the local state, and opens again what was open of it: the tasks of a worker that has
@@ -49,7 +49,7 @@ impl Member {
         self.maker.drop_stores(task)?;
         let at = self.try_again_at();
         self.replace_later(&tasks, at);
-        self.workers.start_missing(self.asleep)
+        self.workers.start_missing()
     }
 
     /// The loop has failed, and the handler has said that the instance goes on: with other workers, and after a pause if that
@@ -88,7 +88,7 @@ impl Member {
         if opens_state {
             self.open_state_again(damage == Some(Damage::All)).await?;
         }
-        self.workers.start_missing(self.asleep)
+        self.workers.start_missing()
     }
 
     /// Ends all workers at once. One that does not come back from user code is not waited for longer than others are.
@@ -96,7 +96,7 @@ impl Member {
         self.workers.abandon();
         for number in self.workers.numbers() {
             if !self.workers.forget_in_time(number, self.timing.max_poll_interval).await {
-                let process = self.holdings.process_id();
+                let process = self.shared.holdings.process_id();
                 if let Ok(number) = u16::try_from(number) {
                     self.fence_workers([(process, number)]).await;
                 }
@@ -138,12 +138,12 @@ impl Member {
     /// Tasks are on no worker any more, and their state on the disk or not. Those of them that ran.
     pub(super) fn taken_from_worker(&mut self, tasks: &BTreeSet<TaskId>, on_disk: bool) -> BTreeSet<TaskId> {
         let now = self.shared.client.host().now();
-        let mut active = self.holdings.open(Role::Active);
+        let mut active = self.shared.holdings.open(Role::Active);
         active.retain(|task| tasks.contains(task));
         for task in tasks {
             self.shared.placed.lock().remove(task);
             self.restoring.remove(task);
-            self.holdings.closed(*task, on_disk, now);
+            self.shared.holdings.closed(*task, on_disk, now);
         }
         active
     }

@@ -20,7 +20,8 @@ impl Member {
     /// # Errors
     /// If one cannot be opened, and this instance is to end by that.
     pub(super) async fn open(&mut self, tasks: &BTreeSet<TaskId>) -> Result<()> {
-        let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
+        let (active, followed) =
+            (self.shared.holdings.open(Role::Active), self.shared.holdings.open(Role::Standby));
         let (mut waiting, mut failed) = (BTreeSet::new(), None);
         for id in tasks.difference(&active) {
             if failed.as_ref().is_some_and(may_pass) {
@@ -48,7 +49,8 @@ impl Member {
 
     /// Follows what is to be followed, and nothing else.
     pub(super) async fn follow_standbys(&mut self) -> Result<()> {
-        let (active, followed) = (self.holdings.open(Role::Active), self.holdings.open(Role::Standby));
+        let (active, followed) =
+            (self.shared.holdings.open(Role::Active), self.shared.holdings.open(Role::Standby));
         // Who waits to be promoted is still followed.
         let is_left = |task: &&TaskId| !self.standing.contains(task) && !self.waiting.contains(**task);
         let closed = followed.iter().filter(is_left).copied().collect();
@@ -66,7 +68,7 @@ impl Member {
     /// Makes a task and gives it to the worker with the fewest.
     pub(super) async fn place(&mut self, id: TaskId, role: Role) -> Result<()> {
         let running = self.make_task(id, role).await?;
-        self.holdings.opened(id, role, running.progress());
+        self.shared.holdings.opened(id, role, running.progress());
         if role == Role::Active && !running.is_restored() {
             self.wait_for_state(id);
         }
@@ -82,7 +84,7 @@ impl Member {
     /// The worker that has the fewest tasks of a kind.
     pub(super) fn worker_with_fewest(&self, role: Role) -> Result<usize> {
         let placed = self.shared.placed.lock();
-        let alike = self.holdings.open(role);
+        let alike = self.shared.holdings.open(role);
         let load =
             |worker: &usize| placed.iter().filter(|(task, at)| *at == worker && alike.contains(task)).count();
         let worker = self.workers.open().into_iter().min_by_key(load);
@@ -100,8 +102,8 @@ impl Member {
     async fn promote(&mut self, id: TaskId) -> Result<()> {
         let (committed, beginnings) = self.where_to_read(&self.inputs(id)).await?;
         let Some(worker) = self.shared.placed.lock().get(&id).copied() else { return Ok(()) };
-        if let Some(progress) = self.holdings.progress(id) {
-            self.holdings.opened(id, Role::Active, progress);
+        if let Some(progress) = self.shared.holdings.progress(id) {
+            self.shared.holdings.opened(id, Role::Active, progress);
         }
         self.wait_for_state(id);
         self.watch_lags(id);
@@ -129,8 +131,8 @@ impl Member {
             for task in tasks {
                 // If its worker is known to have gone, it is not open any more, and will be followed anew.
                 let is_there = self.shared.placed.lock().get(&task) == Some(&worker);
-                if let Some(progress) = self.holdings.progress(task).filter(|_| is_there) {
-                    self.holdings.opened(task, Role::Standby, progress);
+                if let Some(progress) = self.shared.holdings.progress(task).filter(|_| is_there) {
+                    self.shared.holdings.opened(task, Role::Standby, progress);
                 }
             }
         }
@@ -140,12 +142,12 @@ impl Member {
     /// A task's state does not fit its changelogs any more: it is opened again without.
     pub(super) async fn start_over(&mut self, id: TaskId) -> Result<()> {
         tracing::warn!(task = %id, "its changelog does not reach back to its state: it is restored from the start");
-        let role = match self.holdings.open(Role::Active).contains(&id) {
+        let role = match self.shared.holdings.open(Role::Active).contains(&id) {
             true => Role::Active,
             false => Role::Standby,
         };
         self.shared.placed.lock().remove(&id);
-        self.holdings.closed(id, false, self.shared.client.host().now());
+        self.shared.holdings.closed(id, false, self.shared.client.host().now());
         self.maker.drop_stores(id)?;
         match (self.place(id, role).await, role) {
             (Ok(()), _) => Ok(()),
@@ -228,7 +230,7 @@ impl Member {
             self.hear_until(answer, worker, true).await?;
         }
         let (now, on_disk) = (self.shared.client.host().now(), self.maker.engine().is_some());
-        tasks.iter().for_each(|task| self.holdings.closed(*task, on_disk, now));
+        tasks.iter().for_each(|task| self.shared.holdings.closed(*task, on_disk, now));
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ impl Member {
         self.offset_resets.tell(&mut self.consumer);
         *self.shared.plan.lock() = Arc::clone(&plan);
         // Tasks that the plan does not have any more have no input that is there.
-        let (tasks, active) = (plan.tasks(), self.holdings.open(Role::Active));
+        let (tasks, active) = (plan.tasks(), self.shared.holdings.open(Role::Active));
         let ended: BTreeSet<TaskId> = active.difference(&tasks).copied().collect();
         self.close(&ended, |tasks, reply| ToWorker::Lose { tasks, reply }).await?;
         let all: Vec<TaskId> = self.shared.placed.lock().keys().copied().collect();
@@ -64,7 +64,7 @@ impl Member {
         tasks: &BTreeSet<TaskId>,
         assigned: &[TopicPartition],
     ) -> Result<()> {
-        let active = self.holdings.open(Role::Active);
+        let active = self.shared.holdings.open(Role::Active);
         for task in tasks {
             let is_new = |input: &TopicPartition| assigned.contains(input);
             let (new, kept): (Vec<_>, Vec<_>) = self.inputs(*task).into_iter().partition(is_new);
@@ -259,7 +259,7 @@ impl Member {
     }
 
     fn let_read(&mut self, task: TaskId, committed: Offsets, beginnings: Offsets) {
-        if self.holdings.open(Role::Active).contains(&task) {
+        if self.shared.holdings.open(Role::Active).contains(&task) {
             self.watch_lags(task);
         }
         let plan = self.shared.plan();

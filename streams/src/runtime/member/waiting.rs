@@ -21,7 +21,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Which tasks wait, and until when.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(super) struct Waiting {
     tasks: BTreeSet<TaskId>,
     /// None of them is opened before. If there is no time, they are once the group leaves them here.
     open_at: Option<Instant>,
@@ -31,7 +31,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Nothing waits; `limit` is `task.timeout.ms`.
-    pub(crate) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Waiting { tasks: BTreeSet::new(), open_at: None, timeout: TaskTimeout::new(limit) }
     }
 
@@ -113,7 +113,7 @@ impl Member {
         // The group may have taken some away.
         let owned = self.shared.plan().readers_of(&self.consumer.assignment());
         self.waiting.keep(&owned);
-        self.workers.start_missing(self.asleep)?;
+        self.workers.start_missing()?;
         self.open_what_is_left().await?;
         self.follow_standbys().await?;
         self.settle();
