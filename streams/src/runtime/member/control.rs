@@ -7,6 +7,7 @@ use std::time::Duration;
 use anabranch_client::TopicPartition;
 use tokio::sync::oneshot;
 
+use super::phase::Phase;
 use super::{Member, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::processor::{TaskId, calling};
@@ -111,7 +112,7 @@ impl Member {
         // the group and the changelogs have.
         let has_lost_transactions = self.timing.has_transactions
             && matches!(error.kind(), ErrorKind::Migrated | ErrorKind::Corrupted);
-        if self.stopping {
+        if self.phase == Phase::Stopping {
             tracing::warn!(worker, %error, "a worker has failed at the end: the next start goes on from its last commit");
             self.workers.forget(worker).await;
             // Unless its tasks are others' already.
@@ -145,7 +146,7 @@ impl Member {
 
     /// The reader of global stores has ended with an error. Nobody can take its place.
     pub(super) fn reader_failed(&mut self, error: Error) -> Result<()> {
-        if self.stopping {
+        if self.phase == Phase::Stopping {
             tracing::warn!(%error, "the reader of global stores has failed at the end");
             return Err(error);
         }
@@ -156,7 +157,7 @@ impl Member {
             UncaughtErrorAnswer::ShutdownClient => {}
             UncaughtErrorAnswer::ReplaceThread => {
                 tracing::warn!("it cannot be replaced: the instance ends");
-                self.is_to_end = true;
+                self.phase.end();
             }
             UncaughtErrorAnswer::ShutdownApplication => {
                 self.end_everywhere(error);
@@ -177,7 +178,9 @@ impl Member {
                 UncaughtErrorAnswer::default()
             }
         };
-        self.is_to_end |= answer == UncaughtErrorAnswer::ShutdownClient;
+        if answer == UncaughtErrorAnswer::ShutdownClient {
+            self.phase.end();
+        }
         answer
     }
 

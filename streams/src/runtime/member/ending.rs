@@ -10,6 +10,7 @@ use anabranch_state_store::Engine;
 use futures::FutureExt;
 use tokio::sync::oneshot;
 
+use super::phase::Phase;
 use super::{Member, Stop};
 use crate::error::{Error, Result};
 use crate::processor::said;
@@ -43,7 +44,7 @@ impl Member {
         let reply = match turned {
             Ok(reply) => Some(reply),
             Err(error) => {
-                if self.abandoned {
+                if self.phase == Phase::Abandoned {
                     self.workers.abandon();
                 } else {
                     tracing::error!(%error, "the application fails");
@@ -111,7 +112,7 @@ impl Member {
     }
 
     async fn stop_workers(&mut self) -> Result<()> {
-        self.stopping = true;
+        self.phase.stop();
         let mut stopped = Ok(());
         for worker in self.workers.numbers() {
             let (reply, mut answer) = oneshot::channel();

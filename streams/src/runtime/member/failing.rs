@@ -8,6 +8,7 @@ use anabranch_client::ClientError;
 use anabranch_host::Instant;
 use tokio::sync::oneshot;
 
+use super::phase::Phase;
 use super::{Member, Stop};
 use crate::error::{Error, Result};
 use crate::runtime::uncaught::UncaughtErrorAnswer;
@@ -26,7 +27,7 @@ impl Member {
                 },
             };
             let error = match turned {
-                Err(error) if self.joined && !self.abandoned && !self.is_to_end => error,
+                Err(error) if self.phase.may_go_on() => error,
                 ended => return ended,
             };
             match self.what_follows(&error) {
@@ -43,7 +44,7 @@ impl Member {
     /// That failure.
     pub(super) fn answer<T>(&self, reply: oneshot::Sender<Result<T>>, done: Result<T>) -> Result<()> {
         let ends = match &done {
-            Err(error) if self.is_to_end => Err(Error::new(error.kind(), error)),
+            Err(error) if self.phase == Phase::ToEnd => Err(Error::new(error.kind(), error)),
             _ => Ok(()),
         };
         // Whoever asked may have given up.
@@ -67,7 +68,7 @@ impl Member {
     /// This one, if this instance is to end by it.
     pub(super) fn refused(&mut self, error: Error) -> Result<()> {
         self.failed(error)?;
-        self.is_refused = true;
+        self.phase.refuse();
         self.probe_at = Some(self.try_again_at());
         Ok(())
     }
@@ -78,8 +79,8 @@ impl Member {
     }
 
     fn failed(&mut self, error: Error) -> Result<()> {
-        // By a worker that has failed meanwhile.
-        if !self.joined || self.is_to_end {
+        // It may be about to end by a worker that has failed meanwhile.
+        if !self.phase.may_go_on() {
             return Err(error);
         }
         let answer = self.what_follows(&error);

@@ -9,6 +9,7 @@ mod ending;
 mod failing;
 mod lags;
 mod making;
+mod phase;
 mod rebalance;
 mod replacing;
 mod tasks;
@@ -28,6 +29,7 @@ use tracing::Instrument;
 use self::commits::DeferredCommit;
 use self::lags::ToldLags;
 pub(crate) use self::making::TaskMaker;
+use self::phase::Phase;
 use self::waiting::Waiting;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
@@ -88,16 +90,7 @@ pub(crate) struct Member {
     listener: Option<StateListener>,
     uncaught: Option<UncaughtErrorHandler>,
     timing: Timing,
-    /// The first assignment is there.
-    joined: bool,
-    /// The last assignment cannot be followed: another one is asked for.
-    is_refused: bool,
-    /// The uncaught error handler has said that this instance ends, or nothing else is left.
-    is_to_end: bool,
-    /// The workers are told to end: nobody takes the place of one that fails.
-    stopping: bool,
-    /// Its user has let go of it: nothing is to be committed.
-    abandoned: bool,
+    phase: Phase,
     /// Why the application is to end everywhere, and until when the group's word for it is awaited.
     ending: Option<(Error, Instant)>,
     /// Tasks that are assigned and that nobody here runs for now.
@@ -163,11 +156,7 @@ impl Member {
             listener: parts.listener,
             uncaught: parts.uncaught,
             timing: parts.timing,
-            joined: false,
-            is_refused: false,
-            is_to_end: false,
-            stopping: false,
-            abandoned: false,
+            phase: Phase::default(),
             ending: None,
             waiting: Waiting::new(parts.timing.task_timeout),
             restoring: BTreeSet::new(),
@@ -218,7 +207,7 @@ impl Member {
                 }
                 Woken::Command(Some(Command::Sleep(asleep))) => self.workers.set_asleep(asleep),
                 Woken::Command(Some(Command::Abandon) | None) => {
-                    self.abandoned = true;
+                    self.phase.abandon();
                     return Err(Error::fatal("the application was dropped"));
                 }
                 Woken::Worker(Some((teller, word))) => self.hear(teller, word).await?,
@@ -340,7 +329,7 @@ impl Member {
         }
         self.open_what_waits().await?;
         if let Some((error, _)) = self.ending.take_if(|(_, by)| now >= *by) {
-            self.is_to_end = true;
+            self.phase.end();
             return Err(error);
         }
         self.look_for_stuck_workers().await

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anabranch_client::{RebalanceEvent, TopicPartition};
 
 use super::Member;
+use super::phase::Phase;
 use crate::error::{Error, Result};
 use crate::runtime::assignment::assignor::ANOTHER_TOPOLOGY;
 use crate::runtime::assignment::user_data::{Assignment, Word};
@@ -26,7 +27,7 @@ impl Member {
         for event in events {
             match event {
                 // Nothing is begun any more, or for now.
-                RebalanceEvent::Assigned { .. } if self.ending.is_some() || self.is_refused => {}
+                RebalanceEvent::Assigned { .. } if self.ending.is_some() || self.phase == Phase::Refused => {}
                 RebalanceEvent::Assigned { partitions, .. } => {
                     let mut opened = self.shared.plan().readers_of(&owned);
                     opened.retain(|task| !self.waiting.contains(*task));
@@ -38,7 +39,7 @@ impl Member {
                     self.open(&opened).await?;
                     self.open_what_is_left().await?;
                     self.follow_standbys().await?;
-                    self.joined = true;
+                    self.phase.join();
                     self.settle();
                 }
                 RebalanceEvent::Revoked(partitions) => {
@@ -76,7 +77,7 @@ impl Member {
             assignment.map_err(|error| Error::invalid("joining the group").with_source(error))?;
         self.take_word(&assignment)?;
         self.take_sources(&assignment).await?;
-        self.is_refused = false;
+        self.phase.accept();
         Ok(Some(assignment))
     }
 
@@ -109,14 +110,14 @@ impl Member {
     }
 
     fn enter_rebalancing(&mut self) {
-        if self.joined {
+        if !self.phase.is_starting() {
             self.enter(State::Rebalancing);
         }
     }
 
     /// Running, once every task it has got is.
     pub(super) fn settle(&mut self) {
-        if self.joined && self.restoring.is_empty() && !self.waiting.is_pausing() {
+        if !self.phase.is_starting() && self.restoring.is_empty() && !self.waiting.is_pausing() {
             self.enter(State::Running);
         }
     }

@@ -62,7 +62,7 @@ impl Member {
         let host = self.shared.client.host().clone();
         let at = self.try_again_at();
         let replaced = self.replace_all(damage(&error), at, error).await;
-        if replaced.is_err() && !self.is_to_end {
+        if replaced.is_err() && self.phase.may_go_on() {
             host.sleep_until(at).await;
         }
         replaced
@@ -76,7 +76,7 @@ impl Member {
             tracing::warn!(
                 "stores of global tables are open in a reader that cannot be replaced: the instance ends"
             );
-            self.is_to_end = true;
+            self.phase.end();
             return Err(error);
         }
         self.abandon_workers().await;

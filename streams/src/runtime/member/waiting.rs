@@ -145,7 +145,7 @@ impl Member {
     /// # Errors
     /// This one, if this instance is to end by it.
     pub(super) async fn not_opened(&mut self, tasks: BTreeSet<TaskId>, error: Error) -> Result<()> {
-        if !self.joined && !may_pass(&error) {
+        if self.phase.is_starting() && !may_pass(&error) {
             // It could not even begin.
             return Err(error);
         }
