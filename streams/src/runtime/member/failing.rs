@@ -69,7 +69,8 @@ impl Member {
     pub(super) fn refused(&mut self, error: Error) -> Result<()> {
         self.failed(error)?;
         self.phase.refuse();
-        self.probe_at = Some(self.try_again_at());
+        let at = self.try_again_at();
+        self.probing.ask_at(at);
         Ok(())
     }
 

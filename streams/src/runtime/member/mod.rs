@@ -2,14 +2,20 @@
 //!
 //! It routes raw batches to the worker that owns the task, opens and closes tasks as the group says, and commits for the
 //! workers, all of whom are one member. It never looks into a record.
+//!
+//! Reading order: `phase`, `waiting`, `probing`, `known_inputs`, `lags` (what it keeps); `rebalance`, `making`, `tasks`, `topics`
+//! (it follows its group); `commits` (for its workers); `control` (what its user asks for, workers that fail), `replacing`,
+//! `failing`, `ending`.
 
 mod commits;
 mod control;
 mod ending;
 mod failing;
+mod known_inputs;
 mod lags;
 mod making;
 mod phase;
+mod probing;
 mod rebalance;
 mod replacing;
 mod tasks;
@@ -20,21 +26,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, TopicPartition, Uuid};
+use anabranch_client::{ClientError, Consumer, FetchedBatches, Polled, TopicPartition};
 use anabranch_host::Instant;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::error::RecvError;
 use tracing::Instrument;
 
 use self::commits::DeferredCommit;
+use self::known_inputs::KnownInputs;
 use self::lags::ToldLags;
 pub(crate) use self::making::TaskMaker;
 use self::phase::Phase;
+use self::probing::Probing;
 use self::waiting::Waiting;
 use super::beginnings::OffsetResets;
 use super::global::Reading;
 use super::local_state;
-use super::offsets::Offsets;
 use super::plan::Planner;
 use super::running_task::Rewind;
 use super::shared::{Command, Shared, Stop};
@@ -50,8 +57,6 @@ use crate::processor::TaskId;
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 /// How often it is looked whether a worker whose answer is awaited comes back at all.
 const LOOK_FOR_STUCK: Duration = Duration::from_secs(1);
-/// Between two requests for another placement because something has caught up.
-const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked for state that nobody uses any more.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 
@@ -97,19 +102,12 @@ pub(crate) struct Member {
     waiting: Waiting,
     /// Tasks whose state is coming back.
     restoring: BTreeSet<TaskId>,
-    /// What is to be followed, and what of it is to run here once it has caught up.
+    /// What is to be followed.
     standing: BTreeSet<TaskId>,
-    warming: BTreeSet<TaskId>,
-    /// When to ask for another placement, if something is still to move.
-    probe_at: Option<Instant>,
-    last_probe: Instant,
+    probing: Probing,
     /// Commits that the group did not take yet.
     deferred: Vec<DeferredCommit>,
-    /// The topics that partitions are read from.
-    read_from: BTreeMap<TopicPartition, Uuid>,
-    /// Where partitions began of which nothing was committed: a task that is opened again before its first commit does not
-    /// begin later.
-    begun: Offsets,
+    known_inputs: KnownInputs,
     /// What workers know of records that are still to be fetched.
     lags: ToldLags,
     /// How long it takes until what has failed is tried again.
@@ -161,12 +159,9 @@ impl Member {
             waiting: Waiting::new(parts.timing.task_timeout),
             restoring: BTreeSet::new(),
             standing: BTreeSet::new(),
-            warming: BTreeSet::new(),
-            probe_at: None,
-            last_probe: now,
+            probing: Probing::new(now),
             deferred: Vec::new(),
-            read_from: BTreeMap::new(),
-            begun: Offsets::new(),
+            known_inputs: KnownInputs::default(),
             lags: ToldLags::default(),
             pauses: Pauses::default(),
             poll_at: None,
@@ -229,7 +224,9 @@ impl Member {
                     for fetched in polled.records {
                         let partition =
                             TopicPartition { topic: fetched.topic.clone(), partition: fetched.partition };
-                        if anew.contains_key(&partition) || self.is_of_another_topic(&partition, &fetched) {
+                        if anew.contains_key(&partition)
+                            || self.known_inputs.is_of_another_topic(&partition, fetched.topic_id)
+                        {
                             anew.insert(partition, fetched.topic_id);
                         } else if let Some(worker) = self.worker_of(&partition) {
                             self.send_records(worker, partition, fetched);
@@ -312,16 +309,12 @@ impl Member {
     async fn look_around(&mut self) -> Result<()> {
         let now = self.shared.client.host().now();
         self.workers.share_memory(self.maker.shared_bytes());
-        let caught_up = |task: &TaskId| {
+        let has_caught_up = |task: &TaskId| {
             let behind = self.shared.holdings.progress(*task).and_then(|progress| progress.behind());
             behind.is_some_and(|behind| behind <= self.timing.acceptable_lag)
         };
-        if self.probe_at.is_some_and(|at| now >= at) {
-            self.probe_at = None;
-            self.consumer.enforce_rebalance("something is still to move");
-        } else if now >= self.last_probe + PROBE_AGAIN && self.warming.iter().any(caught_up) {
-            self.last_probe = now;
-            self.consumer.enforce_rebalance("a task that is to move has caught up");
+        if let Some(why) = self.probing.is_due(now, has_caught_up) {
+            self.consumer.enforce_rebalance(why);
         }
         if now >= self.clean_at {
             self.clean_at = now + CLEAN_EVERY.min(self.timing.cleanup_delay.max(Duration::from_secs(1)));

@@ -43,7 +43,7 @@ impl Member {
                     self.settle();
                 }
                 RebalanceEvent::Revoked(partitions) => {
-                    self.forget_topics_of(&partitions);
+                    self.known_inputs.forget(&partitions);
                     self.enter_rebalancing();
                     owned.retain(|partition| !partitions.contains(partition));
                     let gone = self.shared.plan().readers_of(&partitions);
@@ -54,7 +54,7 @@ impl Member {
                     self.close(&closed, |tasks, reply| ToWorker::Close { tasks, reply }).await?;
                 }
                 RebalanceEvent::Lost(partitions) => {
-                    self.forget_topics_of(&partitions);
+                    self.known_inputs.forget(&partitions);
                     let tasks = self.shared.plan().readers_of(&partitions);
                     self.waiting.forget(&tasks);
                     self.enter_rebalancing();
@@ -81,12 +81,6 @@ impl Member {
         Ok(Some(assignment))
     }
 
-    /// They are another's now: what was read of them, and from where, is not known any more.
-    fn forget_topics_of(&mut self, partitions: &[TopicPartition]) {
-        self.read_from.retain(|partition, _| !partitions.contains(partition));
-        self.begun.retain(|partition, _| !partitions.contains(partition));
-    }
-
     /// Takes over what the leader says beside who runs what.
     fn take_word(&mut self, assignment: &Assignment) -> Result<()> {
         if !assignment.refusal.is_empty() {
@@ -101,11 +95,11 @@ impl Member {
             }
         }
         self.standing = assignment.standby.union(&assignment.warmup).copied().collect();
-        self.warming = assignment.warmup.clone();
         self.shared.holdings.set_peers(assignment.peers.clone());
         self.shared.holdings.set_hosts(assignment.hosts.clone());
         let now = self.shared.client.host().now();
-        self.probe_at = assignment.probe.then(|| now + self.timing.probing_interval);
+        let look_again = assignment.probe.then(|| now + self.timing.probing_interval);
+        self.probing.assigned(assignment.warmup.clone(), look_again);
         Ok(())
     }
 

@@ -186,13 +186,14 @@ impl Member {
     pub(super) async fn where_to_read(&mut self, inputs: &[TopicPartition]) -> Result<(Offsets, Offsets)> {
         let mut committed = self.committed(inputs).await?;
         let unread = || inputs.iter().filter(|input| !committed.contains_key(*input));
-        let is_new = |input: &&TopicPartition| !self.begun.contains_key(*input);
+        let is_new = |input: &&TopicPartition| self.known_inputs.beginning(input).is_none();
         // A transaction of a task that has read nothing names where that begins.
         let starts = self.timing.has_transactions && committed.is_empty();
         let begun =
             self.offset_resets.beginnings(&self.shared.client, unread().filter(is_new), starts).await?;
-        self.begun.extend(begun);
-        let known = |input: &TopicPartition| Some((input.clone(), self.begun.get(input)?.clone()));
+        self.known_inputs.begin(begun);
+        let known =
+            |input: &TopicPartition| Some((input.clone(), self.known_inputs.beginning(input)?.clone()));
         let mut beginnings: Offsets = unread().filter_map(known).collect();
         beginnings.extend(self.check_committed(&mut committed).await?);
         self.seek_to(&beginnings);

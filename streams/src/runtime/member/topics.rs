@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anabranch_client::{
-    ErrorCode, FetchedBatches, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicMetadata, TopicPartition,
-    Uuid,
+    ErrorCode, IsolationLevel, OffsetAndMetadata, OffsetSpec, TopicMetadata, TopicPartition, Uuid,
 };
 use tokio::sync::oneshot;
 
@@ -92,18 +91,6 @@ impl Member {
             }
         }
         Ok(())
-    }
-
-    /// Whether what was fetched of a partition is of another topic than before, which has taken that one's name.
-    pub(super) fn is_of_another_topic(
-        &mut self,
-        partition: &TopicPartition,
-        fetched: &FetchedBatches,
-    ) -> bool {
-        if fetched.topic_id.is_zero() || self.read_from.get(partition) == Some(&fetched.topic_id) {
-            return false;
-        }
-        self.read_from.insert(partition.clone(), fetched.topic_id).is_some()
     }
 
     /// Another topic has taken the name of the one that a partition was read from. All of it is new.
@@ -194,7 +181,7 @@ impl Member {
             let (Some(before), Some(now)) = (noted.topic(), id_of(&partition.topic)) else { continue };
             if noted_id(now) == before {
                 // It may yet go before the first record comes.
-                self.read_from.insert(partition.clone(), now);
+                self.known_inputs.read_from(partition, now);
                 continue;
             }
             self.check_repartition_topic(partition)?;
@@ -233,11 +220,11 @@ impl Member {
                 start.map_err(|error| client_error(&format!("asking where {partition} begins"), error))?;
             let memos = vec![(TOPIC.to_owned(), noted_id(topic))];
             let metadata = OffsetMetadata { partition_time: -1, memos }.encode();
-            self.read_from.insert(partition.clone(), topic);
+            self.known_inputs.read_from(&partition, topic);
             starts.insert(partition, OffsetAndMetadata::new(start.offset).with_metadata(metadata));
         }
         // Whatever opens the task again begins there too.
-        self.begun.extend(starts.clone());
+        self.known_inputs.begin(starts.clone());
         Ok(starts)
     }
 
