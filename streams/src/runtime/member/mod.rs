@@ -344,6 +344,8 @@ impl Member {
     /// Waits for a worker's answer and goes on committing meanwhile: the worker commits before it answers. What it has said
     /// before is heard before: where it would read again after an abort means nothing once its partitions are read from
     /// elsewhere. None if it has failed; or, if it `may_give_up`, when it does not come back from user code.
+    ///
+    /// Workers may be replaced meanwhile, and tasks come to wait: whoever calls this looks at those anew.
     async fn hear_until<R>(
         &mut self,
         mut answer: impl Future<Output = Result<R, RecvError>> + Unpin,
