@@ -1,5 +1,5 @@
-//! A task on its worker: the task itself, its outbox, its state coming back (`restoring`), what that reflects (`position`), and
-//! what is read again after an undo (`rewinding`).
+//! A task on its worker: the task itself, its outbox, its state coming back (`restoring`), what that reflects (`position`), what
+//! is committed of its inputs (`task_offsets`), and what is read again after an undo (`rewinding`).
 //!
 //! A standby is a task whose nodes rest: its stores follow their changelogs. When it is promoted it lacks only what has
 //! been written last; when a task is demoted its stores are followed from where its last commit has left them.
@@ -7,6 +7,7 @@
 mod position;
 mod restoring;
 mod rewinding;
+mod task_offsets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use self::restoring::LoggedStore;
 pub(crate) use self::restoring::RestoreStep;
 pub(crate) use self::rewinding::Rewind;
 use self::rewinding::Rewinding;
+use self::task_offsets::TaskOffsets;
 use super::acknowledgements::AcknowledgedOffsets;
 use super::assignment::holdings::{Progress, Role};
 use super::batch_outbox::BatchOutbox;
@@ -65,13 +67,7 @@ pub(crate) struct RunningTask {
     listeners: Listeners,
     /// The epoch whose commit is in flight.
     sealed: Option<Epoch>,
-    /// Offsets last sealed, so that what has not moved is not committed again; and those of them that are committed.
-    committed: Offsets,
-    safe: Offsets,
-    /// What was committed before it began to process: its state reflects it once it is restored.
-    begun: Offsets,
-    /// It has begun to read something, and the group is to know soon where.
-    begins: bool,
+    offsets: TaskOffsets,
     rewinding: Rewinding,
     /// For decompressed batches.
     scratch: Vec<u8>,
@@ -131,16 +127,13 @@ impl RunningTask {
             progress: Arc::default(),
             listeners,
             sealed: None,
-            committed: Offsets::new(),
-            safe: Offsets::new(),
-            begun: committed,
+            offsets: TaskOffsets::resume(committed),
             rewinding: Rewinding::default(),
             scratch: Vec::new(),
             headers: Vec::new(),
             metrics,
             told_drops: Drops::default(),
             changelog_ids: Vec::new(),
-            begins: false,
             records_per_look: 1,
         };
         running.begin_at(&beginnings);
@@ -191,12 +184,9 @@ impl RunningTask {
         for (input, offset) in &committed {
             self.task.resume_grown(&input.topic, &offset.metadata);
         }
-        self.begun.extend(committed);
+        self.offsets.extend(committed);
         self.inputs = inputs_of(&self.task);
-        let Self { inputs, committed, safe, begun, .. } = self;
-        for offsets in [committed, safe, begun] {
-            offsets.retain(|partition, _| inputs.contains_key(partition));
-        }
+        self.offsets.retain(|partition| self.inputs.contains_key(partition));
         self.rewinding.retain(|partition| self.inputs.contains_key(partition));
     }
 
@@ -205,7 +195,7 @@ impl RunningTask {
         for (partition, offset) in beginnings {
             let Some(&input) = self.inputs.get(partition) else { continue };
             self.task.begin_at(input, offset.offset, &offset.metadata);
-            self.begins = true;
+            self.offsets.begin();
         }
     }
 
@@ -327,7 +317,7 @@ impl RunningTask {
 
     /// Whether a processor has asked for a commit, or the group is to know where it begins.
     pub(crate) fn commit_requested(&self) -> bool {
-        self.task.commit_requested() || self.begins && self.is_restored()
+        self.task.commit_requested() || self.offsets.begins() && self.is_restored()
     }
 
     /// Forwards what caches hold and finishes every batch.
@@ -357,19 +347,14 @@ impl RunningTask {
         self.outbox.finish_flushed();
         // Also of what punctuations and caches have forwarded.
         self.tell_node_metrics();
-        self.begins = false;
         self.sealed = Some(sealed.epoch);
-        let mut moved = Offsets::new();
-        for (input, offset, metadata) in sealed.offsets {
-            let input = &self.task.inputs()[input];
-            let partition = TopicPartition::new(Arc::clone(&input.topic), input.partition);
-            let offset = OffsetAndMetadata::new(offset).with_metadata(metadata);
-            if self.committed.get(&partition) != Some(&offset) {
-                self.committed.insert(partition.clone(), offset.clone());
-                moved.insert(partition, offset);
-            }
-        }
-        Ok(moved)
+        let inputs = self.task.inputs();
+        let offsets = sealed.offsets.into_iter().map(|(input, offset, metadata)| {
+            let Input { topic, partition, .. } = &inputs[input];
+            let partition = TopicPartition::new(Arc::clone(topic), *partition);
+            (partition, OffsetAndMetadata::new(offset).with_metadata(metadata))
+        });
+        Ok(self.offsets.seal(offsets))
     }
 
     /// After [`RunningTask::seal`]: an offset that is committed already, if the epoch has written something and moves none.
@@ -379,8 +364,7 @@ impl RunningTask {
         if !self.outbox.take_written() || !moved.is_empty() {
             return None;
         }
-        let (partition, offset) = self.committed.iter().chain(&self.begun).next()?;
-        Some((partition.clone(), offset.clone()))
+        self.offsets.any()
     }
 
     /// Whether the changelogs are those that the stores have been written to so far: a commit counts on them.
@@ -410,9 +394,7 @@ impl RunningTask {
         let Some(&input) = self.inputs.get(partition) else { return };
         self.task.begin_anew(input);
         self.rewinding.forget(partition);
-        self.committed.remove(partition);
-        self.safe.remove(partition);
-        self.begun.remove(partition);
+        self.offsets.forget(partition);
     }
 
     /// The sealed epoch is committed: its undo lists are forgotten, its rows may be written behind.
@@ -421,13 +403,13 @@ impl RunningTask {
     /// If the engine fails.
     pub(crate) fn committed(&mut self, acknowledged: &AcknowledgedOffsets, wall_clock_ms: i64) -> Result<()> {
         let Some(epoch) = self.sealed.take() else { return Ok(()) };
-        self.safe.clone_from(&self.committed);
+        self.offsets.commit();
         let partition = self.task.id().partition;
         for (index, store) in self.stores.iter_mut().enumerate() {
             let Some(store) = store else { continue };
             let name = TopicPartition::new(Arc::clone(&store.changelog.topic), partition);
             let reflected = match store.changelog.is_source {
-                true => self.committed.get(&name).map(|committed| committed.offset - 1),
+                true => self.offsets.committed(&name).map(|next| next - 1),
                 false => acknowledged.get(&name).copied(),
             };
             if let Some(offset) = reflected {
@@ -453,7 +435,7 @@ impl RunningTask {
         self.task.abort()?;
         self.outbox.clear();
         self.sealed = None;
-        self.committed.clone_from(&self.safe);
+        self.offsets.abort();
         let (inputs, task) = (self.inputs.iter(), &self.task);
         let read =
             inputs.filter_map(|(partition, input)| Some((partition.clone(), task.rewound_to(*input)?)));

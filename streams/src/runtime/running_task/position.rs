@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 
 use super::RunningTask;
 use super::restoring::LoggedStore;
-use crate::runtime::offsets::Offsets;
 use crate::runtime::position::Position;
 
 /// Looks ahead that may be kept: more bring nothing, since the first is reached first.
@@ -65,11 +64,10 @@ impl RunningTask {
                 store.position = FollowedPosition { now: position.clone(), ahead: VecDeque::new() };
             }
         }
-        self.begun = Offsets::new();
     }
 
     fn committed_position(&self) -> Position {
-        position_of(self.begun.iter().chain(&self.safe))
+        position_of(self.offsets.all_committed())
     }
 
     fn logged_store(&mut self, store: &str) -> Option<&mut LoggedStore> {

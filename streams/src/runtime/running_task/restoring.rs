@@ -8,6 +8,7 @@ use anabranch_client::{FetchedBatches, TopicPartition};
 use anabranch_state_store::Checkpoint;
 
 use super::position::FollowedPosition;
+use super::task_offsets::TaskOffsets;
 use super::{RunningTask, corrupt};
 use crate::error::{Error, Result};
 use crate::processor::Drops;
@@ -118,7 +119,7 @@ impl RunningTask {
         self.suspended(SuspendReason::Promoted);
         self.role = Role::Active;
         committed.iter().for_each(|(input, offset)| self.task.resume(&input.topic, &offset.metadata));
-        self.begun = committed;
+        self.offsets = TaskOffsets::resume(committed);
         for store in self.stores.iter_mut().flatten() {
             store.restored = 0;
             if let Some(feed) = &store.feed {
@@ -147,7 +148,7 @@ impl RunningTask {
         self.changelog_ids.clear();
         self.outbox.clear();
         (self.role, self.restored) = (Role::Standby, false);
-        (self.sealed, self.committed, self.safe) = (None, Offsets::new(), Offsets::new());
+        (self.sealed, self.offsets) = (None, TaskOffsets::default());
         self.rewinding.clear();
         // Where they end now is told when they begin to be read.
         self.stores.iter_mut().flatten().for_each(|store| store.end = None);
