@@ -27,6 +27,15 @@ use crate::runtime::transaction::{WorkerTransaction, ends_the_transaction};
 /// Outputs acknowledged and offsets committed, or not.
 pub(super) type CommitInFlight = Pin<Box<dyn Future<Output = Result<AcknowledgedOffsets, ClientError>>>>;
 
+/// What an epoch commits.
+#[derive(Default)]
+struct Sealed {
+    /// Those that have moved.
+    offsets: Offsets,
+    /// Those of tasks that move none and have written something.
+    ties: Offsets,
+}
+
 /// So many commits after records were refused come as early as they can.
 const CAREFUL_COMMITS: u32 = 16;
 
@@ -51,7 +60,21 @@ impl Worker {
     /// Seals the epoch; the commit itself goes on beside the work.
     pub(super) async fn begin_commit(&mut self) -> Result<()> {
         self.flush_all().await?;
-        let (mut offsets, mut ties) = (Offsets::new(), Offsets::new());
+        let sealed = self.seal()?;
+        self.send_ready().await?;
+        let settled = self.acknowledgements.settled(self.epoch);
+        let span = tracing::debug_span!("commit", epoch = self.epoch);
+        self.epoch += 1;
+        self.commit_requested = false;
+        self.pace.begins(self.context.host.now());
+        let commit = self.commit_of(sealed, settled)?;
+        self.commit = Some(Box::pin(commit.instrument(span)));
+        Ok(())
+    }
+
+    /// Ends the epoch of all tasks.
+    fn seal(&mut self) -> Result<Sealed> {
+        let mut sealed = Sealed::default();
         let wall_clock_ms = self.context.host.wall_clock_ms();
         let mut moving = BTreeSet::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
@@ -59,41 +82,42 @@ impl Worker {
             if !moved.is_empty() {
                 moving.insert(task.id());
             }
-            ties.extend(task.tie(&moved));
-            offsets.extend(moved);
+            sealed.ties.extend(task.tie(&moved));
+            sealed.offsets.extend(moved);
         }
         self.owing.begins(moving);
-        self.send_ready().await?;
-        let settled = self.acknowledgements.settled(self.epoch);
-        self.epoch += 1;
-        self.commit_requested = false;
-        self.pace.begins(self.context.host.now());
         self.sealed_at_ms = wall_clock_ms;
+        Ok(sealed)
+    }
+
+    /// What commits an epoch once all that it wrote is `settled`.
+    fn commit_of(
+        &mut self,
+        Sealed { offsets, ties }: Sealed,
+        settled: impl Future<Output = Result<AcknowledgedOffsets, ClientError>> + 'static,
+    ) -> Result<CommitInFlight> {
         let to_instance = self.context.to_instance.clone();
-        let span = tracing::debug_span!("commit", epoch = self.epoch - 1);
-        let commit: CommitInFlight = match &mut self.context.transaction {
-            None => Box::pin(async move {
+        let Some(transaction) = &mut self.context.transaction else {
+            return Ok(Box::pin(async move {
                 let acknowledged = settled.await?;
                 if !offsets.is_empty() {
                     ask_instance(&to_instance, |reply| FromWorker::Commit { offsets, reply }).await??;
                 }
                 Ok(acknowledged)
-            }),
-            Some(transaction) if offsets.is_empty() && !transaction.is_open() => Box::pin(settled),
-            Some(transaction) => {
-                transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
-                let asker = to_instance.clone();
-                let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await? };
-                let ended = transaction.commit(offsets, ties, group);
-                Box::pin(async move {
-                    ended.await?;
-                    to_instance.send(FromWorker::Committed);
-                    settled.await
-                })
-            }
+            }));
         };
-        self.commit = Some(Box::pin(commit.instrument(span)));
-        Ok(())
+        if offsets.is_empty() && !transaction.is_open() {
+            return Ok(Box::pin(settled));
+        }
+        transaction.begin().map_err(|error| transaction_lost("beginning a transaction", error))?;
+        let asker = to_instance.clone();
+        let group = async move { ask_instance(&asker, |reply| FromWorker::Group { reply }).await? };
+        let ended = transaction.commit(offsets, ties, group);
+        Ok(Box::pin(async move {
+            ended.await?;
+            to_instance.send(FromWorker::Committed);
+            settled.await
+        }))
     }
 
     /// Whether an error ends no more than the transaction under way, or what is not committed is to be done again.
@@ -162,26 +186,37 @@ impl Worker {
     /// since then is read again.
     pub(super) async fn undo(&mut self, why: &Error) -> Result<()> {
         tracing::warn!(error = %why, "what is not committed is undone");
-        if let Some(done) = self.commit_ended().await {
-            self.commit = None;
-            match self.apply(done) {
-                Err(error) if !self.may_undo(&error) => return Err(error),
-                // It was committed after all, or is undone with the rest.
-                _ => {}
-            }
-        }
-        if let Some(transaction) = &mut self.context.transaction {
-            let undone = transaction.undo(self.owing.timeout()).await;
-            undone.map_err(|error| {
-                client_error(&format!("undoing a transaction that was lost ({why})"), error)
-            })?;
-            self.context.producer = transaction.producer().clone();
-        }
+        self.end_commit().await?;
+        self.abort_transaction(why).await?;
         self.settled();
         self.note_refused(why)?;
         self.acknowledgements = Acknowledgements::default();
         self.held = HeldChangelogs::default();
         self.epoch += 1;
+        self.go_back()
+    }
+
+    /// Waits for the commit in flight: it may succeed after all, or is undone with the rest.
+    async fn end_commit(&mut self) -> Result<()> {
+        let Some(done) = self.commit_ended().await else { return Ok(()) };
+        self.commit = None;
+        match self.apply(done) {
+            Err(error) if !self.may_undo(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn abort_transaction(&mut self, why: &Error) -> Result<()> {
+        let Some(transaction) = &mut self.context.transaction else { return Ok(()) };
+        let undone = transaction.undo(self.owing.timeout()).await;
+        undone
+            .map_err(|error| client_error(&format!("undoing a transaction that was lost ({why})"), error))?;
+        self.context.producer = transaction.producer().clone();
+        Ok(())
+    }
+
+    /// Takes all tasks back to their last commit, and asks for what they had read since then.
+    fn go_back(&mut self) -> Result<()> {
         let mut again = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_restored()) {
             if task.has_uncommitted_records() {
