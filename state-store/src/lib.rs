@@ -28,7 +28,7 @@ pub use engine::{ChunkRows, Engine, EngineScan, EngineSnapshot, EngineStore, ope
 pub use error::{Error, ErrorKind, Result};
 pub use key_value::{Epoch, KeyValueTable, TableOptions};
 pub use row::{Checkpoint, Context, Emission, Row, RowBuffer, Update};
-pub use table::kept::KeptBytes;
+pub use table::kept::{Kept, KeptBytes};
 pub use table::ordered::{KeyRange, Order};
 pub use table::rows::Rows;
 pub use table::sorting::Sorting;

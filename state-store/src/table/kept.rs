@@ -17,8 +17,20 @@ impl KeptBytes {
 }
 
 /// A value that a table shares with views, which may have it for longer.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use anabranch_state_store::{Kept, KeptBytes};
+/// let kept = KeptBytes::default();
+/// let mut rows = Kept::new(vec![1, 2], &kept);
+/// let view = Arc::clone(&rows);
+/// Kept::make_mut(&mut rows, Vec::len).push(3);
+/// assert_eq!((view.as_slice(), kept.get()), (&[1, 2][..], 2)); // the view alone has that by now
+/// drop(view);
+/// assert_eq!(kept.get(), 0);
+/// ```
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub struct Kept<T> {
     value: T,
     /// Its size once the table does not have it any more.
     bytes: AtomicUsize,
@@ -26,7 +38,9 @@ pub(crate) struct Kept<T> {
 }
 
 impl<T: Clone + Default> Kept<T> {
-    pub(crate) fn new(value: T, counted: &KeptBytes) -> Arc<Self> {
+    /// A value that only a table has so far.
+    #[must_use]
+    pub fn new(value: T, counted: &KeptBytes) -> Arc<Self> {
         Arc::new(Kept { value, bytes: AtomicUsize::new(0), counted: counted.clone() })
     }
 
@@ -42,8 +56,17 @@ impl<T: Clone + Default> Kept<T> {
         }
     }
 
-    /// The table does not have it any more.
-    pub(crate) fn leave(self: Arc<Self>, size: impl FnOnce(&T) -> usize) {
+    /// The value to be changed. It is copied if views have it still, which keep so much as `size` says of theirs.
+    pub fn make_mut(this: &mut Arc<Self>, size: impl FnOnce(&T) -> usize) -> &mut T {
+        if Arc::get_mut(this).is_none() {
+            let copy = Kept::new(this.value.clone(), &this.counted);
+            std::mem::replace(this, copy).leave(size);
+        }
+        &mut Arc::get_mut(this).expect("the copy is not shared yet, and weak references are never made").value
+    }
+
+    /// The table does not have it any more. What views keep of it is as large as `size` says.
+    pub fn leave(self: Arc<Self>, size: impl FnOnce(&T) -> usize) {
         // The views may go meanwhile: then it goes with this one, and is taken off again.
         if Arc::strong_count(&self) > 1 {
             let bytes = size(&self.value);

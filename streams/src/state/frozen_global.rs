@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use anabranch_state_store::{KeyRange, Order, Row, Sorting};
+use anabranch_state_store::{Kept, KeyRange, Order, Row, Sorting};
 
 use super::global_rows::{Shard, shard_of};
 
 /// Rows of a range. They are brought into order by who reads them.
 pub(crate) struct FrozenGlobal {
-    shards: Vec<Arc<Shard>>,
+    shards: Vec<Arc<Kept<Shard>>>,
     range: KeyRange<'static>,
     order: Order,
     keys: Sorting<Arc<[u8]>>,
@@ -18,7 +18,7 @@ pub(crate) struct FrozenGlobal {
 }
 
 impl FrozenGlobal {
-    pub(super) fn new(shards: Vec<Arc<Shard>>, range: &KeyRange<'_>, order: Order) -> Self {
+    pub(super) fn new(shards: Vec<Arc<Kept<Shard>>>, range: &KeyRange<'_>, order: Order) -> Self {
         FrozenGlobal { shards, range: range.owned(), order, keys: Sorting::new(), looked_at: 0 }
     }
 

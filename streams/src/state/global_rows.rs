@@ -3,7 +3,7 @@
 //! This is the one place where workers share memory. The rows lie in shards, each under a lock that is held for one
 //! look-up or one write, so readers hardly ever meet. A write is seen at once: there are no epochs, since a global store
 //! follows a topic that others have committed. Who reads many rows holds the shards as they are ([`FrozenGlobal`]); a
-//! shard that is held is copied when it is written next.
+//! shard that is held is copied when it is written next, and what they keep of it is counted.
 //!
 //! Kept on disk, the rows lie in one store of the engine, together with how far each partition of the topic is reflected:
 //! both are written in one atomic chunk, so that reading goes on where it had stopped.
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anabranch_client::murmur2_partition;
 use anabranch_host::HashMap;
-use anabranch_state_store::{Checkpoint, EngineStore, KeyRange, Order, Row, RowBuffer};
+use anabranch_state_store::{Checkpoint, EngineStore, Kept, KeptBytes, KeyRange, Order, Row, RowBuffer};
 use parking_lot::{Mutex, RwLock};
 
 use super::frozen_global::FrozenGlobal;
@@ -39,10 +39,12 @@ const REFLECTED: u8 = 1;
 #[derive(Debug)]
 pub(crate) struct GlobalRows {
     name: Arc<str>,
-    shards: Box<[RwLock<Arc<Shard>>]>,
+    shards: Box<[RwLock<Arc<Kept<Shard>>>]>,
     durable: Option<Mutex<Durable>>,
     /// Of keys and rows in memory.
     bytes: AtomicUsize,
+    /// Of those that only they have who read them.
+    kept: KeptBytes,
 }
 
 /// Keys are shared with who reads them in order.
@@ -60,18 +62,25 @@ struct Durable {
 }
 
 impl GlobalRows {
-    /// No rows yet, and kept in memory only.
-    pub(crate) fn in_memory(name: &str) -> Self {
-        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        GlobalRows { name: name.into(), shards, durable: None, bytes: AtomicUsize::new(0) }
+    /// No rows yet, and kept in memory only. What readers keep of them is counted in `kept`.
+    pub(crate) fn in_memory(name: &str, kept: &KeptBytes) -> Self {
+        let shard = |_| RwLock::new(Kept::new(Shard::default(), kept));
+        let shards = (0..SHARDS).map(shard).collect();
+        GlobalRows {
+            name: name.into(),
+            shards,
+            durable: None,
+            bytes: AtomicUsize::new(0),
+            kept: kept.clone(),
+        }
     }
 
-    /// What an engine's store has.
+    /// What an engine's store has. What readers keep of it is counted in `kept`.
     ///
     /// # Errors
     /// If it cannot be read, or holds something else.
-    pub(crate) fn open(name: &str, store: Box<dyn EngineStore>) -> Result<Self> {
-        let mut rows = GlobalRows::in_memory(name);
+    pub(crate) fn open(name: &str, store: Box<dyn EngineStore>, kept: &KeptBytes) -> Result<Self> {
+        let mut rows = GlobalRows::in_memory(name, kept);
         let failed = |error| store_error(name, error);
         let mut reflected = Reflected::new();
         let mut scan =
@@ -127,7 +136,8 @@ impl GlobalRows {
         let mut shards: Vec<_> = self.shards.iter().map(RwLock::write).collect();
         let mut before = Vec::new();
         for (shard, rows) in shards.iter_mut().zip(&by.shards) {
-            before.push(std::mem::replace(&mut **shard, std::mem::take(&mut *rows.write())));
+            let empty = Kept::new(Shard::default(), &self.kept);
+            before.push(std::mem::replace(&mut **shard, std::mem::replace(&mut *rows.write(), empty)));
         }
         self.bytes.store(by.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         if let Some(durable) = &self.durable {
@@ -135,6 +145,7 @@ impl GlobalRows {
             dirty.extend(before.iter().flat_map(|shard| shard.keys()).map(|key| key.to_vec()));
             dirty.extend(shards.iter().flat_map(|shard| shard.keys()).map(|key| key.to_vec()));
         }
+        before.into_iter().for_each(|shard| shard.leave(bytes_of));
     }
 
     /// The rows of a range as they are now, all at one moment, in the order of their keys.
@@ -183,8 +194,8 @@ impl GlobalRows {
 
     fn apply(&self, key: &[u8], row: Option<Row<'_>>) {
         let mut shard = self.shard(key).write();
-        let shard = Arc::make_mut(&mut shard);
-        let bytes = |row: &RowBuffer| ROW_BYTES + key.len() + row.value.len() + row.headers.len();
+        let shard = Kept::make_mut(&mut shard, bytes_of);
+        let bytes = |row: &RowBuffer| row_bytes(key, row);
         // Only one writes, so nobody sees less than nothing.
         match row {
             Some(row) => {
@@ -216,9 +227,17 @@ impl GlobalRows {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, key: &[u8]) -> &RwLock<Arc<Shard>> {
+    fn shard(&self, key: &[u8]) -> &RwLock<Arc<Kept<Shard>>> {
         &self.shards[shard_of(key, self.shards.len())]
     }
+}
+
+fn row_bytes(key: &[u8], row: &RowBuffer) -> usize {
+    ROW_BYTES + key.len() + row.value.len() + row.headers.len()
+}
+
+fn bytes_of(shard: &Shard) -> usize {
+    shard.iter().map(|(key, row)| row_bytes(key, row)).sum()
 }
 
 /// Which of so many shards has a key.
@@ -257,7 +276,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted() {
-        let rows = GlobalRows::in_memory("g");
+        let rows = GlobalRows::in_memory("g", &KeptBytes::default());
         let count = |key: &[u8], value: Option<&[u8]>, expected: usize| {
             rows.put(key, value.map(|value| Row::new(value, 0)));
             assert_eq!(rows.resident_bytes(), expected);
@@ -271,8 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn what_readers_keep_is_counted() {
+        let kept = KeptBytes::default();
+        let rows = GlobalRows::in_memory("g", &kept);
+        let put = |value: &[u8]| rows.put(b"a", Some(Row::new(value, 0)));
+        put(b"1");
+        let first = rows.freeze(&KeyRange::all(), Order::Forward);
+        assert_eq!(kept.get(), 0, "the store has it, too");
+        put(b"12");
+        assert_eq!(kept.get(), ROW_BYTES + 2);
+        put(b"123");
+        assert_eq!(kept.get(), ROW_BYTES + 2, "nobody has that of before");
+        let second = rows.freeze(&KeyRange::all(), Order::Forward);
+        rows.replace(&GlobalRows::in_memory("g", &kept));
+        assert_eq!(kept.get(), 2 * ROW_BYTES + 6);
+        drop(first);
+        assert_eq!(kept.get(), ROW_BYTES + 4);
+        drop(second);
+        assert_eq!(kept.get(), 0);
+    }
+
+    #[test]
     fn rows_are_read_by_key_and_in_order() {
-        let rows = GlobalRows::in_memory("g");
+        let rows = GlobalRows::in_memory("g", &KeptBytes::default());
         for (at, key) in ["c", "a", "b", "aa"].iter().enumerate() {
             rows.put(key.as_bytes(), Some(Row::new(b"v", at as i64)));
         }
@@ -293,7 +333,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_read_are_those_of_one_moment() {
-        let rows = GlobalRows::in_memory("g");
+        let rows = GlobalRows::in_memory("g", &KeptBytes::default());
         let put = |key: &str, value: Option<&[u8]>| {
             rows.put(key.as_bytes(), value.map(|value| Row::new(value, 0)));
         };
@@ -308,7 +348,7 @@ mod tests {
         put("b", Some(b"2"));
         put("c", None);
         put("d", Some(b"2"));
-        rows.replace(&GlobalRows::in_memory("g"));
+        rows.replace(&GlobalRows::in_memory("g", &KeptBytes::default()));
         assert_eq!(
             [read(&mut frozen), read(&mut frozen), read(&mut frozen)],
             [b"b=1".to_vec(), b"c=1".to_vec(), vec![]]
@@ -322,8 +362,9 @@ mod tests {
     #[test]
     fn all_rows_are_replaced() {
         let engine = MemoryEngine::default();
-        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
-        let by = GlobalRows::in_memory("g");
+        let rows =
+            GlobalRows::open("g", engine.open_store("global-g").unwrap(), &KeptBytes::default()).unwrap();
+        let by = GlobalRows::in_memory("g", &KeptBytes::default());
         for (rows, keys) in [(&rows, ["a", "b"]), (&by, ["b", "c"])] {
             keys.iter().for_each(|key| rows.put(key.as_bytes(), Some(Row::new(b"v", 0))));
         }
@@ -335,7 +376,8 @@ mod tests {
         assert_eq!((rows.resident_bytes(), by.resident_bytes()), (2 * (ROW_BYTES + 2), 0));
         while rows.write_behind(&reflected(2)).unwrap() {}
         drop(rows);
-        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+        let rows =
+            GlobalRows::open("g", engine.open_store("global-g").unwrap(), &KeptBytes::default()).unwrap();
         assert_eq!(keys(&rows, Order::Forward), ["b", "c"]);
         assert_eq!(rows.reflected(), reflected(2));
     }
@@ -346,7 +388,8 @@ mod tests {
         let place = |partition| (Arc::<str>::from("topic"), partition);
         let at = |offset| Checkpoint { offset, wall_clock_ms: 7 };
         {
-            let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+            let rows =
+                GlobalRows::open("g", engine.open_store("global-g").unwrap(), &KeptBytes::default()).unwrap();
             // More than a chunk.
             for number in 0..40u32 {
                 rows.put(&number.to_be_bytes(), Some(Row::new(&[1; 10_000], 5)));
@@ -362,7 +405,8 @@ mod tests {
             // This one is lost.
             rows.put(&8u32.to_be_bytes(), None);
         }
-        let rows = GlobalRows::open("g", engine.open_store("global-g").unwrap()).unwrap();
+        let rows =
+            GlobalRows::open("g", engine.open_store("global-g").unwrap(), &KeptBytes::default()).unwrap();
         assert_eq!(rows.reflected(), Reflected::from([(place(0), at(42)), (place(1), at(3))]));
         assert_eq!(
             {

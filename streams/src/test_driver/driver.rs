@@ -173,6 +173,7 @@ impl TestDriver {
         let letters = || dead_letter(format!("{}-dead-letter", config.application_id));
         let policy = ErrorPolicy::from(config.on_error.clone().unwrap_or_else(letters));
         let policies = Policies { read: policy.clone(), process: policy.clone(), write: policy };
+        let kept = KeptBytes::default();
         let task_config = TaskConfig {
             application_id: config.application_id.as_str().into(),
             policies,
@@ -181,9 +182,9 @@ impl TestDriver {
             max_idle_ms: -1,
             engine: None,
             globals: topology.globals(&config.application_id, BTreeMap::new(), |store| {
-                Ok(GlobalRows::in_memory(&store.name))
+                Ok(GlobalRows::in_memory(&store.name, &kept))
             })?,
-            kept: KeptBytes::default(),
+            kept,
         };
         let topology = Arc::new(topology.clone());
         let (globals, nodes): (Vec<usize>, Vec<usize>) = {

@@ -82,8 +82,7 @@ pub(crate) async fn start(
         }
     }
     let staleness = &parts.staleness;
-    let globals =
-        open_stores(&parts.topology, application_id, topics, engine.as_ref(), &bounds, staleness, now)?;
+    let globals = open_stores(&parts.topology, &parts.task_config, topics, &bounds, staleness, now)?;
     parts.task_config.globals = globals.clone();
     let reader = GlobalReader::caught_up(parts, topics, &bounds).await?;
     let positions = reader.positions();

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_client::{Client, ClientError, IsolationLevel, OffsetSpec, TopicPartition};
-use anabranch_state_store::{Checkpoint, Engine};
+use anabranch_state_store::Checkpoint;
 
 use crate::error::{ErrorKind, Result};
 use crate::runtime::staleness::Staleness;
 use crate::state::{GlobalRows, Globals, store_error};
+use crate::task::TaskConfig;
 use crate::topology::{StoreDefinition, Topology};
 
 /// Where partitions begin and end.
@@ -20,20 +21,20 @@ pub(super) type Bounds = BTreeMap<TopicPartition, (i64, i64)>;
 /// If the engine fails.
 pub(super) fn open_stores(
     topology: &Topology,
-    application_id: &str,
+    config: &TaskConfig,
     partitions: &BTreeMap<String, i32>,
-    engine: Option<&Arc<dyn Engine>>,
     bounds: &Bounds,
     staleness: &Staleness,
     wall_clock_ms: i64,
 ) -> Result<Globals> {
+    let TaskConfig { application_id, engine, kept, .. } = config;
     topology.globals(application_id, partitions.clone(), |store: &StoreDefinition| {
-        let Some(engine) = engine.filter(|_| !store.in_memory) else {
-            return Ok(GlobalRows::in_memory(&store.name));
+        let Some(engine) = engine.as_ref().filter(|_| !store.in_memory) else {
+            return Ok(GlobalRows::in_memory(&store.name, kept));
         };
         let name = format!("global-{}", store.name);
         let failed = |error| store_error(&store.name, error);
-        let open = || GlobalRows::open(&store.name, engine.open_store(&name).map_err(failed)?);
+        let open = || GlobalRows::open(&store.name, engine.open_store(&name).map_err(failed)?, kept);
         let rows = match open() {
             Err(error) if error.kind() == ErrorKind::Corrupted => {
                 tracing::warn!(store = %store.name, %error, "it is read anew");

@@ -270,7 +270,7 @@ impl GlobalReader {
     async fn begin_anew(&mut self, bounds: &Bounds) -> Result<()> {
         self.settle().await?;
         let TaskParts { topology, config, .. } = &self.parts;
-        let in_memory = |store: &StoreDefinition| Ok(GlobalRows::in_memory(&store.name));
+        let in_memory = |store: &StoreDefinition| Ok(GlobalRows::in_memory(&store.name, &config.kept));
         let globals = topology.globals(&config.application_id, self.topics.clone(), in_memory)?;
         self.task = self.parts.task(&globals)?;
         let positions = starts(bounds);
