@@ -29,7 +29,7 @@ mod recovery;
 mod stream_task;
 
 pub(crate) use input::Input;
-pub(crate) use offset_metadata::{OffsetMetadata, TOPIC, noted_id};
+pub(crate) use offset_metadata::{OffsetMetadata, noted_id, topic_memo};
 pub(crate) use parts::TaskConfig;
 pub(crate) use recovery::StoreChangelog;
 pub(crate) use stream_task::{Epoch, Task};

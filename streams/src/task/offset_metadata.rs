@@ -6,6 +6,10 @@
 //! Beside the memos of nodes stand ids of topics: an offset means something only in the topic that it was read from, and
 //! only together with the changelogs that the stores were written to. Brokers take 4 KiB of metadata with an offset, so
 //! all changelogs stand in one note, each as eight bytes.
+//!
+//! Kafka Streams takes these notes for memos of its own: it gathers those of all inputs of a task, of one name the highest
+//! value, and writes all of them beside each of its offsets, for ever. So a note says which topic and offset it is about,
+//! and means nothing beside another.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +25,9 @@ pub(crate) struct OffsetMetadata {
 
 /// What is noted in the form of a memo and is none begins like this.
 const NOTE: &str = "__anabranch.";
-/// The topic that was read.
-pub(crate) const TOPIC: &str = "__anabranch.topic";
-/// The changelogs of stores, which come behind.
+/// The topic that was read; its name and the offset come behind, the value is its id.
+const TOPIC: &str = "__anabranch.topic.";
+/// The changelogs of stores, which come behind; the value is the offset.
 const CHANGELOGS: &str = "__anabranch.changelogs.";
 /// As many are noted, so that there is room for the memos of nodes. Of a task with more, the others are not looked after.
 const MAX_CHANGELOGS: usize = 100;
@@ -32,6 +36,11 @@ const MAX_CHANGELOGS: usize = 100;
 pub(crate) fn noted_id(id: Uuid) -> i64 {
     let bytes = u128::from_be_bytes(id.0);
     ((bytes >> 64) as u64 ^ bytes as u64).cast_signed()
+}
+
+/// Notes that an offset is of the topic of this id.
+pub(crate) fn topic_memo(topic: &str, offset: i64, id: i64) -> (String, i64) {
+    (format!("{TOPIC}{:08x}.{offset}", name_digest(topic)), id)
 }
 
 /// Changelogs, by their names, and which topics these were: as much of both as tells them apart.
@@ -54,11 +63,11 @@ impl NotedChangelogs {
         self.0.is_empty()
     }
 
-    /// As a memo.
-    pub(crate) fn memo(&self) -> Option<(String, i64)> {
+    /// The name of the memo that notes them; its value is the offset that counts on them.
+    pub(crate) fn memo_name(&self) -> Option<String> {
         let mut name = CHANGELOGS.to_owned();
         self.0.iter().for_each(|(changelog, id)| name.push_str(&format!("{changelog:08x}{id:08x}")));
-        (!self.is_empty()).then_some((name, self.0.len() as i64))
+        (!self.is_empty()).then_some(name)
     }
 
     fn parse(digits: &str) -> Option<Self> {
@@ -104,14 +113,16 @@ impl OffsetMetadata {
             .map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// The id of the topic that the offset is of, if it is noted.
-    pub(crate) fn topic(&self) -> Option<i64> {
-        self.memos.iter().find(|(name, _)| name == TOPIC).map(|(_, id)| *id)
+    /// The id of the topic that this offset of a topic is of, if it is noted.
+    pub(crate) fn topic(&self, topic: &str, offset: i64) -> Option<i64> {
+        let (wanted, _) = topic_memo(topic, offset, 0);
+        self.memos.iter().find(|(name, _)| *name == wanted).map(|(_, id)| *id)
     }
 
-    /// The changelogs that the stores were written to.
-    pub(crate) fn changelogs(&self) -> NotedChangelogs {
-        let noted = self.memos.iter().find_map(|(name, _)| name.strip_prefix(CHANGELOGS));
+    /// The changelogs that the stores were written to up to this offset.
+    pub(crate) fn changelogs(&self, offset: i64) -> NotedChangelogs {
+        let noted = self.memos.iter().filter(|(_, of)| *of == offset);
+        let noted = noted.filter_map(|(name, _)| name.strip_prefix(CHANGELOGS)).next();
         noted.and_then(NotedChangelogs::parse).unwrap_or_default()
     }
 
@@ -200,12 +211,13 @@ mod tests {
         for (count, noted) in [(0, 0), (1, 1), (30, 30), (200, MAX_CHANGELOGS)] {
             let id = |number: usize| Uuid([number as u8; 16]);
             let all = || names.iter().enumerate().take(count).map(|(number, name)| (&**name, id(number)));
-            let memos = NotedChangelogs::of(all()).memo().into_iter().collect();
+            let memos = NotedChangelogs::of(all()).memo_name().map(|name| (name, 5)).into_iter().collect();
             let text = OffsetMetadata { partition_time: 7, memos }.encode();
             assert!(text.len() < 3000, "{count}: {} bytes", text.len());
             let metadata = OffsetMetadata::decode(&text).unwrap();
             assert_eq!(metadata.node_memos().count(), 0);
-            let known = metadata.changelogs();
+            assert!(metadata.changelogs(6).is_empty(), "what somebody else has committed");
+            let known = metadata.changelogs(5);
             assert!(all().all(|(name, id)| !known.has_another(name, id)), "{count}");
             let other = |(name, _): &(&str, Uuid)| known.has_another(name, Uuid([250; 16]));
             assert_eq!(all().filter(other).count(), noted);
@@ -214,6 +226,21 @@ mod tests {
         assert_eq!(NotedChangelogs::parse("00000001"), Some(NotedChangelogs::default()));
         assert_eq!(NotedChangelogs::parse("0000000x00000001"), None);
         assert_eq!(NotedChangelogs::parse("000"), None);
+    }
+
+    /// Kafka Streams writes the notes of a task beside all of its offsets, and goes on from there.
+    #[test]
+    fn a_note_is_about_one_offset_of_one_topic() {
+        let memos = vec![topic_memo("left", 5, -7), topic_memo("right", 5, 8), topic_memo("right", 9, 4)];
+        let metadata = OffsetMetadata { partition_time: 0, memos };
+        let check =
+            |topic, offset, noted| assert_eq!(metadata.topic(topic, offset), noted, "{topic} {offset}");
+        check("left", 5, Some(-7));
+        check("right", 5, Some(8));
+        check("right", 9, Some(4));
+        check("left", 9, None);
+        check("between", 5, None);
+        assert_eq!(metadata.node_memos().count(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_client::Uuid;
 
 use super::input::Input;
-use super::offset_metadata::{NotedChangelogs, OffsetMetadata, TOPIC, noted_id};
+use super::offset_metadata::{NotedChangelogs, OffsetMetadata, noted_id, topic_memo};
 use super::parts::{TaskConfig, make_inputs, make_nodes, make_stores};
 use crate::error::Result;
 use crate::outbox::{OutTopics, Outbox};
@@ -43,7 +43,7 @@ pub(crate) struct Task {
     /// Something happened since the last seal.
     pub(super) dirty: bool,
     /// What else is committed beside each offset.
-    noted_changelogs: Option<(String, i64)>,
+    noted_changelogs: Option<String>,
     /// The longest time from a record's to its processing since it was last asked for.
     longest_ms: i64,
 }
@@ -172,7 +172,7 @@ impl Task {
     /// Notes which changelogs its stores are written to: beside each offset stands what it counts on.
     pub(crate) fn written_to(&mut self, changelogs: &[(Arc<str>, Uuid)]) {
         self.noted_changelogs =
-            NotedChangelogs::of(changelogs.iter().map(|(name, id)| (&**name, *id))).memo();
+            NotedChangelogs::of(changelogs.iter().map(|(name, id)| (&**name, *id))).memo_name();
     }
 
     /// Notes what a fetch of an input has covered: offsets from `from` up to `to`, whether there were records or not.
@@ -185,7 +185,8 @@ impl Task {
     pub(crate) fn begin_at(&mut self, input: usize, offset: i64, metadata: &str) {
         self.fetched(input, offset, offset);
         let input = &mut self.inputs[input];
-        input.topic_id = OffsetMetadata::decode(metadata).and_then(|noted| noted.topic()).or(input.topic_id);
+        let noted = OffsetMetadata::decode(metadata).and_then(|noted| noted.topic(&input.topic, offset));
+        input.topic_id = noted.or(input.topic_id);
     }
 
     /// Where an input is to be read again after an abort; none if it has not been read.
@@ -324,13 +325,16 @@ impl Task {
     pub(crate) fn seal(&mut self, outbox: &mut dyn Outbox) -> Result<Sealed> {
         let epoch = self.seal_epoch(outbox)?;
         let memos = self.state.memos.known().map(|(name, value)| (name.to_owned(), value));
-        let memos: Vec<(String, i64)> = memos.chain(self.noted_changelogs.clone()).collect();
+        let memos: Vec<(String, i64)> = memos.collect();
+        let changelogs = &self.noted_changelogs;
         let offset = |(index, input): (usize, &mut Input)| {
             input.sealed = input.position();
-            let topic = input.topic_id.map(|id| (TOPIC.to_owned(), id));
-            let memos = memos.iter().cloned().chain(topic).collect();
+            let sealed = input.sealed.filter(|_| !input.is_gone)?;
+            let topic = input.topic_id.map(|id| topic_memo(&input.topic, sealed, id));
+            let changelogs = changelogs.clone().map(|name| (name, sealed));
+            let memos = memos.iter().cloned().chain(changelogs).chain(topic).collect();
             let metadata = OffsetMetadata { partition_time: input.partition_time, memos };
-            Some((index, input.sealed.filter(|_| !input.is_gone)?, metadata.encode()))
+            Some((index, sealed, metadata.encode()))
         };
         let offsets = self.inputs.iter_mut().enumerate().filter_map(offset).collect();
         Ok(Sealed { epoch, offsets })

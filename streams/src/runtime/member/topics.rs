@@ -19,7 +19,7 @@ use crate::runtime::assignment::user_data::Assignment;
 use crate::runtime::offsets::Offsets;
 use crate::runtime::running_task::another_changelog;
 use crate::runtime::worker::{ToWorker, client_error};
-use crate::task::{OffsetMetadata, TOPIC, noted_id};
+use crate::task::{OffsetMetadata, noted_id, topic_memo};
 
 /// Whether a topic has fewer partitions than that.
 fn is_beyond(partition: &TopicPartition, topic: &TopicMetadata) -> bool {
@@ -146,17 +146,19 @@ impl Member {
     /// # Errors
     /// If state or records on their way are lost; if the broker does not answer.
     pub(super) async fn check_committed(&mut self, committed: &mut Offsets) -> Result<Offsets> {
-        let noted = |offset: &OffsetAndMetadata| OffsetMetadata::decode(&offset.metadata);
-        let noted: Vec<_> =
-            committed.iter().filter_map(|(name, at)| Some((name.clone(), noted(at)?))).collect();
-        let read = noted.iter().filter(|(_, noted)| noted.topic().is_some()).map(|(name, _)| &*name.topic);
+        let noted = |(name, at): (&TopicPartition, &OffsetAndMetadata)| {
+            let noted = OffsetMetadata::decode(&at.metadata)?;
+            Some((name.clone(), noted.topic(&name.topic, at.offset), noted.changelogs(at.offset)))
+        };
+        let noted: Vec<_> = committed.iter().filter_map(noted).collect();
+        let read = noted.iter().filter(|(_, topic, _)| topic.is_some()).map(|(name, ..)| &*name.topic);
         let plan = self.shared.plan();
         let changelogs_of = |partition: &TopicPartition| {
             let task = plan.reader_of(partition);
             task.and_then(|task| plan.subtopology(task.subtopology)).into_iter().flat_map(|s| &s.changelogs)
         };
-        let written = noted.iter().filter(|(_, noted)| !noted.changelogs().is_empty());
-        let written = written.flat_map(|(name, _)| changelogs_of(name)).map(String::as_str);
+        let written = noted.iter().filter(|(.., changelogs)| !changelogs.is_empty());
+        let written = written.flat_map(|(name, ..)| changelogs_of(name)).map(String::as_str);
         let topics: BTreeSet<&str> = read.chain(written).collect();
         if topics.is_empty() {
             return Ok(Offsets::new());
@@ -170,16 +172,15 @@ impl Member {
             _ => None,
         };
         let mut others = Vec::new();
-        for (partition, noted) in &noted {
-            let written = noted.changelogs();
+        for (partition, topic, written) in &noted {
             let is_another = |changelog: &&String| {
                 id_of(changelog).is_some_and(|known| written.has_another(changelog, known))
             };
             if let Some(changelog) = changelogs_of(partition).find(is_another) {
                 return Err(another_changelog(changelog));
             }
-            let (Some(before), Some(now)) = (noted.topic(), id_of(&partition.topic)) else { continue };
-            if noted_id(now) == before {
+            let (Some(before), Some(now)) = (topic, id_of(&partition.topic)) else { continue };
+            if noted_id(now) == *before {
                 // It may yet go before the first record comes.
                 self.known_inputs.read_from(partition, now);
                 continue;
@@ -218,7 +219,7 @@ impl Member {
         for (partition, start) in listed {
             let start =
                 start.map_err(|error| client_error(&format!("asking where {partition} begins"), error))?;
-            let memos = vec![(TOPIC.to_owned(), noted_id(topic))];
+            let memos = vec![topic_memo(&partition.topic, start.offset, noted_id(topic))];
             let metadata = OffsetMetadata { partition_time: -1, memos }.encode();
             self.known_inputs.read_from(&partition, topic);
             starts.insert(partition, OffsetAndMetadata::new(start.offset).with_metadata(metadata));
