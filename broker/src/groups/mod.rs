@@ -180,6 +180,18 @@ impl Groups {
         Ok(Parked::new(receiver, self.patience.clone()))
     }
 
+    /// Whether a producer may write for a group in this epoch, before anybody is asked about its transaction.
+    ///
+    /// # Errors
+    /// If this broker does not coordinate the group, or not yet, or there was a newer producer.
+    pub(crate) fn check_producer(
+        self: &Arc<Self>,
+        group_id: &str,
+        producer: (i64, i16),
+    ) -> Result<(), ErrorCode> {
+        self.in_shard(self.partition_for(group_id), |shard| shard.check_producer(producer))
+    }
+
     /// Calls the coordinator of a group with a request that is part of a producer's transaction.
     ///
     /// # Errors

@@ -86,6 +86,10 @@ pub(super) fn handle(
     if message.group_id.is_empty() {
         return request.answer(&refused(ErrorCode::INVALID_GROUP_ID));
     }
+    let producer = (message.producer_id, message.producer_epoch);
+    if let Err(error_code) = node.groups.check_producer(message.group_id, producer) {
+        return request.answer(&refused(error_code));
+    }
     let support = match request.api_version() {
         ADD_VERSION.. => Support::Add,
         ABORTABLE_VERSION.. => Support::VerifyAbortable,
@@ -104,7 +108,6 @@ pub(super) fn handle(
         ..CommitOffsets::default()
     };
     let offsets = [(Arc::from(GROUP_METADATA_TOPIC), node.groups.partition_for(message.group_id))];
-    let producer = (message.producer_id, message.producer_epoch);
     let outcome = node.transactions.admit(&caller, &offsets, support, |admission| {
         match admission.errors.first() {
             None | Some(&ErrorCode::NONE) => {}

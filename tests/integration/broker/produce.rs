@@ -141,6 +141,10 @@ fn what_is_wrong_has_its_own_error() {
         seal(&mut wrong_count);
         let mut placed = good();
         placed[7] = 5;
+        let mut placed_and_large = large.clone();
+        placed_and_large[7] = 5;
+        let mut placed_and_flipped = flipped.clone();
+        placed_and_flipped[7] = 5;
 
         let cases: Vec<(&str, &str, i16, Bytes, ErrorCode)> = vec![
             ("an unknown topic", "missing", -1, good().freeze(), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -175,6 +179,14 @@ fn what_is_wrong_has_its_own_error() {
             ("a producer without a sequence", "t", -1, no_sequence.freeze(), ErrorCode::INVALID_RECORD),
             ("a count that is not true", "t", -1, wrong_count.freeze(), ErrorCode::INVALID_RECORD),
             ("a base offset", "t", -1, placed.freeze(), ErrorCode::INVALID_RECORD),
+            ("a base offset, and large", "t", -1, placed_and_large.freeze(), ErrorCode::INVALID_RECORD),
+            (
+                "a base offset, and a flipped bit",
+                "t",
+                -1,
+                placed_and_flipped.freeze(),
+                ErrorCode::INVALID_RECORD,
+            ),
             ("no key in a compacted topic", "compacted", -1, good().freeze(), ErrorCode::INVALID_RECORD),
         ];
         for (name, topic, acks, records, error_code) in cases {

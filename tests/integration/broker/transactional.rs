@@ -188,6 +188,17 @@ pub(super) async fn commit_offset(
     generation_id: i32,
     offset: i64,
 ) -> ErrorCode {
+    commit_offset_as(raw, version, "x", identity, generation_id, offset).await
+}
+
+pub(super) async fn commit_offset_as(
+    raw: &mut Raw,
+    version: i16,
+    transactional_id: &str,
+    identity: Identity,
+    generation_id: i32,
+    offset: i64,
+) -> ErrorCode {
     let partition = TxnOffsetCommitRequestPartition {
         partition_index: 0,
         committed_offset: offset,
@@ -195,7 +206,7 @@ pub(super) async fn commit_offset(
         ..Default::default()
     };
     let request = TxnOffsetCommitRequest {
-        transactional_id: "x",
+        transactional_id,
         group_id: "g",
         producer_id: identity.0,
         producer_epoch: identity.1,

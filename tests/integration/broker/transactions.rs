@@ -26,8 +26,8 @@ use anabranch_protocol::records::{Compression, seal, set_producer};
 
 use super::topics::create;
 use super::transactional::{
-    add, commit_offset, committed, end, find_coordinator, in_transaction, init, init_again, latest, offset,
-    send, try_init,
+    add, commit_offset, commit_offset_as, committed, end, find_coordinator, in_transaction, init, init_again,
+    latest, offset, send, try_init,
 };
 use super::{Raw, batch, produce, produce_request, with_broker};
 use bytes::BytesMut;
@@ -292,6 +292,24 @@ fn offsets_count_when_their_transaction_is_committed() {
         assert_eq!(offset(&mut raw, true).await, Ok(11));
         let zombie = (me.0, me.1 - 1);
         assert_eq!(commit_offset(&mut raw, 5, zombie, -1, 1).await, ErrorCode::INVALID_PRODUCER_EPOCH);
+    });
+}
+
+#[test]
+fn offsets_of_an_epoch_that_has_passed_are_refused_before_anybody_is_asked() {
+    with_broker("", async |host, broker| {
+        let mut raw = Raw::connect(host, broker).await;
+        create(&mut raw, "t", 1, &[]).await;
+        raw.call(4, &FindCoordinatorRequest { coordinator_keys: vec!["g"], ..Default::default() }).await;
+        let first = init(&mut raw, "x").await;
+        assert_eq!(commit_offset(&mut raw, 5, first, -1, 1).await, ErrorCode::NONE);
+        init_again(&mut raw, host, "x").await;
+        for (version, id) in [(3, "x"), (3, "nobody"), (5, "x"), (5, "nobody")] {
+            let told = commit_offset_as(&mut raw, version, id, first, -1, 2).await;
+            assert_eq!(told, ErrorCode::INVALID_PRODUCER_EPOCH, "version {version}, {id}");
+        }
+        let told = commit_offset_as(&mut raw, 5, "nobody", (first.0, first.1 + 9), -1, 2).await;
+        assert_eq!(told, ErrorCode::INVALID_PRODUCER_ID_MAPPING);
     });
 }
 

@@ -49,8 +49,13 @@ impl TransactionCoordinator {
                 };
                 let prepared =
                     metadata.prepared(is_commit, client_version, next_producer_id, now.wall_clock_ms);
-                let identity = prepared.after_completion();
-                self.decide(&transactional_id.clone(), prepared, effects);
+                let (identity, epoch) = (prepared.after_completion(), metadata.producer_epoch);
+                let transactional_id = transactional_id.clone();
+                // Who never hears of the new epoch may ask for it with the one before, by InitProducerId as well.
+                if bumps_epoch && let Some(known) = self.transactions.get_mut(&transactional_id) {
+                    known.last_epoch = Some(epoch);
+                }
+                self.decide(&transactional_id, prepared, effects);
                 identity
             }
         };

@@ -71,8 +71,8 @@ pub(crate) struct TransactionCoordinator {
 #[derive(Debug)]
 struct Known {
     metadata: TransactionMetadata,
-    /// The epoch before the last InitProducerId, if the same producer asked for both: so that it may ask once more when
-    /// the answer was lost. Kafka's records have no place for it, so it does not survive a restart.
+    /// The epoch before the last InitProducerId, or the last EndTxn that raised it, if the same producer asked for both: so that
+    /// it may ask once more when the answer was lost. Kafka's records have no place for it, so it does not survive a restart.
     last_epoch: Option<i16>,
     /// When the time of its transaction is up, by the clock that never jumps; set by whoever sees it begin or loads it.
     deadline: Option<Instant>,

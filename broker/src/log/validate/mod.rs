@@ -63,6 +63,14 @@ pub(super) fn validate(
 ) -> Result<Batch, AppendError> {
     let batch = one_batch(records)?;
     let header = batch.header;
+    let is_client = matches!(origin, AppendOrigin::Client | AppendOrigin::Transaction(_));
+    // Before all else, as in Kafka: whatever the size and the checksum are.
+    if header.base_offset != 0 && is_client {
+        return Err(AppendError::invalid(format!(
+            "the base offset of a batch that is to be appended must be 0, and is {}",
+            header.base_offset
+        )));
+    }
     check_size(&batch, config)?;
     batch.check_crc().map_err(AppendError::Corrupt)?;
     if header.record_count <= 0 {
@@ -73,13 +81,6 @@ pub(super) fn validate(
             "the batch has {} records, but its offsets span {}",
             header.record_count,
             i64::from(header.last_offset_delta) + 1
-        )));
-    }
-    let is_client = matches!(origin, AppendOrigin::Client | AppendOrigin::Transaction(_));
-    if header.base_offset != 0 && is_client {
-        return Err(AppendError::invalid(format!(
-            "the base offset of a batch that is to be appended must be 0, and is {}",
-            header.base_offset
         )));
     }
     if header.is_control() && is_client {

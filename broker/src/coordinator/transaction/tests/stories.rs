@@ -120,7 +120,12 @@ fn a_producer_may_go_on_with_what_it_has() {
          init a 99 2                  => PRODUCER_FENCED
          init a                       => 100/3
          init a 100 2                 => PRODUCER_FENCED
-         init b 77 5                  => 101/0",
+         init b 77 5                  => 101/0
+         init c                       => 102/0
+         end2 c 102 0 abort           => 102/1
+         markers                      => c 102/1 abort v2
+         init c 102 0                 => 102/1
+         init c 102 1                 => 102/2",
     );
 }
 
