@@ -2,6 +2,7 @@
 
 A step may say `versions` (only these), `newest` (only the last), `keep` (what later steps take from the answer), `until` (asked
 again until the answer says so), `only` (the part of the answer that is compared), `in_order` (the order of lists counts)."""
+import itertools
 import struct
 import time
 import uuid
@@ -131,6 +132,18 @@ def keep_producer(values, answer):
 
 
 NOBODY = 99
+# What may be wrong with a batch, besides what no broker can unpack.
+FAULTS = {"base": {"base": 5}, "seal": {"crc": 1}, "count": {"count": 9}, "nothing": {"count": 0}, "delta": {"delta": 7}, "control": {"attributes": 32}, "append time": {"attributes": 8},
+          "no sequence": {"producer_id": 7, "epoch": 0, "sequence": -1}, "future": {"timestamp": 4_000_000_000_000}, "no key": {"key": None}, "magic": {"magic": 1}, "large": {"values": [b"a" * 400]}}
+
+
+def wrong(*faults):
+    parts = {"values": [b"a"]}
+    for fault in faults:
+        parts.update(FAULTS[fault])
+    return batch(**parts)
+
+
 AGAIN = topic("again")
 OFFSETS_AGAIN = [{"Name": name, "PartitionIndexes": indexes} for name, indexes in [(AGAIN, [0, 0, 77, 0]), (topic("no"), [0, 0]), (AGAIN, [1, 0])]]
 CASES = [
@@ -493,6 +506,9 @@ CASES = [
         step("Heartbeat", {"GroupId": "", "GenerationId": 1, "MemberId": ""}),
         step("LeaveGroup", {"GroupId": f"jr-{RUN}", "MemberId": "", "Members": []}),
     ]),
+    # Which of two faults is told. (Of both that are attributes there is one.)
+    ("wrong_in_two_ways", [create(topic("wrong"), topic={"Configs": [{"Name": "max.message.bytes", "Value": "200"}, {"Name": "cleanup.policy", "Value": "compact"}]})] + [
+        produce(topic("wrong"), wrong(one, other), versions="9") for one, other in itertools.combinations_with_replacement(FAULTS, 2)]),
     # What a request names more than once. Not asked are those that Kafka never answers then: of AlterConfigs and
     # WriteTxnMarkers.
     ("named_again", [

@@ -102,7 +102,10 @@ def reads(random, who):
 
 
 def fetches_of(name, index, offset, isolation):
-    return {**fetch(Named(name), offset, index=index, isolation=isolation), "version": 12, "only": without_what_was_drawn}
+    asked = fetch(Named(name), offset, index=index, isolation=isolation)
+    # What is to be found is there already; who waits for more waits in vain.
+    asked["body"]["MaxWaitMs"] = 0
+    return {**asked, "version": 12, "only": without_what_was_drawn}
 
 
 def lists(random, who):
@@ -166,7 +169,18 @@ def learn(side, call, answer):
 
 def judged(call, answers, sides, found):
     """Which of the differences count. After a marker that it has refused, Kafka keeps the next batch from who reads committed
-    records until another one follows, though it tells that the last stable offset is behind it."""
+    records until another one follows, though it tells that the last stable offset is behind it. And as its index is sparse, it
+    names aborted transactions as well that lie behind what it gives."""
     if call["api"] == "Fetch" and ("refused marker",) in sides[1].kept:
         raise Chance
+    if call["api"] == "Fetch":
+        (ours, _), (kafkas, end) = (aborted_of(answer) for answer in answers)
+        if ours == {first for first in kafkas if first < end} != kafkas:
+            return [one for one in found if "AbortedTransactions" not in one[0]]
     return found
+
+
+def aborted_of(answer):
+    """Where the aborted transactions begin that are told, and where what may be read ends; of the one partition that is asked."""
+    [partition] = answer["Responses"][0]["Partitions"]
+    return {found["FirstOffset"] for found in partition["AbortedTransactions"] or []}, partition["LastStableOffset"]
