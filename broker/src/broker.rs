@@ -90,7 +90,7 @@ impl Broker {
         topics.adopt(&metadata.image(), found);
         elect_coordinators(&groups, &topics);
         elect_transaction_coordinators(&transactions, &topics);
-        transactions.abort_hanging();
+        transactions.abort_hanging().await;
         finalize_features(&metadata, host.wall_clock_ms())?;
         let generator = SnapshotGenerator {
             host: host.clone(),

@@ -2,10 +2,9 @@
 //!
 //! A partition becomes part of a transaction by a record of the coordinator, and the first batch is appended behind that
 //! record without waiting for the disk. A power cut may keep the batch and lose the record; nobody was told of either. Such a
-//! transaction would never end, and readers of committed records would wait for ever. If its producer is still there and
-//! sends the batch again, the coordinator is asked anew, and it is known.
+//! transaction would never end, and readers of committed records would wait for ever; or its producer would go on, and the
+//! end of its next transaction would count for this one, too. If that sends the batch again, the coordinator is asked anew.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_protocol::ErrorCode;
@@ -13,6 +12,7 @@ use anabranch_protocol::ErrorCode;
 use super::Transactions;
 use super::markers::Marker;
 use super::shard::State;
+use crate::coordinator::transaction::ProducerIdAndEpoch;
 use crate::log::OpenTransaction;
 use crate::partition_name::PartitionName;
 
@@ -27,21 +27,21 @@ struct Found {
 }
 
 impl Transactions {
-    /// Looks for open transactions in all partitions, before anybody is served; once the coordinators are loaded, those that
-    /// none of them knows are aborted.
-    pub(crate) fn abort_hanging(self: &Arc<Self>) {
+    /// Aborts the open transactions of all partitions that no coordinator knows once all are loaded. Nobody may be served
+    /// before: a producer that goes on would make the partition part of its next transaction, whose end would count for
+    /// what is open too.
+    pub(crate) async fn abort_hanging(&self) {
         let mut found = Vec::new();
         for partition in self.topics.all().into_iter().flat_map(|topic| topic.partitions()) {
             let open = partition.open_transactions().into_iter();
             found.extend(open.map(|open| Found { name: partition.name().clone(), open }));
         }
         if !found.is_empty() {
-            let transactions = self.clone();
-            self.host.spawn(async move { transactions.abort_unknown(found).await });
+            self.abort_unknown(found).await;
         }
     }
 
-    async fn abort_unknown(self: Arc<Self>, found: Vec<Found>) {
+    async fn abort_unknown(&self, found: Vec<Found>) {
         loop {
             let notified = self.loaded.notified();
             tokio::pin!(notified);
@@ -68,15 +68,12 @@ impl Transactions {
     /// # Errors
     /// Why it cannot be aborted, now or at all.
     fn abort_if_unknown(&self, Found { name, open }: &Found) -> Result<(), ErrorCode> {
-        // All locks: nobody may make the partition part of a transaction while it is looked at.
-        let shards: Vec<_> = self.shards().iter().map(|shard| shard.lock()).collect();
-        let is_known = shards.iter().any(|shard| match &shard.state {
-            State::Active(active) => {
-                active.coordinator.is_under_way(open.producer_id, &name.topic, name.partition)
-            }
+        let producer = ProducerIdAndEpoch { producer_id: open.producer_id, epoch: open.producer_epoch };
+        let is_known = self.shards().iter().any(|shard| match &shard.lock().state {
+            State::Active(active) => active.coordinator.is_under_way(producer, &name.topic, name.partition),
             _ => true,
         });
-        // One that has been ended meanwhile is not there any more.
+        // One that has been ended meanwhile, by the coordinator that knows it, is not there any more.
         let partition = self.topics.by_name(&name.topic).and_then(|topic| topic.partition(name.partition));
         let is_open = partition.is_some_and(|partition| partition.open_transactions().contains(open));
         if is_known || !is_open {

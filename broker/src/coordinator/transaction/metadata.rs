@@ -200,6 +200,19 @@ impl TransactionMetadata {
         }
     }
 
+    /// The epoch of the batches of the transaction under way, or being ended, if there is one.
+    pub(crate) fn last_batch_epoch(&self) -> Option<i16> {
+        match self.state {
+            TransactionState::Ongoing => Some(self.producer_epoch),
+            // In the newer protocol the epoch has risen with the decision: what has that one is of the next transaction.
+            state if state.is_prepared() && self.client_version >= EPOCH_BUMP => {
+                Some(self.producer_epoch - 1)
+            }
+            state if state.is_prepared() => Some(self.producer_epoch),
+            _ => None,
+        }
+    }
+
     /// The producer id and epoch with which the producer goes on when its decided transaction is complete.
     pub(crate) fn after_completion(&self) -> (i64, i16) {
         match self.next_producer_id {

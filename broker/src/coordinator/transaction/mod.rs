@@ -38,7 +38,7 @@ use anabranch_host::Instant;
 use anabranch_protocol::ErrorCode;
 
 use self::effects::{Effects, Markers};
-use self::metadata::{TransactionMetadata, TransactionState};
+use self::metadata::TransactionMetadata;
 use self::records::TransactionRecord;
 use super::Now;
 use crate::config::TransactionConfig;
@@ -132,12 +132,13 @@ impl TransactionCoordinator {
         })
     }
 
-    /// Whether a transaction of this producer, with this partition, is under way or being ended.
-    pub(crate) fn is_under_way(&self, producer_id: i64, topic: &str, partition: i32) -> bool {
+    /// Whether a transaction of this producer, with this partition, is under way or being ended, and none that came before what
+    /// has this epoch.
+    pub(crate) fn is_under_way(&self, producer: ProducerIdAndEpoch, topic: &str, partition: i32) -> bool {
         self.transactions.values().any(|known| {
             let metadata = &known.metadata;
-            metadata.producer_id == producer_id
-                && (metadata.state == TransactionState::Ongoing || metadata.state.is_prepared())
+            metadata.producer_id == producer.producer_id
+                && metadata.last_batch_epoch().is_some_and(|last| producer.epoch <= last)
                 && metadata.has_partition(topic, partition)
         })
     }

@@ -11,6 +11,7 @@ use anabranch_protocol::ErrorCode;
 use super::admin::Filter;
 use super::effects::{Effects, Markers};
 use super::init_producer_id::InitProducerId;
+use super::metadata::TransactionState;
 use super::records::TransactionRecord;
 use super::*;
 use crate::config::BrokerConfig;
@@ -244,6 +245,28 @@ fn transactions_are_listed_as_wanted() {
     // One that never was open counts as open for ever, as in Kafka.
     assert_eq!(listed(Filter { longer_than_ms: Some(4999), ..Filter::default() }), "ab");
     assert_eq!(listed(Filter { longer_than_ms: Some(5000), ..Filter::default() }), "b");
-    assert!(teller.core.is_under_way(100, "t", 0) && !teller.core.is_under_way(100, "t", 1));
-    assert!(!teller.core.is_under_way(101, "t", 0));
+}
+
+#[test]
+fn what_is_under_way_is_told_from_what_came_before_it() {
+    // Whether what this producer has open in t-0 and t-1, in this epoch, is of the transaction that is known.
+    let check = |steps: &[&str], producer_id: i64, epoch: i16, expected: [bool; 2]| {
+        let mut teller = Teller::new();
+        steps.iter().for_each(|step| drop(teller.step(step)));
+        let producer = ProducerIdAndEpoch { producer_id, epoch };
+        let known = [0, 1].map(|partition| teller.core.is_under_way(producer, "t", partition));
+        assert_eq!(known, expected, "{steps:?}: {producer:?}");
+    };
+    check(&["init a"], 100, 0, [false, false]);
+    check(&["init a", "add a 100 0 t-0"], 100, 0, [true, false]);
+    check(&["init a", "add a 100 0 t-0"], 101, 0, [false, false]);
+    check(&["init a", "add a 100 0 t-0", "end a 100 0 commit"], 100, 0, [true, false]);
+    check(&["init a", "add a 100 0 t-0", "end a 100 0 commit", "markers"], 100, 0, [false, false]);
+    // In the newer protocol the next transaction has the next epoch.
+    let ended = ["init a", "add2 a 100 0 t-0", "end2 a 100 0 commit"];
+    check(&ended[..2], 100, 0, [true, false]);
+    check(&ended, 100, 0, [true, false]);
+    check(&ended, 100, 1, [false, false]);
+    // Who takes the id over ends what was open in the epoch before.
+    check(&["init a", "add a 100 0 t-0", "init a"], 100, 0, [true, false]);
 }
