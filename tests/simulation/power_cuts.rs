@@ -21,17 +21,15 @@ const CUTS: i64 = 4;
 const CUT_AFTER: Duration = Duration::from_millis(8);
 const REST: Duration = Duration::from_secs(600);
 
+fn group() -> GroupMetadata {
+    GroupMetadata { group_id: "g".into(), generation_id: -1, member_id: "".into(), group_instance_id: None }
+}
+
 async fn give_offsets(sim: &Sim, witness: &mut Witness) {
     let host = sim.node("user");
     create_topic(&host, "t", 1).await;
     let client = connect(&host).await;
-    let name = TopicPartition::new("t", 0);
-    let group = GroupMetadata {
-        group_id: "g".into(),
-        generation_id: -1,
-        member_id: "".into(),
-        group_instance_id: None,
-    };
+    let (name, group) = (TopicPartition::new("t", 0), group());
     let mut committed = None;
     for number in 0..CUTS {
         let config = ProducerConfig {
@@ -69,6 +67,7 @@ async fn give_offsets(sim: &Sim, witness: &mut Witness) {
             witness.saw("offsets that were pending");
         }
         let stable = stable.get(&name).map(|offset| offset.offset);
+        assert!(commits || stable != Some(number), "{number} was not committed");
         assert!(stable >= committed, "{stable:?} is before {committed:?}");
         committed = stable;
     }
@@ -92,7 +91,7 @@ fn pending_offsets_are_decided_whatever_a_power_cut_keeps() {
 /// Partitions that a transaction writes to.
 const PARTITIONS: i32 = 3;
 /// Transactions of a producer, of which one after the other is cut off.
-const ATTEMPTS: i64 = 12;
+const ATTEMPTS: i64 = 24;
 
 /// Writes transaction after transaction. Gives those that are committed, and those that may be.
 async fn write_on(sim: &Sim) -> (BTreeSet<i64>, BTreeSet<i64>) {
@@ -107,6 +106,7 @@ async fn write_on(sim: &Sim) -> (BTreeSet<i64>, BTreeSet<i64>) {
     };
     let mut producer = Producer::new(&client, config.clone()).expect("a valid configuration");
     producer.init_transactions().await.expect("in time");
+    let (name, group) = (TopicPartition::new("t", 0), group());
     let (mut committed, mut unsure) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..ATTEMPTS {
         producer.begin_transaction().expect("none is open");
@@ -118,6 +118,8 @@ async fn write_on(sim: &Sim) -> (BTreeSet<i64>, BTreeSet<i64>) {
                 drop(producer.send(record).await.expect("room"));
             }
             producer.flush().await.expect("in time");
+            let offsets = BTreeMap::from([(name.clone(), OffsetAndMetadata::new(number))]);
+            producer.send_offsets_to_transaction(&offsets, &group).await.expect("in time");
             is_asked.set(true);
             producer.commit_transaction().await.expect("in time");
         };
@@ -138,6 +140,19 @@ async fn write_on(sim: &Sim) -> (BTreeSet<i64>, BTreeSet<i64>) {
                 }
             }
         }
+        if host.random_below(3) > 0 {
+            // Who asks for offsets waits for groups that load, and the producer with him.
+            continue;
+        }
+        let stable = loop {
+            match client.admin().stable_offsets("g", Some(std::slice::from_ref(&name))).await {
+                Ok(stable) => break stable.get(&name).map(|offset| offset.offset),
+                Err(error) => assert!(error.is_retriable(), "{error}"),
+            }
+        };
+        let may_be = |stable| committed.contains(&stable) || unsure.contains(&stable);
+        assert!(stable.is_none_or(may_be), "{stable:?} was never committed");
+        assert!(stable >= committed.last().copied(), "{stable:?} is before {committed:?}");
     }
     (committed, unsure)
 }
