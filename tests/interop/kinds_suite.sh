@@ -46,11 +46,11 @@ cd "$place" || exit 1
 
 program=(java -Xmx512M -XX:TieredStopAtLevel=1 -cp "$jars/*:$work" "$here/java/KindsOfState.java" "$bootstrap")
 java_runs() {
-  timeout 60 "${program[@]}" run "$1" "$memory/$RANDOM" "${@:2}" "${settings[@]}" 2>> "$work/err" ||
+  timeout 120 "${program[@]}" run "$1" "$memory/$RANDOM" "${@:2}" "${settings[@]}" 2>> "$work/err" ||
     echo "not ok kafka_streams: ended with exit code $?"
 }
 ours_runs() {
-  timeout 60 "$ours" "$bootstrap" "$1" "$place/ours" "${@:2}" "${settings[@]}" 2>> "$work/err" ||
+  timeout 120 "$ours" "$bootstrap" "$1" "$place/ours" "${@:2}" "${settings[@]}" 2>> "$work/err" ||
     echo "not ok ours: ended with exit code $?"
 }
 java_runs by-java 0 1 2 3 4
