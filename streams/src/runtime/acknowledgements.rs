@@ -106,7 +106,7 @@ impl Acknowledgements {
         Expected { state: Arc::clone(&self.state), epoch, partition, record_count, output: None }
     }
 
-    /// Counts a batch of `epoch` that changelogs wait for.
+    /// Counts a batch of `epoch` that changelogs may wait for.
     pub(crate) fn expect_output(
         &self,
         epoch: u64,

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use anabranch_client::records::{BatchBuilder, Compression};
-use anabranch_client::{Client, ErrorCode, ProducerConfig, Uuid, murmur2_partition};
+use anabranch_client::{Client, ErrorCode, ProducerConfig, TopicPartition, Uuid, murmur2_partition};
 use bytes::BytesMut;
 
 use super::refusals::{Refusals, Refused};
@@ -52,6 +52,13 @@ pub(crate) struct ReadyBatch {
     pub(crate) partition: i32,
     pub(crate) record_count: usize,
     pub(crate) batch: BytesMut,
+}
+
+impl ReadyBatch {
+    /// Where it goes.
+    pub(crate) fn place(&self) -> TopicPartition {
+        TopicPartition { topic: Arc::clone(&self.topic), partition: self.partition }
+    }
 }
 
 /// A record for a topic that is not known yet.

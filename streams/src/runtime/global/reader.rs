@@ -316,8 +316,7 @@ impl GlobalReader {
             self.task.outbox().finish_all();
         }
         for ready in self.task.outbox().take_ready() {
-            let partition = TopicPartition { topic: ready.topic.clone(), partition: ready.partition };
-            let expected = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
+            let expected = self.acknowledgements.expect(self.epoch, ready.place(), ready.record_count);
             let on_ack = |fate| expected.answered(fate);
             let sent = self.producer.send_batch(ready.topic, ready.partition, ready.batch, on_ack).await;
             sent.map_err(|error| client_error("sending dead letters", error))?;

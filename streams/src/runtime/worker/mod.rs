@@ -196,7 +196,7 @@ impl Worker {
         if self.commit.is_none() {
             self.check_outcome()?;
         }
-        self.send_held().await.map_err(|error| self.failure()("sending records", error))?;
+        self.send_due().await?;
         let worked = self.work().await?;
         if !worked && !self.gathers() {
             self.flush_all().await?;

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use anabranch_client::{ClientError, Producer, TopicPartition};
+use anabranch_client::{ClientError, Producer};
 
 use super::Worker;
 use crate::error::Result;
@@ -130,39 +130,44 @@ impl Worker {
                 task.outbox().finish_all();
             }
             let outbox = task.outbox();
-            let Some(transaction) = &mut self.context.transaction else {
-                for output in outbox.take_outputs() {
-                    let partition = partition_of(&output);
-                    let expected =
-                        self.acknowledgements.expect_output(self.epoch, partition, output.record_count);
-                    let sent = send(&self.context.producer, &self.context.metrics, output, expected).await;
-                    sent.map_err(|error| failed(SENDING, error))?;
+            let ready = match &mut self.context.transaction {
+                None => outbox.take_outputs(),
+                Some(transaction) => {
+                    let ready = outbox.take_ready();
+                    if !ready.is_empty() {
+                        transaction.begin().map_err(|error| failed("beginning a transaction", error))?;
+                    }
+                    ready
                 }
-                let outputs = self.acknowledgements.outputs();
-                for batch in task.outbox().take_flushed_changelogs() {
-                    let partition = partition_of(&batch);
-                    let expected = self.acknowledgements.expect(self.epoch, partition, batch.record_count);
-                    self.held.push(Held { task: task.id(), epoch: self.epoch, outputs, batch, expected });
-                }
-                continue;
             };
-            let ready = outbox.take_ready();
-            if !ready.is_empty() {
-                transaction.begin().map_err(|error| failed("beginning a transaction", error))?;
-            }
             for ready in ready {
-                let partition = partition_of(&ready);
-                let expected = self.acknowledgements.expect(self.epoch, partition, ready.record_count);
+                let expected =
+                    self.acknowledgements.expect_output(self.epoch, ready.place(), ready.record_count);
                 let sent = send(&self.context.producer, &self.context.metrics, ready, expected).await;
                 sent.map_err(|error| failed(SENDING, error))?;
             }
+            if self.context.transaction.is_none() {
+                let outputs = self.acknowledgements.outputs();
+                for batch in task.outbox().take_flushed_changelogs() {
+                    let expected =
+                        self.acknowledgements.expect(self.epoch, batch.place(), batch.record_count);
+                    self.held.push(Held { task: task.id(), epoch: self.epoch, outputs, batch, expected });
+                }
+            }
         }
-        let sent = self.send_held().await;
-        sent.map_err(|error| failed(SENDING, error))
+        self.send_due().await
     }
 
     /// Sends the changelogs that wait no longer.
-    pub(super) async fn send_held(&mut self) -> Result<(), ClientError> {
+    ///
+    /// # Errors
+    /// What that ends.
+    pub(super) async fn send_due(&mut self) -> Result<()> {
+        let sent = self.send_held().await;
+        sent.map_err(|error| self.failure()(SENDING, error))
+    }
+
+    async fn send_held(&mut self) -> Result<(), ClientError> {
         while let Some(held) = self.held.take_if(|outputs| self.acknowledgements.are_written(outputs)) {
             send(&self.context.producer, &self.context.metrics, held.batch, held.expected).await?;
         }
@@ -204,10 +209,6 @@ impl Worker {
             }
         }
     }
-}
-
-fn partition_of(batch: &ReadyBatch) -> TopicPartition {
-    TopicPartition { topic: batch.topic.clone(), partition: batch.partition }
 }
 
 async fn send(
